@@ -1,0 +1,3 @@
+"""Offline cost audit of LLM request logs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,119 @@
+"""Everything a report can say, as data: the noun between analysis and rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+import polars as pl
+
+from costaudit.finding import ZERO, Finding, Kind, NotChecked
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open window [start, end) an audit looks at; both ends in UTC, shown in `tz`."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    tz: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """What became of every record read: the numbers add up to `lines`.
+
+    skipped  rows that are no request by design (user turns, snapshots), by type
+    rejects  records that should have been readable and were not, by reason
+    outside  requests outside the window asked for
+    """
+
+    lines: int = 0
+    requests: int = 0
+    duplicates: int = 0
+    rollups: int = 0
+    blank: int = 0
+    outside: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    duplicates_by_reason: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def balanced(self) -> bool:
+        fates = self.requests + self.duplicates + self.rollups + self.blank + self.outside
+        return self.lines == fates + sum(self.skipped.values()) + sum(self.rejects.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the total can be believed (METHODS 3).
+
+    calls, tokens  by trust status: exact, estimated, unpriced, unmetered, free, subscription
+    share          the worse of calls and tokens that can be priced, 0..1
+    low_usd, high_usd  the truth lies between; high None: no upper bound
+    unpriced       model, provider, requests, tokens, entry (YAML to paste)
+    sources        path, format, requests, convention, proof
+    """
+
+    fates: Fates
+    calls: Mapping[str, int]
+    tokens: Mapping[str, int]
+    share: float
+    low_usd: Decimal
+    high_usd: Decimal | None
+    unpriced: pl.DataFrame
+    sources: pl.DataFrame
+    sampled: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Where the money went; every table adds up to `total_usd`.
+
+    by_task    task, requests, runs, cost_usd, share, usd_per_request, p95_usd
+    by_model   model, provider, requests, cost_usd, *_tokens
+    by_tenant  tenant, requests, runs, cost_usd, share
+    by_day     day, requests, cost_usd
+    logged     cost the log itself states against ours: requests, agree, logged_usd, computed_usd by model; may be empty
+    """
+
+    total_usd: Decimal
+    by_task: pl.DataFrame
+    by_model: pl.DataFrame
+    by_tenant: pl.DataFrame
+    by_day: pl.DataFrame
+    logged: pl.DataFrame
+    subscription_usd: Decimal = ZERO  # list-price equivalent of calls under an allowance; not in the total
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Which prices were used: newest date read, fingerprint of the book, days since that date at the window's end."""
+
+    as_of: date
+    book_sha256: str
+    stale_days: int = 0
+    overrides: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One analyzed window: what every renderer receives."""
+
+    window: Window
+    prices: Prices
+    coverage: Coverage
+    spend: Spend
+    findings: tuple[Finding, ...]
+    clean: tuple[str, ...]
+    not_checked: tuple[NotChecked, ...]
+    below_floor: int = 0
+    suppressed: int = 0
+    paths: tuple[str, ...] = ()
+
+    def owned(self, kind: Kind) -> Decimal:
+        """Ledger dollars of one kind: waste, or decide."""
+        return sum((f.owned_usd for f in self.findings if f.kind is kind), ZERO)
