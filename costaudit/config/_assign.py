@@ -19,8 +19,8 @@ TARGETS = ("task", "tenant", "user", "environment", "run_id")
 class Rule:
     """Calls that match get values.
 
-    match  request column -> patterns: a glob, a /regex/, or None for "absent". In every column one pattern has
-           to fit.
+    match  request column -> patterns: a glob, a /regex/, or None for "absent". In every column one
+           pattern has to fit.
     give   one or more of TARGETS -> value
     """
 

@@ -1,7 +1,7 @@
 """Readers: from a node of a settings file to a value of the right type, or a ConfigError.
 
-The error says what was expected, and where. A reader is a function of one node; readers of lists and records are
-made of readers.
+The error says what was expected, and where. A reader is a function of one node; readers of lists and
+records are made of readers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A settings file as values that know where they stand.
 
-Read from the event stream of the safe loader, so that one pass bounds depth and size, refuses anchors (the way
-to make a small file enormous), duplicate keys and tags, and remembers the line of everything.
+Read from the event stream of the safe loader, so that one pass bounds depth and size, refuses anchors (they
+make a small file enormous), duplicate keys and tags, and remembers the line of everything.
 """
 
 from __future__ import annotations
