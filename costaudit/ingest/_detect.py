@@ -1,0 +1,94 @@
+"""Which format a record is of, decided by its content, wherever a home-made log has put it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from costaudit import plugins
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Found, opened, parsed
+
+DEPTH = 4  # how deep a response may stand in a home-made record
+SAMPLE = 50  # records looked at before a file's main format is decided
+
+
+class Guess(NamedTuple):
+    """A format and the places of its parts in a record."""
+
+    form: type[Format]
+    found: Found
+
+
+@cache
+def formats() -> tuple[type[Format], ...]:
+    """Every log format, by name."""
+    return plugins.classes("costaudit.ingest", Format)
+
+
+@cache
+def _instances() -> tuple[Format, ...]:
+    return tuple(form() for form in formats())
+
+
+def sample(records: Sequence[Record]) -> Guess | None:
+    """What most of the records are; None if no format recognises any of them."""
+    scores: Counter[Guess] = Counter()
+    for record in records[:SAMPLE]:
+        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        if isinstance(value, dict):
+            found = guess(value)
+            if found is not None:
+                scores[found[0]] += found[1]
+    if not scores:
+        return None
+    return max(scores.items(), key=lambda item: (item[1], item[0].form.name))[0]
+
+
+def guess(record: Mapping[str, Any]) -> tuple[Guess, int] | None:
+    """The format of one record with its score: the record itself first, then whatever stands inside it."""
+    best: tuple[int, int, str, Guess] | None = None
+    for path, value in _objects(record):
+        for form in _instances():
+            if path and not form.wrappable:
+                continue
+            score = form.recognises(value)
+            if score > 0:
+                request = _request(record, path) if form.wrappable else None
+                rank = (score, -len(path), form.name, Guess(type(form), Found(path, request)))
+                best = rank if best is None else max(best, rank, key=lambda r: r[:3])
+    return None if best is None else (best[3], best[0])
+
+
+def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The record and the objects inside it, nearest first; lists are not entered."""
+    level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), record)]
+    for _ in range(DEPTH + 1):
+        below: list[tuple[tuple[str, ...], Mapping[str, Any]]] = []
+        for path, value in level:
+            yield path, value
+            for key, child in value.items():
+                if isinstance(child, str) and len(child) > 20:
+                    child = opened(child)
+                if isinstance(child, Mapping) and len(below) < 200:
+                    below.append(((*path, str(key)), child))
+        level = below
+
+
+_ASKS = ("messages", "input", "contents", "prompt", "inputText")
+
+
+def _request(record: Mapping[str, Any], response: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Where the request stands that the response answers: outside the response, nearest first."""
+    for path, value in _objects(record):
+        if response and path[: len(response)] == response:
+            continue
+        if path == response == ():
+            continue
+        if any(key in value and not isinstance(value[key], (int, float)) for key in _ASKS) and (
+            "model" in value or path and path[-1] in ("request", "body", "request_body", "kwargs", "params")
+        ):
+            return path
+    return None

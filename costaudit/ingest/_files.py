@@ -1,0 +1,350 @@
+"""Paths to records: walk folders, undo compression, split a file into JSON values, CSV rows or Parquet rows.
+
+Content decides, never a file's name. One damaged record costs one record.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import io
+import json
+import lzma
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+import polars as pl
+
+from costaudit.errors import LogError, UsageError
+
+CHUNK = 1 << 20  # bytes read at a time
+STDIN = Path("-")
+
+
+class Record(NamedTuple):
+    """One log record: JSON text not yet decoded, or a row already split into fields."""
+
+    line: int  # from 1; for a container, the number of the element
+    offset: int  # byte in the decompressed file where it starts; 0 where the shape has none
+    data: bytes | dict[str, Any]
+
+
+class Bad(NamedTuple):
+    """A piece of a file that is no record, with the reason."""
+
+    line: int
+    offset: int
+    reason: str
+
+
+BLANK = "blank"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file to read, and the name reports show for it."""
+
+    path: Path
+    shown: str
+
+
+def walk(paths: Sequence[Path | str]) -> list[LogFile]:
+    """Every file below the given files, folders and globs, once, in a stable order.
+
+    Raises UsageError for a path that does not exist: a forgotten folder must not look like a cheap month.
+    """
+    found: dict[Path, LogFile] = {}
+    for given in paths:
+        for path in _expand(Path(given)):
+            if path == STDIN:
+                found.setdefault(path, LogFile(path, "<stdin>"))
+            elif path.is_dir():
+                for child in sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p, path)):
+                    found.setdefault(child.resolve(), LogFile(child, child.as_posix()))
+            else:
+                found.setdefault(path.resolve(), LogFile(path, path.as_posix()))
+    return list(found.values())
+
+
+def _expand(path: Path) -> list[Path]:
+    if path == STDIN or path.exists():
+        return [path]
+    if any(c in str(path) for c in "*?["):
+        root = Path(path.anchor) if path.is_absolute() else Path()
+        matches = sorted(root.glob(str(path.relative_to(path.anchor)) if path.is_absolute() else str(path)))
+        if matches:
+            return matches
+        raise UsageError(f"{path}: nothing matches", hint="quote the pattern, and check it with `ls`")
+    raise UsageError(
+        f"{path}: no such file or folder", hint="give log files, folders, globs, or - for standard input"
+    )
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    """Version control and the like; `.claude` and `.codex` hold logs and are walked when named."""
+    return any(
+        part in {".git", ".hg", ".svn", "__pycache__", "node_modules"}
+        for part in path.relative_to(root).parts
+    )
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """The file's bytes, decompressed by its magic number."""
+    if path == STDIN:
+        return io.BytesIO(sys.stdin.buffer.read())
+    raw = path.open("rb")
+    magic = raw.read(6)
+    raw.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        from isal import igzip
+
+        raw.close()
+        return igzip.open(path, "rb")  # type: ignore[no-any-return]
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard
+
+        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
+    if magic.startswith(b"BZh"):
+        raw.close()
+        return bz2.open(path, "rb")
+    if magic.startswith(b"\xfd7zXZ"):
+        raw.close()
+        return lzma.open(path, "rb")
+    return raw
+
+
+def records(file: LogFile) -> Iterator[list[Record | Bad]]:
+    """The records of a file in batches, in order; a compressed stream that breaks off ends in one Bad record.
+
+    Raises LogError if the file cannot be opened or is no log (binary).
+    """
+    try:
+        with open_log(file.path) as stream:
+            yield from _records(stream, file)
+    except OSError as problem:
+        raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
+
+
+def _records(stream: IO[bytes], file: LogFile) -> Iterator[list[Record | Bad]]:
+    head = _read(stream, 1 << 16)
+    start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.data.startswith(b"PAR1"):
+        yield from _parquet(file)
+    elif head.data.startswith(b"SQLite format 3\x00"):
+        raise LogError(
+            f"{file.shown}: SQLite databases are not read", hint="export the table as CSV or JSON lines"
+        )
+    elif head.data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = (head.data + _rest(stream).data).decode("utf-16", "replace")
+        yield from _records(io.BytesIO(text.encode()), file)
+    elif b"\x00" in head.data:
+        raise LogError(f"{file.shown}: binary file, not a log")
+    elif start.startswith(b"["):
+        yield from _array(head, stream)
+    elif start.startswith(b"{") and not _first_line_is_json(start):
+        yield from _documents(head, stream)
+    elif start.startswith((b"{", b"data:", b"event:", b":")):
+        yield from _lines(head, stream)
+    elif _looks_tabular(start):
+        yield from _table(head, stream)
+    else:
+        yield from _lines(head, stream)
+
+
+class _Read(NamedTuple):
+    data: bytes
+    problem: str = ""
+
+
+# what the decompressors raise for a damaged or truncated stream, besides OSError
+_DAMAGE = (EOFError, OSError, ValueError, lzma.LZMAError)
+
+
+def _read(stream: IO[bytes], size: int) -> _Read:
+    """Up to `size` bytes; damage of a compressed stream becomes a sentence instead of an exception."""
+    try:
+        return _Read(stream.read(size))
+    except _DAMAGE as problem:
+        return _Read(b"", f"compressed stream is damaged or cut: {problem}")
+    except Exception as problem:  # zstandard and isal have error classes of their own, without a common base
+        if type(problem).__module__.partition(".")[0] in {"zstandard", "isal", "zstd"}:
+            return _Read(b"", f"compressed stream is damaged or cut: {problem}")
+        raise
+
+
+def _rest(stream: IO[bytes]) -> _Read:
+    parts: list[bytes] = []
+    while True:
+        got = _read(stream, CHUNK)
+        parts.append(got.data)
+        if got.problem or not got.data:
+            return _Read(b"".join(parts), got.problem)
+
+
+def _first_line_is_json(start: bytes) -> bool:
+    line, newline, _ = start.partition(b"\n")
+    if not newline:
+        return True  # one long line: lines are the cheaper reading, and a single document is one line too
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        # A pretty-printed document opens with a lone brace; a damaged first line of a log does not.
+        return len(line.strip()) > 40 or b'"' in line and line.rstrip().endswith(b"}")
+    return True
+
+
+def _looks_tabular(start: bytes) -> bool:
+    header, _, _ = start.partition(b"\n")
+    try:
+        cells = next(csv.reader([header.decode().rstrip("\r")], delimiter=_delimiter(header)), [])
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    return len(cells) > 1 and all(0 < len(cell) < 100 for cell in cells[:3])
+
+
+def _delimiter(header: bytes) -> str:
+    return max(",\t;", key=lambda mark: header.count(mark.encode()))
+
+
+def _lines(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+    """JSON lines, with or without the `data:` prefix of server-sent events."""
+    number, offset, carry, problem = 0, 0, head.data, head.problem
+    if carry.startswith(b"\xef\xbb\xbf"):
+        carry, offset = carry[3:], 3
+    while True:
+        got = _Read(b"", problem) if problem else _read(stream, CHUNK)
+        problem = got.problem
+        last = not got.data
+        parts = (carry + got.data).split(b"\n")
+        carry = b"" if last else parts.pop()
+        batch: list[Record | Bad] = []
+        for part in parts:
+            if last and not part and part is parts[-1]:
+                break  # the end of a file that ends in a newline is no line
+            number += 1
+            text = part.strip()
+            if text.startswith(b"data:"):
+                text = text[5:].lstrip()
+            if not text or text.startswith((b"event:", b":")) or text == b"[DONE]":
+                batch.append(Bad(number, offset, BLANK))
+            elif text.startswith(b"["):
+                batch += _elements(text, number, offset)
+            else:
+                batch.append(Record(number, offset, text))
+            offset += len(part) + 1
+        if last and problem:
+            batch.append(Bad(number + 1, offset, problem))
+        if batch:
+            yield batch
+        if last:
+            return
+
+
+def _elements(text: bytes, number: int, offset: int) -> list[Record | Bad]:
+    try:
+        return [Record(number, offset, bytes(e)) for e in msgspec.json.decode(text, type=list[msgspec.Raw])]
+    except (msgspec.DecodeError, RecursionError) as problem:
+        return [Bad(number, offset, f"not JSON: {problem}")]
+
+
+def _array(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+    """A JSON array of records; lines that are arrays each are a log of batches."""
+    rest = _Read(b"", head.problem) if head.problem else _rest(stream)
+    data = head.data + rest.data
+    try:
+        elements = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        first, newline, _ = data.strip().partition(b"\n")
+        if newline and first.rstrip().endswith(b"]"):
+            yield from _lines(_Read(data, rest.problem), io.BytesIO())
+            return
+        yield _values(data.lstrip(b"\xef\xbb\xbf \t\r\n")[1:], rest.problem)
+        return
+    yield [Record(n, 0, bytes(e)) for n, e in enumerate(elements, 1)]
+
+
+def _documents(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+    """Pretty-printed documents, one or several after each other."""
+    rest = _Read(b"", head.problem) if head.problem else _rest(stream)
+    data = head.data + rest.data
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        yield _values(data, rest.problem)
+    else:
+        yield [Record(1, 0, data)]
+
+
+def _values(data: bytes, problem: str) -> list[Record | Bad]:
+    """JSON values one after the other, commas between them allowed; the first damage ends the reading."""
+    text = data.decode("utf-8", "replace").lstrip("\ufeff")
+    decoder = json.JSONDecoder()
+    batch: list[Record | Bad] = []
+    at = 0
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,]":
+            at += 1
+        if at >= len(text):
+            break
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as damage:
+            batch.append(Bad(len(batch) + 1, at, f"not JSON from here on: {damage}"))
+            break
+        if isinstance(value, dict):
+            batch.append(Record(len(batch) + 1, at, value))
+        else:
+            batch.append(Bad(len(batch) + 1, at, "not a JSON object"))
+        at = end
+    if problem:
+        batch.append(Bad(len(batch) + 1, at, problem))
+    return batch
+
+
+def _table(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+    """CSV or TSV with a header; cells that hold nothing are absent."""
+    rest = _Read(b"", head.problem) if head.problem else _rest(stream)
+    data = (head.data + rest.data).removeprefix(b"\xef\xbb\xbf")
+    text = io.StringIO(data.decode("utf-8", "replace"), newline="")
+    header = data.partition(b"\n")[0]
+    csv.field_size_limit(1 << 30)  # prompts are cells too
+    reader = csv.DictReader(text, delimiter=_delimiter(header))
+    batch: list[Record | Bad] = []
+    try:
+        for row in reader:
+            if None in row:
+                batch.append(Bad(reader.line_num, 0, "more cells than the header has"))
+            else:
+                batch.append(
+                    Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)})
+                )
+            if len(batch) >= 10_000:
+                yield batch
+                batch = []
+    except csv.Error as problem:
+        batch.append(Bad(reader.line_num, 0, f"not CSV from here on: {problem}"))
+    if rest.problem:
+        batch.append(Bad(reader.line_num + 1, 0, rest.problem))
+    yield batch
+
+
+def _parquet(file: LogFile) -> Iterator[list[Record | Bad]]:
+    source = io.BytesIO(open_log(file.path).read()) if file.path == STDIN else file.path
+    try:
+        frame = pl.scan_parquet(source).collect()
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise LogError(
+            f"{file.shown}: not a readable Parquet file: {str(problem).splitlines()[0]}"
+        ) from problem
+    number = 0
+    for part in frame.iter_slices(10_000):
+        rows = part.to_dicts()
+        yield [
+            Record(number + n, 0, {k: v for k, v in row.items() if v is not None})
+            for n, row in enumerate(rows, 1)
+        ]
+        number += len(rows)

@@ -1,0 +1,84 @@
+"""One call, one row: duplicates are found by identity, never by position.
+
+Machinery columns that formats may fill beside those of the schema:
+`_key`   identity of the call; by default its `request_id`, which is the provider's and so the same in every logger
+`_rank`  which copy wins, the largest (then the one with most output, then the earliest in its file)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import polars as pl
+
+from costaudit import schema
+
+MACHINERY = {"_key": pl.String, "_rank": pl.Int64}
+USAGE = [c.name for c in schema.REQUEST if c.group == "usage"]
+FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.String, "count": pl.UInt32})
+
+
+class Collapsed(NamedTuple):
+    """Requests without copies, and the copies by file, format and reason."""
+
+    requests: pl.DataFrame
+    duplicates: pl.DataFrame
+
+
+def collapse(frame: pl.DataFrame) -> Collapsed:
+    """Keep one row of every identity: usage from the best copy whole, never mixed or summed.
+
+    Columns other than usage that the best copy lacks are taken from the next best one: a gateway knows the tenant, the
+    application knows the task, a stream's last chunk knows the counts. The earliest start is the call's start.
+    Rows without identity are all kept.
+    """
+    copies = pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)
+    marked = frame.with_columns(_copies=copies)
+    several = marked.filter("_copies").drop("_copies")
+    alone = marked.filter(~pl.col("_copies")).drop("_copies")
+    if several.is_empty():
+        return Collapsed(alone.drop(MACHINERY), pl.DataFrame(schema=FATE))
+    ordered = several.sort(
+        "_key",
+        pl.col("_rank").fill_null(0),
+        pl.col("output_tokens").fill_null(-1),
+        pl.col("input_tokens").fill_null(-1),
+        "source_file",
+        "source_line",
+        descending=[False, True, True, True, False, False],
+        nulls_last=True,
+    )
+    rest = [name for name in frame.columns if name not in ("_key", "started_at", *USAGE)]
+    whole = ["source_file", "source_line", "source_offset", "format"]
+    best = ordered.group_by("_key", maintain_order=True).agg(
+        *[pl.col(name).first() for name in [*USAGE, *whole] if name in frame.columns],
+        pl.col("started_at").min(),
+        *[_first_known(name, frame.schema[name]) for name in rest if name not in whole],
+    )
+    first = pl.col("source_file").first().over("_key")
+    reason = (
+        pl.when(pl.col("format") != pl.col("format").first().over("_key"))
+        .then(pl.lit("the same call in another log"))
+        .when(pl.col("source_file") != first)
+        .then(pl.lit("the same record in another file"))
+        .otherwise(pl.lit("another copy of the same response"))
+    )
+    dropped = (
+        ordered.with_columns(reason=reason, nth=pl.int_range(pl.len()).over("_key"))
+        .filter(pl.col("nth") > 0)
+        .group_by("source_file", "format", "reason")
+        .agg(count=pl.len())
+        .sort("source_file", "format", "reason")
+    )
+    requests = pl.concat([alone, best.select(frame.columns)])
+    return Collapsed(requests.drop(MACHINERY), dropped.select(list(FATE)).cast(dict(FATE)))
+
+
+def _first_known(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if name == "tool_calls":  # a response logged in pieces holds one call a piece
+        return column.explode(empty_as_null=True).drop_nulls().unique(maintain_order=True).alias(name)
+    if name == "ended_at":
+        return column.max()
+    del dtype
+    return column.drop_nulls().first()

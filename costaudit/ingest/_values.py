@@ -1,0 +1,155 @@
+"""How a value in a log becomes a cell: strict where a wrong reading would be a wrong bill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import polars as pl
+
+from costaudit import schema
+
+MOST_TOKENS = 2**40  # tokens of one call; a trillion is a broken counter, not a request
+MOST_TEXT = 4_096  # characters of an id or a name; longer ones are text that does not belong in the table
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One kind of value: its column type, and how one value is read (None: absent; ValueError: refused)."""
+
+    dtype: pl.DataType | type[pl.DataType]
+    one: Callable[[Any], Any]
+    fast: type | tuple[type, ...] = ()
+
+    def column(self, values: Sequence[Any]) -> tuple[pl.Series, dict[int, str]]:
+        """The values as a column, and the rows whose value was refused with the reason."""
+        bad: dict[int, str] = {}
+        cells: list[Any] = []
+        one = self.one
+        for n, value in enumerate(values):
+            if value is None:
+                cells.append(None)
+                continue
+            try:
+                cells.append(one(value))
+            except (ValueError, OverflowError, TypeError) as problem:
+                bad[n] = str(problem)
+                cells.append(None)
+        return pl.Series(cells, dtype=self.dtype, strict=False), bad
+
+
+def shown(value: Any) -> str:
+    """A refused value as an error may quote it: short, and never the text of a prompt."""
+    if isinstance(value, str):
+        return f"text of {len(value)} characters" if len(value) > 24 else repr(value)
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= 24 else text[:20] + "…"
+
+
+def count(value: Any) -> int | None:
+    """A whole number of tokens >= 0; also written as `"12"` or `12.0`."""
+    if type(value) is int:
+        if 0 <= value <= MOST_TOKENS:
+            return value
+    elif isinstance(value, float):
+        if value.is_integer() and 0 <= value <= MOST_TOKENS:
+            return int(value)
+    elif isinstance(value, str):
+        text = value.strip()
+        if not text or text.lower() in {"null", "none", "nan"}:
+            return None
+        try:
+            return count(float(text) if any(c in text for c in ".eE") else int(text))
+        except ValueError:
+            pass
+    raise ValueError(f"not a token count: {shown(value)}")
+
+
+def text(value: Any) -> str | None:
+    """A short text; numbers and booleans are written out, nothing else is text."""
+    if isinstance(value, str):
+        return value[:MOST_TEXT] or None
+    if isinstance(value, (int, float)):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return None
+
+
+def number(value: Any) -> float | None:
+    """A finite number."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
+        raise ValueError(f"not a number: {shown(value)}")
+    return float(value)
+
+
+def flag(value: Any) -> bool | None:
+    """true/false, also as text or 0/1; anything else is absent, for a flag never changes a bill by itself."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+        str(value).strip().lower()
+    )
+
+
+def usd(value: Any) -> Decimal | None:
+    """Dollars as an exact decimal, 18 places."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        amount = Decimal(str(value).strip().removeprefix("$").replace(",", ""))
+    except InvalidOperation:
+        raise ValueError(f"not an amount: {shown(value)}") from None
+    if not amount.is_finite() or abs(amount) > 10**12:
+        raise ValueError(f"not an amount: {shown(value)}")
+    return amount.quantize(Decimal("1e-18"))
+
+
+def moment(value: Any) -> datetime | None:
+    """A time in UTC: RFC 3339, or a Unix time in s, ms, us or ns told apart by size. Without a zone: UTC."""
+    if isinstance(value, str):
+        value = value.strip()
+        if not value:
+            return None
+        if value.lstrip("-").replace(".", "", 1).isdigit():
+            return moment(float(value) if "." in value else int(value))
+        try:
+            when = datetime.fromisoformat(value.removesuffix(" UTC"))
+        except ValueError:
+            raise ValueError(f"not a time: {shown(value)}") from None
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    elif isinstance(value, datetime):
+        when = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        scale = 1_000_000 if value < 1e11 else 1_000 if value < 1e14 else 1 if value < 1e17 else None
+        micros = round(value * scale) if scale else int(value) // 1_000
+        when = EPOCH + timedelta(microseconds=micros)
+    elif (
+        isinstance(value, list) and len(value) == 2
+    ):  # [seconds, nanoseconds] of OpenTelemetry's JavaScript exporters
+        return moment(int(value[0]) * 1_000_000_000 + int(value[1]))
+    else:
+        raise ValueError(f"not a time: {shown(value)}")
+    if not EARLIEST <= when < LATEST:
+        raise ValueError(f"not a time of this century: {shown(value)}")
+    return when
+
+
+COUNT = Reader(pl.Int64(), count)
+TEXT = Reader(pl.String(), text)
+NUMBER = Reader(pl.Float64(), number)
+FLAG = Reader(pl.Boolean(), flag)
+USD = Reader(schema.USD, usd)
+MOMENT = Reader(schema.UTC, moment)
