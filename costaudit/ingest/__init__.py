@@ -1,4 +1,4 @@
-"""bytes -> requests: every record of a log becomes a request, a duplicate, a rollup, a reject, a skipped row or blank."""
+"""bytes -> requests: every record becomes a request, a duplicate, a rollup, a reject, a skipped row or blank."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _detect
 from costaudit.ingest._detect import Guess
-from costaudit.ingest._files import BLANK, Bad, LogFile, Record, records, walk
+from costaudit.ingest._files import BLANK, LogFile, Record, records, walk
 from costaudit.ingest._finish import finish
-from costaudit.ingest._format import FileReader, Format, Found, Out, parsed
-from costaudit.ingest._identity import MACHINERY, collapse
+from costaudit.ingest._format import FileReader, Format, Out, parsed
+from costaudit.ingest._identity import ROWS, collapse
 
 __all__ = ["Ingested", "formats", "ingest", "read_file"]
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
-REJECTS = pl.Schema(
-    {"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String}
-)
+REJECTS = pl.Schema({"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String})
 SOURCES = pl.Schema(
     {
         "path": pl.String,
@@ -205,12 +203,12 @@ class _Readers:
 
 def _framed(frame: pl.DataFrame, form: str, file: LogFile) -> pl.DataFrame:
     frame = frame.with_columns(pl.lit(form).alias("format"), pl.lit(file.shown).alias("source_file"))
-    return schema.conform(finish(frame), pl.Schema({**schema.REQUESTS, **MACHINERY}))
+    return schema.conform(finish(frame), ROWS)
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
     frames = [frame for read in reads for frame in read.frames]
-    empty = pl.DataFrame(schema={**schema.REQUESTS, **MACHINERY})
+    empty = ROWS.to_frame()
     everything = pl.concat([empty, *frames])
     requests, duplicates = collapse(everything)
     requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
@@ -232,8 +230,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
         skipped=dict(sorted(skipped.items())),
         rejects={str(r): int(n) for r, n in rejects.group_by("reason").len().sort("reason").iter_rows()},
         duplicates_by_reason={
-            str(r): int(n)
-            for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
+            str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
     notes = tuple(read.problem for read in reads if read.problem)

@@ -20,9 +20,7 @@ def _anywhere(*names: str) -> tuple[Field, ...]:
 
 CONTEXT: dict[str, tuple[Field, ...]] = {
     "task": _anywhere("task", "task_name", "feature", "use_case", "workflow", "prompt_name", "agent_name"),
-    "tenant": _anywhere(
-        "tenant", "tenant_id", "customer", "customer_id", "workspace_id", "org_id", "organization_id"
-    ),
+    "tenant": _anywhere("tenant", "tenant_id", "customer", "customer_id", "workspace_id", "org_id", "organization_id"),
     "user": (
         *_anywhere("user", "user_id", "end_user"),
         request(text("user", "safety_identifier", "metadata.user_id")),
@@ -54,12 +52,8 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
     "_latency_ms": (
         around(number("latency_ms", "duration_ms", "elapsed_ms", "response_time_ms", "metadata.latency_ms")),
     ),
-    "_latency_s": (
-        around(number("latency_s", "duration_s", "elapsed_s", "latency_seconds", "duration_seconds")),
-    ),
-    "http_status": (
-        around(Field(COUNT, ("status_code", "http_status", "statusCode", "response.status_code"))),
-    ),
+    "_latency_s": (around(number("latency_s", "duration_s", "elapsed_s", "latency_seconds", "duration_seconds")),),
+    "http_status": (around(Field(COUNT, ("status_code", "http_status", "statusCode", "response.status_code"))),),
     "error_type": (
         text("error.type", "error.code"),
         around(text("error.type", "error.code", "error_type", "error_class", "exception", "error")),

@@ -79,17 +79,12 @@ def _expand(path: Path) -> list[Path]:
         if matches:
             return matches
         raise UsageError(f"{path}: nothing matches", hint="quote the pattern, and check it with `ls`")
-    raise UsageError(
-        f"{path}: no such file or folder", hint="give log files, folders, globs, or - for standard input"
-    )
+    raise UsageError(f"{path}: no such file or folder", hint="give log files, folders, globs, or - for standard input")
 
 
 def _hidden(path: Path, root: Path) -> bool:
     """Version control and the like; `.claude` and `.codex` hold logs and are walked when named."""
-    return any(
-        part in {".git", ".hg", ".svn", "__pycache__", "node_modules"}
-        for part in path.relative_to(root).parts
-    )
+    return any(part in {".git", ".hg", ".svn", "__pycache__", "node_modules"} for part in path.relative_to(root).parts)
 
 
 def open_log(path: Path) -> IO[bytes]:
@@ -135,9 +130,7 @@ def _records(stream: IO[bytes], file: LogFile) -> Iterator[list[Record | Bad]]:
     if head.data.startswith(b"PAR1"):
         yield from _parquet(file)
     elif head.data.startswith(b"SQLite format 3\x00"):
-        raise LogError(
-            f"{file.shown}: SQLite databases are not read", hint="export the table as CSV or JSON lines"
-        )
+        raise LogError(f"{file.shown}: SQLite databases are not read", hint="export the table as CSV or JSON lines")
     elif head.data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = (head.data + _rest(stream).data).decode("utf-16", "replace")
         yield from _records(io.BytesIO(text.encode()), file)
@@ -319,9 +312,7 @@ def _table(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
             if None in row:
                 batch.append(Bad(reader.line_num, 0, "more cells than the header has"))
             else:
-                batch.append(
-                    Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)})
-                )
+                batch.append(Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)}))
             if len(batch) >= 10_000:
                 yield batch
                 batch = []
@@ -337,14 +328,9 @@ def _parquet(file: LogFile) -> Iterator[list[Record | Bad]]:
     try:
         frame = pl.scan_parquet(source).collect()
     except (pl.exceptions.PolarsError, OSError) as problem:
-        raise LogError(
-            f"{file.shown}: not a readable Parquet file: {str(problem).splitlines()[0]}"
-        ) from problem
+        raise LogError(f"{file.shown}: not a readable Parquet file: {str(problem).splitlines()[0]}") from problem
     number = 0
     for part in frame.iter_slices(10_000):
         rows = part.to_dicts()
-        yield [
-            Record(number + n, 0, {k: v for k, v in row.items() if v is not None})
-            for n, row in enumerate(rows, 1)
-        ]
+        yield [Record(number + n, 0, {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
         number += len(rows)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
@@ -150,22 +149,21 @@ class TableFormat(Format):
     context: ClassVar[bool] = True
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
-        """The provider's quirks as expressions: inclusive totals, tiers, `_skip` and `_reject` reasons, `_key`, `_rank`."""
+        """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_foreign`, `_key`, `_rank`."""
         return picked
 
     def table(self) -> dict[str, tuple[Field, ...]]:
         """The fields with those of the surroundings behind them."""
         from costaudit.ingest._context import CONTEXT
 
-        own = {name: f if isinstance(f, tuple) else (f,) for name, f in self.fields.items()}
-        own = {name: tuple(_flat(f)) for name, f in own.items()}
+        own = {name: tuple(_flat(f)) for name, f in self.fields.items()}
         if not self.context:
             return own
         return own | {name: (*own.get(name, ()), *fields) for name, fields in CONTEXT.items()}
 
-    def explode(self, record: Record) -> Sequence[Record] | None:
-        """The requests inside a record that holds several, or None: the record itself is the request."""
-        return None
+    def explode(self, record: Record) -> Sequence[Record]:
+        """The requests inside a record; most hold one, themselves."""
+        return (record,)
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         return TableReader(self, file, found)
@@ -329,14 +327,7 @@ def _or_absent(pick: Callable[[Any], tuple[Any, ...]], width: int) -> Callable[[
 
 
 def _dug(paths: Sequence[Path]) -> Callable[[Any], tuple[Any, ...]]:
-    return lambda value: tuple(
-        [dig(value, path) if isinstance(value, (Mapping, list)) else None for path in paths]
-    )
-
-
-@lru_cache(maxsize=256)
-def _plan(kind: type[TableFormat], found: Found) -> _Plan:
-    return _Plan(kind(), found)
+    return lambda value: tuple([dig(value, path) if isinstance(value, (Mapping, list)) else None for path in paths])
 
 
 class _Plan:
@@ -358,17 +349,26 @@ class _Plan:
         raws = self.prompt.paths if self.prompt else []
         self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws)
         where = {path: n for n, path in enumerate(self.decoder.paths)}
-        self.picks = [
-            (name, [(where[path], reader) for path, reader in places]) for name, places in self.columns
-        ]
+        self.picks = [(name, [(where[path], reader) for path, reader in places]) for name, places in self.columns]
         self.first_raw = len(self.decoder.paths)
+
+
+_PLANS: dict[tuple[type[TableFormat], Found], _Plan] = {}
+
+
+def _plan(form: TableFormat, found: Found) -> _Plan:
+    """The plan of a format at a place, compiled once a process: a folder has many files of few shapes."""
+    key = (type(form), found)
+    if key not in _PLANS:
+        _PLANS[key] = _Plan(form, found)
+    return _PLANS[key]
 
 
 class TableReader:
     """Reads one file by a compiled table."""
 
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
-        self.form, self.file, self.plan, self.found = form, file, _plan(type(form), found), found
+        self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         decode, plain = self.plan.decoder.typed, self.plan.decoder.plain
@@ -376,17 +376,16 @@ class TableReader:
         rows: list[tuple[Any, ...]] = []
         for record in records:
             parts = self.form.explode(record)
-            if parts is not None:
-                out.extra_lines += len(parts) - 1
-            for part in (record,) if parts is None else parts:
+            out.extra_lines += len(parts) - 1
+            for part in parts:
                 data = part.data
                 try:
                     row = plain(data) if isinstance(data, dict) else decode(data)
                 except (msgspec.DecodeError, RecursionError):
-                    again = self._again(part, out)
-                    if again is None:
+                    value = loads(data, part.line, out) if isinstance(data, bytes) else None
+                    if value is None:
                         continue
-                    row = again
+                    row = plain(value)
                 kept.append(part)
                 rows.append(row)
         if rows:
@@ -394,14 +393,6 @@ class TableReader:
 
     def close(self, out: Out) -> None:
         """Nothing is held back between records."""
-
-    def _again(self, record: Record, out: Out) -> tuple[Any, ...] | None:
-        """A record that the typed decoder refused: read whole, or rejected with the reason."""
-        data = record.data
-        if isinstance(data, dict):
-            raise TypeError("a dictionary is never refused by the typed decoder")
-        value = loads(data, record.line, out)
-        return None if value is None else self.plan.decoder.plain(value)
 
     def _frame(self, records: list[Record], rows: list[tuple[Any, ...]], out: Out) -> None:
         values = list(zip(*rows, strict=True))
@@ -412,22 +403,43 @@ class TableReader:
             columns[name] = _column(name, picks, values, height, bad)
         if self.plan.prompt is not None:
             raws = values[self.plan.first_raw :]
-            for name, series in self.plan.prompt.columns(raws, height).items():
-                columns[name] = series
+            columns |= self.plan.prompt.columns(raws, height)
         frame = pl.DataFrame(columns).with_columns(
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
         )
         if bad:
-            frame = frame.with_columns(
-                pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String)
-            )
-            out.rejects += list(
-                frame.filter(pl.col("_bad").is_not_null()).select("source_line", "_bad").iter_rows()
-            )
+            frame = frame.with_columns(pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String))
+            out.rejects += list(frame.filter(pl.col("_bad").is_not_null()).select("source_line", "_bad").iter_rows())
             frame = frame.filter(pl.col("_bad").is_null()).drop("_bad")
         if frame.height:
-            self._sort(self.form.tidy(frame), records, out)
+            frame = self.form.tidy(frame)
+            if self.plan.prompt is not None:
+                frame = self._estimate(frame, {r.line: n for n, r in enumerate(records)}, values)
+            self._sort(frame, records, out)
+
+    def _estimate(self, frame: pl.DataFrame, rows: Mapping[int, int], values: Sequence[Sequence[Any]]) -> pl.DataFrame:
+        """Tokens of the answered calls whose log has their text and no counts, marked as estimates."""
+        prompt = self.plan.prompt
+        bare = frame.filter(pl.col("input_tokens").is_null() & pl.col("output_tokens").is_null() & pl.col("has_text"))
+        if prompt is None or bare.is_empty():
+            return frame
+        raws = values[self.plan.first_raw :]
+        known = []
+        for line, model in bare.select("source_line", "model").iter_rows():
+            tokens = prompt.estimates([column[rows[line]] for column in raws], model)
+            if tokens is not None:
+                known.append((line, *tokens, "tokenizer"))
+        schema = {
+            "source_line": pl.Int64,
+            "input_tokens": pl.Int64,
+            "output_tokens": pl.Int64,
+            "usage_source": pl.String,
+        }
+        estimates = pl.DataFrame(known, schema=schema, orient="row")
+        if "usage_source" not in frame.columns:
+            frame = frame.with_columns(usage_source=pl.lit(None, pl.String))
+        return frame.update(estimates, on="source_line", how="left")
 
     def _sort(self, frame: pl.DataFrame, records: list[Record], out: Out) -> None:
         """Rows the format calls no request, foreign or broken go where they belong; the rest are requests."""

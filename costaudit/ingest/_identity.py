@@ -13,7 +13,8 @@ import polars as pl
 
 from costaudit import schema
 
-MACHINERY = {"_key": pl.String, "_rank": pl.Int64}
+MACHINERY = ("_key", "_rank")
+ROWS = pl.Schema({**schema.REQUESTS, "_key": pl.String(), "_rank": pl.Int64()})
 USAGE = [c.name for c in schema.REQUEST if c.group == "usage"]
 FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.String, "count": pl.UInt32})
 
@@ -53,7 +54,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     best = ordered.group_by("_key", maintain_order=True).agg(
         *[pl.col(name).first() for name in [*USAGE, *whole] if name in frame.columns],
         pl.col("started_at").min(),
-        *[_first_known(name, frame.schema[name]) for name in rest if name not in whole],
+        *[_first_known(name) for name in rest if name not in whole],
     )
     first = pl.col("source_file").first().over("_key")
     reason = (
@@ -71,14 +72,11 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         .sort("source_file", "format", "reason")
     )
     requests = pl.concat([alone, best.select(frame.columns)])
-    return Collapsed(requests.drop(MACHINERY), dropped.select(list(FATE)).cast(dict(FATE)))
+    return Collapsed(requests.drop(MACHINERY), schema.conform(dropped, FATE))
 
 
-def _first_known(name: str, dtype: pl.DataType) -> pl.Expr:
+def _first_known(name: str) -> pl.Expr:
     column = pl.col(name)
     if name == "tool_calls":  # a response logged in pieces holds one call a piece
         return column.explode(empty_as_null=True).drop_nulls().unique(maintain_order=True).alias(name)
-    if name == "ended_at":
-        return column.max()
-    del dtype
-    return column.drop_nulls().first()
+    return column.max() if name == "ended_at" else column.drop_nulls().first()

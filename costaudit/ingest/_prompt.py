@@ -19,10 +19,9 @@ import polars as pl
 import xxhash
 
 from costaudit import schema
+from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
 
-MASKED = (
-    2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
-)
+MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
 
 
@@ -63,7 +62,7 @@ COLUMNS: dict[str, Any] = {
         "request_sha", "block_sha", "system_sha", "template_sha", "tools_sha", "output_sha", "reply_sha", "reply_tokens",
         "tools_declared", "tool_calls", "tool_results", "has_text",
     )
-} | {"_block_bytes": pl.List(pl.Int64), "_text_tokens_in": pl.Int64, "_text_tokens_out": pl.Int64}  # fmt: skip
+} | {"_block_bytes": pl.List(pl.Int64)}  # fmt: skip
 
 
 def sha(*parts: bytes | str | int | None) -> int:
@@ -98,27 +97,29 @@ class PromptReader:
 
     def columns(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
         rows = [self._row([column[n] for column in raws]) for n in range(height)]
-        return {
-            name: pl.Series(name, [row.get(name) for row in rows], dtype=dtype)
-            for name, dtype in COLUMNS.items()
-        }
+        return {name: pl.Series(name, [row.get(name) for row in rows], dtype=dtype) for name, dtype in COLUMNS.items()}
 
     def _row(self, raws: Sequence[Any]) -> dict[str, Any]:
-        def part(name: str) -> list[bytes]:
-            return [data for n in self.parts[name] if (data := _bytes(raws[n])) is not None]
-
-        first = {
-            name: (part(name) or [None])[0]
-            for name in ("messages", "system", "tools", "output_schema", "answer")
-        }
-        return facts(
-            first["messages"],
-            first["system"],
-            first["tools"],
-            first["output_schema"],
-            part("parameters"),
-            first["answer"],
+        messages, system, tools, output_schema, answer = (
+            self._first(part, raws) for part in ("messages", "system", "tools", "output_schema", "answer")
         )
+        return facts(messages, system, tools, output_schema, self._all("parameters", raws), answer)
+
+    def _all(self, part: str, raws: Sequence[Any]) -> list[bytes]:
+        return [data for n in self.parts[part] if (data := _bytes(raws[n])) is not None]
+
+    def _first(self, part: str, raws: Sequence[Any]) -> bytes | None:
+        return next(iter(self._all(part, raws)), None)
+
+    def estimates(self, raws: Sequence[Any], model: str | None) -> tuple[int, int] | None:
+        """Estimated input and output tokens of one call; None unless both its prompt and its answer are logged."""
+        messages, answer = self._first("messages", raws), self._first("answer", raws)
+        if messages is None or answer is None:
+            return None
+        parts = [_decode(part) for name in ("system", "messages", "tools") if (part := self._first(name, raws))]
+        count = max((len(p) for p in parts if isinstance(p, list)), default=1)
+        said = estimate(spoken(_decode(answer)), model)
+        return estimate(spoken(parts), model) + PER_MESSAGE * count, said
 
 
 def _bytes(raw: Any) -> bytes | None:
@@ -235,9 +236,7 @@ def _message(message: Mapping[str, Any]) -> Block:
     kind = message.get("type")
     role = str(message.get("role") or "")
     if not role and kind in ("function_call", "custom_tool_call"):
-        call = _call(
-            message.get("call_id"), message.get("name"), message.get("arguments", message.get("input"))
-        )
+        call = _call(message.get("call_id"), message.get("name"), message.get("arguments", message.get("input")))
         return Block("assistant", sha("call", call.name, call.args_sha), _size(message), calls=(call,))
     if not role and kind in ("function_call_output", "custom_tool_call_output"):
         result = _result(message.get("call_id"), message.get("output"), None)
@@ -257,16 +256,12 @@ def _message(message: Mapping[str, Any]) -> Block:
         if isinstance(raw, Mapping):
             function = raw.get("function")
             function = function if isinstance(function, Mapping) else raw
-            calls.append(
-                _call(raw.get("id"), function.get("name"), function.get("arguments", function.get("args")))
-            )
+            calls.append(_call(raw.get("id"), function.get("name"), function.get("arguments", function.get("args"))))
     function = message.get("function_call")
     if isinstance(function, Mapping):
         calls.append(_call(None, function.get("name"), function.get("arguments")))
     joined = "\n".join(texts)
-    parts = (
-        [c.name + str(c.args_sha) for c in calls] + [str(r[1]) for r in results] + [str(o) for o in others]
-    )
+    parts = [c.name + str(c.args_sha) for c in calls] + [str(r[1]) for r in results] + [str(o) for o in others]
     return Block(
         role,
         sha(role, joined, *parts),
@@ -348,9 +343,7 @@ def _result(identity: Any, content: Any, error: Any) -> tuple[int | None, int, b
 def _plain(content: Any) -> str:
     if isinstance(content, str):
         return content
-    if isinstance(content, list) and all(
-        isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in content
-    ):
+    if isinstance(content, list) and all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in content):
         return "\n".join(p["text"] for p in content)
     return msgspec.json.encode(content, enc_hook=str, order="deterministic").decode()
 
@@ -422,8 +415,7 @@ def _answers(data: bytes) -> list[Block]:
         contents = [v["content"] for v in items[:1] if isinstance(v.get("content"), Mapping)]
         return [_message({"role": "model"} | dict(c)) for c in contents]
     if any(
-        v.get("type") in ("message", "function_call", "custom_tool_call", "reasoning") or "call_id" in v
-        for v in items
+        v.get("type") in ("message", "function_call", "custom_tool_call", "reasoning") or "call_id" in v for v in items
     ):
         return [_message(v) for v in items if v.get("type") != "reasoning"]
     return [_message({"role": "assistant", "content": items})]  # content blocks

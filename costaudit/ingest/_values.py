@@ -136,9 +136,7 @@ def moment(value: Any) -> datetime | None:
         scale = 1_000_000 if value < 1e11 else 1_000 if value < 1e14 else 1 if value < 1e17 else None
         micros = round(value * scale) if scale else int(value) // 1_000
         when = EPOCH + timedelta(microseconds=micros)
-    elif (
-        isinstance(value, list) and len(value) == 2
-    ):  # [seconds, nanoseconds] of OpenTelemetry's JavaScript exporters
+    elif isinstance(value, list) and len(value) == 2:  # [seconds, nanoseconds] of OpenTelemetry's JavaScript exporters
         return moment(int(value[0]) * 1_000_000_000 + int(value[1]))
     else:
         raise ValueError(f"not a time: {shown(value)}")

@@ -33,9 +33,7 @@ class OpenAIChat(TableFormat):
         "max_tokens": request(count("max_completion_tokens", "max_tokens")),
         "reasoning_effort": request(text("reasoning_effort", "reasoning.effort")),
         "input_tokens": count("usage.prompt_tokens"),
-        "cache_read_tokens": count(
-            "usage.prompt_tokens_details.cached_tokens", "usage.prompt_cache_hit_tokens"
-        ),
+        "cache_read_tokens": count("usage.prompt_tokens_details.cached_tokens", "usage.prompt_cache_hit_tokens"),
         "cache_write_tokens": count("usage.prompt_tokens_details.cache_write_tokens"),
         "output_tokens": count("usage.completion_tokens"),
         "reasoning_tokens": count("usage.completion_tokens_details.reasoning_tokens"),
@@ -59,9 +57,7 @@ class OpenAIChat(TableFormat):
             return 80
         usage = record.get("usage")
         choices = record.get("choices")
-        return (
-            50 if isinstance(choices, list) and isinstance(usage, Mapping) and "prompt_tokens" in usage else 0
-        )
+        return 50 if isinstance(choices, list) and isinstance(usage, Mapping) and "prompt_tokens" in usage else 0
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         return picked.with_columns(
