@@ -88,7 +88,7 @@ def _request(record: Mapping[str, Any], response: tuple[str, ...]) -> tuple[str,
         if path == response == ():
             continue
         if any(key in value and not isinstance(value[key], (int, float)) for key in _ASKS) and (
-            "model" in value or path and path[-1] in ("request", "body", "request_body", "kwargs", "params")
+            "model" in value or (path and path[-1] in ("request", "body", "request_body", "kwargs", "params"))
         ):
             return path
     return None

@@ -98,7 +98,8 @@ def open_log(path: Path) -> IO[bytes]:
         from isal import igzip
 
         raw.close()
-        return igzip.open(path, "rb")  # type: ignore[no-any-return]
+        unzipped: IO[bytes] = igzip.open(path, "rb")  # type: ignore[no-untyped-call]  # isal has no annotations here
+        return unzipped
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         import zstandard
 
@@ -186,7 +187,7 @@ def _first_line_is_json(start: bytes) -> bool:
         msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError):
         # A pretty-printed document opens with a lone brace; a damaged first line of a log does not.
-        return len(line.strip()) > 40 or b'"' in line and line.rstrip().endswith(b"}")
+        return len(line.strip()) > 40 or (b'"' in line and line.rstrip().endswith(b"}"))
     return True
 
 

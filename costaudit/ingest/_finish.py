@@ -14,7 +14,8 @@ FINISH = {
     "content_filter": "content_filter", "safety": "content_filter", "recitation": "content_filter",
     "content-filter": "content_filter", "blocklist": "content_filter", "prohibited_content": "content_filter",
     "guardrail_intervened": "content_filter", "refusal": "refusal", "pause_turn": "pause", "error": "error",
-    "malformed_function_call": "error", "unexpected_tool_call": "error", "too_many_tool_calls": "error", "failed": "error",
+    "malformed_function_call": "error", "unexpected_tool_call": "error", "too_many_tool_calls": "error",
+    "failed": "error",
     "cancelled": "cancelled", "canceled": "cancelled",
 }  # fmt: skip
 """Provider's word for why an answer ended -> ours; unknown words are kept as they are."""

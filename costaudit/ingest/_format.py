@@ -245,7 +245,10 @@ def _encode(value: Any) -> bytes:
 
 
 def dig(record: Any, path: Path) -> Any:
-    """The value at a path of nested dictionaries and lists (`choices.0.index`); JSON kept as text is opened on the way. None where there is none."""
+    """The value at a path of nested dictionaries and lists (`choices.0.index`), None where there is none.
+
+    JSON kept as text is opened on the way.
+    """
     for n, key in enumerate(path):
         if isinstance(record, str) and n:
             record = opened(record)
@@ -407,6 +410,7 @@ class TableReader:
         frame = pl.DataFrame(columns).with_columns(
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
         )
         if bad:
             frame = frame.with_columns(pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String))
@@ -415,10 +419,10 @@ class TableReader:
         if frame.height:
             frame = self.form.tidy(frame)
             if self.plan.prompt is not None:
-                frame = self._estimate(frame, {r.line: n for n, r in enumerate(records)}, values)
+                frame = self._estimate(frame, values)
             self._sort(frame, records, out)
 
-    def _estimate(self, frame: pl.DataFrame, rows: Mapping[int, int], values: Sequence[Sequence[Any]]) -> pl.DataFrame:
+    def _estimate(self, frame: pl.DataFrame, values: Sequence[Sequence[Any]]) -> pl.DataFrame:
         """Tokens of the answered calls whose log has their text and no counts, marked as estimates."""
         prompt = self.plan.prompt
         bare = frame.filter(pl.col("input_tokens").is_null() & pl.col("output_tokens").is_null() & pl.col("has_text"))
@@ -426,12 +430,12 @@ class TableReader:
             return frame
         raws = values[self.plan.first_raw :]
         known = []
-        for line, model in bare.select("source_line", "model").iter_rows():
-            tokens = prompt.estimates([column[rows[line]] for column in raws], model)
+        for row, model in bare.select("_row", "model").iter_rows():
+            tokens = prompt.estimates([column[row] for column in raws], model)
             if tokens is not None:
-                known.append((line, *tokens, "tokenizer"))
+                known.append((row, *tokens, "tokenizer"))
         schema = {
-            "source_line": pl.Int64,
+            "_row": pl.UInt32,
             "input_tokens": pl.Int64,
             "output_tokens": pl.Int64,
             "usage_source": pl.String,
@@ -439,13 +443,12 @@ class TableReader:
         estimates = pl.DataFrame(known, schema=schema, orient="row")
         if "usage_source" not in frame.columns:
             frame = frame.with_columns(usage_source=pl.lit(None, pl.String))
-        return frame.update(estimates, on="source_line", how="left")
+        return frame.update(estimates, on="_row", how="left")
 
     def _sort(self, frame: pl.DataFrame, records: list[Record], out: Out) -> None:
         """Rows the format calls no request, foreign or broken go where they belong; the rest are requests."""
         if "_foreign" in frame.columns:
-            lines = set(frame.filter("_foreign")["source_line"])
-            out.foreign += [r for r in records if r.line in lines]
+            out.foreign += [records[n] for n in frame.filter("_foreign")["_row"]]
             frame = frame.filter(~pl.col("_foreign"))
         if "_reject" in frame.columns:
             out.rejects += list(
@@ -455,7 +458,7 @@ class TableReader:
         if "_skip" in frame.columns:
             out.skipped.update(frame["_skip"].drop_nulls().to_list())
             frame = frame.filter(pl.col("_skip").is_null())
-        frame = frame.drop("_foreign", "_reject", "_skip", strict=False)
+        frame = frame.drop("_row", "_foreign", "_reject", "_skip", strict=False)
         if frame.height:
             out.frames.append(frame)
 

@@ -59,8 +59,8 @@ class Block(msgspec.Struct, gc=False):
 COLUMNS: dict[str, Any] = {
     name: schema.REQUESTS[name]
     for name in (
-        "request_sha", "block_sha", "system_sha", "template_sha", "tools_sha", "output_sha", "reply_sha", "reply_tokens",
-        "tools_declared", "tool_calls", "tool_results", "has_text",
+        "request_sha", "block_sha", "system_sha", "template_sha", "tools_sha", "output_sha", "reply_sha",
+        "reply_tokens", "tools_declared", "tool_calls", "tool_results", "has_text",
     )
 } | {"_block_bytes": pl.List(pl.Int64)}  # fmt: skip
 
