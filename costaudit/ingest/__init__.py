@@ -23,7 +23,9 @@ __all__ = ["Ingested", "formats", "ingest", "read_file"]
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
-REJECTS = pl.Schema({"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String})
+REJECTS = pl.Schema(
+    {"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String, "detail": pl.String}
+)
 SOURCES = pl.Schema(
     {
         "path": pl.String,
@@ -46,7 +48,7 @@ class Ingested:
     """All requests of the given logs, and what became of every other record.
 
     requests  [schema.REQUESTS], one row a call, in order of time
-    rejects   source_file, source_line, format, reason
+    rejects   source_file, source_line, format, reason, detail
     sources   one row a file and format: counts by fate, token convention and its proof
     notes     files that are no logs, with the reason
     """
@@ -213,7 +215,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     requests, duplicates = collapse(everything)
     requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
     rejects = pl.DataFrame(
-        [(read.file.shown, line, form, reason) for read in reads for line, form, reason in read.rejects],
+        [(read.file.shown, line, form, *_split(why)) for read in reads for line, form, why in read.rejects],
         schema=REJECTS,
         orient="row",
     ).sort("source_file", "source_line")
@@ -235,6 +237,12 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     )
     notes = tuple(read.problem for read in reads if read.problem)
     return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects), rejects, notes)
+
+
+def _split(why: str) -> tuple[str, str]:
+    """A reason and its detail: `not a token count (-5)` is counted as `not a token count`."""
+    reason, _, detail = why.partition(" (")
+    return reason, detail.removesuffix(")")
 
 
 def _sources(

@@ -11,10 +11,10 @@ import io
 import json
 import lzma
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 import polars as pl
@@ -42,6 +42,7 @@ class Bad(NamedTuple):
 
 
 BLANK = "blank"
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,46 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part in {".git", ".hg", ".svn", "__pycache__", "node_modules"} for part in path.relative_to(root).parts)
 
 
-def open_log(path: Path) -> IO[bytes]:
+class Inflated(io.RawIOBase):
+    """A compressed stream, member after member; what stands before damage is still read.
+
+    `problem` says what was wrong once the end is reached, or is empty.
+    """
+
+    def __init__(self, raw: IO[bytes], start: Callable[[], Any], damage: tuple[type[Exception], ...]) -> None:
+        self.raw, self.start, self.damage = raw, start, damage
+        self.member: Any = None  # a decompressor: the libraries share methods and no type
+        self.held = b""
+        self.problem = ""
+
+    def read(self, size: int = -1, /) -> bytes:
+        parts: list[bytes] = []
+        got = 0
+        while (size < 0 or got < size) and not self.problem:
+            data = self.held or self.raw.read(CHUNK // 4)
+            self.held = b""
+            if not data:
+                if self.member is not None:
+                    self.problem = "compressed stream is cut off"
+                break
+            if self.member is None:
+                self.member = self.start()
+            try:
+                parts.append(self.member.decompress(data))
+            except self.damage as problem:
+                self.problem = f"compressed stream is damaged ({problem})"
+                break
+            got += len(parts[-1])
+            if self.member.eof:
+                self.held, self.member = self.member.unused_data.lstrip(b"\x00"), None
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+def open_log(path: Path) -> IO[bytes] | Inflated:
     """The file's bytes, decompressed by its magic number."""
     if path == STDIN:
         return io.BytesIO(sys.stdin.buffer.read())
@@ -95,21 +135,17 @@ def open_log(path: Path) -> IO[bytes]:
     magic = raw.read(6)
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
-        from isal import igzip
+        from isal import isal_zlib
 
-        raw.close()
-        unzipped: IO[bytes] = igzip.open(path, "rb")  # type: ignore[no-untyped-call]  # isal has no annotations here
-        return unzipped
+        return Inflated(raw, lambda: isal_zlib.decompressobj(wbits=31), (cast(type[Exception], isal_zlib.error),))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         import zstandard
 
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=True)
+        return Inflated(raw, zstandard.ZstdDecompressor().decompressobj, (zstandard.ZstdError,))
     if magic.startswith(b"BZh"):
-        raw.close()
-        return bz2.open(path, "rb")
+        return Inflated(raw, bz2.BZ2Decompressor, (OSError, ValueError))
     if magic.startswith(b"\xfd7zXZ"):
-        raw.close()
-        return lzma.open(path, "rb")
+        return Inflated(raw, lzma.LZMADecompressor, (lzma.LZMAError,))
     return raw
 
 
@@ -125,7 +161,7 @@ def records(file: LogFile) -> Iterator[list[Record | Bad]]:
         raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
 
 
-def _records(stream: IO[bytes], file: LogFile) -> Iterator[list[Record | Bad]]:
+def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[list[Record | Bad]]:
     head = _read(stream, 1 << 16)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.data.startswith(b"PAR1"):
@@ -154,23 +190,13 @@ class _Read(NamedTuple):
     problem: str = ""
 
 
-# what the decompressors raise for a damaged or truncated stream, besides OSError
-_DAMAGE = (EOFError, OSError, ValueError, lzma.LZMAError)
+def _read(stream: IO[bytes] | Inflated, size: int) -> _Read:
+    """Up to `size` bytes, and the damage of a compressed stream if this is where it ends."""
+    data = stream.read(size)
+    return _Read(data, stream.problem if isinstance(stream, Inflated) else "")
 
 
-def _read(stream: IO[bytes], size: int) -> _Read:
-    """Up to `size` bytes; damage of a compressed stream becomes a sentence instead of an exception."""
-    try:
-        return _Read(stream.read(size))
-    except _DAMAGE as problem:
-        return _Read(b"", f"compressed stream is damaged or cut: {problem}")
-    except Exception as problem:  # zstandard and isal have error classes of their own, without a common base
-        if type(problem).__module__.partition(".")[0] in {"zstandard", "isal", "zstd"}:
-            return _Read(b"", f"compressed stream is damaged or cut: {problem}")
-        raise
-
-
-def _rest(stream: IO[bytes]) -> _Read:
+def _rest(stream: IO[bytes] | Inflated) -> _Read:
     parts: list[bytes] = []
     while True:
         got = _read(stream, CHUNK)
@@ -185,7 +211,7 @@ def _first_line_is_json(start: bytes) -> bool:
         return True  # one long line: lines are the cheaper reading, and a single document is one line too
     try:
         msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         # A pretty-printed document opens with a lone brace; a damaged first line of a log does not.
         return len(line.strip()) > 40 or (b'"' in line and line.rstrip().endswith(b"}"))
     return True
@@ -204,54 +230,59 @@ def _delimiter(header: bytes) -> str:
     return max(",\t;", key=lambda mark: header.count(mark.encode()))
 
 
-def _lines(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+def _lines(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
     """JSON lines, with or without the `data:` prefix of server-sent events."""
-    number, offset, carry, problem = 0, 0, head.data, head.problem
-    if carry.startswith(b"\xef\xbb\xbf"):
-        carry, offset = carry[3:], 3
+    number, offset = 0, 3 if head.data.startswith(b"\xef\xbb\xbf") else 0
+    unfinished: list[bytes] = []  # pieces of a line longer than a chunk, joined once
+    got = _Read(head.data[offset:], head.problem)
     while True:
-        got = _Read(b"", problem) if problem else _read(stream, CHUNK)
-        problem = got.problem
-        last = not got.data
-        parts = (carry + got.data).split(b"\n")
-        carry = b"" if last else parts.pop()
+        last = not got.data or bool(got.problem)
+        parts = got.data.split(b"\n")
+        if len(parts) == 1 and not last:
+            unfinished.append(got.data)
+            got = _read(stream, CHUNK)
+            continue
+        parts[0] = b"".join([*unfinished, parts[0]])
+        unfinished = [] if last else [parts.pop()]
+        if last and not parts[-1]:
+            parts.pop()  # the end of a file that ends in a newline is no line
         batch: list[Record | Bad] = []
         for part in parts:
-            if last and not part and part is parts[-1]:
-                break  # the end of a file that ends in a newline is no line
             number += 1
-            text = part.strip()
-            if text.startswith(b"data:"):
-                text = text[5:].lstrip()
-            if not text or text.startswith((b"event:", b":")) or text == b"[DONE]":
-                batch.append(Bad(number, offset, BLANK))
-            elif text.startswith(b"["):
-                batch += _elements(text, number, offset)
-            else:
-                batch.append(Record(number, offset, text))
+            batch += _line(part, number, offset)
             offset += len(part) + 1
-        if last and problem:
-            batch.append(Bad(number + 1, offset, problem))
+        if got.problem:
+            batch.append(Bad(number + 1, offset, got.problem))
         if batch:
             yield batch
         if last:
             return
+        got = _read(stream, CHUNK)
+
+
+def _line(part: bytes, number: int, offset: int) -> list[Record | Bad]:
+    text = part.strip()
+    if text.startswith(b"data:"):
+        text = text[5:].lstrip()
+    if not text or text.startswith((b"event:", b":")) or text == b"[DONE]":
+        return [Bad(number, offset, BLANK)]
+    return _elements(text, number, offset) if text.startswith(b"[") else [Record(number, offset, text)]
 
 
 def _elements(text: bytes, number: int, offset: int) -> list[Record | Bad]:
     try:
         return [Record(number, offset, bytes(e)) for e in msgspec.json.decode(text, type=list[msgspec.Raw])]
-    except (msgspec.DecodeError, RecursionError) as problem:
-        return [Bad(number, offset, f"not JSON: {problem}")]
+    except UNREADABLE as problem:
+        return [Bad(number, offset, f"not JSON ({problem})")]
 
 
-def _array(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+def _array(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
     """A JSON array of records; lines that are arrays each are a log of batches."""
     rest = _Read(b"", head.problem) if head.problem else _rest(stream)
     data = head.data + rest.data
     try:
         elements = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         first, newline, _ = data.strip().partition(b"\n")
         if newline and first.rstrip().endswith(b"]"):
             yield from _lines(_Read(data, rest.problem), io.BytesIO())
@@ -261,13 +292,13 @@ def _array(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
     yield [Record(n, 0, bytes(e)) for n, e in enumerate(elements, 1)]
 
 
-def _documents(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+def _documents(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
     """Pretty-printed documents, one or several after each other."""
     rest = _Read(b"", head.problem) if head.problem else _rest(stream)
     data = head.data + rest.data
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         yield _values(data, rest.problem)
     else:
         yield [Record(1, 0, data)]
@@ -287,7 +318,7 @@ def _values(data: bytes, problem: str) -> list[Record | Bad]:
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as damage:
-            batch.append(Bad(len(batch) + 1, at, f"not JSON from here on: {damage}"))
+            batch.append(Bad(len(batch) + 1, at, f"not JSON from here on ({damage})"))
             break
         if isinstance(value, dict):
             batch.append(Record(len(batch) + 1, at, value))
@@ -299,7 +330,7 @@ def _values(data: bytes, problem: str) -> list[Record | Bad]:
     return batch
 
 
-def _table(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
+def _table(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
     """CSV or TSV with a header; cells that hold nothing are absent."""
     rest = _Read(b"", head.problem) if head.problem else _rest(stream)
     data = (head.data + rest.data).removeprefix(b"\xef\xbb\xbf")
@@ -318,7 +349,7 @@ def _table(head: _Read, stream: IO[bytes]) -> Iterator[list[Record | Bad]]:
                 yield batch
                 batch = []
     except csv.Error as problem:
-        batch.append(Bad(reader.line_num, 0, f"not CSV from here on: {problem}"))
+        batch.append(Bad(reader.line_num, 0, f"not CSV from here on ({problem})"))
     if rest.problem:
         batch.append(Bad(reader.line_num + 1, 0, rest.problem))
     yield batch

@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from costaudit.ingest import _values
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._prompt import Prompt, PromptReader
 from costaudit.ingest._values import Reader
 
@@ -239,7 +239,7 @@ def _encode(value: Any) -> bytes:
         if stripped.startswith(("[", "{")):  # JSON kept as text in a CSV cell or a Parquet column
             try:
                 return bytes(msgspec.json.decode(stripped.encode(), type=msgspec.Raw))
-            except (msgspec.DecodeError, UnicodeEncodeError):
+            except (*UNREADABLE, UnicodeEncodeError):
                 pass
     return msgspec.json.encode(value, enc_hook=str)
 
@@ -270,7 +270,7 @@ def opened(value: str) -> Any:
         return None
     try:
         return msgspec.json.decode(value)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -384,7 +384,7 @@ class TableReader:
                 data = part.data
                 try:
                     row = plain(data) if isinstance(data, dict) else decode(data)
-                except (msgspec.DecodeError, RecursionError):
+                except UNREADABLE:
                     value = loads(data, part.line, out) if isinstance(data, bytes) else None
                     if value is None:
                         continue
@@ -480,7 +480,7 @@ def parsed(data: bytes) -> dict[str, Any] | str:
         except RecursionError:
             return "nested too deeply"
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            reason = f"not JSON: {problem}"
+            reason = f"not JSON ({problem})"
         else:
             return value if isinstance(value, dict) else "not a JSON object"
     return reason

@@ -19,6 +19,7 @@ import polars as pl
 import xxhash
 
 from costaudit import schema
+from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
 
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
@@ -195,13 +196,12 @@ def _chain(
 
 
 def _decode(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    for attempt in (data, data.decode("utf-8", "replace").encode()):
         try:
-            return msgspec.json.decode(data.decode("utf-8", "replace").encode())
-        except (msgspec.DecodeError, RecursionError):
-            return None
+            return msgspec.json.decode(attempt)
+        except UNREADABLE:
+            continue
+    return None
 
 
 def _blocks(data: bytes) -> list[Block]:
@@ -210,7 +210,7 @@ def _blocks(data: bytes) -> list[Block]:
         return [_message({"role": "user", "content": _decode(data)})]
     try:
         parts = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return []
     return [_cached_block(bytes(part)) for part in parts]
 

@@ -70,7 +70,7 @@ def count(value: Any) -> int | None:
             return count(float(text) if any(c in text for c in ".eE") else int(text))
         except ValueError:
             pass
-    raise ValueError(f"not a token count: {shown(value)}")
+    raise ValueError(f"not a token count ({shown(value)})")
 
 
 def text(value: Any) -> str | None:
@@ -91,7 +91,7 @@ def number(value: Any) -> float | None:
             return None
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
-        raise ValueError(f"not a number: {shown(value)}")
+        raise ValueError(f"not a number ({shown(value)})")
     return float(value)
 
 
@@ -111,9 +111,9 @@ def usd(value: Any) -> Decimal | None:
     try:
         amount = Decimal(str(value).strip().removeprefix("$").replace(",", ""))
     except InvalidOperation:
-        raise ValueError(f"not an amount: {shown(value)}") from None
+        raise ValueError(f"not an amount ({shown(value)})") from None
     if not amount.is_finite() or abs(amount) > 10**12:
-        raise ValueError(f"not an amount: {shown(value)}")
+        raise ValueError(f"not an amount ({shown(value)})")
     return amount.quantize(Decimal("1e-18"))
 
 
@@ -128,7 +128,7 @@ def moment(value: Any) -> datetime | None:
         try:
             when = datetime.fromisoformat(value.removesuffix(" UTC"))
         except ValueError:
-            raise ValueError(f"not a time: {shown(value)}") from None
+            raise ValueError(f"not a time ({shown(value)})") from None
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     elif isinstance(value, datetime):
         when = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -139,9 +139,9 @@ def moment(value: Any) -> datetime | None:
     elif isinstance(value, list) and len(value) == 2:  # [seconds, nanoseconds] of OpenTelemetry's JavaScript exporters
         return moment(int(value[0]) * 1_000_000_000 + int(value[1]))
     else:
-        raise ValueError(f"not a time: {shown(value)}")
+        raise ValueError(f"not a time ({shown(value)})")
     if not EARLIEST <= when < LATEST:
-        raise ValueError(f"not a time of this century: {shown(value)}")
+        raise ValueError(f"not a time of this century ({shown(value)})")
     return when
 
 
