@@ -149,7 +149,10 @@ class TableFormat(Format):
     context: ClassVar[bool] = True
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
-        """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_foreign`, `_key`, `_rank`."""
+        """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_key`, `_rank`.
+
+        `_foreign` comes in as "has nothing this format looks for"; a format that knows better changes it.
+        """
         return picked
 
     def table(self) -> dict[str, tuple[Field, ...]]:
@@ -354,6 +357,8 @@ class _Plan:
         where = {path: n for n, path in enumerate(self.decoder.paths)}
         self.picks = [(name, [(where[path], reader) for path, reader in places]) for name, places in self.columns]
         self.first_raw = len(self.decoder.paths)
+        # Columns looked for in the object itself: a record that has none of them is of another format.
+        self.own = [name for name, fields in form.table().items() if any(f.scope == "self" for f in fields)]
 
 
 _PLANS: dict[tuple[type[TableFormat], Found], _Plan] = {}
@@ -417,7 +422,7 @@ class TableReader:
             out.rejects += list(frame.filter(pl.col("_bad").is_not_null()).select("source_line", "_bad").iter_rows())
             frame = frame.filter(pl.col("_bad").is_null()).drop("_bad")
         if frame.height:
-            frame = self.form.tidy(frame)
+            frame = self.form.tidy(frame.with_columns(_foreign=pl.all_horizontal(pl.col(self.plan.own).is_null())))
             if self.plan.prompt is not None:
                 frame = self._estimate(frame, values)
             self._sort(frame, records, out)
@@ -447,7 +452,7 @@ class TableReader:
 
     def _sort(self, frame: pl.DataFrame, records: list[Record], out: Out) -> None:
         """Rows the format calls no request, foreign or broken go where they belong; the rest are requests."""
-        if "_foreign" in frame.columns:
+        if frame["_foreign"].any():
             out.foreign += [records[n] for n in frame.filter("_foreign")["_row"]]
             frame = frame.filter(~pl.col("_foreign"))
         if "_reject" in frame.columns:

@@ -133,6 +133,8 @@ def moment(value: Any) -> datetime | None:
     elif isinstance(value, datetime):
         when = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        if not 0 <= value < 1e19:
+            raise ValueError(f"not a time of this century ({shown(value)})")
         scale = 1_000_000 if value < 1e11 else 1_000 if value < 1e14 else 1 if value < 1e17 else None
         micros = round(value * scale) if scale else int(value) // 1_000
         when = EPOCH + timedelta(microseconds=micros)

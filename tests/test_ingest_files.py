@@ -1,0 +1,190 @@
+"""Any bytes: whatever stands in a file is read, or counted with its reason."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import random
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costaudit.errors import LogError, UsageError
+from costaudit.ingest import ingest
+
+CALL = {
+    "object": "chat.completion",
+    "created": 1_760_000_000,
+    "model": "gpt-4o",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+}
+
+
+def call(n, **changes):
+    return json.dumps(CALL | {"id": f"chatcmpl-{n}"} | changes)
+
+
+LINES = [call(n) for n in range(200)]
+TEXT = "\n".join(LINES).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TEXT,
+        TEXT + b"\n",
+        TEXT.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + TEXT,
+        TEXT.decode().encode("utf-16"),
+        b"\n\n".join(TEXT.split(b"\n")),
+        ("[" + ",".join(LINES) + "]").encode(),
+        ("[\n" + ",\n".join(LINES) + "\n]").encode(),
+        "\n".join(json.dumps(json.loads(line), indent=2) for line in LINES).encode(),
+        "\n".join(json.dumps(json.loads(line), separators=(",", ":")) for line in LINES).encode(),
+        "\n\n".join("data: " + line for line in LINES).encode() + b"\n\ndata: [DONE]\n",
+        json.dumps([json.loads(line) for line in LINES], indent=1).encode(),
+        "\n".join("[" + ",".join(LINES[n : n + 50]) + "]" for n in range(0, 200, 50)).encode(),
+        gzip.compress(TEXT),
+        gzip.compress(TEXT[:999]) + gzip.compress(TEXT[999:]),
+        bz2.compress(TEXT),
+        lzma.compress(TEXT),
+        zstandard.compress(TEXT),
+    ],
+    ids=[
+        "lines", "newline at the end", "CRLF", "byte order mark", "UTF-16", "blank lines", "array", "array by lines",
+        "pretty documents", "no spaces", "server-sent events", "pretty array", "lines of arrays", "gzip",
+        "gzip members", "bzip2", "xz", "zstd",
+    ],
+)  # fmt: skip
+def test_the_same_calls_in_any_wrapping_are_the_same_requests(tmp_path, data):
+    (tmp_path / "log").write_bytes(data)
+    read = ingest([tmp_path])
+    assert read.requests.height == 200
+    assert read.requests["input_tokens"].sum() == 2_000
+    assert not read.fates.rejects
+    assert read.fates.balanced
+
+
+def test_a_cut_gzip_file_gives_what_stands_before_the_cut(tmp_path):
+    random.seed(1)
+    text = "\n".join(call(n, system_fingerprint=random.randbytes(50).hex()) for n in range(1_000)).encode()
+    whole = gzip.compress(text)
+    (tmp_path / "log.gz").write_bytes(whole[: len(whole) // 2])
+    read = ingest([tmp_path])
+    assert read.requests.height > 300
+    assert read.fates.rejects["compressed stream is cut off"] == 1
+    assert read.fates.balanced
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("plain text", "not JSON"),
+        (call(1)[:-5], "not JSON"),
+        ("[1, 2]", "not a JSON object"),
+        ("null", "not a JSON object"),
+        (call(1).replace("10", "NaN"), "not JSON"),
+        (call(1, usage={"prompt_tokens": -5}), "input_tokens: not a token count"),
+        (call(1, usage={"prompt_tokens": 10**30}), "input_tokens: not a token count"),
+        (call(1, usage={"prompt_tokens": 1.5}), "input_tokens: not a token count"),
+        (call(1, usage={"prompt_tokens": [10]}), "input_tokens: not a token count"),
+        (call(1, usage={"prompt_tokens": True}), "input_tokens: not a token count"),
+        (call(1, created="yesterday"), "started_at: not a time"),
+        (call(1, created=10**30), "started_at: not a time of this century"),
+        (call(1, deep=0).replace('"deep": 0', '"deep": ' + "[" * 100_000 + "]" * 100_000), "nested too deeply"),
+        ('{"kind": "audit", "usage": 7}', "no format recognises this record"),
+    ],
+)
+def test_one_bad_line_costs_one_line_and_says_why(tmp_path, line, reason):
+    (tmp_path / "log.jsonl").write_text("\n".join([*LINES[:5], line, *LINES[5:9]]))
+    read = ingest([tmp_path])
+    assert read.requests.height == 9
+    assert list(read.fates.rejects) == [reason]
+    assert set(read.rejects["source_line"]) == {6}
+    assert read.fates.balanced
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens"),
+    [
+        ({"usage": {"prompt_tokens": "12", "completion_tokens": 3.0}}, (12, 3)),
+        ({"usage": None}, (None, None)),
+        ({"usage": "x"}, (None, None)),
+        ({"id": None, "model": None}, (10, 5)),
+        ({"surprise": {"usage": None}}, (10, 5)),
+    ],
+)
+def test_odd_values_are_read_or_absent_but_never_zero(tmp_path, changes, tokens):
+    (tmp_path / "log.jsonl").write_text(call(1, choices=[], **changes))
+    read = ingest([tmp_path])
+    assert read.requests.select("input_tokens", "output_tokens").row(0) == tokens
+    assert read.requests["usage_source"].item() == ("absent" if tokens == (None, None) else "provider")
+
+
+def test_a_byte_that_is_no_utf8_costs_a_character_not_a_call(tmp_path):
+    (tmp_path / "log.jsonl").write_bytes(call(1).encode().replace(b"42", b"4\xff2"))
+    assert ingest([tmp_path]).requests.height == 1
+
+
+def test_a_record_that_is_no_request_is_skipped_by_type_not_rejected(tmp_path):
+    (tmp_path / "log.jsonl").write_text("\n".join([*LINES[:5], '{"level": "info", "message": "started"}']))
+    read = ingest([tmp_path])
+    assert read.fates.skipped == {"other record": 1}
+    assert read.fates.balanced
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error", "says"),
+    [
+        (None, b"", UsageError, "no such file"),
+        ("empty", b"", LogError, "no log records"),
+        ("image", b"\x89PNG\r\n\x1a\n\x00\x00", LogError, "binary"),
+        ("broken.parquet", b"PAR1 and nothing", LogError, "Parquet"),
+    ],
+)
+def test_what_is_no_log_at_all_stops_with_a_sentence(tmp_path, name, data, error, says):
+    path = tmp_path / (name or "missing")
+    if name:
+        path.write_bytes(data)
+    with pytest.raises(error, match=says):
+        ingest([path])
+
+
+def test_an_empty_folder_stops_with_a_sentence(tmp_path):
+    with pytest.raises(LogError, match="no files"):
+        ingest([tmp_path])
+
+
+def test_a_file_named_twice_is_read_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(TEXT)
+    assert ingest([path, tmp_path, str(tmp_path / "*.jsonl")]).fates.lines == 200
+
+
+mangled = st.lists(
+    st.one_of(
+        st.sampled_from(LINES[:20]).map(str.encode),
+        st.binary(max_size=40).map(lambda b: b.replace(b"\n", b" ").replace(b"\r", b" ").replace(b"\0", b" ")),
+        st.tuples(st.sampled_from(LINES[:20]), st.integers(0, 300)).map(lambda c: c[0].encode()[: c[1]]),
+        st.tuples(st.sampled_from(LINES[:20]), st.integers(0, 250), st.binary(max_size=3)).map(
+            lambda c: (c[0].encode()[: c[1]] + c[2] + c[0].encode()[c[1] :]).replace(b"\n", b" ").replace(b"\0", b" ")
+        ),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(lines=mangled)
+@settings(max_examples=150, deadline=None)
+def test_no_line_is_lost_whatever_stands_in_it(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("mangled") / "log"
+    path.write_bytes(b"\n".join([LINES[0].encode(), *lines]))
+    read = ingest([path])
+    assert read.fates.balanced
+    assert read.requests.height + read.fates.duplicates >= 1
