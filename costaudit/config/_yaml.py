@@ -131,8 +131,9 @@ class _Builder:
         self.file = file
         self.scalars: Any = yaml.SafeLoader("")
 
-    def node(self, event: Any, path: str, depth: int) -> Node:
-        line = event.start_mark.line + 1
+    def node(self, event: Any, path: str, depth: int, line: int = 0) -> Node:
+        """The node an event begins; a value stands in the line of its key."""
+        line = line or event.start_mark.line + 1
         if depth > MAX_DEPTH:
             raise ConfigError(f"{self.file}:{line}: nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent) or event.anchor:
@@ -158,7 +159,7 @@ class _Builder:
                     hint=f"it is first given in line {lines[key.text]}",
                 )
             inside = f"{path}.{key.text}" if path else key.text
-            nodes[key.text] = self.node(next(self.events), inside, depth + 1)
+            nodes[key.text] = self.node(next(self.events), inside, depth + 1, key.line)
             lines[key.text] = key.line
         return nodes
 

@@ -1,0 +1,147 @@
+"""Runs that the log does not name, rebuilt from what the calls send (METHODS 5.2).
+
+A request sends the whole conversation again, so the hash chain over its messages begins with the chain of the request
+it continues. Linking each call to the one it continues gives a forest; each tree is a run, branches included.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import xxhash
+
+from costaudit.attribute._links import PAUSE, parents
+
+COMPACTED = 20_000  # tokens; agents compact contexts that are near their window, never smaller ones
+HISTORY = 3  # messages from which an opening carries the past of a conversation
+GUESS_BY = ["scope", "user", "system_sha"]
+
+
+def name_runs(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
+    """The columns run_id and run_source, aligned with the rows of `requests`.
+
+    A run id of the log is kept (`log`). A rebuilt run is called `chain-` or `guess-` and 12 hex digits that come from
+    its first call. Calls that continue nothing and that nothing continues have no run.
+    """
+    told = pl.when(pl.col("run_id").is_not_null()).then(pl.coalesce("run_source", pl.lit("log")))
+    rebuilt = _rebuilt(_calls(requests, order))
+    return (
+        requests.select("run_id", run_source=told)
+        .with_row_index("row")
+        .join(rebuilt, on="row", how="left", maintain_order="left")
+        .select(
+            pl.coalesce("run_id", "rebuilt_id").alias("run_id"),
+            pl.coalesce("run_source", "rebuilt_source").alias("run_source"),
+        )
+    )
+
+
+def number_steps(requests: pl.DataFrame, order: pl.Series) -> pl.Series:
+    """The position of each call in its run, from 1; null without a run and for rows that restate others."""
+    counted = requests["run_id"].is_not_null() & ~requests["rollup"].fill_null(value=False)
+    steps = (
+        requests.select("run_id", order.alias("order"))
+        .with_row_index("row")
+        .filter(counted)
+        .select("row", step=pl.col("order").rank("ordinal").over("run_id").cast(pl.Int64))
+    )
+    rows = requests.select("run_id").with_row_index("row")
+    return rows.join(steps, on="row", how="left", maintain_order="left")["step"]
+
+
+def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
+    """The calls that have no run yet and can be linked, in order, numbered by `call`."""
+    model = pl.coalesce("model", "model_requested", pl.lit("")).str.to_lowercase()
+    # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
+    family = model.str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "").str.extract(r"^([a-z]+)", 1)
+    scope = pl.concat_str(pl.coalesce("key_id", "tenant", pl.lit("")), pl.lit("\n"), family.fill_null(""))
+    linkable = pl.col("block_sha").list.len().fill_null(0) + pl.col("sent").list.len().fill_null(0) > 0
+    anonymous = requests["run_id"].is_null() & ~requests["rollup"].fill_null(value=False)
+    return (
+        requests.select(
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+            order.alias("order"),
+            scope.rank("dense").cast(pl.UInt64).alias("scope"),
+            pl.col("tool_calls").list.eval(pl.element().struct.field("id")).alias("called"),
+            pl.col("tool_results").list.eval(pl.element().struct.field("id")).alias("sent"),
+            *("format", "source_file", "source_line", "request_id", "user", "started_at", "ended_at", "status"),
+            *("input_tokens", "block_sha", "reply_sha", "system_sha"),
+        )
+        .filter(anonymous)
+        .filter(linkable | (pl.col("called").list.len() > 0))
+        .sort("order")
+        .with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
+    )
+
+
+def _rebuilt(calls: pl.DataFrame) -> pl.DataFrame:
+    """row, rebuilt_id, rebuilt_source of the calls that belong to a run of at least two."""
+    rooted = calls.with_columns(_roots(parents(calls)).alias("root"))
+    runs = (
+        rooted.join(_bridged(rooted), on="root", how="left")
+        .with_columns(first=pl.coalesce("bridged", "root"))
+        .select("row", "first", many=pl.len().over("first") > 1, guessed=pl.col("bridged").is_not_null())
+        .filter("many")
+    )
+    firsts = runs.select("first", "guessed").unique("first").sort("first")
+    named = firsts.with_columns(rebuilt_id=_names(calls, firsts))
+    return runs.join(named.drop("guessed"), on="first").select(
+        "row",
+        "rebuilt_id",
+        rebuilt_source=pl.when("guessed").then(pl.lit("guessed")).otherwise(pl.lit("chain")),
+    )
+
+
+def _roots(parent: pl.Series) -> pl.Series:
+    """The first call of each call's tree: every round doubles the distance looked back."""
+    root = pl.select(pl.coalesce(parent, pl.int_range(parent.len(), dtype=pl.UInt32))).to_series()
+    while not (further := root.gather(root)).equals(root):
+        root = further
+    return root
+
+
+def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
+    """root, bridged: trees that are probably parts of one run, and the first call of that run (METHODS 5.2, step 4).
+
+    Two trees of one user and system prompt, the second starting within minutes after the first ended and in the
+    middle of a conversation: it brings a history other than the first one's opening (trimmed), or its input is less
+    than half of what the first had grown to (compacted).
+    """
+    trees = (
+        rooted.group_by("root")
+        .agg(
+            pl.len().alias("calls"),
+            pl.coalesce("ended_at", "started_at").max().alias("ended"),
+            pl.col("input_tokens").sort_by("call").last().alias("grown"),
+            pl.col(*GUESS_BY, "started_at", "input_tokens", "block_sha").sort_by("call").first(),
+        )
+        .drop_nulls(["user", "started_at"])
+        .sort("root")
+        .with_columns(opening=pl.col("block_sha").list.get(HISTORY - 1, null_on_oob=True))
+    )
+
+    def before(column: str) -> pl.Expr:
+        return pl.col(column).shift().over(GUESS_BY)
+
+    pause = pl.col("started_at") - before("ended")
+    trimmed = pl.col("opening").is_not_null() & pl.col("opening").ne_missing(before("opening"))
+    grown = before("grown")
+    compacted = (before("calls") > 1) & (grown >= COMPACTED) & (pl.col("input_tokens") * 2 < grown)
+    follows = (pause >= pl.duration()) & (pause < PAUSE) & (trimmed | compacted)
+    return (
+        trees.with_columns(follows=follows.fill_null(value=False))
+        .with_columns(part=(~pl.col("follows")).cum_sum().over(GUESS_BY))
+        .with_columns(bridged=pl.col("root").min().over(*GUESS_BY, "part"), parts=pl.len().over(*GUESS_BY, "part"))
+        .filter(pl.col("parts") > 1)
+        .select("root", "bridged")
+    )
+
+
+def _names(calls: pl.DataFrame, firsts: pl.DataFrame) -> pl.Series:
+    """A name for each run: the same in every audit that sees its first call, whatever else it sees."""
+    first = calls.select("request_id", "source_file", "source_line", "started_at")[firsts["first"]]
+    names = []
+    for (request, file, line, started), guessed in zip(first.iter_rows(), firsts["guessed"], strict=True):
+        identity = f"{request}\n{started}" if request else f"{file}\n{line}\n{started}"
+        digits = xxhash.xxh3_64_hexdigest(identity.encode())[:12]
+        names.append(f"{'guess' if guessed else 'chain'}-{digits}")
+    return pl.Series(names, dtype=pl.String)
