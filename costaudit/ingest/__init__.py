@@ -13,6 +13,7 @@ from costaudit import schema
 from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _detect
+from costaudit.ingest._convention import settle
 from costaudit.ingest._detect import Guess
 from costaudit.ingest._files import BLANK, LogFile, Record, records, walk
 from costaudit.ingest._finish import finish
@@ -211,8 +212,8 @@ def _framed(frame: pl.DataFrame, form: str, file: LogFile) -> pl.DataFrame:
 def _join(reads: Sequence[FileRead]) -> Ingested:
     frames = [frame for read in reads for frame in read.frames]
     empty = ROWS.to_frame()
-    everything = pl.concat([empty, *frames])
-    requests, duplicates = collapse(everything)
+    settled = settle(pl.concat([empty, *frames]))
+    requests, duplicates = collapse(settled.rows)
     requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
     rejects = pl.DataFrame(
         [(read.file.shown, line, form, *_split(why)) for read in reads for line, form, why in read.rejects],
@@ -236,7 +237,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
         },
     )
     notes = tuple(read.problem for read in reads if read.problem)
-    return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects), rejects, notes)
+    return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects, settled.proofs), rejects, notes)
 
 
 def _split(why: str) -> tuple[str, str]:
@@ -246,16 +247,17 @@ def _split(why: str) -> tuple[str, str]:
 
 
 def _sources(
-    reads: Sequence[FileRead], requests: pl.DataFrame, duplicates: pl.DataFrame, rejects: pl.DataFrame
+    reads: Sequence[FileRead],
+    requests: pl.DataFrame,
+    duplicates: pl.DataFrame,
+    rejects: pl.DataFrame,
+    proofs: pl.DataFrame,
 ) -> pl.DataFrame:
     """One row a file and format. Lines of a file stand in the row of its first format."""
     keys = ["path", "format"]
     rolled = pl.col("rollup").fill_null(value=False)
-    convention = pl.col("convention").drop_nulls().unique().sort().str.join(", ")
     parts = [
-        requests.rename({"source_file": "path"})
-        .group_by(keys)
-        .agg(requests=(~rolled).sum(), rollups=rolled.sum(), convention=convention),
+        requests.rename({"source_file": "path"}).group_by(keys).agg(requests=(~rolled).sum(), rollups=rolled.sum()),
         duplicates.rename({"source_file": "path"}).group_by(keys).agg(duplicates=pl.sum("count")),
         rejects.rename({"source_file": "path"}).group_by(keys).agg(rejects=pl.len()),
         pl.DataFrame(
@@ -267,7 +269,7 @@ def _sources(
         .agg(pl.sum("skipped")),
     ]
     table = pl.concat([p.select(keys) for p in parts]).unique()
-    for part in parts:
+    for part in [*parts, proofs.rename({"source_file": "path"})]:
         table = table.join(part, on=keys, how="left")
     table = table.sort("path", pl.col("format") == "", "format")
     first = pl.int_range(pl.len()).over("path") == 0

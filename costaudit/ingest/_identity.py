@@ -12,9 +12,10 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest import _convention
 
 MACHINERY = ("_key", "_rank")
-ROWS = pl.Schema({**schema.REQUESTS, "_key": pl.String(), "_rank": pl.Int64()})
+ROWS = pl.Schema({**schema.REQUESTS, "_key": pl.String(), "_rank": pl.Int64(), **_convention.COLUMNS})
 USAGE = [c.name for c in schema.REQUEST if c.group == "usage"]
 FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.String, "count": pl.UInt32})
 
