@@ -24,6 +24,9 @@ __all__ = ["Ingested", "formats", "ingest", "read_file"]
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
+BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
+WEIGHT = 16 << 20  # bytes after which a batch is full all the same
+
 REJECTS = pl.Schema(
     {"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String, "detail": pl.String}
 )
@@ -118,19 +121,21 @@ def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
     read = FileRead(file)
     readers = _Readers(read, columns)
     waiting: list[Record] = []
+    weight = 0
     try:
         for batch in records(file):
             read.lines += len(batch)
             for item in batch:
                 if isinstance(item, Record):
                     waiting.append(item)
+                    weight += len(item.data)
                 elif item.reason == BLANK:
                     read.blank += 1
                 else:
                     read.rejects.append((item.line, "", item.reason))
-            if len(waiting) >= _detect.SAMPLE or readers.main is not None:
+            if len(waiting) >= BATCH or weight >= WEIGHT:
                 readers.feed(waiting)
-                waiting = []
+                waiting, weight = [], 0
         readers.feed(waiting)
     except LogError as problem:
         read.problem = str(problem)

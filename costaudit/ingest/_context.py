@@ -5,8 +5,7 @@ Names are matched exactly, never by substring; the record itself, then its metad
 
 from __future__ import annotations
 
-from costaudit.ingest._format import Field, around, flag, moment, number, request, text, usd
-from costaudit.ingest._values import COUNT
+from costaudit.ingest._format import Field, around, flag, maybe, moment, number, request, text, usd, whole
 
 _HOMES = ("", "metadata.", "tags.", "context.", "labels.", "properties.", "attributes.", "extra.")
 
@@ -31,8 +30,8 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
     "instance_id": _anywhere("instance_id", "case_id", "example_id", "task_instance"),
     "key_id": _anywhere("key_id", "api_key_id", "api_key_alias", "project_id", "project"),
     "region": (around(text("region", "metadata.region")),),
-    "step": (around(Field(COUNT, ("step", "metadata.step"))),),
-    "attempt": (around(Field(COUNT, ("attempt", "attempt_number", "metadata.attempt"))),),
+    "step": (around(whole("step", "metadata.step")),),
+    "attempt": (around(whole("attempt", "attempt_number", "metadata.attempt")),),
     "started_at": (
         around(
             moment(
@@ -46,14 +45,14 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
                 "@timestamp",
             )
         ),
-        around(moment("created_at", "logged_at", "datetime", "date")),
+        around(maybe(moment("created_at", "logged_at", "datetime", "date"))),
     ),
-    "ended_at": (around(moment("ended_at", "end_time", "endTime", "completed_at", "response_time_at")),),
+    "ended_at": (around(maybe(moment("ended_at", "end_time", "endTime", "completed_at", "response_time_at"))),),
     "_latency_ms": (
         around(number("latency_ms", "duration_ms", "elapsed_ms", "response_time_ms", "metadata.latency_ms")),
     ),
     "_latency_s": (around(number("latency_s", "duration_s", "elapsed_s", "latency_seconds", "duration_seconds")),),
-    "http_status": (around(Field(COUNT, ("status_code", "http_status", "statusCode", "response.status_code"))),),
+    "http_status": (around(whole("status_code", "http_status", "statusCode", "response.status_code")),),
     "error_type": (
         text("error.type", "error.code"),
         around(text("error.type", "error.code", "error_type", "error_class", "exception", "error")),

@@ -46,7 +46,19 @@ def count(*paths: str) -> Field:
 
 
 def number(*paths: str) -> Field:
-    return Field(_values.NUMBER, paths)
+    """A number that no bill depends on: anything else is absent."""
+    return maybe(Field(_values.NUMBER, paths))
+
+
+def whole(*paths: str) -> Field:
+    """A whole number >= 0 that no bill depends on, e.g. an HTTP status: anything else is absent."""
+    return maybe(count(*paths))
+
+
+def maybe(column: Field) -> Field:
+    """The same column, but a value that cannot be read is absent instead of refusing the record."""
+    reader = column.reader
+    return column._replace(reader=Reader(reader.dtype, _values.lenient(reader.one)))
 
 
 def flag(*paths: str) -> Field:
@@ -54,7 +66,8 @@ def flag(*paths: str) -> Field:
 
 
 def usd(*paths: str) -> Field:
-    return Field(_values.USD, paths)
+    """Dollars as the log states them; never summed, so a value that is no amount is absent."""
+    return maybe(Field(_values.USD, paths))
 
 
 def moment(*paths: str) -> Field:
@@ -205,35 +218,37 @@ class _Node:
             if key.isdigit():  # an element of a list: the list is decoded whole
                 node.opaque = True
             node = node.below.setdefault(key, _Node())
-        node.leaf, node.raw = True, node.raw or raw
+        node.leaf, node.raw = True, raw  # wanted as a value and as raw JSON: decoded, and written again where needed
 
 
 class Decoder:
-    """Records to tuples of the values at the given paths, in order; absent is None."""
+    """Records to tuples of the values at the given paths; `at` says where each stands; absent is None."""
 
     def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = ()) -> None:
         self.paths = list(dict.fromkeys(paths))
         self.raws = list(dict.fromkeys(raws))
         root = _Node()
-        for path in self.paths:
-            root.add(path)
         for path in self.raws:
             root.add(path, raw=True)
+        for path in self.paths:
+            root.add(path)
         struct, self._pick = _compile(root)
         self._decode = msgspec.json.Decoder(struct).decode
-        order = _leaves(root)
-        self._where = [order.index(path) for path in (*self.paths, *self.raws)]
+        self.order = _leaves(root)
+        self.at = {path: n for n, path in enumerate(self.order)}
+        self._raw_at = {self.at[path] for path in self.raws} - {self.at[path] for path in self.paths}
 
     def typed(self, data: bytes) -> tuple[Any, ...]:
         """The values of a JSON record; raises msgspec.DecodeError where it is not of the expected shape."""
-        values = self._pick(self._decode(data))
-        return tuple([values[n] for n in self._where])
+        return self._pick(self._decode(data))
 
     def plain(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
         """The same values from a dictionary, whatever its shape."""
-        values = [dig(record, path) for path in self.paths]
-        raws = [dig(record, path) for path in self.raws]
-        return (*values, *[None if raw is None else msgspec.Raw(_encode(raw)) for raw in raws])
+        values = [dig(record, path) for path in self.order]
+        for n in self._raw_at:
+            if values[n] is not None:
+                values[n] = msgspec.Raw(_encode(values[n]))
+        return tuple(values)
 
 
 def _encode(value: Any) -> bytes:
@@ -354,9 +369,9 @@ class _Plan:
         self.prompt = PromptReader(form.prompt, scopes) if form.prompt else None
         raws = self.prompt.paths if self.prompt else []
         self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws)
-        where = {path: n for n, path in enumerate(self.decoder.paths)}
-        self.picks = [(name, [(where[path], reader) for path, reader in places]) for name, places in self.columns]
-        self.first_raw = len(self.decoder.paths)
+        at = self.decoder.at
+        self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
+        self.raws = [at[path] for path in raws]
         # Columns looked for in the object itself: a record that has none of them is of another format.
         self.own = [name for name, fields in form.table().items() if any(f.scope == "self" for f in fields)]
 
@@ -410,7 +425,7 @@ class TableReader:
         for name, picks in self.plan.picks:
             columns[name] = _column(name, picks, values, height, bad)
         if self.plan.prompt is not None:
-            raws = values[self.plan.first_raw :]
+            raws = [values[n] for n in self.plan.raws]
             columns |= self.plan.prompt.columns(raws, height)
         frame = pl.DataFrame(columns).with_columns(
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
@@ -433,7 +448,7 @@ class TableReader:
         bare = frame.filter(pl.col("input_tokens").is_null() & pl.col("output_tokens").is_null() & pl.col("has_text"))
         if prompt is None or bare.is_empty():
             return frame
-        raws = values[self.plan.first_raw :]
+        raws = [values[n] for n in self.plan.raws]
         known = []
         for row, model in bare.select("_row", "model").iter_rows():
             tokens = prompt.estimates([column[row] for column in raws], model)

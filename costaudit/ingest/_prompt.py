@@ -23,6 +23,7 @@ from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
 
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
+OPENING = 20_000  # characters of a message that can name its family
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
 
 
@@ -54,7 +55,7 @@ class Block(msgspec.Struct, gc=False):
     size: int
     calls: tuple[Call, ...] = ()
     results: tuple[tuple[int | None, int, bool], ...] = ()
-    masked: str = ""
+    opening: str = ""  # what a system or user message begins with, for the prompt family
 
 
 COLUMNS: dict[str, Any] = {
@@ -184,7 +185,7 @@ def _chain(
     if results:
         found["tool_results"] = [{"id": i, "sha": s, "error": e} for i, s, e in results]
     prompts = [b for b in blocks if b.role == "system"]
-    family = [b.masked for b in prompts] or [next((b.masked for b in blocks), "")[:MASKED]]
+    family = [masked(b.opening) for b in prompts] or [masked(b.opening)[:MASKED] for b in blocks[:1]]
     if prompts:
         found["system_sha"] = sha(*[b.sha for b in prompts])
     if any(family):
@@ -268,7 +269,7 @@ def _message(message: Mapping[str, Any]) -> Block:
         _size(message),
         tuple(calls),
         tuple(results),
-        masked(joined) if role in ("system", "user") else "",
+        joined[:OPENING] if role in ("system", "user") else "",
     )
 
 
@@ -372,9 +373,10 @@ _VARIABLE = re.compile(
 )
 
 
+@lru_cache(maxsize=2_000)  # a task sends the same system prompt with every call
 def masked(prompt: str) -> str:
     """Lower case, with everything that varies within a family replaced by a mark (METHODS 5.1, F2)."""
-    return " ".join(_VARIABLE.sub("#", prompt[:20_000].lower()).split())
+    return " ".join(_VARIABLE.sub("#", prompt.lower()).split())
 
 
 @lru_cache(maxsize=2_000)

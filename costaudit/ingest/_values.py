@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -25,7 +26,6 @@ class Reader:
 
     dtype: pl.DataType | type[pl.DataType]
     one: Callable[[Any], Any]
-    fast: type | tuple[type, ...] = ()
 
     def column(self, values: Sequence[Any]) -> tuple[pl.Series, dict[int, str]]:
         """The values as a column, and the rows whose value was refused with the reason."""
@@ -145,6 +145,19 @@ def moment(value: Any) -> datetime | None:
     if not EARLIEST <= when < LATEST:
         raise ValueError(f"not a time of this century ({shown(value)})")
     return when
+
+
+@cache
+def lenient(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The reader with None where it would refuse a value."""
+
+    def one(value: Any) -> Any:
+        try:
+            return read(value)
+        except (ValueError, OverflowError, TypeError):
+            return None
+
+    return one
 
 
 COUNT = Reader(pl.Int64(), count)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, around, count, flag, moment, number, request, text, usd
+from costaudit.ingest._format import TableFormat, around, count, flag, moment, number, request, text, usd, whole
 from costaudit.ingest._prompt import Prompt
 
 
@@ -30,7 +30,7 @@ class OpenAIChat(TableFormat):
         "service_tier": text("service_tier"),
         "service_tier_requested": request(text("service_tier")),
         "temperature": request(number("temperature")),
-        "max_tokens": request(count("max_completion_tokens", "max_tokens")),
+        "max_tokens": request(whole("max_completion_tokens", "max_tokens")),
         "reasoning_effort": request(text("reasoning_effort", "reasoning.effort")),
         "input_tokens": count("usage.prompt_tokens"),
         "cache_read_tokens": count("usage.prompt_tokens_details.cached_tokens", "usage.prompt_cache_hit_tokens"),
