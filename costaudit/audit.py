@@ -52,6 +52,7 @@ class Coverage:
 
     calls, tokens  by trust status: exact, estimated, unpriced, unmetered, free, subscription
     share          the worse of calls and tokens that can be priced, 0..1
+    floor          the share asked for; under it every total is a lower bound
     low_usd, high_usd  the truth lies between; high None: no upper bound
     unpriced       model, provider, requests, tokens, entry (YAML to paste)
     sources        path, format, requests, convention, proof
@@ -67,6 +68,11 @@ class Coverage:
     sources: pl.DataFrame
     sampled: bool = False
     notes: tuple[str, ...] = ()
+    floor: float = 0.8
+
+    @property
+    def enough(self) -> bool:
+        return self.share >= self.floor
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,57 @@
+"""An audit as text: a folder is a registry, a module without a leading underscore is a report format.
+
+Each has `render(audit, view) -> str`. Text from logs passes `_text.clean` (or the escapes of its format), amounts are
+rounded by `_money`, sentences that several formats share stand in `_words`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from costaudit import plugins
+from costaudit.audit import Audit
+from costaudit.errors import UsageError
+
+NARROW, WIDE = 80, 120  # columns a report is laid out for; narrower terminals wrap, wider ones leave air
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a report is looked at; nothing here changes what it says.
+
+    width  columns
+    color  ANSI colours may be used
+    plain  the reader is a pipe or a file: no bars
+    by     tables asked for (task, model, tenant, day), in full; empty: the usual ones, shortened
+    """
+
+    width: int = 100
+    color: bool = False
+    plain: bool = True
+    by: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        return min(max(self.width, NARROW), WIDE)
+
+
+Render = Callable[[Audit, View], str]
+
+
+def names() -> tuple[str, ...]:
+    """The report formats."""
+    return plugins.names(__name__)
+
+
+def renderer(name: str, allowed: Sequence[str] = ()) -> Render:
+    """The function that writes a report format; UsageError with a suggestion for an unknown name."""
+    known = tuple(allowed) or names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        suggestion = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"no report format {name!r}", hint=f"{suggestion}formats: {', '.join(known)}")
+    render: Render = importlib.import_module(f"{__name__}.{name}").render
+    return render

@@ -1,0 +1,110 @@
+"""The program: which command, and how an end is told. The commands themselves live in `costaudit.commands`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from costaudit import __version__, commands, plugins
+from costaudit.errors import CostAuditError
+
+BUG_EXIT = 3  # never 1: a crash must not read as a proved regression, nor as findings
+_SUMMARY = re.compile(r'\A"""(.+?)(?:"""|\n)')
+
+
+def summary(name: str) -> str:
+    """The first line of a command module's docstring, read from its source: importing all would cost 100 ms."""
+    source = Path(commands.__path__[0]) / f"{name}.py"
+    found = _SUMMARY.match(source.read_text(encoding="utf-8"))
+    return found[1].rstrip(".") if found else ""
+
+
+def load(name: str) -> Any:
+    """The command of that name as typer builds it: the only place where a command module is imported."""
+    module = importlib.import_module(f"{commands.__name__}.{name}")
+    group: typer.Typer | None = getattr(module, "app", None)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if group is None:
+        app.command(name)(module.command)
+        return typer.main.get_command(app)
+    app.add_typer(group, name=name)
+    group.rich_markup_mode = None
+    return typer.main.get_group(app).commands[name]
+
+
+class Later(TyperCommand):
+    """A command that is imported when it is used, not when it is listed."""
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        return load(str(self.name)).make_context(info_name, args, parent=parent, **extra)
+
+
+class Program(TyperGroup):
+    """The group of all commands: help and completion import none of them."""
+
+    def __init__(self, **settings: Any) -> None:
+        later = [Later(name, help=summary(name)) for name in plugins.names(commands.__name__)]
+        super().__init__(**settings | {"commands": later})
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"costaudit {__version__}")
+        raise typer.Exit
+
+
+program = typer.Typer(
+    name="costaudit",
+    cls=Program,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with `costaudit analyze PATH`: files, folders or globs, any format, mixed and compressed.",
+)
+
+
+@program.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Offline cost audit of LLM request logs: where the money went, what bought nothing, what to change."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and end the process with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")  # an output encoding without some character is no reason to stop
+    try:
+        typer.main.get_command(program).main(args=given, prog_name="costaudit")
+    except CostAuditError as error:
+        _tell(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("COSTAUDIT_DEBUG") or {"-v", "--verbose"} & set(given):
+            traceback.print_exc()
+        _tell(
+            f"error: this is a bug in costaudit {__version__}: {type(error).__name__}: {error}",
+            "hint: the same command with COSTAUDIT_DEBUG=1 prints the traceback to report",
+        )
+        sys.exit(BUG_EXIT)
+
+
+def _tell(*lines: str) -> None:
+    from costaudit.report._text import clean
+
+    for line in lines:
+        if line:
+            typer.echo(clean(line), err=True)

@@ -1,0 +1,124 @@
+"""Lines for a terminal: styled spans, tables with right-aligned numbers, wrapped paragraphs.
+
+Everything is laid out as text first and coloured last, so that colour can never move a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from costaudit.report._text import clean, pad, width, wrap
+
+GAP = 2  # columns between two cells
+BAR = "█"
+PARTS = " ▏▎▍▌▋▊▉"  # eighths of a cell
+
+
+class Style(Enum):
+    """What a span means; at most three colours, each beside a word that says the same."""
+
+    PLAIN = ""
+    STRONG = "1"
+    FAINT = "2"
+    BAD = "1;31"
+    WARN = "33"
+    GOOD = "32"
+
+
+class Span(NamedTuple):
+    text: str
+    style: Style = Style.PLAIN
+
+
+Line = tuple[Span, ...]
+EMPTY: Line = ()
+
+
+def line(*parts: str | Span) -> Line:
+    """A line of texts and spans."""
+    return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
+
+
+def strong(text: str) -> Line:
+    return (Span(text, Style.STRONG),)
+
+
+def paragraph(text: str, columns: int, *, first: str = "", rest: str | None = None) -> list[Line]:
+    """A text in lines of at most `columns`, the first one after `first`, the others after `rest` (else blanks)."""
+    text = clean(text)
+    rest = " " * width(first) if rest is None else rest
+    lines = wrap(text, columns - max(width(first), width(rest)))
+    return [line((first if i == 0 else rest) + words) for i, words in enumerate(lines)]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table; `flexible` takes the columns that the others leave, `least` is its minimum."""
+
+    head: str
+    right: bool = True
+    flexible: bool = False
+    least: int = 8
+    most: int = 48
+    style: Style = Style.PLAIN
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *, indent: int = 2) -> list[Line]:
+    """A head and rows, aligned, in at most `room` columns: the flexible column gives way, in the middle of its text.
+
+    Cells are cleaned here: whatever a log put into a name cannot leave its cell.
+    """
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max([width(c.head), *(width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
+    spare = room - indent - GAP * (len(columns) - 1)
+    fixed = sum(w for w, c in zip(widths, columns, strict=True) if not c.flexible)
+    flexible = max(1, sum(c.flexible for c in columns))
+    widths = [
+        max(min(w, c.most, (spare - fixed) // flexible), c.least) if c.flexible else w
+        for w, c in zip(widths, columns, strict=True)
+    ]
+    heads = [Span(pad(c.head, w, right=c.right), Style.FAINT) for c, w in zip(columns, widths, strict=True)]
+    lines = [_joined(heads, indent)] if any(c.head for c in columns) else []
+    for row in cells:
+        spans = [
+            Span(pad(cell, w, right=c.right), c.style) for cell, c, w in zip(row, columns, widths, strict=True)
+        ]
+        lines.append(_joined(spans, indent))
+    return lines
+
+
+def _joined(spans: Iterable[Span], indent: int) -> Line:
+    joined: list[Span] = []
+    for span in spans:
+        joined += [Span(" " * (GAP if joined else indent)), span]
+    return tuple(joined)
+
+
+def bar(part: float | None, columns: int) -> str:
+    """A share of 1 as a bar, to an eighth of a column; never empty where there is something."""
+    if not part or part <= 0:
+        return ""
+    eighths = max(1, round(min(part, 1.0) * columns * 8))
+    return (BAR * (eighths // 8) + PARTS[eighths % 8]).rstrip()
+
+
+def paint(lines: Iterable[Line], *, color: bool) -> str:
+    """The lines as text, with ANSI colours where asked for; no blanks at a line's end."""
+    return "".join(_painted(spans, color=color) + "\n" for spans in lines)
+
+
+def _painted(spans: Line, *, color: bool) -> str:
+    text = "".join(span.text for span in spans).rstrip()
+    if not color:
+        return text
+    kept = len(text)
+    painted: list[str] = []
+    for span in spans:
+        piece = span.text[:kept]
+        kept -= len(piece)
+        styled = piece and span.style is not Style.PLAIN
+        painted.append(f"\x1b[{span.style.value}m{piece}\x1b[0m" if styled else piece)
+    return "".join(painted)

@@ -1,0 +1,98 @@
+"""How amounts, tokens, counts and shares are written. An amount is rounded here, once, half to even."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+
+NONE = "–"  # absent, never zero
+LEAST = Decimal("0.000001")  # USD; the price of one token of the cheapest models is a hundredth of it
+MOST = Decimal(10) ** 12  # USD; beyond it only the magnitude is readable
+
+
+def usd(amount: Decimal | None) -> str:
+    """Dollars with cents from $1 up, with two significant digits below: `$4,812.50`, `$0.29`, `$0.0042`, `$0.00`.
+
+    Only nothing at all is `$0.00`. An amount under a millionth of a dollar is `<$0.000001`.
+    """
+    if amount is None:
+        return NONE
+    sign, size = ("-" if amount < 0 else ""), abs(amount)
+    if 0 < size < LEAST:
+        return f"{sign}<${LEAST:f}"
+    if size >= MOST:
+        return f"{sign}${size:.2e}"
+    decimals = 2 if size == 0 else max(2, 1 - size.adjusted())
+    return f"{sign}${_rounded(size, decimals):,f}"
+
+
+def headline(amount: Decimal) -> str:
+    """Dollars for a sentence: whole ones from $100 up."""
+    if not 100 <= abs(amount) < MOST:
+        return usd(amount)
+    return f"{'-' if amount < 0 else ''}${_rounded(abs(amount), 0):,f}"
+
+
+def interval(low: Decimal, high: Decimal | None) -> str:
+    """`$580.00 to $640.00`; one amount where both ends are written alike; no upper bound is said."""
+    if high is None:
+        return f"{usd(low)} or more, no upper bound"
+    return usd(low) if usd(low) == usd(high) else f"{usd(low)} to {usd(high)}"
+
+
+def exact(amount: Decimal) -> str:
+    """The amount to its last digit, for machines: no exponent, no trailing zeros, no negative zero."""
+    text = f"{amount:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def count(number: int | None) -> str:
+    """`12,010`."""
+    return NONE if number is None else f"{number:,}"
+
+
+def tokens(number: int | None) -> str:
+    """Token counts at reading precision: `950`, `12,345`, `1.23M`, `45.6B`."""
+    if number is None:
+        return NONE
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
+        if number >= size * 0.9995:
+            return f"{number / size:.3g}{unit}" if number < 999.5 * size else f"{number // size:,}{unit}"
+    return count(number)
+
+
+def share(part: float | None, digits: int = 0) -> str:
+    """A share of 1 in per cent; `<1 %` and `>99 %` where rounding would say none or all."""
+    if part is None or part != part:
+        return NONE
+    least = 10.0**-digits
+    percent = part * 100
+    if 0 < percent < least / 2:
+        return f"<{least:g} %"
+    if 100 - least / 2 < percent < 100:
+        return f">{100 - least:g} %"
+    return f"{percent:.{digits}f} %"
+
+
+def of(part: Decimal, whole: Decimal) -> float | None:
+    """The share of a whole, or None where there is no whole to share."""
+    return float(part / whole) if whole > 0 else None
+
+
+def moment(when: datetime, zone: tzinfo) -> str:
+    """A time in the report's zone, to the minute; a midnight is a date."""
+    local = when.astimezone(zone)
+    return f"{local:%Y-%m-%d}" if (local.hour, local.minute, local.second) == (0, 0, 0) else f"{local:%Y-%m-%d %H:%M}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`1 request`, `2 requests`."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def _rounded(size: Decimal, decimals: int) -> Decimal:
+    with localcontext() as context:
+        context.prec = 60  # Decimal(38, 18) sums keep all their digits
+        return size.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN)

@@ -1,0 +1,208 @@
+"""Sentences that more than one report format says, built from the audit and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, tzinfo
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from costaudit.audit import Audit, Coverage, Fates, Window
+from costaudit.finding import ZERO, Finding, Kind, NotChecked
+from costaudit.report import _money as money
+
+ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about" (METHODS 3)
+
+HEADINGS: Mapping[Kind, str] = {
+    Kind.WASTE: "Bought nothing",
+    Kind.DECIDE: "Needs a decision",
+    Kind.EXCESS: "Dearer than before",
+    Kind.EXPOSURE: "At risk or unseen",
+}
+STATUSES = ("exact", "estimated", "free", "subscription", "unpriced", "unmetered")
+
+
+def zone(window: Window) -> tzinfo:
+    return UTC if window.tz == "UTC" else ZoneInfo(window.tz)
+
+
+def window(audited: Window) -> str:
+    """`2026-10-01 to 2026-12-01 (not included), UTC`."""
+    if audited.start is None or audited.end is None:
+        return f"no time stamps in these logs, {audited.tz}"
+    where = zone(audited)
+    return (
+        f"{money.moment(audited.start, where)} to {money.moment(audited.end, where)} (not included), {audited.tz}"
+    )
+
+
+def duration(audited: Window) -> str:
+    """` in 61 days`, with its leading blank; nothing where the window is not known."""
+    if audited.start is None or audited.end is None:
+        return ""
+    hours = (audited.end - audited.start).total_seconds() / 3600
+    if hours < 1:
+        return f" in {money.plural(max(1, round(hours * 60)), 'minute')}"
+    if hours < 48:
+        return f" in {money.plural(round(hours), 'hour')}"
+    return f" in {round(hours / 24):,} days"
+
+
+def qualifier(coverage: Coverage) -> str:
+    """What the total has to carry: `at least `, `about ` or nothing (METHODS 3.3, 3.4)."""
+    if coverage.sampled or not coverage.enough:
+        return "at least "
+    tokens = sum(coverage.tokens.values())
+    return "about " if coverage.tokens.get("estimated", 0) > ESTIMATED_SHARE * tokens else ""
+
+
+def verdict(audit: Audit) -> str:
+    """The sentence the report begins with."""
+    if not audit.coverage.fates.requests:
+        return "No request was found in these logs."
+    spent = f"{qualifier(audit.coverage)}{money.headline(audit.spend.total_usd)} spent{duration(audit.window)}"
+    return f"{spent[0].upper()}{spent[1:]}; {_bought(audit)}."
+
+
+def _bought(audit: Audit) -> str:
+    waste, decide = audit.owned(Kind.WASTE), audit.owned(Kind.DECIDE)
+    part = money.of(waste, audit.spend.total_usd) if audit.coverage.enough else None
+    of_all = "" if part is None else f" ({money.share(part)})"
+    about = "" if all(_point(f) for f in audit.findings if f.kind is Kind.WASTE) else "about "
+    if waste and decide:
+        return f"{about}{money.headline(waste)}{of_all} bought nothing, {money.headline(decide)} more needs a decision"
+    if waste:
+        return f"{about}{money.headline(waste)}{of_all} bought nothing"
+    if decide:
+        return f"nothing proved wasted, {money.headline(decide)} needs a decision"
+    looked = len(audit.clean) + len({f.rule for f in audit.findings})
+    if not looked:
+        return "no rule could look for waste"
+    blind = f"; {money.plural(len(audit.not_checked), 'rule')} could not look" if audit.not_checked else ""
+    return f"no waste found by {money.plural(looked, 'rule')}{blind}"
+
+
+def _point(finding: Finding) -> bool:
+    return finding.low_usd == finding.high_usd
+
+
+def trusted(coverage: Coverage) -> str:
+    """`exact 98.7 % of calls, 97.1 % of tokens; unpriced 1.3 %, 2.9 %`."""
+    calls, tokens = sum(coverage.calls.values()), sum(coverage.tokens.values())
+    said = []
+    for status in STATUSES:
+        if not (coverage.calls.get(status) or coverage.tokens.get(status)):
+            continue
+        by_calls = money.share(coverage.calls.get(status, 0) / calls if calls else None, 1)
+        by_tokens = money.share(coverage.tokens.get(status, 0) / tokens if tokens else None, 1)
+        said.append(f"{status} {by_calls} of calls, {by_tokens} of tokens")
+    return "; ".join(said) or "no call"
+
+
+def bounds(audit: Audit) -> str:
+    """Between which dollars the truth lies, and how much of the log stands behind that."""
+    coverage = audit.coverage
+    known = "" if coverage.enough else f", under the {money.share(coverage.floor)} asked for: totals are lower bounds"
+    return (
+        f"{money.interval(coverage.low_usd, coverage.high_usd)}; "
+        f"{money.share(coverage.share, 1)} of the log can be priced{known}"
+    )
+
+
+def fates(read: Fates) -> str:
+    """`12,345 records = 11,020 requests + 1,201 duplicates + …`: every record, by what became of it."""
+    parts = [money.plural(read.requests, "request")]
+    for number, one, many in (
+        (read.duplicates, "duplicate", "duplicates"),
+        (read.rollups, "roll-up", "roll-ups"),
+        (sum(read.skipped.values()), "no request by design", "no requests by design"),
+        (read.outside, "outside the window", "outside the window"),
+        (sum(read.rejects.values()), "rejected", "rejected"),
+        (read.blank, "blank", "blank"),
+    ):
+        if number:
+            parts.append(money.plural(number, one, many))
+    return f"{money.plural(read.lines, 'record')} = {' + '.join(parts)}"
+
+
+def reasons(numbers: Mapping[str, int]) -> str:
+    """`18 not JSON, 2 bad token count`: the most frequent first."""
+    return ", ".join(f"{money.count(n)} {why}" for why, n in sorted(numbers.items(), key=lambda kv: (-kv[1], kv[0])))
+
+
+def prices(audit: Audit) -> str:
+    """Which prices, how old, and the fingerprint of the book."""
+    used = audit.prices
+    age = f", {money.plural(used.stale_days, 'day')} before the window's end" if used.stale_days > 0 else ""
+    own = f", {money.plural(used.overrides, 'override')} of yours" if used.overrides else ""
+    return f"as read on {used.as_of}{age}{own}, book {used.book_sha256[:8]}"
+
+
+def conventions(sources: pl.DataFrame) -> list[str]:
+    """How token counts were read, once per format and proof: `openai-chat: cached input inside input, proved (…)`."""
+    if sources.is_empty():
+        return []
+    kinds = sources.select("format", "convention", "proof").unique().drop_nulls("convention").sort(pl.all())
+    return [
+        f"{row['format']}: {row['convention']}" + (f" ({row['proof']})" if row["proof"] else "")
+        for row in kinds.iter_rows(named=True)
+    ]
+
+
+def unpriced(coverage: Coverage, most: int = 3) -> str:
+    """The models without a price, the largest first."""
+    rows = list(coverage.unpriced.iter_rows(named=True))
+    said = [f"{row['model'] or '(no model)'} ({money.plural(row['requests'], 'request')})" for row in rows[:most]]
+    rest = [f"{money.count(len(rows) - most)} more"] if len(rows) > most else []
+    return ", ".join([*said, *rest])
+
+
+def logged(table: pl.DataFrame) -> str:
+    """How the log's own costs compare with ours; empty where it states none."""
+    if table.is_empty():
+        return ""
+    requests, agree = int(table["requests"].sum()), int(table["agree"].sum())
+    stated, ours = _sum(table["logged_usd"]), _sum(table["computed_usd"])
+    return (
+        f"{money.share(agree / requests if requests else None)} of {money.plural(requests, 'stated cost')} agree; "
+        f"the log says {money.usd(stated)}, prices say {money.usd(ours)}"
+    )
+
+
+def sure(finding: Finding) -> str:
+    """`$580.00 to $640.00, confidence high, PROVEN`."""
+    said = [money.interval(finding.low_usd, finding.high_usd), f"confidence {finding.confidence}"]
+    if finding.grade is not None:
+        said.append(finding.grade)
+    return ", ".join(said)
+
+
+def silent(not_checked: Iterable[NotChecked]) -> list[tuple[str, str]]:
+    """Rules that could not look, those with the same reason together: (rules, why)."""
+    by_reason: dict[str, list[str]] = {}
+    for item in not_checked:
+        by_reason.setdefault(item.why, []).append(item.rule)
+    return sorted((", ".join(sorted(rules)), why) for why, rules in by_reason.items())
+
+
+def left_out(audit: Audit) -> str:
+    """What the report holds back, and why."""
+    floor = f"{money.plural(audit.below_floor, 'finding')} under the floor" if audit.below_floor else ""
+    hidden = f"{money.count(audit.suppressed)} suppressed" if audit.suppressed else ""
+    return ", ".join(text for text in (floor, hidden) if text)
+
+
+def groups(audit: Audit) -> list[tuple[Kind, tuple[Finding, ...], Decimal]]:
+    """Findings by kind in the order of the report, the dearest first, each group with its own sum."""
+    found = []
+    for kind in Kind:
+        of_kind = tuple(sorted((f for f in audit.findings if f.kind is kind), key=lambda f: f.order))
+        if of_kind:
+            found.append((kind, of_kind, sum((f.amount_usd for f in of_kind), ZERO)))
+    return found
+
+
+def _sum(column: pl.Series) -> Decimal:
+    return sum((v for v in column if v is not None), ZERO)
