@@ -1,0 +1,413 @@
+"""The statistics against figures worked out by hand, against scipy, and against their own promises by simulation."""
+
+from __future__ import annotations
+
+import csv
+import math
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costaudit import stats
+from costaudit.stats import Z95
+
+scipy_stats = pytest.importorskip("scipy.stats", reason="scipy is the oracle of these tests (extra `dev`)")
+
+Z = 1.96
+SHARED = Path(__file__).parents[2] / "shared" / "datasets"
+
+
+# Shares
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(8, 10, 0.4902, 0.9433), (0, 20, 0.0, 0.1611), (20, 20, 0.8389, 1.0), (1, 1, 0.2065, 1.0)],
+)
+def test_wilson_gives_the_published_bounds(successes, n, low, high):
+    assert stats.wilson(successes, n, Z)[1:] == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_agrees_with_scipy(case):
+    successes, n = case
+    z = scipy_stats.norm.ppf(0.975)
+    expected = scipy_stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    assert stats.wilson(successes, n, z)[1:] == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_newcombe_for_independent_shares_gives_the_published_interval():
+    assert stats.newcombe(56, 70, 48, 80, Z) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("cells", "z", "expected"),
+    [
+        ((20, 12, 2, 16), Z, (0.200, 0.056, 0.329)),
+        ((747, 95, 383, 94), Z95, (-0.218, -0.244, -0.193)),
+        ((10, 0, 0, 0), Z, (0.0, -0.2775, 0.2775)),  # no disagreement and no failures: the correlation is undefined
+    ],
+)
+def test_newcombe_for_pairs_gives_the_published_interval(cells, z, expected):
+    assert stats.newcombe_paired(*cells, z) == pytest.approx(expected, abs=1e-3)
+
+
+@given(st.tuples(*[st.integers(0, 60)] * 4).filter(sum))
+def test_swapping_the_sides_of_a_difference_mirrors_its_interval(cells):
+    both, first, second, neither = cells
+    there = stats.newcombe_paired(both, first, second, neither)
+    back = stats.newcombe_paired(both, second, first, neither)
+    assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low))
+    assert -1 <= there.low <= there.value <= there.high <= 1
+
+
+def test_newcombe_pairs_reproduce_the_cells_of_real_answers():
+    path = SHARED / "routellm_gsm8k"
+    files = sorted(path.glob("*.csv"))
+    if not files:
+        pytest.skip("the development data sets are not beside the project")
+    with files[0].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name for name, value in rows[0].items() if value in ("True", "False")]
+    assert len(columns) == 2
+    right = [tuple(row[name] == "True" for name in columns) for row in rows]
+    cells = [right.count(cell) for cell in ((True, True), (True, False), (False, True), (False, False))]
+    assert sorted(cells) == sorted([747, 95, 383, 94])
+
+
+def test_the_risk_difference_over_strata_agrees_with_sato_by_hand():
+    # Weights 10·10/20 = 5 and 20·10/30 = 20/3; numerators (8·10 - 5·10)/20 = 1.5 and (12·10 - 4·20)/30 = 4/3.
+    interval = stats.mantel_haenszel([(8, 10, 5, 10), (12, 20, 4, 10)])
+    assert interval.value == pytest.approx((1.5 + 4 / 3) / (5 + 20 / 3))
+    # P: (100·5 - 100·8)/400 = -0.75 and (400·4 - 100·12 + 200·(-10)/2)/900 = -2/3.
+    # Q: (8·5 + 5·2)/40 = 1.25 and (12·6 + 4·8)/60 = 104/60.
+    variance = (interval.value * (-0.75 - 2 / 3) + 1.25 + 104 / 60) / (5 + 20 / 3) ** 2
+    assert interval.high - interval.value == pytest.approx(Z95 * math.sqrt(variance))
+
+
+def test_one_stratum_is_the_plain_difference_and_empty_arms_carry_nothing():
+    assert stats.mantel_haenszel([(8, 10, 5, 10), (3, 4, 0, 0)]).value == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="both arms"):
+        stats.mantel_haenszel([(3, 4, 0, 0)])
+
+
+def test_few_pairs_give_a_probability_of_not_being_worse():
+    # Equal uniform posteriors: P(x > y - m) = 1 - (1 - m)²/2.
+    assert stats.no_worse_probability((0, 0), (0, 0), 0.1, seed=1) == pytest.approx(1 - 0.81 / 2, abs=0.015)
+    assert stats.no_worse_probability((9, 10), (9, 10), 0.05, 7) == stats.no_worse_probability(
+        (9, 10), (9, 10), 0.05, 7
+    )
+
+
+# Distributions
+
+
+@given(st.floats(-40, 40), st.floats(0.5, 5_000))
+def test_students_distribution_agrees_with_scipy(x, df):
+    assert stats.student_cdf(x, df) == pytest.approx(scipy_stats.t.cdf(x, df), abs=1e-9)
+
+
+@given(st.floats(1e-4, 1 - 1e-4), st.floats(1, 1_000))
+def test_students_quantile_inverts_its_distribution(p, df):
+    assert stats.student_quantile(p, df) == pytest.approx(scipy_stats.t.ppf(p, df), rel=1e-6, abs=1e-9)
+
+
+# Ratios of means
+
+
+def _costs(seed: int, n: int, cv: float = 1.0, mean: float = 1.0) -> list[float]:
+    source = random.Random(seed)
+    sigma = math.sqrt(math.log(1 + cv * cv))
+    return [mean * source.lognormvariate(-sigma * sigma / 2, sigma) for _ in range(n)]
+
+
+def test_the_unpaired_ratio_is_its_formula():
+    # Means 2 and 4; variances 1 and 4, three values a side: se² = 1/(3·4) + 4/(3·16) = 1/6.
+    ratio = stats.mean_ratio([1, 2, 3], [2, 4, 6])
+    assert (ratio.ratio, ratio.se) == pytest.approx((2, math.sqrt(1 / 6)))
+    assert ratio.df == pytest.approx(4)
+    assert ratio.interval().low == pytest.approx(2 * math.exp(-1.645 / math.sqrt(6)))
+
+
+def test_the_paired_ratio_is_its_formula_and_ignores_what_pairs_share():
+    # d = 1/4 - 1/2, 3/4 - 1/2 ... for base (1, 3), head (2, 6): d = (2/4 - 1/2, 6/4 - 3/2) = (0, 0).
+    assert stats.mean_ratio_paired([1, 3], [2, 6]) == stats.LogRatio(math.log(2), 0.0, 1.0)
+    # base (1, 3), head (3, 5): d = (3/4 - 1/2, 5/4 - 3/2) = (1/4, -1/4); sd = √(2/16) = 0.3536; se = 1/4.
+    assert stats.mean_ratio_paired([1, 3], [3, 5]).se == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("n", [100, 400])
+def test_the_formulas_agree_with_scipys_bootstrap(n):
+    base, head = _costs(1, n), _costs(2, n)
+    expected = scipy_stats.bootstrap(
+        (base, head),
+        lambda a, b, axis: b.mean(axis=axis) / a.mean(axis=axis),
+        confidence_level=0.9,
+        n_resamples=2_000,
+        method="percentile",
+        rng=3,
+    ).confidence_interval
+    width = math.log(expected.high / expected.low)
+    formula = stats.mean_ratio(base, head).interval()
+    assert math.log(formula.high / formula.low) == pytest.approx(width, rel=0.1)
+    drawn = stats.bootstrap_ratio(base, head, seed=4)
+    assert math.log(drawn.high / drawn.low) == pytest.approx(width, rel=0.1)
+
+
+def test_the_paired_formula_agrees_with_resampled_pairs():
+    base = _costs(1, 200)
+    head = [value * noise for value, noise in zip(base, _costs(5, 200, cv=0.3), strict=True)]
+    formula, drawn = stats.mean_ratio_paired(base, head).interval(), stats.bootstrap_ratio_paired(base, head, seed=6)
+    assert math.log(drawn.high / drawn.low) == pytest.approx(math.log(formula.high / formula.low), rel=0.1)
+    assert drawn.value == pytest.approx(formula.value)
+
+
+def test_a_bootstrap_gives_the_same_digits_again_and_other_digits_for_another_seed():
+    base, head = _costs(1, 20), _costs(2, 20)
+    assert stats.bootstrap_ratio(base, head, seed=1) == stats.bootstrap_ratio(base, head, seed=1)
+    assert stats.bootstrap_ratio(base, head, seed=1) != stats.bootstrap_ratio(base, head, seed=2)
+
+
+def test_clusters_of_several_units_are_resampled_whole():
+    # Each case ran four times with equal cost: a hundred units, but twenty-five independent ones.
+    base, head = _costs(1, 25), _costs(2, 25)
+    fours = stats.bootstrap_ratio(
+        [4 * x for x in base], [4 * x for x in head], 1, base_sizes=[4] * 25, head_sizes=[4] * 25
+    )
+    assert fours == pytest.approx(stats.bootstrap_ratio(base, head, 1))
+
+
+@pytest.mark.parametrize("n", [5, 10, 25])
+def test_bounds_from_few_units_miss_about_as_often_as_they_say(n):
+    trials = 400
+    missed = sum(
+        stats.bootstrap_ratio(_costs(2 * i, n, 0.7), _costs(2 * i + 1, n, 0.7), seed=i).low > 1 for i in range(trials)
+    )
+    assert missed / trials < 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_few_units_or_one_that_dominates_want_a_bootstrap():
+    assert stats.wants_bootstrap([1.0] * 29, [1.0] * 40)
+    assert not stats.wants_bootstrap([1.0] * 30, [1.0] * 40)
+    assert stats.wants_bootstrap([1.0] * 40, [*[1.0] * 39, 20.0])
+    assert not stats.wants_bootstrap([1.0] * 10_001, [1.0] * 29)
+
+
+@pytest.mark.parametrize("sides", [([], [1.0]), ([1.0], [1.0]), ([0.0, 0.0], [1.0, 1.0]), ([1.0, 1.0], [0.0, 0.0])])
+def test_a_ratio_without_meaning_is_refused(sides):
+    with pytest.raises(ValueError, match=r"needed|needs"):
+        stats.mean_ratio(*sides)
+
+
+def test_a_covariate_takes_out_what_it_explains():
+    covariate = _costs(1, 300)
+    noise = _costs(2, 300, cv=0.1)
+    values = [2 * x + e for x, e in zip(covariate, noise, strict=True)]
+    adjusted = stats.cuped(values, covariate)
+    rho2 = scipy_stats.pearsonr(values, covariate).statistic ** 2
+    assert scipy_stats.tvar(adjusted) == pytest.approx(scipy_stats.tvar(values) * (1 - rho2))
+    assert sum(adjusted) == pytest.approx(sum(values))
+    assert stats.cuped([1.0, 2.0], [5.0, 5.0]) == [1.0, 2.0]
+
+
+# Many tests
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_false_discovery_control_agrees_with_scipy(p_values):
+    assert stats.benjamini_hochberg(p_values) == pytest.approx(list(scipy_stats.false_discovery_control(p_values)))
+
+
+def test_no_tests_have_no_adjusted_values():
+    assert stats.benjamini_hochberg([]) == []
+
+
+# Change points
+
+
+def _series(seed: int, n: int, jump: float = 0.0, at: int = 0) -> list[float]:
+    source = random.Random(seed)
+    return [source.gauss(jump if i >= at > 0 else 0.0, 1.0) for i in range(n)]
+
+
+def test_a_clear_step_is_found_at_its_place():
+    found = stats.change_point(_series(1, 60, jump=3.0, at=25), seed=1)
+    assert (found.index, found.p) == (25, 1 / 200)
+    assert found.low <= 25 <= found.high
+
+
+def test_unchanged_series_raise_one_alarm_in_a_hundred():
+    alarms = sum(stats.change_point(_series(i, 40), seed=i).p <= 0.01 for i in range(1_000))
+    assert alarms / 1_000 <= 0.01 + 3 * math.sqrt(0.01 * 0.99 / 1_000)
+
+
+def test_one_outlier_is_no_change_of_level():
+    series = _series(3, 60)
+    series[30] = 500.0
+    assert stats.change_point(series, seed=1).p > 0.01
+
+
+def test_slow_waves_are_shuffled_in_blocks_and_raise_fewer_alarms_than_loose_days():
+    source = random.Random(9)
+    alarms = 0
+    for trial in range(100):
+        level, series = 0.0, []
+        for _ in range(70):
+            level = 0.5 * level + source.gauss(0, 1)
+            series.append(level)
+        alarms += stats.change_point(series, seed=trial).p <= 0.01
+    assert alarms <= 10
+
+
+def test_a_change_point_is_the_same_for_the_same_seed_and_only_depends_on_ranks():
+    series = _series(5, 50, jump=0.8, at=20)
+    once, again = stats.change_point(series, seed=3), stats.change_point(series, seed=3)
+    assert once == again == stats.change_point([math.exp(x) for x in series], seed=3)
+
+
+@pytest.mark.parametrize("values", [[1.0] * 6, [2.0] * 50])
+def test_a_constant_series_has_no_change(values):
+    assert stats.change_point(values, seed=1).p == pytest.approx(1.0, abs=0.5)
+    assert stats.change_point(values, seed=1).p > 0.01
+
+
+def test_a_series_too_short_to_split_is_refused():
+    with pytest.raises(ValueError, match="too few"):
+        stats.change_point([1.0] * 5, seed=1)
+
+
+# Trends
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.floats(-1e3, 1e3)),
+        min_size=2,
+        max_size=30,
+        unique_by=(lambda p: p[0], lambda p: p[1]),
+    )
+)
+def test_theil_sen_agrees_with_scipy(points):
+    x, y = [float(p[0]) for p in points], [p[1] for p in points]
+    assert stats.theil_sen(x, y) == pytest.approx(scipy_stats.theilslopes(y, x).slope, rel=1e-9, abs=1e-9)
+
+
+def test_the_incomplete_slope_of_a_long_series_is_close():
+    source = random.Random(1)
+    x = [float(i) for i in range(5_000)]
+    assert stats.theil_sen(x, [0.5 * i + source.gauss(0, 10) for i in x]) == pytest.approx(0.5, rel=0.01)
+
+
+def test_mann_kendall_is_near_the_exact_test_and_sees_no_trend_in_a_constant():
+    source = random.Random(2)
+    values = [0.05 * i + source.gauss(0, 1) for i in range(40)]
+    exact = scipy_stats.kendalltau(range(40), values, method="exact").pvalue
+    assert stats.mann_kendall(values) == pytest.approx(exact, abs=0.005)
+    assert stats.mann_kendall([1.0] * 20) == 1.0
+    assert stats.mann_kendall([]) == stats.mann_kendall([1.0]) == 1.0
+
+
+# Order statistics and spread
+
+
+@pytest.mark.parametrize(
+    ("n", "q", "rank"),
+    [(59, 0.95, 59), (58, 0.95, None), (100, 0.95, 99), (1_000, 0.95, 962), (299, 0.99, 299), (298, 0.99, None)],
+)
+def test_the_tolerance_bound_has_the_published_rank(n, q, rank):
+    assert stats.tolerance_rank(n, q) == rank
+
+
+@given(st.integers(1, 800), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_the_tolerance_rank_is_the_first_that_scipy_accepts(n, q):
+    rank = stats.tolerance_rank(n, q)
+    if rank is None:
+        assert scipy_stats.binom.cdf(n - 1, n, q) < 0.95
+    else:
+        assert scipy_stats.binom.cdf(rank - 1, n, q) >= 0.95
+        assert scipy_stats.binom.cdf(rank - 2, n, q) < 0.95
+
+
+def test_a_conformal_width_needs_four_errors_and_covers():
+    assert stats.conformal_width([0.1, -0.4, 0.2, 0.3]) == 0.4
+    with pytest.raises(ValueError, match="3 errors"):
+        stats.conformal_width([0.1, 0.2, 0.3])
+    source = random.Random(4)
+    covered = sum(
+        abs(source.gauss(0, 1)) <= stats.conformal_width([source.gauss(0, 1) for _ in range(9)]) for _ in range(4_000)
+    )
+    assert covered / 4_000 >= 0.8 - 3 * math.sqrt(0.16 / 4_000)
+
+
+def test_robust_z_agrees_with_scipys_mad_and_survives_a_mad_of_zero():
+    values = _costs(1, 51)
+    mad = scipy_stats.median_abs_deviation(values)
+    centre = sorted(values)[25]
+    assert stats.robust_z(values)[3] == pytest.approx(0.6745 * (values[3] - centre) / mad)
+    assert stats.robust_z([1, 1, 1, 5]) == [0, 0, 0, math.inf]
+
+
+def test_a_sequence_of_looks_holds_at_every_look():
+    source, missed, trials = random.Random(8), 0, 400
+    widths = [stats.mixture_half_width(n, 1.0, planned=500) for n in range(1, 1_001)]
+    for _ in range(trials):
+        total = 0.0
+        for n, width in enumerate(widths, 1):
+            total += source.gauss(0, 1)
+            if abs(total / n) > width:
+                missed += 1
+                break
+    assert missed / trials <= 0.05
+
+
+def test_the_logarithmic_mean_splits_a_product_exactly():
+    # 100·3·2 = 600 becomes 120·3.3·1.8 = 712.8.
+    weight = stats.lmdi_weight(712.8, 600.0)
+    effects = [weight * math.log(after / before) for before, after in ((100, 120), (3, 3.3), (2, 1.8))]
+    assert effects == pytest.approx([119.381, 62.407, -68.988], abs=5e-4)
+    assert sum(effects) == pytest.approx(112.8)
+    assert stats.lmdi_weight(5.0, 5.0) == 5.0
+
+
+@given(st.floats(1e-9, 1e9), st.floats(-1e-3, 1e-3))
+def test_the_logarithmic_mean_is_smooth_where_its_formula_divides_by_nothing(a, step):
+    b = a * (1 + step)
+    assert stats.lmdi_weight(a, b) == pytest.approx((a + b) / 2, rel=1e-6)
+    assert stats.lmdi_weight(a, b) == pytest.approx(stats.lmdi_weight(b, a), rel=1e-12)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=25))
+def test_concentration_agrees_with_brute_force(values):
+    total, n = sum(values), len(values)
+    if total <= 1e-9:
+        return
+    pairs = sum(abs(a - b) for a in values for b in values)
+    assert stats.gini(values) == pytest.approx(pairs / (2 * n * total), abs=1e-9)
+    assert stats.herfindahl(values) == pytest.approx(sum((v / total) ** 2 for v in values))
+
+
+def test_nothing_to_share_is_not_concentrated():
+    assert stats.gini([]) == stats.gini([0.0, 0.0]) == stats.herfindahl([]) == 0.0
+
+
+# Power
+
+
+def test_the_sizes_asked_for_are_those_of_the_tables():
+    assert [stats.pairs_for_difference(0.10, d) for d in (0.05, 0.02)] == [248, 1_547]
+    assert [stats.units_for_difference(0.9, d) for d in (0.05, 0.02)] == [446, 2_784]
+    assert [stats.units_for_ratio(1.0, r) for r in (1.1, 1.2, 1.5)] == [1_362, 373, 76]
+    assert [stats.units_for_paired_ratio(0.35, r) for r in (1.1, 1.2, 1.5)] == [84, 23, 5]
+    assert stats.units_for_ratio(2.0, 1.2) == pytest.approx(4 * 373, abs=4)
+
+
+def test_the_detectable_ratio_is_the_size_formula_turned_round():
+    # cv 1, 1,362 units a side: se = √(2/1362); the effect that can be seen is +10 %.
+    assert stats.detectable_ratio(math.sqrt(2 / 1_362)) == pytest.approx(1.1, abs=1e-4)
+
+
+def test_a_seed_depends_on_its_words_only():
+    assert stats.seed_of("gate", "triage") == stats.seed_of("gate", "triage") != stats.seed_of("gatet", "riage")
