@@ -46,7 +46,10 @@ def student_cdf(x: float, df: float) -> float:
         raise ValueError(f"degrees of freedom must be positive, not {df}")
     if math.isinf(x):
         return 1.0 if x > 0 else 0.0
-    tail = 0.5 * _incomplete_beta(df / 2, 0.5, df / (df + x * x))
+    square = x * x
+    if square < df:  # near the middle the two tails would leave no digits
+        return 0.5 + math.copysign(0.5, x) * _incomplete_beta(0.5, df / 2, square / (df + square))
+    tail = 0.5 * _incomplete_beta(df / 2, 0.5, df / (df + square))
     return 1 - tail if x > 0 else tail
 
 
