@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from costaudit.config import Settings
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 
@@ -18,16 +19,24 @@ class Ledger:
     original  the calls as logged (state 0 of METHODS 6)
     book      prices, to ask "what if"
     baseline  calls of the window before, where the report compares; None otherwise
+    settings  what the user decided: time zone, budgets, revenue, forecast
     """
 
     calls: pl.DataFrame
     original: pl.DataFrame
     book: PriceBook
     baseline: pl.DataFrame | None = None
+    settings: Settings = field(default_factory=Settings)
 
     @classmethod
-    def of(cls, calls: pl.DataFrame, book: PriceBook, baseline: pl.DataFrame | None = None) -> Ledger:
-        return cls(calls, calls, book, baseline)
+    def of(
+        cls,
+        calls: pl.DataFrame,
+        book: PriceBook,
+        baseline: pl.DataFrame | None = None,
+        settings: Settings | None = None,
+    ) -> Ledger:
+        return cls(calls, calls, book, baseline, settings or Settings())
 
     def patched(self, patch: pl.DataFrame) -> Ledger:
         """The ledger after a patch [row, exists?, changed columns]: removed calls are gone, changed ones priced again.
