@@ -1,0 +1,206 @@
+"""The model name in a log -> the entry in the book, in the documented order, saying which step found it.
+
+User mapping > exact > documented alias > strip provider prefix > strip date > stop. Nothing is ever matched by a part
+of a name: `claude-opus-6` is unknown, not a Claude. An ambiguous spelling is unknown too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from costaudit.price.book import PriceBook
+from costaudit.price.entry import Model, Provider
+
+MAKERS = ("openai", "anthropic", "google", "mistral", "x-ai", "deepseek", "cohere", "perplexity", "moonshotai", "zai")
+"""Where a model named without a provider is looked up: vendors whose model names are theirs alone."""
+
+_PATH_WORDS = frozenset({"models", "publishers", "converse", "invoke", "converse_like", "mantle", "deployments"})
+_GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "sa.", "me.")  # AWS: no extra charge inside a geography
+_AWS_REGION = re.compile(r"[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d")
+_DATE = re.compile(r"[-@](20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])$")
+_MOVING = re.compile(r"(?:-latest|@latest|@default|-preview(?:-\d\d-\d\d)?)$")
+_BEDROCK_VERSION = re.compile(r"(?:-v\d+(?::\d+)?(?::\d+k)?|:\d+)$")
+_ARN = re.compile(r"arn:aws[\w-]*:bedrock:([a-z0-9-]*):\d*:([a-z-]+)/(.+)$")
+_VERTEX_PATH = re.compile(r"(?:projects/[^/]+/)?(?:locations/([^/]+)/)?publishers/[^/]+/models/(.+)$")
+_FINE_TUNED = re.compile(r"(?:ft:(?P<base>[^:]+)(?::.*)?|(?P<azure>.+?)\.ft-[0-9a-z-]+(?::.*)?)$")
+_ROUTED = re.compile(r":(free|batch|thinking)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a name stands for.
+
+    name    entry of the book; model None: unknown
+    tier    a tier the name itself asks for (`:batch`)
+    region  a place the name itself tells (ARN, path)
+    steps   how it was found, in order, for people
+    """
+
+    provider: str
+    name: str
+    model: Model | None = None
+    tier: str | None = None
+    region: str | None = None
+    free: bool = False
+    steps: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> str:
+        return f"{self.provider}:{self.name}"
+
+
+def match(book: PriceBook, provider: str | None, model: str, region: str | None = None) -> Match:
+    """Resolve a provider and a model as a log writes them; `region` decides where entries are sold by place."""
+    spelled = model.strip()
+    name = spelled.lower()
+    where = book.canonical(provider) if provider else ""
+    if not where or book.provider(where) is None:
+        return _without_provider(book, where, name, region)
+    return _within(book, where, name, region)
+
+
+def _without_provider(book: PriceBook, where: str, name: str, region: str | None) -> Match:
+    """The provider is unknown: the name's own prefix decides, else the maker whose name it is."""
+    prefix, _, rest = name.partition("/")
+    named = book.canonical(prefix)
+    if rest and book.provider(named) is not None:
+        found = _within(book, named, name, region)
+        return replace(found, steps=(f"the name says it was served by {named}", *found.steps))
+    if not where:
+        for maker in MAKERS:
+            found = _within(book, maker, name, region)
+            if found.model is not None:
+                return replace(found, steps=(f"no provider in the log: {maker}'s own price", *found.steps))
+    why = f"the book has no provider {where!r}" if where else "neither provider nor maker is known"
+    return Match(where, name, steps=(why,))
+
+
+def _within(book: PriceBook, where: str, name: str, region: str | None) -> Match:
+    file = book.provider(where)
+    if file is None:
+        return Match(where, name, steps=(f"the book has no provider {where!r}",))
+    shop = _shop(book, file)
+    found = Match(where, name, region=region)
+    if where == "openrouter" and name.endswith(":free") and (hit := shop.look(name)) is None:
+        return replace(found, free=True, steps=("`:free` at OpenRouter costs nothing",))
+    for form, steps, place, tier in _forms(book, where, name):
+        place = place or region
+        for candidate in (*_placed(where, form, place), form):
+            if (hit := shop.look(candidate)) is not None:
+                entry, how = hit
+                steps = (*steps, f"{how}: {where}:{entry}")
+                return Match(where, entry, file.models[entry], tier, place, steps=steps)
+    return replace(found, steps=("no exact name, alias, prefix or date leads to an entry",))
+
+
+def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[str, ...], str | None, str | None]]:
+    """The name, then what is left of it after each permitted step: (form, steps taken, place, tier)."""
+    steps: tuple[str, ...] = ()
+    place = tier = None
+    if (tuned := _FINE_TUNED.match(name.rpartition("/")[2])) is not None:
+        base = "ft:" + (tuned["base"] or tuned["azure"])
+        yield base, (f"fine-tuned: {base}",), None, None
+        for form, step in _undated(base):
+            yield form, (f"fine-tuned: {base}", step), None, None
+        return  # a fine-tuned model is never priced as its base
+    yield name, steps, place, tier
+    if (routed := _ROUTED.search(name)) is not None and routed[1] != "free":
+        name, tier = name[: routed.start()], "batch" if routed[1] == "batch" else None
+        steps = (f"suffix {routed[0]!r}: {'batch tier' if tier else 'same price'}",)
+        yield name, steps, place, tier
+    for form, step, found in _unprefixed(book, where, name):
+        name, steps, place = form, (*steps, step), found or place
+        yield name, steps, place, tier
+    for form, step in _undated(name):
+        yield form, (*steps, step), place, tier
+
+
+def _unprefixed(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, str, str | None]]:
+    """The name after taking off each prefix that says no more than who serves it: (form, step, place)."""
+    if (arn := _ARN.match(name)) is not None:
+        if arn[2] not in {"foundation-model", "inference-profile"}:
+            return  # an application profile or provisioned model is opaque: the user must say what it is
+        name = arn[3]
+        yield name, f"{arn[2]} ARN", arn[1] or None
+    if (path := _VERTEX_PATH.match(name)) is not None:
+        name = path[2]
+        yield name, "publisher path", path[1]
+    while "/" in name:
+        head, _, rest = name.partition("/")
+        if where == "bedrock" and _AWS_REGION.fullmatch(head):
+            yield rest, f"AWS region {head}", head
+        elif head in _PATH_WORDS or head in book.names or book.canonical(head) in book.names:
+            yield rest, f"prefix {head + '/'!r} stripped", None
+        else:
+            return
+        name = rest
+    if where == "bedrock":
+        for geography in _GEOGRAPHIES:
+            if name.startswith(geography):
+                yield name.removeprefix(geography), f"profile {geography!r} costs what the model costs", None
+
+
+def _undated(name: str) -> Iterator[tuple[str, str]]:
+    """The name without a well-formed date, a moving suffix, a Bedrock version: (form, step)."""
+    for pattern, what in ((_BEDROCK_VERSION, "version"), (_DATE, "date"), (_MOVING, "suffix")):
+        if (found := pattern.search(name)) is not None:
+            name = name[: found.start()]
+            yield name, f"{what} {found[0]!r} stripped"
+
+
+def _placed(where: str, form: str, place: str | None) -> Iterator[str]:
+    """Names under which a provider that sells by place lists the model there."""
+    if place is None:
+        return
+    if where == "azure":
+        yield f"{place.lower()}/{form}"
+    if where == "bedrock":
+        yield f"{place}/{form}"
+        if "-gov-" in place and not form.startswith("us-gov."):
+            yield f"us-gov.{form}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shop:
+    """A provider's names, for exact look-up: as listed, documented aliases, and the same with dots as hyphens."""
+
+    exact: dict[str, str]
+    aliases: dict[str, str]
+    spelled: dict[str, str]
+
+    def look(self, name: str) -> tuple[str, str] | None:
+        if (entry := self.exact.get(name)) is not None:
+            return entry, "exact"
+        if (entry := self.aliases.get(name)) is not None:
+            return entry, "alias"
+        if (entry := self.spelled.get(_fold(name))) is not None:
+            return entry, "alias (spelling)"
+        return None
+
+
+def _shop(book: PriceBook, file: Provider) -> _Shop:
+    key = ("names", file.provider)
+    if key not in book.memo:
+        exact = {name.lower(): name for name in file.models}
+        pairs = [(alias.lower(), name) for name, model in file.models.items() for alias in model.aliases]
+        both = [*((name.lower(), name) for name in file.models), *pairs]
+        folded = [(_fold(spelling), name) for spelling, name in both]
+        if file.provider == "bedrock":
+            folded += [(_fold(_BEDROCK_VERSION.sub("", spelling)), name) for spelling, name in both]
+        book.memo[key] = _Shop(exact, _unambiguous(pairs), _unambiguous(folded))
+    shop: _Shop = book.memo[key]
+    return shop
+
+
+def _unambiguous(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Spelling -> entry, without the spellings that stand for several entries."""
+    found: dict[str, set[str]] = {}
+    for spelling, name in pairs:
+        found.setdefault(spelling, set()).add(name)
+    return {spelling: next(iter(names)) for spelling, names in found.items() if len(names) == 1}
+
+
+def _fold(name: str) -> str:
+    return name.replace(".", "-").replace("_", "-")

@@ -1,0 +1,130 @@
+"""Where the money went: tables that add up to the total, to the last decimal."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import polars as pl
+
+from costaudit.audit import Spend
+from costaudit.finding import ZERO
+from costaudit.price._sum import usd
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import list_usd
+
+NO_TASK, NO_TENANT, NO_MODEL, NO_DAY = "(no task)", "(no tenant)", "(no model)", "(no date)"
+AGREES = 0.01  # relative; costs rounded to cents or to four digits still agree
+_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+
+
+def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC") -> Spend:
+    """The spend of priced calls by task, model, tenant and day; most dollars first, ties by name, days in order.
+
+    in   priced calls; roll-ups are no calls and are left out. Unpriced calls count as requests with no dollars.
+    tz   zone of the days
+    book  to state what calls under a subscription would cost at list price
+    """
+    counted = calls.filter(~pl.col("rollup").fill_null(value=False))
+    total = usd(counted["cost_usd"])
+    return Spend(
+        total_usd=total,
+        by_task=_by(counted, "task", NO_TASK, total),
+        by_model=_by_model(counted),
+        by_tenant=_by(counted, "tenant", NO_TENANT, total).drop("usd_per_request", "p95_usd"),
+        by_day=_by_day(counted, tz),
+        logged=logged(counted),
+        subscription_usd=_subscription(counted, book),
+    )
+
+
+def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal) -> pl.DataFrame:
+    """One row a value, calls without one under `nobody`, which is always there."""
+    known = pl.col("cost_usd").fill_null(Decimal(0))
+    grouped = calls.group_by(pl.col(column).fill_null(nobody)).agg(
+        pl.len().cast(pl.Int64).alias("requests"),
+        pl.col("run_id").drop_nulls().n_unique().cast(pl.Int64).alias("runs"),
+        known.sum().alias("cost_usd"),
+        # the 95th dearest call in a hundred, a cost that occurred (nearest rank): exact, no interpolation
+        pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank()).first().alias("p95_usd"),
+    )
+    if not grouped.filter(pl.col(column) == nobody).height:
+        empty = {column: nobody, "requests": 0, "runs": 0, "cost_usd": ZERO, "p95_usd": None}
+        grouped = pl.concat([grouped, pl.DataFrame([empty], schema=grouped.schema)])
+    each = pl.when(pl.col("requests") > 0).then(pl.col("cost_usd") / pl.col("requests").cast(pl.Decimal(38, 0)))
+    share = pl.col("cost_usd").cast(pl.Float64) / float(total) if total else pl.lit(0.0)
+    return (
+        grouped.sort("cost_usd", "requests", column, descending=[True, True, False])
+        .with_columns(share=share, usd_per_request=each)
+        .select(column, "requests", "runs", "cost_usd", "share", "usd_per_request", "p95_usd")
+    )
+
+
+def _nearest_rank() -> pl.Expr:
+    known = pl.col("cost_usd").drop_nulls().len().cast(pl.Int64)
+    return (((known * 95 + 99) // 100) - 1).clip(0)
+
+
+def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
+    return (
+        calls.group_by(pl.col("model").fill_null(NO_MODEL), pl.col("provider").fill_null(""))
+        .agg(
+            pl.len().cast(pl.Int64).alias("requests"),
+            pl.col("cost_usd").fill_null(Decimal(0)).sum(),
+            *(pl.col(name).fill_null(0).sum() for name in _TOKENS),
+        )
+        .sort("cost_usd", "requests", "model", "provider", descending=[True, True, False, False])
+    )
+
+
+def _by_day(calls: pl.DataFrame, tz: str) -> pl.DataFrame:
+    day = pl.col("started_at").dt.convert_time_zone(tz).dt.date().cast(pl.String).fill_null(NO_DAY)
+    return (
+        calls.group_by(day.alias("day"))
+        .agg(pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(Decimal(0)).sum())
+        .sort("day")
+    )
+
+
+def logged(calls: pl.DataFrame) -> pl.DataFrame:
+    """The cost the log states against ours, by model: requests, agree, logged_usd, computed_usd, likely cause.
+
+    Only calls with both figures; the largest gap first.
+    """
+    both = calls.filter(pl.col("cost_logged_usd").is_not_null() & pl.col("cost_usd").is_not_null())
+    ours, theirs = pl.col("cost_usd").cast(pl.Float64), pl.col("cost_logged_usd").cast(pl.Float64)
+    near = (ours - theirs).abs() <= AGREES * pl.max_horizontal(ours, theirs)
+    return (
+        both.group_by(pl.col("model").fill_null(NO_MODEL))
+        .agg(
+            pl.len().cast(pl.Int64).alias("requests"),
+            near.sum().cast(pl.Int64).alias("agree"),
+            pl.col("cost_logged_usd").sum().alias("logged_usd"),
+            pl.col("cost_usd").sum().alias("computed_usd"),
+            ((theirs == 0) & (ours > 0)).sum().alias("_zero"),
+        )
+        .with_columns(_cause())
+        .sort((pl.col("logged_usd") - pl.col("computed_usd")).abs(), "model", descending=[True, False])
+        .drop("_zero")
+    )
+
+
+def _cause() -> pl.Expr:
+    """The likeliest reason for a gap; null where at least 99 % of the calls agree."""
+    ratio = pl.col("logged_usd").cast(pl.Float64) / pl.col("computed_usd").cast(pl.Float64)
+    return (
+        pl.when(pl.col("agree") >= 0.99 * pl.col("requests"))
+        .then(None)
+        .when(pl.col("_zero") * 2 > pl.col("requests"))
+        .then(pl.lit("the log writes 0 where it did not know the price"))
+        .when(ratio > 1)
+        .then(pl.lit("the log's price is dearer: cached input at the full rate, or a newer, lower price"))
+        .otherwise(pl.lit("the log's price is cheaper: cache writes, fees or a tier left out, or a discount"))
+        .alias("cause")
+    )
+
+
+def _subscription(calls: pl.DataFrame, book: PriceBook | None) -> Decimal:
+    under = calls.filter(pl.col("price_status") == "subscription")
+    if book is None or under.is_empty():
+        return ZERO
+    return usd(list_usd(under, book))

@@ -1,0 +1,228 @@
+"""How far each dollar can be believed: a trust status and an interval for every call, and the header above them.
+
+Method: METHODS 3. low ≤ cost ≤ high; a null high means that nothing bounds the cost from above.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+
+import polars as pl
+
+from costaudit.audit import Coverage, Fates
+from costaudit.price._sum import usd
+from costaudit.price.book import PriceBook
+from costaudit.price.classes import INPUT_SIDE
+from costaudit.price.engine import price
+from costaudit.price.entry import Card, Period, Rates
+from costaudit.schema import USD
+
+STATUSES = ("exact", "estimated", "unpriced", "unmetered", "free", "subscription")
+COVERED = ("exact", "estimated", "free", "subscription")
+LEAST, MOST = Decimal("0.8"), Decimal("1.4")  # another vendor's tokenizer: -20 % / +40 % (METHODS 3)
+
+_ZERO = pl.lit(Decimal(0), USD)
+_UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
+
+
+def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """Add to each priced call its trust status and the interval its cost lies in.
+
+    in      priced calls [schema.REQUESTS + cost_usd, price_status]
+    out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
+    """
+    frame = calls.with_columns(_tokens().alias("_tokens")).with_columns(_status().alias("trust"))
+    frame = frame.with_columns(_dearer(frame, book), _bound(frame, book)).with_columns(_peer().alias("_peer"))
+    cost = pl.col("cost_usd").fill_null(Decimal(0))
+    guessed = (pl.col("trust") == "estimated") & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
+    low = pl.when(pl.col("trust").is_in(["unpriced", "unmetered"])).then(_ZERO).when(guessed).then(cost * LEAST)
+    high = (
+        pl.when(pl.col("trust") == "unpriced")
+        .then("_bound")
+        .when(pl.col("trust") == "unmetered")
+        .then("_peer")
+        .when(guessed)
+        .then(cost * MOST)
+        .when(pl.col("trust") == "estimated")
+        .then(pl.max_horizontal(cost, "_dearer"))
+        .otherwise(cost)
+    )
+    return frame.with_columns(low_usd=low.otherwise(cost).cast(USD), high_usd=high.cast(USD)).drop(
+        "_tokens", "_dearer", "_bound", "_peer"
+    )
+
+
+def coverage(
+    calls: pl.DataFrame,
+    *,
+    fates: Fates,
+    sources: pl.DataFrame,
+    sampled: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Coverage:
+    """The trust header of the audited calls.
+
+    calls    trusted calls [with cost_usd, low_usd, high_usd, trust]
+    fates    what became of every record; each reject widens the upper end by the mean cost of a call
+    sources  path, format, requests, convention, proof
+    """
+    counted = calls.filter(pl.col("trust").is_not_null()).with_columns(_tokens().alias("_tokens"))
+    by = counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum())
+    found = {status: (n, tokens) for status, n, tokens in by.iter_rows()}
+    numbers = {status: found.get(status, (0, 0))[0] for status in STATUSES}
+    tokens = {status: found.get(status, (0, 0))[1] for status in STATUSES}
+    return Coverage(
+        fates=fates,
+        calls=numbers,
+        tokens=tokens,
+        share=min(_share(numbers), _share(tokens)),
+        low_usd=usd(counted["low_usd"]),
+        high_usd=_high(counted, sum(fates.rejects.values())),
+        unpriced=unpriced(counted),
+        sources=sources,
+        sampled=sampled,
+        notes=notes,
+    )
+
+
+def unpriced(calls: pl.DataFrame) -> pl.DataFrame:
+    """Models without a price: provider, model, requests, tokens, entry (YAML to paste); most tokens first."""
+    return (
+        calls.filter(pl.col("trust") == "unpriced")
+        .group_by("provider", "model")
+        .agg(pl.len().cast(pl.Int64).alias("requests"), _tokens().sum().alias("tokens"))
+        .sort("tokens", "requests", "provider", "model", descending=[True, True, False, False], nulls_last=True)
+        .with_columns(
+            pl.struct("provider", "model")
+            .map_elements(lambda row: _entry(row["provider"], row["model"]), return_dtype=pl.String)
+            .alias("entry")
+        )
+        .cast(_UNPRICED)  # type: ignore[arg-type]
+    )
+
+
+def _entry(provider: str | None, model: str | None) -> str:
+    """An override for one model, to be completed; the name is quoted, its glob characters are meant literally."""
+    name = f"{provider or ''}/{model or ''}"
+    literal = "".join(f"[{c}]" if c in "*?[" else c for c in name)
+    return f"- match: {json.dumps(literal)}\n  rates_per_mtok: {{input: , output: }}  # USD per million tokens\n"
+
+
+def _tokens() -> pl.Expr:
+    return pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)
+
+
+def _status() -> pl.Expr:
+    """The status of METHODS 3, the first that applies."""
+    nothing = pl.col("price_status").is_null()
+    extras = pl.col("extras").list.len().fill_null(0) > 0
+    blank = (pl.col("usage_source") == "absent").fill_null(value=False) | (
+        (pl.col("_tokens") == 0) & ~extras & pl.col("has_text").fill_null(value=False)
+    )
+    split = pl.any_horizontal(pl.col(f"cache_write_{life}_tokens").is_not_null() for life in ("5m", "30m", "1h", "12h"))
+    lifetime_unknown = (pl.col("cache_write_tokens").fill_null(0) > 0) & ~split
+    estimated = (
+        pl.col("usage_source").is_in(["tokenizer", "gateway"]).fill_null(value=False)
+        | (pl.col("convention") == "undecided").fill_null(value=False)
+        | lifetime_unknown
+    )
+    return (
+        pl.when(pl.col("rollup").fill_null(value=False))
+        .then(None)
+        .when(nothing)
+        .then(pl.lit("exact"))
+        .when(pl.col("price_status").is_in(["free", "subscription"]))
+        .then("price_status")
+        .when(blank & (_tokens() == 0))
+        .then(pl.lit("unmetered"))
+        .when(pl.col("price_status") == "unpriced")
+        .then(pl.lit("unpriced"))
+        .when(estimated)
+        .then(pl.lit("estimated"))
+        .otherwise(pl.lit("exact"))
+    )
+
+
+def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
+    """Cost of each estimated call under its dearest reading: cache counts beside the input, writes kept for an hour."""
+    cost = pl.Series("_dearer", [None], dtype=USD).new_from_index(0, frame.height)
+    doubtful = frame["trust"] == "estimated"
+    rows = frame.filter(doubtful)
+    if rows.is_empty():
+        return cost
+    undecided = (pl.col("convention") == "undecided").fill_null(value=False)
+    cached = pl.col("cache_read_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
+    stated = pl.sum_horizontal(pl.col(f"cache_write_{life}_tokens").fill_null(0) for life in ("5m", "30m", "1h", "12h"))
+    kept = (pl.col("cache_write_tokens").fill_null(0) - stated).clip(0)
+    dear = price(
+        rows.with_columns(
+            input_tokens=pl.col("input_tokens") + pl.when(undecided).then(cached).otherwise(0),
+            cache_write_1h_tokens=pl.col("cache_write_1h_tokens").fill_null(0) + kept,
+        ),
+        book,
+    )
+    return cost.scatter(doubtful.fill_null(value=False).arg_true(), dear["cost_usd"])
+
+
+def _bound(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
+    """Tokens × the dearest listed price of the provider, for calls without a price; null where none is listed."""
+    rows = frame.filter(pl.col("trust") == "unpriced")
+    providers = rows["provider"].unique().drop_nulls().sort().to_list()
+    dearest = [(name, *_dearest(book, name)) for name in providers]
+    table = pl.DataFrame(dearest, schema={"provider": pl.String, "_in": USD, "_out": USD}, orient="row")
+    # A fee that nobody lists has no bound either: only calls of tokens alone have one.
+    plain = pl.col("extras").list.len().fill_null(0) == 0
+    joined = frame.select("provider", "input_tokens", "output_tokens", "extras").join(
+        table, on="provider", how="left", maintain_order="left"
+    )
+    return joined.select(
+        _bound=pl.when(plain).then(
+            pl.col("input_tokens").fill_null(0).cast(pl.Decimal(38, 0)) * pl.col("_in")
+            + pl.col("output_tokens").fill_null(0).cast(pl.Decimal(38, 0)) * pl.col("_out")
+        )
+    ).to_series()
+
+
+def _dearest(book: PriceBook, provider: str) -> tuple[Decimal | None, Decimal | None]:
+    """The dearest rate a provider lists for a token of input and of output, any day, tier and length [USD]."""
+    file = book.provider(book.canonical(provider))
+    inputs: list[Decimal] = []
+    outputs: list[Decimal] = []
+    for model in file.models.values() if file else ():
+        for period in model.prices:
+            for rates in _all_rates(period):
+                inputs += [rate for name, rate in rates.items() if name in INPUT_SIDE]
+                outputs += [rate for name, rate in rates.items() if name.startswith(("output", "reasoning"))]
+    per = Decimal(1_000_000)
+    return max(inputs, default=None) and max(inputs) / per, max(outputs, default=None) and max(outputs) / per
+
+
+def _all_rates(period: Period) -> Iterator[Rates]:
+    cards: tuple[Period | Card, ...] = (period, *period.tiers.values(), *period.hours.values())
+    for card in cards:
+        yield card.rates
+        yield from (step.rates for step in card.over)
+
+
+def _peer() -> pl.Expr:
+    """Cost of the dearest metered call of the same task and model; null where there is none."""
+    metered = pl.when(pl.col("trust").is_in(["exact", "estimated"]) & (pl.col("_tokens") > 0)).then("cost_usd")
+    return metered.max().over("task", "model")
+
+
+def _share(by: dict[str, int]) -> float:
+    everything = sum(by.values())
+    return sum(by[status] for status in COVERED) / everything if everything else 1.0
+
+
+def _high(calls: pl.DataFrame, rejects: int) -> Decimal | None:
+    if calls["high_usd"].null_count():
+        return None
+    high = usd(calls["high_usd"])
+    if not rejects:
+        return high
+    if not calls.height:
+        return None  # nothing was read, so nothing says what the rejected records cost
+    return high + usd(calls["cost_usd"]) / calls.height * rejects
