@@ -63,7 +63,7 @@ def test_the_request_table_holds_no_text_of_a_prompt(log):
     assert SECRET not in requests.write_json()
 
 
-@pytest.mark.parametrize("form", [n for n in plugins.names("costaudit.report")])
+@pytest.mark.parametrize("form", plugins.names("costaudit.report"))
 def test_no_report_holds_text_of_a_prompt(log, form, capsys):
     with pytest.raises(SystemExit):
         main(["analyze", str(log), "--format", form])
