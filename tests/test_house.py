@@ -13,9 +13,9 @@ from costaudit import plugins
 from costaudit.analyze import analyzers
 from costaudit.finding import Kind
 from costaudit.ingest import formats, ingest
+from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import guess
 from costaudit.ingest._files import LogFile, Record, records
-from costaudit.ingest._format import parsed
 
 HEADINGS = ["What it finds", "Why it costs money", "What to do", "Example"]
 SAMPLES = ROOT / "sample_logs"

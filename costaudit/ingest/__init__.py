@@ -14,10 +14,11 @@ from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _detect
 from costaudit.ingest._convention import settle
+from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
 from costaudit.ingest._files import BLANK, LogFile, Record, records, walk
 from costaudit.ingest._finish import finish
-from costaudit.ingest._format import FileReader, Format, Out, parsed
+from costaudit.ingest._format import FileReader, Format, Out
 from costaudit.ingest._identity import ROWS, collapse
 
 __all__ = ["Ingested", "formats", "ingest", "read_file"]

@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from costaudit import plugins
+from costaudit.ingest._decode import opened, parsed
 from costaudit.ingest._files import Record
-from costaudit.ingest._format import Format, Found, opened, parsed
+from costaudit.ingest._format import Format, Found
 
 DEPTH = 4  # how deep a response may stand in a home-made record
 SAMPLE = 50  # records looked at before a file's main format is decided

@@ -1,0 +1,181 @@
+"""Records to values: a typed decoder for the paths of a format's table, and the same walk over plain dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from costaudit.ingest._files import UNREADABLE
+
+Path = tuple[str, ...]
+
+
+class _Node:
+    """A key of the records: an object with further keys below, or a leaf, or both (then it is decoded whole)."""
+
+    __slots__ = ("below", "leaf", "opaque", "raw")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Node] = {}
+        self.leaf = False
+        self.opaque = False
+        self.raw = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the value is decoded as it is, because it is wanted itself or is a list."""
+        return self.leaf or self.opaque
+
+    def add(self, path: Path, *, raw: bool = False) -> None:
+        node = self
+        for key in path:
+            if key.isdigit():  # an element of a list: the list is decoded whole
+                node.opaque = True
+            node = node.below.setdefault(key, _Node())
+        node.leaf, node.raw = True, raw  # wanted as a value and as raw JSON: decoded, and written again where needed
+
+
+class Decoder:
+    """Records to tuples of the values at the given paths; `at` says where each stands; absent is None."""
+
+    def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = ()) -> None:
+        self.paths = list(dict.fromkeys(paths))
+        self.raws = list(dict.fromkeys(raws))
+        root = _Node()
+        for path in self.raws:
+            root.add(path, raw=True)
+        for path in self.paths:
+            root.add(path)
+        struct, self._pick = _compile(root)
+        self._decode = msgspec.json.Decoder(struct).decode
+        self.order = _leaves(root)
+        self.at = {path: n for n, path in enumerate(self.order)}
+        self._raw_at = {self.at[path] for path in self.raws} - {self.at[path] for path in self.paths}
+
+    def typed(self, data: bytes) -> tuple[Any, ...]:
+        """The values of a JSON record; raises msgspec.DecodeError where it is not of the expected shape."""
+        return self._pick(self._decode(data))
+
+    def plain(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The same values from a dictionary, whatever its shape."""
+        values = [dig(record, path) for path in self.order]
+        for n in self._raw_at:
+            if values[n] is not None:
+                values[n] = msgspec.Raw(_encode(values[n]))
+        return tuple(values)
+
+
+def _encode(value: Any) -> bytes:
+    if isinstance(value, str):
+        stripped = value.lstrip()
+        if stripped.startswith(("[", "{")):  # JSON kept as text in a CSV cell or a Parquet column
+            try:
+                return bytes(msgspec.json.decode(stripped.encode(), type=msgspec.Raw))
+            except (*UNREADABLE, UnicodeEncodeError):
+                pass
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+def dig(record: Any, path: Path) -> Any:
+    """The value at a path of nested dictionaries and lists (`choices.0.index`), None where there is none.
+
+    JSON kept as text is opened on the way.
+    """
+    for n, key in enumerate(path):
+        if isinstance(record, str) and n:
+            record = opened(record)
+        if isinstance(record, list) and key.isdigit():
+            record = record[int(key)] if int(key) < len(record) else None
+            continue
+        if not isinstance(record, Mapping):
+            return None
+        if key not in record:
+            dotted = ".".join(path[n:])
+            return record.get(dotted)
+        record = record[key]
+    return record
+
+
+def opened(value: str) -> Any:
+    """The object that a text holds as JSON, else None."""
+    if not value.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return msgspec.json.decode(value)
+    except UNREADABLE:
+        return None
+
+
+def _leaves(node: _Node, path: Path = ()) -> list[Path]:
+    """Paths of all leaves in the order in which `_compile` picks them."""
+    here = [(*path, key) for key, child in node.below.items() if child.whole]
+    for key, child in node.below.items():
+        if not child.whole:
+            here += _leaves(child, (*path, key))
+        elif child.below:
+            here += _all(child, (*path, key))
+    return here
+
+
+def _all(node: _Node, path: Path) -> list[Path]:
+    found: list[Path] = []
+    for key, child in node.below.items():
+        if child.leaf:
+            found.append((*path, key))
+        found += _all(child, (*path, key))
+    return found
+
+
+def _compile(node: _Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[Any, ...]]]:
+    """A struct for the keys below a node, and the function that flattens one into a tuple of all leaves."""
+    fields: list[tuple[str, Any, Any]] = []
+    rename: dict[str, str] = {}
+    steps: list[tuple[int, Callable[[Any], tuple[Any, ...]]]] = []  # in the order of `_leaves`
+    direct: list[int] = []
+    for n, (key, child) in enumerate(node.below.items()):
+        rename[f"f{n}"] = key
+        if not child.whole:
+            struct, below = _compile(child)
+            fields.append((f"f{n}", struct | None, None))
+            steps.append((n, _or_absent(below, len(_leaves(child)))))
+            continue
+        direct.append(n)
+        fields.append((f"f{n}", msgspec.Raw if child.raw and not child.below else Any, None))
+        if child.below:
+            steps.append((n, _dug(_all(child, ()))))
+    struct = msgspec.defstruct("Keys", fields, rename=rename, gc=False)
+    astuple = msgspec.structs.astuple
+
+    def pick(value: Any) -> tuple[Any, ...]:
+        cells = astuple(value)
+        flat = cells if len(direct) == len(cells) else tuple([cells[n] for n in direct])
+        for n, below in steps:
+            flat += below(cells[n])
+        return flat
+
+    return struct, pick
+
+
+def _or_absent(pick: Callable[[Any], tuple[Any, ...]], width: int) -> Callable[[Any], tuple[Any, ...]]:
+    absent = (None,) * width
+    return lambda value: absent if value is None else pick(value)
+
+
+def _dug(paths: Sequence[Path]) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda value: tuple([dig(value, path) if isinstance(value, (Mapping, list)) else None for path in paths])
+
+
+def parsed(data: bytes) -> dict[str, Any] | str:
+    """A JSON object, or the sentence that says why there is none. A byte that is no UTF-8 costs one character."""
+    for attempt in (data, data.decode("utf-8", "replace").encode()):
+        try:
+            value = msgspec.json.decode(attempt)
+        except RecursionError:
+            return "nested too deeply"
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            reason = f"not JSON ({problem})"
+        else:
+            return value if isinstance(value, dict) else "not a JSON object"
+    return reason

@@ -1,0 +1,185 @@
+"""Reads the records of a file by a format's table: typed decoding, columns, and where each record belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from costaudit.ingest._decode import Decoder, Path, parsed
+from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._format import Found, Out, TableFormat
+from costaudit.ingest._prompt import PromptReader
+from costaudit.ingest._values import Reader
+
+
+class _Plan:
+    """The decoder of one format at one place, and which of its values make up which column."""
+
+    def __init__(self, form: TableFormat, found: Found) -> None:
+        self.form = form
+        scopes = {"self": found.self, "request": found.request, "around": ()}
+        self.columns: list[tuple[str, list[tuple[Path, Reader]]]] = []
+        for name, fields in form.table().items():
+            places: list[tuple[Path, Reader]] = []
+            for item in fields:
+                base = scopes[item.scope]
+                if base is None:
+                    continue
+                places += [((*base, *path.split(".")), item.reader) for path in item.paths]
+            self.columns.append((name, list(dict.fromkeys(places))))
+        self.prompt = PromptReader(form.prompt, scopes) if form.prompt else None
+        raws = self.prompt.paths if self.prompt else []
+        self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws)
+        at = self.decoder.at
+        self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
+        self.raws = [at[path] for path in raws]
+        # Columns looked for in the object itself: a record that has none of them is of another format.
+        self.own = [name for name, fields in form.table().items() if any(f.scope == "self" for f in fields)]
+
+
+_PLANS: dict[tuple[type[TableFormat], Found], _Plan] = {}
+
+
+def _plan(form: TableFormat, found: Found) -> _Plan:
+    """The plan of a format at a place, compiled once a process: a folder has many files of few shapes."""
+    key = (type(form), found)
+    if key not in _PLANS:
+        _PLANS[key] = _Plan(form, found)
+    return _PLANS[key]
+
+
+class TableReader:
+    """Reads one file by a compiled table."""
+
+    def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
+        self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        decode, plain = self.plan.decoder.typed, self.plan.decoder.plain
+        kept: list[Record] = []
+        rows: list[tuple[Any, ...]] = []
+        for record in records:
+            parts = self.form.explode(record)
+            out.extra_lines += len(parts) - 1
+            for part in parts:
+                data = part.data
+                try:
+                    row = plain(data) if isinstance(data, dict) else decode(data)
+                except UNREADABLE:
+                    value = loads(data, part.line, out) if isinstance(data, bytes) else None
+                    if value is None:
+                        continue
+                    row = plain(value)
+                kept.append(part)
+                rows.append(row)
+        if rows:
+            self._frame(kept, rows, out)
+
+    def close(self, out: Out) -> None:
+        """Nothing is held back between records."""
+
+    def _frame(self, records: list[Record], rows: list[tuple[Any, ...]], out: Out) -> None:
+        values = list(zip(*rows, strict=True))
+        height = len(rows)
+        bad: dict[int, str] = {}
+        columns: dict[str, pl.Series] = {}
+        for name, picks in self.plan.picks:
+            columns[name] = _column(name, picks, values, height, bad)
+        if self.plan.prompt is not None:
+            raws = [values[n] for n in self.plan.raws]
+            columns |= self.plan.prompt.columns(raws, height)
+        frame = pl.DataFrame(columns).with_columns(
+            pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
+            pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
+        )
+        if bad:
+            frame = frame.with_columns(pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String))
+            out.rejects += list(frame.filter(pl.col("_bad").is_not_null()).select("source_line", "_bad").iter_rows())
+            frame = frame.filter(pl.col("_bad").is_null()).drop("_bad")
+        if frame.height:
+            frame = self.form.tidy(frame.with_columns(_foreign=pl.all_horizontal(pl.col(self.plan.own).is_null())))
+            if self.plan.prompt is not None:
+                frame = self._estimate(frame, values)
+            self._sort(frame, records, out)
+
+    def _estimate(self, frame: pl.DataFrame, values: Sequence[Sequence[Any]]) -> pl.DataFrame:
+        """Tokens of the answered calls whose log has their text and no counts, marked as estimates."""
+        prompt = self.plan.prompt
+        bare = frame.filter(pl.col("input_tokens").is_null() & pl.col("output_tokens").is_null() & pl.col("has_text"))
+        if prompt is None or bare.is_empty():
+            return frame
+        raws = [values[n] for n in self.plan.raws]
+        known = []
+        for row, model in bare.select("_row", "model").iter_rows():
+            tokens = prompt.estimates([column[row] for column in raws], model)
+            if tokens is not None:
+                known.append((row, *tokens, "tokenizer"))
+        schema = {
+            "_row": pl.UInt32,
+            "input_tokens": pl.Int64,
+            "output_tokens": pl.Int64,
+            "usage_source": pl.String,
+        }
+        estimates = pl.DataFrame(known, schema=schema, orient="row")
+        if "usage_source" not in frame.columns:
+            frame = frame.with_columns(usage_source=pl.lit(None, pl.String))
+        return frame.update(estimates, on="_row", how="left")
+
+    def _sort(self, frame: pl.DataFrame, records: list[Record], out: Out) -> None:
+        """Rows the format calls no request, foreign or broken go where they belong; the rest are requests."""
+        if frame["_foreign"].any():
+            out.foreign += [records[n] for n in frame.filter("_foreign")["_row"]]
+            frame = frame.filter(~pl.col("_foreign"))
+        if "_reject" in frame.columns:
+            out.rejects += list(
+                frame.filter(pl.col("_reject").is_not_null()).select("source_line", "_reject").iter_rows()
+            )
+            frame = frame.filter(pl.col("_reject").is_null())
+        if "_skip" in frame.columns:
+            out.skipped.update(frame["_skip"].drop_nulls().to_list())
+            frame = frame.filter(pl.col("_skip").is_null())
+        frame = frame.drop("_row", "_foreign", "_reject", "_skip", strict=False)
+        if frame.height:
+            out.frames.append(frame)
+
+
+def loads(data: bytes, line: int, out: Out) -> dict[str, Any] | None:
+    """A JSON object from damaged or odd text, else None and a reject that says why."""
+    value = parsed(data)
+    if isinstance(value, dict):
+        return value
+    out.rejects.append((line, value))
+    return None
+
+
+def _column(
+    name: str,
+    picks: Sequence[tuple[int, Reader]],
+    values: Sequence[Sequence[Any]],
+    height: int,
+    bad: dict[int, str],
+) -> pl.Series:
+    """One column from the first of its places that has a value; refused values are noted in `bad` by row."""
+    result: pl.Series | None = None
+    for n, reader in picks:
+        cells = values[n]
+        if cells.count(None) == height:
+            continue
+        if result is None:
+            waiting = cells
+        else:
+            have = result.is_not_null()
+            if have.all():
+                break
+            waiting = [None if known else cell for known, cell in zip(have, cells, strict=True)]
+        series, refused = reader.column(waiting)
+        for row, reason in refused.items():
+            bad.setdefault(row, f"{name}: {reason}")
+        result = series if result is None else result.fill_null(series)
+    if result is None:
+        dtype = picks[0][1].dtype if picks else pl.Null
+        result = pl.Series([None] * height, dtype=dtype)
+    return result.alias(name)
