@@ -6,6 +6,7 @@ the earlier call that it continues, or null.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import polars as pl
@@ -15,6 +16,10 @@ PAUSE = timedelta(minutes=10)  # longest pause before a retry, and the longest t
 SHARED = 2  # messages that must agree: a system prompt alone is shared by strangers (step 2)
 TAIL = 8  # messages; a call adds an answer and a few results, so its predecessor ends near its own end
 BATCH = 4_000_000  # links looked up at a time, about 100 MB
+ANSWER, UNANSWERED, DOUBTED = 0, 1, 2
+"""Where a call ends, surest first: after its answer; after its messages, where no answer is stored; after its messages
+though an answer is stored, so that a continuation without that answer may belong to another call."""
+
 FAITHFUL = 0.5  # share of answers found again from which a missing one speaks against a link
 ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads the numbers of scopes over 64 bits
 
@@ -32,88 +37,94 @@ def parents(calls: pl.DataFrame) -> pl.Series:
 def _by_messages(calls: pl.DataFrame) -> pl.Series:
     """The latest earlier call whose messages, and answer where stored, begin this call's: longest match."""
     found = _matches(calls)
-    stored = calls["reply_sha"].is_not_null().gather(found["parent"])
-    # Only the messages agree, though the parent's answer is stored: the answer was another.
-    doubted = stored & found["messages_only"]
-    found = found.with_columns(doubted.alias("doubted"), calls["format"].gather(found["call"]).alias("format"))
-    # A format whose next call repeats answers otherwise (trimmed, rewritten) cannot raise that doubt.
-    echoes = found.group_by("call", "format").agg(pl.col("doubted").any(), echoed=~pl.col("messages_only").all())
-    faithful = echoes.group_by("format").agg(
-        faithful=pl.col("echoed").sum() >= FAITHFUL * (pl.col("echoed") | pl.col("doubted")).sum()
+    found = found.filter(_near(calls, found, LIFE)).with_columns(calls["format"].gather(found["call"]).alias("format"))
+    # A format whose next call repeats answers otherwise (trimmed, rewritten) cannot raise a doubt.
+    faithful = (
+        found.group_by("call", "format")
+        .agg(doubted=(pl.col("kind") == DOUBTED).any(), echoed=(pl.col("kind") == ANSWER).any())
+        .group_by("format")
+        .agg(faithful=pl.col("echoed").sum() >= FAITHFUL * (pl.col("echoed") | pl.col("doubted")).sum())
     )
     return _of_calls(
         calls,
         found.join(faithful, on="format", how="left", nulls_equal=True)
-        .filter(~(pl.col("doubted") & pl.col("faithful")))
-        .sort("call", "length", "messages_only")
-        .unique("call", keep="last", maintain_order=True),
+        .filter((pl.col("kind") != DOUBTED) | ~pl.col("faithful"))
+        .sort("call", "length", "kind", descending=[False, True, False])
+        .unique("call", keep="first", maintain_order=True),
     )
 
 
 def _matches(calls: pl.DataFrame) -> pl.DataFrame:
-    """call, parent, length, messages_only: per call the longest match of each kind.
+    """call, parent, kind, length [messages that agree]: per call the longest sure match and the longest doubted one."""
+    ends = _ends(calls)
+    keys = ends.group_by("key", "kind").agg(first=pl.col("call").min(), many=pl.len() > 1)
+    chain = calls.select("call", "scope", "block_sha", total=pl.col("block_sha").list.len().cast(pl.Int64))
+    unsure = chain.filter(pl.col("total") >= SHARED)
+    found = []
+    for back in range(1, TAIL + 1):
+        links = unsure.filter(pl.col("total") - back + 1 >= SHARED).select(
+            *("call", "total"),
+            key=_key(pl.col("block_sha").list.get(-back, null_on_oob=True)),
+            length=pl.col("total") - back + 1,
+        )
+        found.append(_hits(links, keys))
+        unsure = unsure.join(found[-1].filter(pl.col("kind") != DOUBTED), on="call", how="anti")
+    unsure = unsure.filter(pl.col("total") > TAIL)
+    found += [_hits(links, keys) for links in _heads(unsure)]
+    return _latest(
+        pl.concat(found)
+        .sort("call", "length", "kind", descending=[False, True, False])
+        .unique(["call", pl.col("kind") == DOUBTED], keep="first", maintain_order=True),
+        ends,
+    )
 
-    length         messages that agree
-    messages_only  they are all that the parent sent; else they end with its answer
-    """
-    ends = pl.concat(
+
+def _ends(calls: pl.DataFrame) -> pl.DataFrame:
+    """call, key, kind: the hash at which a continuation of the call has to begin."""
+    messages = _key(pl.col("block_sha").list.last())
+    kind = pl.when(pl.col("reply_sha").is_null()).then(pl.lit(UNANSWERED)).otherwise(pl.lit(DOUBTED))
+    return pl.concat(
         [
-            calls.select("call", key=_key(pl.col("block_sha").list.last()), messages_only=pl.lit(value=True)),
-            calls.select("call", key=_key(pl.col("reply_sha")), messages_only=pl.lit(value=False)),
+            calls.select("call", key=_key(pl.col("reply_sha")), kind=pl.lit(ANSWER)),
+            calls.select("call", key=messages, kind=kind),
         ]
     ).drop_nulls("key")
-    chain = calls.select("call", "scope", "block_sha", total=pl.col("block_sha").list.len()).filter(
-        pl.col("total") >= SHARED
-    )
-    rest = pl.max_horizontal(pl.col("total").cast(pl.Int64) - TAIL, 0)
-    near = _longest(chain.with_columns(pl.col("block_sha").list.tail(TAIL), skipped=rest), ends)
-    far = chain.filter(pl.col("total") > TAIL).join(near, on="call", how="anti")
-    longest = [near, _longest(far.with_columns(pl.col("block_sha").list.head(rest), skipped=0), ends)]
-    found = (
-        pl.concat(longest)
-        .sort("call")
-        .join_asof(
-            ends.rename({"call": "parent"}).sort("parent"),
-            left_on="call",
-            right_on="parent",
-            by=["key", "messages_only"],
-            allow_exact_matches=False,
-            check_sortedness=False,  # sorted in the two lines above; polars cannot verify it within groups
-        )
-        .drop_nulls("parent")
-    )
-    return found.drop("key").filter(_near(calls, found, LIFE))
 
 
-def _longest(chain: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
-    """call, key, length, messages_only: where in each chain, as far to the right as can be, an earlier call ends.
-
-    in  call, scope, total, block_sha [part of the chain], skipped [messages before that part]
-    """
-    first = ends.group_by("key", "messages_only").agg(first=pl.col("call").min())
-    found = [first.select("key", "messages_only", call="first", length=pl.lit(0, pl.Int64)).clear()]
-    batches = chain.with_columns(batch=pl.col("block_sha").list.len().cum_sum() // BATCH)
+def _heads(chain: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """call, total, key, length of all that stands before the tail, in batches of bounded size."""
+    batches = chain.with_columns(batch=pl.col("total").cum_sum() // BATCH)
     for batch in batches.partition_by("batch", maintain_order=True):
-        links = batch.with_columns(at=pl.int_ranges(pl.col("block_sha").list.len())).explode(
-            "block_sha", "at", empty_as_null=False
-        )
-        found.append(
-            links.select(
-                "call",
-                "total",
-                key=_key(pl.col("block_sha")),
-                length=(pl.col("at") + pl.col("skipped") + 1).cast(pl.Int64),
-            )
-            .filter(pl.col("length") >= SHARED)
-            .join(first, on="key")
-            .filter(pl.col("first") < pl.col("call"))
-            # A request that sends no more than an earlier one repeats it; it does not continue it.
-            .filter(~pl.col("messages_only") | (pl.col("length") < pl.col("total")))
-            .sort("call", "length")
-            .unique(["call", "messages_only"], keep="last", maintain_order=True)
-            .select("key", "messages_only", "call", "length")
-        )
-    return pl.concat(found)
+        head = batch.with_columns(pl.col("block_sha").list.head(pl.col("total") - TAIL))
+        links = head.with_columns(length=pl.int_ranges(1, pl.col("total") - TAIL + 1))
+        links = links.explode("block_sha", "length", empty_as_null=False).filter(pl.col("length") >= SHARED)
+        yield links.select("call", "total", key=_key(pl.col("block_sha")), length=pl.col("length"))
+
+
+def _hits(links: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """call, key, kind, length, first, many: the links at which an earlier call ends."""
+    return (
+        links.join(keys, on="key")
+        .filter(pl.col("first") < pl.col("call"))
+        # A request that sends no more than an earlier one repeats it; it does not continue it.
+        .filter((pl.col("kind") == ANSWER) | (pl.col("length") < pl.col("total")))
+        .drop("total")
+    )
+
+
+def _latest(hits: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """call, parent, kind, length: of the calls that end at each hit the last one before it."""
+    single = hits.filter(~pl.col("many")).select("call", "kind", "length", parent="first")
+    several = hits.filter("many").sort("call")
+    before = several.join_asof(
+        ends.join(several, on=["key", "kind"], how="semi").rename({"call": "parent"}).sort("parent"),
+        left_on="call",
+        right_on="parent",
+        by=["key", "kind"],
+        allow_exact_matches=False,
+        check_sortedness=False,  # sorted in the lines above; polars cannot verify it within groups
+    )
+    return pl.concat([single, before.select(single.columns)])
 
 
 def _by_tool_id(calls: pl.DataFrame) -> pl.Series:

@@ -35,10 +35,10 @@ def tool_columns(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
 
 
 def _asked(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
-    """One row a tool call: row, order, run, id, name, args_sha, nth [of equal ones in the answer]."""
+    """One row a tool call: row, order, run, id, name, args_sha, several [in one answer]."""
     return (
         _of_run(requests, order)
-        .with_columns(requests["tool_calls"])
+        .with_columns(requests["tool_calls"], several=requests["tool_calls"].list.len() > 1)
         .explode("tool_calls", empty_as_null=False, keep_nulls=False)
         .unnest("tool_calls")
     )
@@ -79,27 +79,31 @@ def _answered(asked: pl.DataFrame, sent: pl.DataFrame) -> pl.DataFrame:
 
 def _by_row(answered: pl.DataFrame) -> pl.DataFrame:
     """row and the tool columns, one row an answer."""
-    names = answered.select(pl.col("name").unique().sort())
-    hashes = names.with_columns(
-        name_sha=pl.Series(
-            [xxhash.xxh3_64_intdigest(name.encode()) for name in names["name"].fill_null("")], dtype=pl.UInt64
-        )
+    alone = answered.filter(~pl.col("several")).select(
+        "row", tool_name="name", tool_args_sha="args_sha", tool_result_sha="sha", tool_error="error"
+    )
+    return pl.concat([alone, _combined(answered.filter("several")).select(alone.columns)])
+
+
+def _combined(answered: pl.DataFrame) -> pl.DataFrame:
+    """The same for answers with several tools."""
+    names = answered["name"].unique().sort()
+    hashes = pl.DataFrame(
+        {"name": names, "name_sha": [xxhash.xxh3_64_intdigest((name or "").encode()) for name in names]},
+        schema={"name": pl.String, "name_sha": pl.UInt64},
     )
     call = (pl.col("args_sha").fill_null(0) * MIX_A) ^ pl.col("name_sha")
     result = ((pl.col("sha") * MIX_A) ^ pl.col("call")) * MIX_B
-    known = pl.col("sha").is_not_null()
-    single = pl.len() == 1
+    error = pl.col("error")
     return (
         answered.join(hashes, on="name", how="left", nulls_equal=True)
         .with_columns(call=call)
         .group_by("row")
         .agg(
             tool_name=pl.col("name").sort().str.join("+"),
-            tool_args_sha=pl.when(single).then(pl.col("args_sha").first()).otherwise((pl.col("call") * MIX_B).sum()),
-            tool_result_sha=pl.when(single).then(pl.col("sha").first()).when(known.all()).then(result.sum()),
-            tool_error=pl.when(pl.col("error").any())
-            .then(pl.lit(value=True))
-            .when(pl.col("error").is_not_null().all())
-            .then(pl.lit(value=False)),
+            tool_args_sha=(pl.col("call") * MIX_B).sum(),
+            tool_result_sha=pl.when(pl.col("sha").is_not_null().all()).then(result.sum()),
+            # One error is an error; no error is known only when all results are.
+            tool_error=pl.when(error.any() | error.is_not_null().all()).then(error.any()),
         )
     )
