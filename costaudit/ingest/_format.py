@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import polars as pl
 
 from costaudit.ingest import _values
+from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._values import Reader
@@ -192,3 +193,12 @@ def _flat(fields: Any) -> Iterator[Field]:
     else:
         for item in fields:
             yield from _flat(item)
+
+
+def loads(data: bytes, line: int, out: Out) -> dict[str, Any] | None:
+    """A JSON object from damaged or odd text, else None and a reject that says why."""
+    value = parsed(data)
+    if isinstance(value, dict):
+        return value
+    out.rejects.append((line, value))
+    return None

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import Decoder, Path, parsed
+from costaudit.ingest._decode import Decoder, Path
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
-from costaudit.ingest._format import Found, Out, TableFormat
+from costaudit.ingest._format import Found, Out, TableFormat, loads
 from costaudit.ingest._prompt import PromptReader
 from costaudit.ingest._values import Reader
 
@@ -144,15 +144,6 @@ class TableReader:
         frame = frame.drop("_row", "_foreign", "_reject", "_skip", strict=False)
         if frame.height:
             out.frames.append(frame)
-
-
-def loads(data: bytes, line: int, out: Out) -> dict[str, Any] | None:
-    """A JSON object from damaged or odd text, else None and a reject that says why."""
-    value = parsed(data)
-    if isinstance(value, dict):
-        return value
-    out.rejects.append((line, value))
-    return None
 
 
 def _column(
