@@ -90,7 +90,7 @@ class Finding:
     def id(self) -> str:
         """Stable from one audit to the next: rule and subject, never dollars or rows."""
         text = json.dumps([self.rule, sorted(self.subject.items())], ensure_ascii=False)
-        return "F-" + hashlib.sha256(text.encode()).hexdigest()[:6]
+        return "F-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
     @property
     def amount_usd(self) -> Decimal:

@@ -54,6 +54,21 @@ def paragraph(text: str, columns: int, *, first: str = "", rest: str | None = No
     return [line((first if i == 0 else rest) + words) for i, words in enumerate(lines)]
 
 
+def items(parts: Iterable[str], columns: int, *, first: str = "", joint: str = ", ") -> list[Line]:
+    """Parts joined into lines after `first`, broken between parts where that is possible."""
+    margin = " " * width(first)
+    room = columns - width(first) - width(joint.rstrip())
+    lines: list[str] = []
+    for part in map(clean, parts):
+        if lines and width(lines[-1] + joint + part) <= room:
+            lines[-1] += joint + part
+            continue
+        if lines:
+            lines[-1] += joint.rstrip()
+        lines += wrap(part, room)
+    return [line((margin if number else first) + text) for number, text in enumerate(lines)]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table; `flexible` takes the columns that the others leave, `least` is its minimum."""
@@ -83,9 +98,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *
     heads = [Span(pad(c.head, w, right=c.right), Style.FAINT) for c, w in zip(columns, widths, strict=True)]
     lines = [_joined(heads, indent)] if any(c.head for c in columns) else []
     for row in cells:
-        spans = [
-            Span(pad(cell, w, right=c.right), c.style) for cell, c, w in zip(row, columns, widths, strict=True)
-        ]
+        spans = [Span(pad(cell, w, right=c.right), c.style) for cell, c, w in zip(row, columns, widths, strict=True)]
         lines.append(_joined(spans, indent))
     return lines
 

@@ -20,6 +20,7 @@ ELLIPSIS = "…"
 # private use, unassigned, line and paragraph separators.
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))  # change a neighbour's width
+_NOT_ASCII = re.compile(r"[^\n -~]")
 _PLAIN = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u02ff]*")  # Latin: nothing in it acts
 
 

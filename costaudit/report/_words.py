@@ -11,6 +11,7 @@ import polars as pl
 
 from costaudit.audit import Audit, Coverage, Fates, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
+from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
 
 ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about" (METHODS 3)
@@ -33,9 +34,7 @@ def window(audited: Window) -> str:
     if audited.start is None or audited.end is None:
         return f"no time stamps in these logs, {audited.tz}"
     where = zone(audited)
-    return (
-        f"{money.moment(audited.start, where)} to {money.moment(audited.end, where)} (not included), {audited.tz}"
-    )
+    return f"{money.moment(audited.start, where)} to {money.moment(audited.end, where)} (not included), {audited.tz}"
 
 
 def duration(audited: Window) -> str:
@@ -88,8 +87,8 @@ def _point(finding: Finding) -> bool:
     return finding.low_usd == finding.high_usd
 
 
-def trusted(coverage: Coverage) -> str:
-    """`exact 98.7 % of calls, 97.1 % of tokens; unpriced 1.3 %, 2.9 %`."""
+def trusted(coverage: Coverage) -> list[str]:
+    """`exact 98.7 % of calls, 97.1 % of tokens` for each status there is."""
     calls, tokens = sum(coverage.calls.values()), sum(coverage.tokens.values())
     said = []
     for status in STATUSES:
@@ -98,7 +97,7 @@ def trusted(coverage: Coverage) -> str:
         by_calls = money.share(coverage.calls.get(status, 0) / calls if calls else None, 1)
         by_tokens = money.share(coverage.tokens.get(status, 0) / tokens if tokens else None, 1)
         said.append(f"{status} {by_calls} of calls, {by_tokens} of tokens")
-    return "; ".join(said) or "no call"
+    return said
 
 
 def bounds(audit: Audit) -> str:
@@ -111,8 +110,8 @@ def bounds(audit: Audit) -> str:
     )
 
 
-def fates(read: Fates) -> str:
-    """`12,345 records = 11,020 requests + 1,201 duplicates + …`: every record, by what became of it."""
+def fates(read: Fates) -> list[str]:
+    """`12,345 records = 11,020 requests`, `+ 1,201 duplicates`, …: every record, by what became of it."""
     parts = [money.plural(read.requests, "request")]
     for number, one, many in (
         (read.duplicates, "duplicate", "duplicates"),
@@ -124,12 +123,12 @@ def fates(read: Fates) -> str:
     ):
         if number:
             parts.append(money.plural(number, one, many))
-    return f"{money.plural(read.lines, 'record')} = {' + '.join(parts)}"
+    return [f"{money.plural(read.lines, 'record')} = {parts[0]}", *(f"+ {part}" for part in parts[1:])]
 
 
-def reasons(numbers: Mapping[str, int]) -> str:
-    """`18 not JSON, 2 bad token count`: the most frequent first."""
-    return ", ".join(f"{money.count(n)} {why}" for why, n in sorted(numbers.items(), key=lambda kv: (-kv[1], kv[0])))
+def reasons(numbers: Mapping[str, int]) -> list[str]:
+    """`18 not JSON`, `2 bad token count`: the most frequent first."""
+    return [f"{money.count(n)} {why}" for why, n in sorted(numbers.items(), key=lambda kv: (-kv[1], kv[0]))]
 
 
 def prices(audit: Audit) -> str:
@@ -151,12 +150,25 @@ def conventions(sources: pl.DataFrame) -> list[str]:
     ]
 
 
-def unpriced(coverage: Coverage, most: int = 3) -> str:
+def priceless(audit: Audit) -> frozenset[tuple[str, str]]:
+    """Models (name, provider) as `by_model` names them, none of whose calls has a price: unknown is not zero."""
+    calls = {
+        (row["model"] or NO_MODEL, row["provider"] or ""): row["requests"]
+        for row in audit.coverage.unpriced.iter_rows(named=True)
+    }
+    return frozenset(
+        (row["model"], row["provider"])
+        for row in audit.spend.by_model.iter_rows(named=True)
+        if calls.get((row["model"], row["provider"]), -1) >= row["requests"]
+    )
+
+
+def unpriced(coverage: Coverage, most: int = 3) -> list[str]:
     """The models without a price, the largest first."""
     rows = list(coverage.unpriced.iter_rows(named=True))
-    said = [f"{row['model'] or '(no model)'} ({money.plural(row['requests'], 'request')})" for row in rows[:most]]
+    said = [f"{row['model'] or NO_MODEL} ({money.plural(row['requests'], 'request')})" for row in rows[:most]]
     rest = [f"{money.count(len(rows) - most)} more"] if len(rows) > most else []
-    return ", ".join([*said, *rest])
+    return [*said, *rest]
 
 
 def logged(table: pl.DataFrame) -> str:
@@ -171,12 +183,10 @@ def logged(table: pl.DataFrame) -> str:
     )
 
 
-def sure(finding: Finding) -> str:
-    """`$580.00 to $640.00, confidence high, PROVEN`."""
-    said = [money.interval(finding.low_usd, finding.high_usd), f"confidence {finding.confidence}"]
-    if finding.grade is not None:
-        said.append(finding.grade)
-    return ", ".join(said)
+def sure(finding: Finding) -> list[str]:
+    """`$580.00 to $640.00`, `confidence high`, `PROVEN`."""
+    grade = [str(finding.grade)] if finding.grade is not None else []
+    return [money.interval(finding.low_usd, finding.high_usd), f"confidence {finding.confidence}", *grade]
 
 
 def silent(not_checked: Iterable[NotChecked]) -> list[tuple[str, str]]:

@@ -1,0 +1,56 @@
+"""A table for a spreadsheet: one row a finding, or with `--by` one row a task, model, tenant or day.
+
+Amounts are exact. A text cell that a spreadsheet would run as a formula gets an apostrophe in front.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+
+from costaudit.audit import Audit
+from costaudit.errors import UsageError
+from costaudit.report import View, _words
+from costaudit.report._money import exact
+from costaudit.report._text import clean
+from costaudit.report.json import value
+
+FINDING = (
+    *("id", "rule", "kind", "severity", "confidence", "grade", "title", "owned_usd", "alone_usd", "stake_usd"),
+    *("low_usd", "high_usd", "requests", "remedy", "subject"),
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")  # what Excel, LibreOffice or Sheets may run or call
+
+
+def render(audit: Audit, view: View) -> str:
+    """RFC 4180 with lines ending in CR LF, one table."""
+    if len(view.by) > 1:
+        raise UsageError("a CSV file holds one table", hint=f"ask for one: --by {view.by[0]}")
+    if view.by:
+        frame: pl.DataFrame = getattr(audit.spend, f"by_{view.by[0]}")
+        return _written(frame.columns, frame.iter_rows())
+    return _written(FINDING, (_row(f) for _, found, _ in _words.groups(audit) for f in found))
+
+
+def _row(finding: Any) -> list[Any]:
+    named = "; ".join(f"{name}={what}" for name, what in sorted(finding.subject.items()))
+    return [named if name == "subject" else getattr(finding, name) for name in FINDING]
+
+
+def _written(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(heads)
+    writer.writerows([_cell(cell) for cell in row] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(cell: Any) -> Any:
+    if isinstance(cell, str):
+        shown = clean(cell)
+        return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
+    return exact(cell) if hasattr(cell, "as_tuple") else value(cell)

@@ -1,0 +1,180 @@
+"""The report for machines, schema `costaudit.report/1`: a copy of the audit, field by field; it only ever grows.
+
+Dollars are decimal strings to the last digit, times RFC 3339, absent is null, hashes 16 hex digits. Evidence is capped;
+`evidence_rest` counts the rows left out and sums their dollars, so that evidence still adds up.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from costaudit.audit import Audit, Coverage
+from costaudit.finding import ZERO, Finding, Kind
+from costaudit.report import View, _words
+from costaudit.report import _money as money
+from costaudit.report._text import printable_json
+
+SCHEMA = "costaudit.report/1"
+EVIDENCE = 100  # rows of one finding; a report of 50 findings stays under a few megabytes
+SAFE = 2**53  # integers beyond it lose digits in readers that know only doubles
+
+
+def render(audit: Audit, _view: View) -> str:
+    """One JSON document; the same audit gives the same bytes."""
+    return printable_json(json.dumps(report(audit), ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
+
+
+def report(audit: Audit) -> dict[str, Any]:
+    """The document as plain values."""
+    spend = audit.spend
+    return {
+        "schema": SCHEMA,
+        "window": {"from": _at(audit.window.start, audit), "to": _at(audit.window.end, audit), "tz": audit.window.tz},
+        "prices": {
+            "as_of": audit.prices.as_of.isoformat(),
+            "book_sha256": audit.prices.book_sha256,
+            "stale_days": audit.prices.stale_days,
+            "overrides": audit.prices.overrides,
+        },
+        "coverage": _coverage(audit.coverage),
+        "spend": {
+            "total_usd": money.exact(spend.total_usd),
+            "subscription_usd": money.exact(spend.subscription_usd),
+            "by_task": rows(spend.by_task),
+            "by_model": rows(spend.by_model.with_columns(pl.col("provider").replace("", None))),
+            "by_tenant": rows(spend.by_tenant),
+            "by_day": rows(spend.by_day),
+            "logged": rows(spend.logged),
+        },
+        "waste_usd": money.exact(audit.owned(Kind.WASTE)),
+        "decide_usd": money.exact(audit.owned(Kind.DECIDE)),
+        "findings": [_finding(f) for _, findings, _ in _words.groups(audit) for f in findings],
+        "clean": sorted(audit.clean),
+        "not_checked": [
+            {"rule": item.rule, "why": item.why} for item in sorted(audit.not_checked, key=lambda n: (n.rule, n.why))
+        ],
+        "below_floor": audit.below_floor,
+        "suppressed": audit.suppressed,
+    }
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    read = coverage.fates
+    return {
+        "lines": read.lines,
+        "requests": read.requests,
+        "duplicates": read.duplicates,
+        "rollups": read.rollups,
+        "rejects": sum(read.rejects.values()),
+        "blank": read.blank,
+        "skipped": sum(read.skipped.values()),
+        "outside": read.outside,
+        **{status: coverage.calls.get(status, 0) for status in _words.STATUSES},
+        "tokens": {status: coverage.tokens.get(status, 0) for status in _words.STATUSES},
+        "share": coverage.share,
+        "floor": coverage.floor,
+        "sampled": coverage.sampled,
+        "low_usd": money.exact(coverage.low_usd),
+        "high_usd": _usd(coverage.high_usd),
+        "rejects_by_reason": dict(sorted(read.rejects.items())),
+        "skipped_by_type": dict(sorted(read.skipped.items())),
+        "duplicates_by_reason": dict(sorted(read.duplicates_by_reason.items())),
+        "unpriced_models": rows(coverage.unpriced),
+        "sources": rows(coverage.sources),
+        "notes": list(coverage.notes),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    column = stake(finding)
+    shown, rest = finding.evidence.head(EVIDENCE), finding.evidence.slice(EVIDENCE)
+    return {
+        "id": finding.id,
+        "rule": finding.rule,
+        "kind": finding.kind.value,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence.value,
+        "grade": finding.grade.value if finding.grade else None,
+        "title": finding.title,
+        "subject": dict(sorted(finding.subject.items())),
+        "owned_usd": money.exact(finding.owned_usd),
+        "alone_usd": money.exact(finding.alone_usd),
+        "stake_usd": money.exact(finding.stake_usd),
+        "low_usd": money.exact(finding.low_usd),
+        "high_usd": _usd(finding.high_usd),
+        "requests": finding.requests,
+        "remedy": finding.remedy,
+        "because": list(finding.because),
+        "evidence": rows(shown),
+        "evidence_rest": {"rows": rest.height} | ({column: money.exact(total(rest[column]))} if column else {}),
+        "details": {name: rows(frame.head(EVIDENCE)) for name, frame in sorted(finding.details.items())},
+    }
+
+
+def stake(finding: Finding) -> str | None:
+    """The evidence column whose rows add up to the finding's dollars; None where it has none."""
+    names = (
+        ("waste_usd",) if finding.kind in (Kind.WASTE, Kind.DECIDE) else ("excess_usd", "at_risk_usd", "overrun_usd")
+    )
+    columns = finding.evidence.columns
+    return next((name for name in (*names, "waste_usd") if name in columns), None)
+
+
+def total(column: pl.Series) -> Decimal:
+    """The sum of a dollar column, nulls left out, exact."""
+    return sum((Decimal(value) for value in column if value is not None), ZERO)
+
+
+def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """A table as objects, one a row, keys in the order of the columns."""
+    hashes = {name for name, kind in frame.schema.items() if kind == pl.UInt64}
+    return [
+        {name: _hash(v) if name in hashes and name.endswith("sha") else value(v) for name, v in row.items()}
+        for row in frame.iter_rows(named=True)
+    ]
+
+
+def value(given: Any) -> Any:
+    """A cell as a JSON value: no number that a reader could damage, no time without a zone."""
+    match given:
+        case None | bool() | str():
+            return given
+        case Decimal():
+            return money.exact(given) if given.is_finite() else None
+        case float():
+            return given if math.isfinite(given) else None
+        case int():
+            return given if -SAFE < given < SAFE else str(given)
+        case datetime():
+            return (given if given.tzinfo else given.replace(tzinfo=UTC)).isoformat().replace("+00:00", "Z")
+        case date():
+            return given.isoformat()
+        case timedelta():
+            return given.total_seconds()
+        case bytes():
+            return given.hex()
+        case Mapping():
+            return {str(name): value(v) for name, v in given.items()}
+        case Sequence() | pl.Series():
+            return [value(v) for v in given]
+        case _:
+            return str(given)
+
+
+def _hash(given: int | None) -> str | None:
+    return None if given is None else f"{given:016x}"
+
+
+def _at(when: datetime | None, audit: Audit) -> str | None:
+    return None if when is None else str(value(when.astimezone(_words.zone(audit.window))))
+
+
+def _usd(amount: Decimal | None) -> str | None:
+    return None if amount is None else money.exact(amount)

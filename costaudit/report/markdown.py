@@ -1,0 +1,134 @@
+"""The report for a pull request, an issue or a wiki: short tables first, details folded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from costaudit.audit import Audit
+from costaudit.finding import Finding, Kind
+from costaudit.report import View, _words
+from costaudit.report import _money as money
+from costaudit.report._text import clean
+
+ROWS = 10  # of a table; the rest is one row, so that the table still adds up
+FINDINGS = 20
+MARKER = "<!-- costaudit report -->"  # by which a bot finds its own comment again
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~&$])")
+_OPENING = re.compile(r"^(\s*)([-+#=]|\d+(?=[.)]))")  # what would begin a list or a heading inside a list item
+_PINGS = re.compile(r"([@#])(?=\w)")
+
+
+def render(audit: Audit, view: View) -> str:
+    """GitHub-flavoured Markdown."""
+    parts = [
+        MARKER,
+        f"**{text(_words.verdict(audit))}**",
+        "\n".join(f"- {label}: {text(said)}" for label, said in _trust(audit) if said),
+        *_where(audit, view),
+        *_fix(audit),
+        *_rules(audit),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def text(raw: object) -> str:
+    """Text that Markdown, HTML and the mention filter of a code host all leave as it stands."""
+    escaped = _OPENING.sub(_opened, _SPECIAL.sub(r"\\\1", clean(str(raw))))
+    # A zero-width space keeps `@name` and `#12` from calling a person or linking an issue.
+    return _PINGS.sub(r"\1&#8203;", escaped).replace("://", ":&#8203;//").replace("www", "ww&#8203;w")
+
+
+def _opened(found: re.Match[str]) -> str:
+    mark = found[2]
+    return f"{found[1]}{mark}\\" if mark.isdigit() else f"{found[1]}\\{mark}"
+
+
+def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """A table; the first `left` columns are names, the others numbers."""
+    rule = [":--" if number < left else "--:" for number in range(len(heads))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)).replace(" $", r" \$")
+
+
+def _trust(audit: Audit) -> list[tuple[str, str]]:
+    coverage = audit.coverage
+    return [
+        ("trust", "; ".join(_words.trusted(coverage))),
+        ("total", _words.bounds(audit)),
+        ("window", _words.window(audit.window)),
+        ("prices", _words.prices(audit)),
+        ("read", " ".join(_words.fates(coverage.fates))),
+        ("rejected", ", ".join(_words.reasons(coverage.fates.rejects))),
+        ("no price", ", ".join(_words.unpriced(coverage))),
+        ("log costs", _words.logged(audit.spend.logged)),
+        ("note", "; ".join(coverage.notes)),
+    ]
+
+
+def _where(audit: Audit, view: View) -> list[str]:
+    frames = {"task": audit.spend.by_task, "model": audit.spend.by_model, "tenant": audit.spend.by_tenant}
+    frames["day"] = audit.spend.by_day
+    asked = [by for by in view.by if by in frames]
+    parts = []
+    for by in asked or ("task", "model", "tenant"):
+        rows = list(frames[by].filter(pl.col("requests") > 0).iter_rows(named=True))
+        if len(rows) > 1 or (rows and by != "tenant"):
+            parts.append(_spend(by, rows, audit, None if asked else ROWS))
+    return ["## Where it went", *parts] if parts else []
+
+
+def _spend(by: str, rows: Sequence[dict[str, Any]], audit: Audit, most: int | None) -> str:
+    unknown = _words.priceless(audit)
+    shown = rows if most is None or len(rows) <= most + 1 else rows[:most]
+    cells = []
+    for row in shown:
+        priced = by != "model" or (row["model"], row["provider"]) not in unknown
+        spent = money.usd(row["cost_usd"]) if priced else "no price"
+        cells.append([text(row[by]), spent, _share(row, audit) if priced else money.NONE, money.count(row["requests"])])
+    if rest := rows[len(shown) :]:
+        others = {"cost_usd": sum(row["cost_usd"] for row in rest)}
+        requests = money.count(sum(row["requests"] for row in rest))
+        cells.append([f"{len(rest):,} more", money.usd(others["cost_usd"]), _share(others, audit), requests])
+    return grid([by, "spend", "share", "requests"], cells)
+
+
+def _share(row: dict[str, Any], audit: Audit) -> str:
+    return money.share(money.of(row["cost_usd"], audit.spend.total_usd) if audit.coverage.enough else None)
+
+
+def _fix(audit: Audit) -> list[str]:
+    parts = []
+    for kind, findings, total in _words.groups(audit):
+        in_ledger = kind in (Kind.WASTE, Kind.DECIDE)
+        summed = f": {text(money.usd(total))}" if in_ledger else ", in no sum above"
+        shown = findings[:FINDINGS]
+        rows = [[text(f.title), f"{f.severity}, {f.confidence}", text(f.rule), money.usd(f.amount_usd)] for f in shown]
+        more = f"\n\nand {money.plural(len(findings) - FINDINGS, 'more', 'more')}" if len(findings) > FINDINGS else ""
+        parts += [
+            f"## {_words.HEADINGS[kind]}{summed}",
+            grid(["finding", "severity, confidence", "rule", "amount"], rows, left=3) + more,
+            _folded("What to do, and how sure it is", "\n".join(_advice(f) for f in shown)),
+        ]
+    return parts
+
+
+def _advice(finding: Finding) -> str:
+    but = "".join(f"; but {text(reason)}" for reason in finding.because)
+    return f"- {text(finding.title)}: **{text(finding.remedy)}** ({text(', '.join(_words.sure(finding)))}{but})"
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def _rules(audit: Audit) -> list[str]:
+    lines = []
+    if audit.clean:
+        lines.append(f"- clean: {', '.join(text(rule) for rule in sorted(audit.clean))}")
+    lines += [f"- not checked: {text(rules)}: {text(why)}" for rules, why in _words.silent(audit.not_checked)]
+    if said := _words.left_out(audit):
+        lines.append(f"- held back: {said}")
+    return ["## Clean, not checked", "\n".join(lines)] if lines else []

@@ -1,0 +1,276 @@
+"""The report for a person: verdict, trust, where it went, what to fix, what was not seen, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from costaudit.audit import Audit
+from costaudit.finding import ZERO, Confidence, Finding, Kind, Severity
+from costaudit.report import View, _words
+from costaudit.report import _money as money
+from costaudit.report._layout import EMPTY, Column, Line, Span, Style, bar, items, line, paint, paragraph, strong, table
+from costaudit.report._text import clean
+
+ROWS = 8  # of a table on the first screen; the rest is one row, so that each table still adds up
+FINDINGS = 6  # of one kind; the rest is counted with its sum
+BAR_COLUMNS = 12
+
+_SEVERITY = {Severity.HIGH: Style.BAD, Severity.MEDIUM: Style.WARN, Severity.LOW: Style.PLAIN}
+
+
+def render(audit: Audit, view: View) -> str:
+    """The audit in `view.columns` columns."""
+    sections = (
+        paragraph(_words.verdict(audit), view.columns),
+        _trust(audit, view.columns),
+        _where(audit, view),
+        _fix(audit, view.columns),
+        _rules(audit, view.columns),
+        _next(audit, view.columns),
+    )
+    lines: list[Line] = []
+    for section in sections:
+        if section:
+            lines += [*([EMPTY] if lines else []), *section]
+    lines[0] = tuple(Span(span.text, Style.STRONG) for span in lines[0])
+    return paint(lines, color=view.color)
+
+
+def _trust(audit: Audit, columns: int) -> list[Line]:
+    coverage = audit.coverage
+    read = coverage.fates
+    said: list[tuple[str, list[str], str]] = [
+        ("trust", _words.trusted(coverage), "; "),
+        ("total", [_words.bounds(audit)], ""),
+        ("window", [_words.window(audit.window)], ""),
+        ("prices", [_words.prices(audit)], ""),
+        ("read", _words.fates(read), " "),
+        ("rejected", _words.reasons(read.rejects), ", "),
+        ("no price", _words.unpriced(coverage), ", "),
+        ("log costs", [_words.logged(audit.spend.logged)], ""),
+        ("allowance", [_allowance(audit.spend.subscription_usd)], ""),
+        ("counts", _words.conventions(coverage.sources), "; "),
+        ("note", list(coverage.notes), "; "),
+    ]
+    lines: list[Line] = []
+    for label, parts, joint in said:
+        if any(parts):
+            lines += items(parts, columns, first=f"  {label:<9}  ", joint=joint)
+    return lines
+
+
+def _allowance(amount: Decimal) -> str:
+    return f"{money.usd(amount)} at list prices, under a subscription and not in the total" if amount else ""
+
+
+def _where(audit: Audit, view: View) -> list[Line]:
+    spend = audit.spend
+    tables = {"task": _by_task, "model": _by_model, "tenant": _by_tenant, "day": _by_day}
+    frames = {"task": spend.by_task, "model": spend.by_model, "tenant": spend.by_tenant, "day": spend.by_day}
+    asked = [by for by in view.by if by in tables]
+    usual = ["task", "model", *(["tenant"] if _used(spend.by_tenant).height > 1 else [])]
+    lines = [strong("Where it went")]
+    for by in asked or usual:
+        if (frame := _used(frames[by])).height:
+            rows = _top(frame, by, None if asked else ROWS)
+            lines += [*([EMPTY] if len(lines) > 1 else []), *tables[by](rows, audit, view)]
+    return lines if len(lines) > 1 else []
+
+
+def _used(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows that stand for calls: a table names "nobody" even where every call has a name."""
+    return frame.filter(pl.col("requests") > 0)
+
+
+def _top(frame: pl.DataFrame, key: str, most: int | None) -> list[dict[str, Any]]:
+    """The first rows of a table and one row for all others, which adds up what can be added."""
+    rows = list(frame.iter_rows(named=True))
+    if most is None or len(rows) <= most + 1:
+        return rows
+    rest = rows[most:]
+    numbers = [name for name, kind in frame.schema.items() if kind.is_integer() or name == "cost_usd"]
+    others: dict[str, Any] = dict.fromkeys(frame.columns) | {
+        name: sum((row[name] for row in rest if row[name] is not None), ZERO if name == "cost_usd" else 0)
+        for name in numbers
+    }
+    return [*rows[:most], others | {key: f"{len(rest):,} more", "_rest": True}]
+
+
+def _part(row: dict[str, Any], audit: Audit) -> float | None:
+    """The row's share of spend; none where too little of the log is priced to speak of shares."""
+    return money.of(row["cost_usd"], audit.spend.total_usd) if audit.coverage.enough else None
+
+
+def _bars(view: View) -> bool:
+    return not view.plain and view.columns >= 90
+
+
+def _by_task(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+    return _units("task", rows, audit, view)
+
+
+def _by_tenant(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+    return _units("tenant", rows, audit, view)
+
+
+def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+    columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share")]
+    if _bars(view):
+        columns.append(Column("", right=False, style=Style.FAINT))
+    columns += [Column("requests"), Column("runs"), Column("$/request")]
+    if key == "task":
+        columns.append(Column("p95"))
+    cells = []
+    for row in rows:
+        part = _part(row, audit)
+        each = row["cost_usd"] / row["requests"] if row["requests"] else None
+        cell = [str(row[key]), money.usd(row["cost_usd"]), money.share(part)]
+        if _bars(view):
+            cell.append(bar(part, BAR_COLUMNS))
+        cell += [money.count(row["requests"]), money.count(row["runs"] or None), money.usd(each)]
+        if key == "task":
+            cell.append(money.usd(row["p95_usd"]))
+        cells.append(cell)
+    return table(columns, cells, view.columns)
+
+
+def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+    columns = [
+        Column("model", right=False, flexible=True),
+        Column("spend"),
+        Column("share"),
+        *((Column("", right=False, style=Style.FAINT),) if _bars(view) else ()),
+        *(Column(head) for head in ("requests", "input", "cached", "output", "thinking")),
+    ]
+    unknown = _words.priceless(audit)
+    cells = []
+    for row in rows:
+        priced = (row["model"], row["provider"]) not in unknown or "_rest" in row
+        part = _part(row, audit) if priced else None
+        cached = row["cache_read_tokens"] / row["input_tokens"] if row["input_tokens"] else None
+        cells.append(
+            [
+                str(row["model"]),
+                money.usd(row["cost_usd"]) if priced else "no price",
+                money.share(part),
+                *((bar(part, BAR_COLUMNS),) if _bars(view) else ()),
+                money.count(row["requests"]),
+                money.tokens(row["input_tokens"]),
+                money.share(cached),
+                money.tokens(row["output_tokens"]),
+                money.tokens(row["reasoning_tokens"] or None),
+            ]
+        )
+    return table(columns, cells, view.columns)
+
+
+def _by_day(rows: Sequence[dict[str, Any]], _audit: Audit, view: View) -> list[Line]:
+    most = max((row["cost_usd"] for row in rows), default=ZERO)
+    columns = [Column("day", right=False), Column("spend"), Column("requests")]
+    if not view.plain:
+        columns.append(Column("", right=False, style=Style.FAINT))
+    cells = [
+        [
+            str(row["day"]),
+            money.usd(row["cost_usd"]),
+            money.count(row["requests"]),
+            *((bar(money.of(row["cost_usd"], most), 3 * BAR_COLUMNS),) if not view.plain else ()),
+        ]
+        for row in rows
+    ]
+    return table(columns, cells, view.columns)
+
+
+def _fix(audit: Audit, columns: int) -> list[Line]:
+    groups = _words.groups(audit)
+    lines: list[Line] = []
+    for title, kinds in (
+        ("What to fix, each dollar counted once", (Kind.WASTE, Kind.DECIDE)),
+        ("Beside it, in none of these sums", (Kind.EXCESS, Kind.EXPOSURE)),
+    ):
+        part = [group for group in groups if group[0] in kinds]
+        if part:
+            lines += [*([EMPTY] if lines else []), strong(title)]
+        for number, (kind, findings, total) in enumerate(part):
+            lines += [EMPTY] if number else []
+            lines += _group(kind, findings, total, columns)
+    return lines
+
+
+def _group(kind: Kind, findings: Sequence[Finding], total: Decimal, columns: int) -> Iterator[Line]:
+    in_ledger = kind in (Kind.WASTE, Kind.DECIDE)
+    summed = f"{money.usd(total)} in " if in_ledger else ""
+    yield line(f"  {_words.HEADINGS[kind]}: {summed}{money.plural(len(findings), 'finding')}")
+    shown = findings if len(findings) <= FINDINGS + 1 else findings[:FINDINGS]
+    room = max(10, *(len(money.usd(f.amount_usd)) for f in shown)) if shown else 10
+    for finding in shown:
+        yield from _finding(finding, room, columns)
+    if rest := findings[len(shown) :]:
+        amount = sum((f.amount_usd for f in rest), ZERO)
+        summed = f" worth {money.usd(amount)}" if in_ledger else ""
+        yield line(" " * (room + 4), f"and {money.plural(len(rest), 'more', 'more')}{summed}")
+
+
+def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
+    margin = " " * (room + 4)
+    amount = f"  {money.usd(finding.amount_usd):>{room}}  "
+    yield from paragraph(finding.title, columns, first=amount, rest=margin)
+    alone = [f"alone {money.usd(finding.alone_usd)}"] if finding.alone_usd > finding.owned_usd else []
+    requests = money.plural(finding.requests, "request")
+    said = [finding.rule, finding.id, *_words.sure(finding), *alone, requests]
+    words, *more = items(said, columns, first=" " * (room + 12), joint=" · ")
+    yield (
+        Span(margin),
+        Span(f"{finding.severity:<8}", _SEVERITY[finding.severity]),
+        Span(words[0].text[room + 12 :]),
+    )
+    yield from more
+    for number, reason in enumerate(finding.because if finding.confidence is not Confidence.HIGH else ()):
+        yield from paragraph(reason, columns, first=f"{margin}{'' if number else 'but':<8}")
+    for number, (remedy,) in enumerate(paragraph(finding.remedy, columns, first=" " * (room + 12))):
+        yield (Span(f"{margin}{'' if number else 'do':<8}"), Span(remedy.text[room + 12 :], Style.GOOD))
+
+
+def _rules(audit: Audit, columns: int) -> list[Line]:
+    lines: list[Line] = []
+    if audit.clean:
+        lines += items(sorted(audit.clean), columns, first=f"Clean ({len(audit.clean)})  ")
+    if audit.not_checked:
+        lines.append(line(f"Not checked ({len(audit.not_checked)})"))
+        for rules, why in _words.silent(audit.not_checked):
+            lines += paragraph(f"  {rules}: {why}", columns, first="  ", rest="    ")
+    if said := _words.left_out(audit):
+        lines.append(line(f"Held back  {said}"))
+    return lines
+
+
+def _next(audit: Audit, columns: int) -> list[Line]:
+    """Commands that work as they stand: the user's own paths, the dearest finding."""
+    paths = _paths(audit.paths)
+    ledger = [f for _, findings, _ in _words.groups(audit) for f in findings]
+    commands = []
+    if ledger:
+        commands += [
+            (f"costaudit show {ledger[0].id} {paths}", "the rows behind the first finding"),
+            (f"costaudit explain {ledger[0].rule}", "what the rule looks for, and the remedy"),
+        ]
+    if audit.not_checked or audit.coverage.unpriced.height or audit.coverage.fates.rejects:
+        commands.append((f"costaudit doctor {paths}", "what these logs lack, and how to log it"))
+    commands.append((f"costaudit analyze {paths} --format json -o audit.json", "the same for machines"))
+    room = max(len(command) for command, _ in commands)
+    said = room + max(len(why) for _, why in commands) + 6 <= columns
+    return [
+        strong("Next"),
+        *(line(f"  {command:<{room}}  ", Span(f"# {why}" if said else "", Style.FAINT)) for command, why in commands),
+    ]
+
+
+def _paths(paths: Sequence[str]) -> str:
+    """The paths as the shell reads them; PATH where one holds what must not be printed, or there are too many."""
+    quoted = " ".join(shlex.quote(path) for path in paths)
+    return quoted if paths and clean(quoted) == quoted and len(paths) <= 3 else "PATH"

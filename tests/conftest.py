@@ -1,0 +1,38 @@
+"""What every test can ask for: golden files, and the folder of real data where it is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SHARED = HERE.parent.parent / "shared"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite the golden files; read the diff, it is the review")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with `tests/golden/<name>`, byte for byte."""
+
+    def compare(name: str, text: str) -> None:
+        path = HERE / "golden" / name
+        if request.config.getoption("--update"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+        assert path.is_file(), f"{path} is missing: run pytest --update and read it"
+        assert text == path.read_bytes().decode(), f"{path} differs: run pytest --update and read the diff"
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real samples and data sets, beside the checkout; tests of it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data: {SHARED.name}/ is not beside the checkout")
+    return SHARED

@@ -1,0 +1,186 @@
+"""Nothing a log can hold may act on the reader of a report, in any format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from dataclasses import replace
+
+import polars as pl
+import pytest
+from audits import AUDIT, COVERAGE, FINDINGS, SPEND, evidence, finding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costaudit.audit import Audit, Fates
+from costaudit.finding import NotChecked
+from costaudit.report import View, names, renderer
+from costaudit.report._text import LONGEST, clean, fit, pad, width, wrap
+
+ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+ATTACKS = (
+    "\x1b[2J\x1b[1;1Hgone",
+    "\x1b]0;title\x07",
+    "\x1b]8;;http://evil.test\x1b\\click\x1b]8;;\x1b\\",
+    "\x9b31mred",
+    "a\u202etxt.exe",
+    "a\u2066b\u2069",
+    "a\u200bb\u200d\ufeff",
+    "one\ntwo\r\nthree\u2028four",
+    "[bold red]markup[/] [link=http://evil.test]x[/link]",
+    "<script>alert(1)</script>",
+    "</summary></details><img src=x onerror=alert(1)>",
+    "| a | b |\n|--|--|",
+    "[x](javascript:alert(1)) ![x](http://evil.test/p.png) `code`",
+    "@everyone #12 https://evil.test www.evil.test",
+    "=HYPERLINK(1)",
+    "lone \ud800 surrogate",
+    "Z" + "\u0301" * 500,
+    "n" * 2 * LONGEST,
+    "名前" * 200,
+    "::error file=x::pwned",
+    "%0A::stop-commands::x",
+)
+hostile = st.one_of(
+    st.sampled_from(ATTACKS), st.text(max_size=60), st.text(st.characters(categories=["Cc", "Cf", "Cs", "Mn", "Zl"]))
+)
+
+
+def infected(text: str) -> Audit:
+    """An audit with the text wherever a log, a path or a settings file can put one."""
+    rows = evidence(("r", "s", "1")).with_columns(request_id=pl.lit(_utf8(text)), source=pl.lit(_utf8(text)))
+    name = pl.lit(_utf8(text))
+    return replace(
+        AUDIT,
+        spend=replace(
+            SPEND,
+            by_task=SPEND.by_task.with_columns(task=name),
+            by_model=SPEND.by_model.with_columns(model=name, provider=name),
+            by_tenant=SPEND.by_tenant.with_columns(tenant=name),
+        ),
+        coverage=replace(
+            COVERAGE,
+            fates=Fates(2, 1, rejects={text: 1}, skipped={text: 0}),
+            unpriced=COVERAGE.unpriced.with_columns(model=name),
+            sources=COVERAGE.sources.with_columns(path=name, convention=name, proof=name),
+            notes=(text,),
+        ),
+        findings=(
+            finding(title=text, remedy=text, subject={"task": text}, evidence=rows, because=(text,)),
+            *(replace(f, title=text, remedy=text, because=(text,)) for f in FINDINGS[1:]),
+        ),
+        clean=(text,),
+        not_checked=(NotChecked(text, text),),
+        paths=(text,),
+    )
+
+
+def _utf8(text: str) -> str:
+    """Columns hold UTF-8, which has no lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
+@pytest.mark.parametrize("name", names())
+@given(text=hostile)
+def test_no_character_of_a_report_acts_on_a_terminal(name, text):
+    shown = renderer(name)(infected(text), View(plain=False))
+    shown.encode()  # a lone surrogate could not be written
+    assert not {c for c in shown if unicodedata.category(c) in ACTING} - {"\n", "\r"}
+
+
+@given(text=hostile)
+def test_the_only_escapes_of_a_coloured_report_are_colours(text):
+    shown = renderer("terminal")(infected(text), View(color=True, plain=False))
+    assert "\x1b" not in re.sub("\x1b\\[(0|2|32|33|1|1;31)m", "", shown)
+
+
+@given(text=hostile)
+def test_hostile_text_moves_no_column_and_breaks_no_line(text):
+    shown = renderer("terminal")(infected(text), View(width=80))
+    above = shown[: shown.index("\nNext\n")]
+    assert max(map(width, above.splitlines())) <= 80
+    table = above.split("Where it went\n")[1].split("\n\n")[0].splitlines()
+    assert len(table) == 1 + SPEND.by_task.height
+    assert len({width(row) for row in table}) == 1
+
+
+@given(text=hostile)
+def test_json_gives_every_text_back_as_the_log_had_it(text):
+    report = json.loads(renderer("json")(infected(text), View()))
+    assert {found["title"] for found in report["findings"]} == {text}
+    assert report["spend"]["by_task"][0]["task"] == _utf8(text)
+
+
+@given(text=hostile)
+def test_markdown_holds_no_html_link_or_mention_from_a_log(text):
+    shown = renderer("markdown")(infected(text), View())
+    ours = re.sub(r"<!-- costaudit report -->|</?(details|summary)>|&#8203;", "\u200b", shown)
+    assert not re.search(r"(?<!\\)<[a-zA-Z/!]", ours)
+    assert not re.search(r"(?<!\\)\]\(", ours)
+    assert not re.search(r"@\w|#\w|://|www\.", ours)
+
+
+@given(text=hostile)
+def test_csv_keeps_its_shape_and_runs_no_formula(text):
+    rows = list(csv.reader(io.StringIO(renderer("csv")(infected(text), View()), newline="")))
+    assert {len(row) for row in rows} == {15}
+    titles = [row[6] for row in rows[1:]]
+    assert not [title for title in titles if title.lstrip().startswith(("=", "+", "-", "@"))]
+
+
+# --- the one place
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é ü", "plain é ü"),
+        ("\x1b[31m", "␛[31m"),
+        ("a\nb\tc", "a␊b␉c"),
+        ("\x7f\x9b", "␡\ufffd"),
+        ("\u202eabc", "\ufffdabc"),
+        ("名前", "名前"),
+        ("e\u0301", "e\u0301"),
+        ("\u0301x", "◌\u0301x"),
+        ("❤\ufe0f", "❤"),
+        ("a\u3000b", "a b"),
+        ("x" * (LONGEST + 5), "x" * LONGEST + "…"),
+    ],
+)
+def test_what_acts_is_shown_and_what_is_text_stays(text, shown):
+    assert clean(text) == shown
+
+
+@given(st.text())
+def test_cleaning_twice_changes_nothing_more(text):
+    assert clean(clean(text)) == clean(text)
+
+
+@given(st.text(), st.integers(0, 40), st.booleans())
+def test_a_cell_is_exactly_as_wide_as_its_column(text, columns, right):
+    assert width(pad(clean(text), columns, right=right)) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "shown"),
+    [
+        ("claude-sonnet-4-5-20250929", 17, "claude-s…20250929"),
+        ("short", 5, "short"),
+        ("longer", 5, "lo…er"),
+        ("名前名前名前", 7, "名…前"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_long_name_loses_its_middle(text, columns, shown):
+    assert fit(text, columns) == shown
+
+
+@given(st.text(), st.integers(1, 60))
+def test_wrapped_words_keep_their_order_and_the_width(text, columns):
+    lines = wrap(clean(text), columns)
+    assert all(width(line) <= columns for line in lines)
+    assert " ".join(lines).split() == [fit(word, columns) for word in clean(text).split()] or columns < 3
