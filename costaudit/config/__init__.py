@@ -135,9 +135,7 @@ class Settings:
         """Where a setting was made, for messages: file and line, or the flag of its name."""
         return self.origin.get(setting, "--" + setting.replace("_", "-"))
 
-    def for_rules(
-        self, known: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str] | None = None
-    ) -> Settings:
+    def for_rules(self, known: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str] | None = None) -> Settings:
         """The same settings with rule names as they are today and options of the type of their default.
 
         known    rule name -> option -> default value
@@ -149,9 +147,7 @@ class Settings:
         for name, options in self.rules.items():
             rule = now(name, self.where(f"rules.{name}"))
             if rule in rules:
-                raise ConfigError(
-                    f"{self.where(f'rules.{name}')}: {rule!r} has options twice, under an old name too"
-                )
+                raise ConfigError(f"{self.where(f'rules.{name}')}: {rule!r} has options twice, under an old name too")
             rules[rule] = {
                 option: _option(rule, option, value, known[rule], self.where(f"rules.{name}.{option}"))
                 for option, value in options.items()
@@ -197,8 +193,10 @@ class _Names:
 def _option(rule: str, option: str, value: Any, defaults: Mapping[str, Any], where: str) -> Any:
     """A value of a rule's option, of the type of its default."""
     if option not in defaults:
-        raise unknown(f"option of {rule}", option, defaults, where)
+        raise unknown("option", option, defaults, where, f" of {rule}")
     default = defaults[option]
+    if default is None:
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and isinstance(default, float | Decimal):
         return type(default)(value)
     if isinstance(value, Decimal) and isinstance(default, float | Decimal) and value.is_finite():

@@ -112,6 +112,4 @@ def check_columns(assignment: Assignment, known: tuple[str, ...]) -> None:
     for rule in assignment.rules:
         for column in rule.match:
             if column not in known:
-                raise ConfigError(
-                    f"{rule.where}: unknown request column {column!r}", hint=suggest(column, known)
-                )
+                raise ConfigError(f"{rule.where}: unknown request column {column!r}", hint=suggest(column, known))

@@ -31,8 +31,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return "known: " + ", ".join(names)
 
 
-def unknown(kind: str, name: str, known: Iterable[str], where: str) -> ConfigError:
-    return ConfigError(f"{where}: unknown {kind} {name!r}", hint=suggest(name, known))
+def unknown(kind: str, name: str, known: Iterable[str], where: str, inside: str = "") -> ConfigError:
+    return ConfigError(f"{where}: unknown {kind} {name!r}{inside}", hint=suggest(name, known))
 
 
 def expected(node: Node, what: str) -> ConfigError:
@@ -114,9 +114,7 @@ def moment(node: Node) -> date | datetime:
 
 def as_moment(written: str) -> date | datetime:
     """A date or time in ISO 8601; ValueError otherwise."""
-    return (
-        date.fromisoformat(written) if len(written) <= len("2026-10-31") else datetime.fromisoformat(written)
-    )
+    return date.fromisoformat(written) if len(written) <= len("2026-10-31") else datetime.fromisoformat(written)
 
 
 def zone(node: Node) -> str:
@@ -168,11 +166,8 @@ def record(node: Node, fields: Mapping[str, Reader[Any]], required: Iterable[str
     given = mapping(node)
     for key, value in given.items():
         if key not in fields:
-            inside = f" in {node.path}" if node.path else ""
-            raise unknown(f"key{inside}", key, fields, value.where)
+            raise unknown("key", key, fields, value.where, f" in {node.path}" if node.path else "")
     for key in required:
         if key not in given:
-            raise ConfigError(
-                f"{node.where}: {node.what} lacks {key!r}", hint=f"it takes {', '.join(fields)}"
-            )
+            raise ConfigError(f"{node.where}: {node.what} lacks {key!r}", hint=f"it takes {', '.join(fields)}")
     return {key: fields[key](value) for key, value in given.items()}

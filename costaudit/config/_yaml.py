@@ -21,9 +21,7 @@ MAX_BYTES = 16 * 2**20  # a settings file is a page; a mapping file of 100,000 n
 MAX_DEPTH = 16  # levels; the deepest setting has 5
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLAIN = frozenset(
-    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")
-)
+_PLAIN = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
 Scalar = str | int | float | bool | date | None
 
@@ -98,9 +96,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     if len(raw) > MAX_BYTES:
-        raise ConfigError(
-            f"{path} is over {MAX_BYTES // 2**20} MB", hint="is this a log? logs are given as PATH"
-        )
+        raise ConfigError(f"{path} is over {MAX_BYTES // 2**20} MB", hint="is this a log? logs are given as PATH")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -137,9 +133,9 @@ class _Builder:
         if depth > MAX_DEPTH:
             raise ConfigError(f"{self.file}:{line}: nested more than {MAX_DEPTH} levels deep")
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise ConfigError(
-                f"{self.file}:{line}: anchors and aliases are not read", hint="write the value out"
-            )
+            raise ConfigError(f"{self.file}:{line}: anchors and aliases are not read", hint="write the value out")
+        if event.tag is not None:
+            raise ConfigError(f"{self.file}:{line}: the tag {event.tag} is not read", hint="write a plain value")
         if isinstance(event, yaml.MappingStartEvent):
             return Node(self.mapping(path, depth), "", self.file, line, path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -170,14 +166,11 @@ class _Builder:
         return nodes
 
     def scalar(self, event: Any, line: int) -> Scalar:
-        tag = event.tag or self.scalars.resolve(yaml.ScalarNode, event.value, event.implicit)
-        if tag not in _PLAIN:
-            return str(event.value) if event.tag is None else self.refuse_tag(event.tag, line)
+        tag = self.scalars.resolve(yaml.ScalarNode, event.value, event.implicit)
+        if tag not in _PLAIN:  # `<<` and `=`, words of YAML that mean nothing here
+            return str(event.value)
         try:
             value: Scalar = self.scalars.construct_object(yaml.ScalarNode(tag, event.value))
         except (ValueError, yaml.YAMLError) as error:
             raise ConfigError(f"{self.file}:{line}: cannot read {event.value[:60]!r}: {error}") from error
         return value
-
-    def refuse_tag(self, tag: str, line: int) -> str:
-        raise ConfigError(f"{self.file}:{line}: the tag {tag} is not read", hint="write a plain value")
