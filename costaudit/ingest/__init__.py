@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import polars as pl
 
 from costaudit import schema
 from costaudit.audit import Fates
+from costaudit.config import Columns
 from costaudit.errors import LogError
 from costaudit.ingest import _detect
 from costaudit.ingest._convention import settle
@@ -76,6 +77,7 @@ class FileRead:
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (format, type)
     rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
     problem: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 def formats() -> tuple[type[Format], ...]:
@@ -86,23 +88,32 @@ def formats() -> tuple[type[Format], ...]:
 def ingest(
     paths: Sequence[Path | str],
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | Sequence[Columns] = (),
     progress: Progress | None = None,
 ) -> Ingested:
     """Read every log below the paths, in any mixture of formats, and count what became of each record.
 
-    columns   request-table column <- name in the log, for the `generic` format
-    Raises UsageError for a path that is not there, LogError if nothing at all could be read as a log.
+    columns   request-table column <- name in the log, for the `generic` format; for all files, or by file
+    Raises UsageError for a path that is not there, ConfigError for a column that does not exist, LogError if nothing
+    at all could be read as a log.
     """
     files = walk(paths)
     reads: list[FileRead] = []
     for number, file in enumerate(files, 1):
         if progress:
             progress(file.shown, number, len(files))
-        reads.append(read_file(file, columns or {}))
+        reads.append(read_file(file, _names(file, columns)))
     if not any(read.lines for read in reads):
         raise LogError(_nothing(paths, reads), hint="`costaudit formats` lists what is understood")
     return _join(reads)
+
+
+def _names(file: LogFile, columns: Mapping[str, str] | Sequence[Columns]) -> Mapping[str, str]:
+    """How the file names its columns; of several mappings the first whose pattern fits its path or its name."""
+    if isinstance(columns, Mapping):
+        return columns
+    shown = PurePath(file.shown)
+    return next((c.names for c in columns if c.files == "*" or shown.match(c.files)), {})
 
 
 def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> str:
@@ -148,7 +159,8 @@ class _Readers:
     """The reader of a file's main format, and those of other formats that turn up between its records."""
 
     def __init__(self, read: FileRead, columns: Mapping[str, str]) -> None:
-        self.read, self.columns = read, columns
+        self.read = read
+        self.names = tuple(sorted(columns.items()))
         self.main: Guess | None = None
         self.decided = False
         self.open: dict[Guess, tuple[FileReader, Out]] = {}
@@ -157,18 +169,15 @@ class _Readers:
         if not items:
             return
         if not self.decided:
-            self.main, self.decided = _detect.sample(self._named(items)), True
+            self.main, self.decided = _detect.sample(items, self.names), True
         if self.main is None:
             self._apart(items)
         else:
             self._to(self.main, items)
 
-    def _named(self, items: Sequence[Record]) -> Sequence[Record]:
-        return items
-
     def _to(self, guess: Guess, items: Sequence[Record]) -> None:
         if guess not in self.open:
-            self.open[guess] = (guess.form().reader(self.read.file, guess.found), Out())
+            self.open[guess] = (guess.form.reader(self.read.file, guess.found), Out())
         reader, out = self.open[guess]
         reader.feed(items, out)
         if out.foreign:
@@ -183,7 +192,7 @@ class _Readers:
             if isinstance(value, str):
                 self.read.rejects.append((item.line, "", value))
                 continue
-            found = _detect.guess(value)
+            found = _detect.guess(value, self.names)
             if found is None or found[0] == but:
                 self._unknown(item, value.keys())
             else:
@@ -204,6 +213,7 @@ class _Readers:
             reader.close(out)
             name = guess.form.name
             self.read.lines += out.extra_lines
+            self.read.notes += out.notes
             self.read.frames += [_framed(f, name, self.read.file) for f in out.frames]
             self.read.skipped.update({(name, kind): n for kind, n in out.skipped.items()})
             self.read.rejects += [(line, name, reason) for line, reason in out.rejects]
@@ -242,7 +252,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
             str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
-    notes = tuple(read.problem for read in reads if read.problem)
+    notes = tuple(note for read in reads for note in (read.problem, *read.notes) if note)
     return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects, settled.proofs), rejects, notes)
 
 

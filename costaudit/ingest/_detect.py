@@ -19,7 +19,7 @@ SAMPLE = 50  # records looked at before a file's main format is decided
 class Guess(NamedTuple):
     """A format and the places of its parts in a record."""
 
-    form: type[Format]
+    form: Format
     found: Found
 
 
@@ -29,18 +29,21 @@ def formats() -> tuple[type[Format], ...]:
     return plugins.classes("costaudit.ingest", Format)
 
 
+Names = tuple[tuple[str, str], ...]  # request column, its name in the log: a mapping that can be a key
+
+
 @cache
-def _instances() -> tuple[Format, ...]:
-    return tuple(form() for form in formats())
+def _instances(names: Names) -> tuple[Format, ...]:
+    return tuple(form().named(dict(names)) for form in formats())
 
 
-def sample(records: Sequence[Record]) -> Guess | None:
+def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:
     """What most of the records are; None if no format recognises any of them."""
     scores: Counter[Guess] = Counter()
     for record in records[:SAMPLE]:
         value = record.data if isinstance(record.data, dict) else parsed(record.data)
         if isinstance(value, dict):
-            found = guess(value)
+            found = guess(value, names)
             if found is not None:
                 scores[found[0]] += found[1]
     if not scores:
@@ -48,17 +51,17 @@ def sample(records: Sequence[Record]) -> Guess | None:
     return max(scores.items(), key=lambda item: (item[1], item[0].form.name))[0]
 
 
-def guess(record: Mapping[str, Any]) -> tuple[Guess, int] | None:
+def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | None:
     """The format of one record with its score: the record itself first, then whatever stands inside it."""
     best: tuple[int, int, str, Guess] | None = None
     for path, value in _objects(record):
-        for form in _instances():
+        for form in _instances(names):
             if path and not form.wrappable:
                 continue
             score = form.recognises(value)
             if score > 0:
                 request = _request(record, path) if form.wrappable else None
-                rank = (score, -len(path), form.name, Guess(type(form), Found(path, request)))
+                rank = (score, -len(path), form.name, Guess(form, Found(path, request)))
                 best = rank if best is None else max(best, rank, key=lambda r: r[:3])
     return None if best is None else (best[3], best[0])
 

@@ -98,6 +98,7 @@ class Out:
     skipped  records that are no request by design, by type
     rejects  (line, reason)
     foreign  records that are well-formed but not of this format
+    notes    what the user should know about the file, each a sentence
     """
 
     frames: list[pl.DataFrame] = field(default_factory=list)
@@ -105,6 +106,7 @@ class Out:
     rejects: list[tuple[int, str]] = field(default_factory=list)
     foreign: list[Record] = field(default_factory=list)
     extra_lines: int = 0  # records beyond one a line: elements of a container
+    notes: list[str] = field(default_factory=list)
 
     def rows(self, rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, Any]) -> None:
         """Append rows given as dictionaries; `dtypes` names the type of every column they may have."""
@@ -140,6 +142,10 @@ class Format:
     name: ClassVar[str]
     title: ClassVar[str] = ""
     wrappable: ClassVar[bool] = False
+
+    def named(self, columns: Mapping[str, str]) -> Format:
+        """The format for logs that call their columns otherwise (request column -> name); most have fixed names."""
+        return self
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         """How surely this is the format's object: 0 no, 100 decisive. On a tie the more specific format wins."""

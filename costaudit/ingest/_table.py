@@ -39,12 +39,12 @@ class _Plan:
         self.own = [name for name, fields in form.table().items() if any(f.scope == "self" for f in fields)]
 
 
-_PLANS: dict[tuple[type[TableFormat], Found], _Plan] = {}
+_PLANS: dict[tuple[TableFormat, Found], _Plan] = {}
 
 
 def _plan(form: TableFormat, found: Found) -> _Plan:
     """The plan of a format at a place, compiled once a process: a folder has many files of few shapes."""
-    key = (type(form), found)
+    key = (form, found)
     if key not in _PLANS:
         _PLANS[key] = _Plan(form, found)
     return _PLANS[key]
@@ -75,14 +75,13 @@ class TableReader:
                 kept.append(part)
                 rows.append(row)
         if rows:
-            self._frame(kept, rows, out)
+            self._frame(kept, list(zip(*rows, strict=True)), out)
 
     def close(self, out: Out) -> None:
         """Nothing is held back between records."""
 
-    def _frame(self, records: list[Record], rows: list[tuple[Any, ...]], out: Out) -> None:
-        values = list(zip(*rows, strict=True))
-        height = len(rows)
+    def _frame(self, records: list[Record], values: Sequence[Sequence[Any]], out: Out) -> None:
+        height = len(records)
         bad: dict[int, str] = {}
         columns: dict[str, pl.Series] = {}
         for name, picks in self.plan.picks:
