@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costaudit import schema
-from costaudit.ingest import _prompt, _tokens, _values, ingest
+from costaudit.ingest import _messages, _prompt, _tokens, _values, ingest
 from costaudit.ingest._decode import Decoder
 from costaudit.ingest._identity import ROWS, collapse
 
@@ -201,8 +201,8 @@ def test_an_answer_and_its_echo_in_the_next_call_are_the_same_block(answer, echo
 
 
 def test_arguments_are_the_same_whatever_their_spacing_order_and_number_form():
-    assert _prompt.args_sha('{"p": "x", "q": 1}') == _prompt.args_sha({"q": 1.0, "p": " x "})
-    assert _prompt.args_sha({"q": 1}) != _prompt.args_sha({"q": 2})
+    assert _messages.args_sha('{"p": "x", "q": 1}') == _messages.args_sha({"q": 1.0, "p": " x "})
+    assert _messages.args_sha({"q": 1}) != _messages.args_sha({"q": 2})
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_arguments_are_the_same_whatever_their_spacing_order_and_number_form():
     ],
 )
 def test_a_result_is_the_same_but_for_clocks_and_ids_and_counters_are_kept(one, other, same):
-    assert (_prompt.result_sha(one) == _prompt.result_sha(other)) is same
+    assert (_messages.result_sha(one) == _messages.result_sha(other)) is same
 
 
 def test_the_same_template_with_other_values_is_one_family():

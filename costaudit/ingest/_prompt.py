@@ -1,30 +1,33 @@
 """Fingerprints of prompts and answers: hashes and sizes, never text.
 
-Messages of the four wire shapes (Chat Completions, Responses items, Anthropic content blocks, Gemini parts) are
-reduced to one canonical form first, so that an answer and its echo in the next request have the same hash.
-
 Source of the method: METHODS 5.1 (families) and 5.2 (chains): h_k = hash(h_{k-1}, role, content, tool calls).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import polars as pl
-import xxhash
 
 from costaudit import schema
-from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._messages import (
+    BYTES_PER_TOKEN,
+    Block,
+    answer_blocks,
+    blocks_of,
+    declared_tools,
+    decode,
+    masked,
+    sentence_shas,
+    sha,
+    system_block,
+)
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
 
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
-OPENING = 20_000  # characters of a message that can name its family
-BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +42,6 @@ class Prompt:
     answer: tuple[str, ...] = ()
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
-    """A tool call of an answer."""
-
-    id: int | None
-    name: str
-    args_sha: int
-
-
-class Block(msgspec.Struct, gc=False):
-    """One message in canonical form: who, hash, size, and what it says about tools."""
-
-    role: str
-    sha: int
-    size: int
-    calls: tuple[Call, ...] = ()
-    results: tuple[tuple[int | None, int, bool], ...] = ()
-    opening: str = ""  # what a system or user message begins with, for the prompt family
-
-
 COLUMNS: dict[str, Any] = {
     name: schema.REQUESTS[name]
     for name in (
@@ -65,16 +49,6 @@ COLUMNS: dict[str, Any] = {
         "reply_tokens", "tools_declared", "tool_calls", "tool_results", "has_text",
     )
 } | {"_block_bytes": pl.List(pl.Int64)}  # fmt: skip
-
-
-def sha(*parts: bytes | str | int | None) -> int:
-    """xxh3 of the parts, separated so that no two lists of parts collide by joining."""
-    state = xxhash.xxh3_64()
-    for part in parts:
-        data = str(part).encode("utf-8", "surrogatepass") if not isinstance(part, bytes) else part
-        state.update(len(data).to_bytes(8, "little"))
-        state.update(data)
-    return state.intdigest()
 
 
 class PromptReader:
@@ -118,9 +92,9 @@ class PromptReader:
         messages, answer = self._first("messages", raws), self._first("answer", raws)
         if messages is None or answer is None:
             return None
-        parts = [_decode(part) for name in ("system", "messages", "tools") if (part := self._first(name, raws))]
+        parts = [decode(part) for name in ("system", "messages", "tools") if (part := self._first(name, raws))]
         count = max((len(p) for p in parts if isinstance(p, list)), default=1)
-        said = estimate(spoken(_decode(answer)), model)
+        said = estimate(spoken(decode(answer)), model)
         return estimate(spoken(parts), model) + PER_MESSAGE * count, said
 
 
@@ -141,16 +115,16 @@ def facts(
 ) -> dict[str, Any]:
     """The fingerprint columns of one request; a part that cannot be read is as if it were absent."""
     found: dict[str, Any] = {"has_text": messages is not None or answer is not None}
-    declared = _declared(tools) if tools else None
+    declared = declared_tools(tools) if tools else None
     if declared is not None:
         found["tools_declared"] = list(declared[0])
         found["tools_sha"] = declared[1]
-    blocks = _blocks(messages) if messages else []
+    blocks = blocks_of(messages) if messages else []
     if system is not None:
-        blocks = [_system_block(system), *blocks]
+        blocks = [system_block(system), *blocks]
     if blocks:
         found |= _chain(blocks, tools, output_schema, parameters, found.get("tools_sha"))
-    replies = [b for b in _answers(answer) if b is not None] if answer else []
+    replies = answer_blocks(answer) if answer else []
     if replies:
         reply = replies[-1]
         found["output_sha"] = reply.sha
@@ -159,7 +133,10 @@ def facts(
         if calls:
             found["tool_calls"] = [{"id": c.id, "name": c.name, "args_sha": c.args_sha} for c in calls]
         if blocks:
-            found["reply_sha"] = sha(found["block_sha"][-1], *[b.sha for b in replies])
+            link = found["block_sha"][-1]
+            for block in replies:  # as the next request will echo them
+                link = sha(link, block.sha)
+            found["reply_sha"] = link
     return found
 
 
@@ -188,236 +165,7 @@ def _chain(
     family = [masked(b.opening) for b in prompts] or [masked(b.opening)[:MASKED] for b in blocks[:1]]
     if prompts:
         found["system_sha"] = sha(*[b.sha for b in prompts])
+        found["line_sha"] = list(sentence_shas(prompts[0].opening))
     if any(family):
         found["template_sha"] = sha(*family, tools_sha, output_schema)
     return found
-
-
-# --- messages ---------------------------------------------------------------------------------------------------------
-
-
-def _decode(data: bytes) -> Any:
-    for attempt in (data, data.decode("utf-8", "replace").encode()):
-        try:
-            return msgspec.json.decode(attempt)
-        except UNREADABLE:
-            continue
-    return None
-
-
-def _blocks(data: bytes) -> list[Block]:
-    """The messages of a request; a bare string is one user message."""
-    if data.startswith(b'"'):
-        return [_message({"role": "user", "content": _decode(data)})]
-    try:
-        parts = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except UNREADABLE:
-        return []
-    return [_cached_block(bytes(part)) for part in parts]
-
-
-@lru_cache(maxsize=20_000)  # a conversation sends each message again with every call
-def _cached_block(data: bytes) -> Block:
-    value = _decode(data)
-    if isinstance(value, str):
-        return _message({"role": "user", "content": value})
-    return _message(value) if isinstance(value, dict) else Block("user", sha(data), len(data))
-
-
-@lru_cache(maxsize=2_000)
-def _system_block(data: bytes) -> Block:
-    return _message({"role": "system", "content": _decode(data)})
-
-
-_ROLES = {"developer": "system", "model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
-
-
-def _message(message: Mapping[str, Any]) -> Block:
-    """Any wire shape of a message in canonical form."""
-    kind = message.get("type")
-    role = str(message.get("role") or "")
-    if not role and kind in ("function_call", "custom_tool_call"):
-        call = _call(message.get("call_id"), message.get("name"), message.get("arguments", message.get("input")))
-        return Block("assistant", sha("call", call.name, call.args_sha), _size(message), calls=(call,))
-    if not role and kind in ("function_call_output", "custom_tool_call_output"):
-        result = _result(message.get("call_id"), message.get("output"), None)
-        return Block("tool", sha("result", result[1]), _size(message), results=(result,))
-    role = _ROLES.get(role, role or ("assistant" if kind in ("reasoning", "message") else "user"))
-    texts: list[str] = []
-    calls: list[Call] = []
-    results: list[tuple[int | None, int, bool]] = []
-    others: list[int] = []
-    content = message.get("content", message.get("parts"))
-    if role == "tool":
-        results.append(_result(message.get("tool_call_id"), content, message.get("is_error")))
-    else:
-        for part in content if isinstance(content, list) else [content]:
-            _part(part, texts, calls, results, others)
-    for raw in message.get("tool_calls") or ():
-        if isinstance(raw, Mapping):
-            function = raw.get("function")
-            function = function if isinstance(function, Mapping) else raw
-            calls.append(_call(raw.get("id"), function.get("name"), function.get("arguments", function.get("args"))))
-    function = message.get("function_call")
-    if isinstance(function, Mapping):
-        calls.append(_call(None, function.get("name"), function.get("arguments")))
-    joined = "\n".join(texts)
-    parts = [c.name + str(c.args_sha) for c in calls] + [str(r[1]) for r in results] + [str(o) for o in others]
-    return Block(
-        role,
-        sha(role, joined, *parts),
-        _size(message),
-        tuple(calls),
-        tuple(results),
-        joined[:OPENING] if role in ("system", "user") else "",
-    )
-
-
-def _part(
-    part: Any,
-    texts: list[str],
-    calls: list[Call],
-    results: list[tuple[int | None, int, bool]],
-    others: list[int],
-) -> None:
-    """One part of a content list; hidden reasoning is left out, for it is not echoed."""
-    if isinstance(part, str):
-        texts.append(part)
-    elif isinstance(part, Mapping):
-        kind = part.get("type")
-        if kind in ("thinking", "redacted_thinking", "reasoning"):
-            return
-        if kind in ("tool_use", "server_tool_use"):
-            calls.append(_call(part.get("id"), part.get("name"), part.get("input")))
-        elif kind == "tool_result":
-            results.append(_result(part.get("tool_use_id"), part.get("content"), part.get("is_error")))
-        elif isinstance(part.get("functionCall"), Mapping):
-            call = part["functionCall"]
-            calls.append(_call(call.get("id"), call.get("name"), call.get("args")))
-        elif isinstance(part.get("functionResponse"), Mapping):
-            response = part["functionResponse"]
-            results.append(_result(response.get("id"), response.get("response"), None))
-        elif isinstance(part.get("text"), str):
-            if not part.get("thought"):
-                texts.append(part["text"])
-        else:
-            others.append(sha(msgspec.json.encode(part, enc_hook=str, order="deterministic")))
-
-
-def _size(value: Any) -> int:
-    return len(msgspec.json.encode(value, enc_hook=str))
-
-
-def _call(identity: Any, name: Any, arguments: Any) -> Call:
-    return Call(sha("tool", identity) if identity else None, str(name or "")[:200], args_sha(arguments))
-
-
-def args_sha(arguments: Any) -> int:
-    """Hash of tool arguments as canonical JSON: keys sorted, text trimmed, numbers normalised."""
-    if isinstance(arguments, str):
-        opened = _decode(arguments.encode("utf-8", "replace"))
-        arguments = arguments if opened is None else opened
-    return sha(msgspec.json.encode(_canonical(arguments), enc_hook=str, order="deterministic"))
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_canonical(v) for v in value]
-    if isinstance(value, Mapping):
-        return {str(k): _canonical(v) for k, v in value.items()}
-    return value
-
-
-_FAILED = re.compile(r"^\W*(error|exception|traceback|failed|fatal)\b", re.IGNORECASE)
-
-
-def _result(identity: Any, content: Any, error: Any) -> tuple[int | None, int, bool]:
-    body = _plain(content)
-    failed = bool(error) if error is not None else bool(_FAILED.match(body[:200]))
-    return sha("tool", identity) if identity else None, result_sha(body), failed
-
-
-def _plain(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list) and all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in content):
-        return "\n".join(p["text"] for p in content)
-    return msgspec.json.encode(content, enc_hook=str, order="deterministic").decode()
-
-
-_VOLATILE = re.compile(
-    r"""\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?   # date and time
-      | \b\d\d:\d\d:\d\d([.,]\d+)?\b                                        # clock time
-      | \b[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b              # uuid
-      | \b\d+([.,]\d+)?\s?(ms|s|sec|secs|seconds|minutes|µs|us|ns)\b        # duration
-    """,
-    re.VERBOSE,
-)
-
-
-def result_sha(body: str) -> int:
-    """Hash of a tool's result with clock times, uuids and durations masked; counters are kept (METHODS 2)."""
-    return sha(_VOLATILE.sub("·", body))
-
-
-_VARIABLE = re.compile(
-    r"""\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b | \S+@\S+\.\S+ | https?://\S+ | "[^"\n]{0,200}" | '[^'\n]{0,200}'
-      | \b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b | \b(mon|tues|wednes|thurs|fri|satur|sun)day\b
-      | \b(january|february|march|april|may|june|july|august|september|october|november|december)\b | \d+([.,:/-]\d+)*
-    """,
-    re.VERBOSE,
-)
-
-
-@lru_cache(maxsize=2_000)  # a task sends the same system prompt with every call
-def masked(prompt: str) -> str:
-    """Lower case, with everything that varies within a family replaced by a mark (METHODS 5.1, F2)."""
-    return " ".join(_VARIABLE.sub("#", prompt.lower()).split())
-
-
-@lru_cache(maxsize=2_000)
-def _declared(data: bytes) -> tuple[tuple[dict[str, Any], ...], int] | None:
-    """The declared tools with hash and size, and the hash of their sorted names."""
-    value = _decode(data)
-    if not isinstance(value, list):
-        return None
-    tools: list[dict[str, Any]] = []
-    for tool in value:
-        if not isinstance(tool, Mapping):
-            continue
-        inner = tool.get("function")
-        several = tool.get("functionDeclarations", tool.get("function_declarations"))
-        for one in several if isinstance(several, list) else [inner if isinstance(inner, Mapping) else tool]:
-            if not isinstance(one, Mapping):
-                continue
-            raw = msgspec.json.encode(one, enc_hook=str, order="deterministic")
-            name = str(one.get("name") or tool.get("type") or "")[:200]
-            tools.append({"name": name, "sha": sha(raw), "tokens": max(1, len(raw) // BYTES_PER_TOKEN)})
-    return tuple(tools), sha(*sorted(t["name"] for t in tools))
-
-
-def _answers(data: bytes) -> list[Block]:
-    """The answer as the messages it will be echoed as: choices, content blocks, output items or candidates."""
-    value = _decode(data)
-    if isinstance(value, str):
-        return [_message({"role": "assistant", "content": value})]
-    if isinstance(value, Mapping):
-        value = [value]
-    if not isinstance(value, list):
-        return []
-    items = [v for v in value if isinstance(v, Mapping)]
-    if any("message" in v or "delta" in v for v in items):  # choices: one is what goes on
-        messages = [v.get("message") or v.get("delta") for v in items[:1]]
-        return [_message({"role": "assistant"} | dict(m)) for m in messages if isinstance(m, Mapping)]
-    if any(isinstance(v.get("content"), Mapping) for v in items):  # candidates
-        contents = [v["content"] for v in items[:1] if isinstance(v.get("content"), Mapping)]
-        return [_message({"role": "model"} | dict(c)) for c in contents]
-    if any(
-        v.get("type") in ("message", "function_call", "custom_tool_call", "reasoning") or "call_id" in v for v in items
-    ):
-        return [_message(v) for v in items if v.get("type") != "reasoning"]
-    return [_message({"role": "assistant", "content": items})]  # content blocks

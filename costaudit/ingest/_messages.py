@@ -1,0 +1,283 @@
+"""Messages in one canonical form, whatever their wire shape: who, hash, size, tool calls and results; never text.
+
+Four shapes are known: Chat Completions, Responses items, Anthropic content blocks, Gemini parts. An answer and its echo
+in the next request have the same hash, which is what runs are rebuilt from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import xxhash
+
+from costaudit.ingest._files import UNREADABLE
+
+OPENING = 20_000  # characters of a message that can name its family
+BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
+SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """A tool call of an answer."""
+
+    id: int | None
+    name: str
+    args_sha: int
+
+
+class Block(msgspec.Struct, gc=False):
+    """One message in canonical form: who, hash, size, and what it says about tools."""
+
+    role: str
+    sha: int
+    size: int
+    calls: tuple[Call, ...] = ()
+    results: tuple[tuple[int | None, int, bool], ...] = ()
+    opening: str = ""  # what a system or user message begins with, for the prompt family
+
+
+def sha(*parts: bytes | str | int | None) -> int:
+    """xxh3 of the parts, each with its length, so that no two lists of parts collide by joining."""
+    pieces: list[bytes] = []
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        pieces += (len(data).to_bytes(8, "little"), data)
+    return xxhash.xxh3_64_intdigest(b"".join(pieces))
+
+
+def decode(data: bytes) -> Any:
+    for attempt in (data, data.decode("utf-8", "replace").encode()):
+        try:
+            return msgspec.json.decode(attempt)
+        except UNREADABLE:
+            continue
+    return None
+
+
+def blocks_of(data: bytes) -> list[Block]:
+    """The messages of a request; a bare string is one user message."""
+    if data.startswith(b'"'):
+        return [_message({"role": "user", "content": decode(data)})]
+    try:
+        parts = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except UNREADABLE:
+        return []
+    return [_cached_block(bytes(part)) for part in parts]
+
+
+@lru_cache(maxsize=20_000)  # a conversation sends each message again with every call
+def _cached_block(data: bytes) -> Block:
+    value = decode(data)
+    if isinstance(value, str):
+        return _message({"role": "user", "content": value})
+    return _message(value) if isinstance(value, dict) else Block("user", sha(data), len(data))
+
+
+@lru_cache(maxsize=2_000)
+def system_block(data: bytes) -> Block:
+    return _message({"role": "system", "content": decode(data)})
+
+
+_ROLES = {"developer": "system", "model": "assistant", "ai": "assistant", "human": "user", "function": "tool"}
+
+
+def _message(message: Mapping[str, Any]) -> Block:
+    """Any wire shape of a message in canonical form."""
+    kind = message.get("type")
+    role = str(message.get("role") or "")
+    if not role and kind in ("function_call", "custom_tool_call"):
+        call = _call(message.get("call_id"), message.get("name"), message.get("arguments", message.get("input")))
+        return Block("assistant", sha("call", call.name, call.args_sha), _size(message), calls=(call,))
+    if not role and kind in ("function_call_output", "custom_tool_call_output"):
+        result = _result(message.get("call_id"), message.get("output"), None)
+        return Block("tool", sha("result", result[1]), _size(message), results=(result,))
+    role = _ROLES.get(role, role or ("assistant" if kind in ("reasoning", "message") else "user"))
+    texts: list[str] = []
+    calls: list[Call] = []
+    results: list[tuple[int | None, int, bool]] = []
+    others: list[int] = []
+    content = message.get("content", message.get("parts"))
+    if role == "tool":
+        results.append(_result(message.get("tool_call_id"), content, message.get("is_error")))
+    else:
+        for part in content if isinstance(content, list) else [content]:
+            _part(part, texts, calls, results, others)
+    for raw in message.get("tool_calls") or ():
+        if isinstance(raw, Mapping):
+            function = raw.get("function")
+            function = function if isinstance(function, Mapping) else raw
+            calls.append(_call(raw.get("id"), function.get("name"), function.get("arguments", function.get("args"))))
+    function = message.get("function_call")
+    if isinstance(function, Mapping):
+        calls.append(_call(None, function.get("name"), function.get("arguments")))
+    joined = "\n".join(texts)
+    parts = [c.name + str(c.args_sha) for c in calls] + [str(r[1]) for r in results] + [str(o) for o in others]
+    return Block(
+        role,
+        sha(role, joined, *parts),
+        _size(message),
+        tuple(calls),
+        tuple(results),
+        joined[:OPENING] if role in ("system", "user") else "",
+    )
+
+
+def _part(
+    part: Any,
+    texts: list[str],
+    calls: list[Call],
+    results: list[tuple[int | None, int, bool]],
+    others: list[int],
+) -> None:
+    """One part of a content list; hidden reasoning is left out, for it is not echoed."""
+    if isinstance(part, str):
+        texts.append(part)
+    elif isinstance(part, Mapping):
+        kind = part.get("type")
+        if kind in ("thinking", "redacted_thinking", "reasoning"):
+            return
+        if kind in ("tool_use", "server_tool_use"):
+            calls.append(_call(part.get("id"), part.get("name"), part.get("input")))
+        elif kind == "tool_result":
+            results.append(_result(part.get("tool_use_id"), part.get("content"), part.get("is_error")))
+        elif isinstance(part.get("functionCall"), Mapping):
+            call = part["functionCall"]
+            calls.append(_call(call.get("id"), call.get("name"), call.get("args")))
+        elif isinstance(part.get("functionResponse"), Mapping):
+            response = part["functionResponse"]
+            results.append(_result(response.get("id"), response.get("response"), None))
+        elif isinstance(part.get("text"), str):
+            if not part.get("thought"):
+                texts.append(part["text"])
+        else:
+            others.append(sha(msgspec.json.encode(part, enc_hook=str, order="deterministic")))
+
+
+def _size(value: Any) -> int:
+    return len(msgspec.json.encode(value, enc_hook=str))
+
+
+def _call(identity: Any, name: Any, arguments: Any) -> Call:
+    return Call(sha("tool", identity) if identity else None, str(name or "")[:200], args_sha(arguments))
+
+
+def args_sha(arguments: Any) -> int:
+    """Hash of tool arguments as canonical JSON: keys sorted, text trimmed, numbers normalised."""
+    if isinstance(arguments, str):
+        opened = decode(arguments.encode("utf-8", "replace"))
+        arguments = arguments if opened is None else opened
+    return sha(msgspec.json.encode(_canonical(arguments), enc_hook=str, order="deterministic"))
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_canonical(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _canonical(v) for k, v in value.items()}
+    return value
+
+
+_FAILED = re.compile(r"^\W*(error|exception|traceback|failed|fatal)\b", re.IGNORECASE)
+
+
+def _result(identity: Any, content: Any, error: Any) -> tuple[int | None, int, bool]:
+    body = _plain(content)
+    failed = bool(error) if error is not None else bool(_FAILED.match(body[:200]))
+    return sha("tool", identity) if identity else None, result_sha(body), failed
+
+
+def _plain(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in content):
+        return "\n".join(p["text"] for p in content)
+    return msgspec.json.encode(content, enc_hook=str, order="deterministic").decode()
+
+
+_VOLATILE = re.compile(
+    r"""\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?   # date and time
+      | \b\d\d:\d\d:\d\d([.,]\d+)?\b                                        # clock time
+      | \b[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b              # uuid
+      | \b\d+([.,]\d+)?\s?(ms|s|sec|secs|seconds|minutes|µs|us|ns)\b        # duration
+    """,
+    re.VERBOSE,
+)
+
+
+def result_sha(body: str) -> int:
+    """Hash of a tool's result with clock times, uuids and durations masked; counters are kept (METHODS 2)."""
+    return sha(_VOLATILE.sub("·", body))
+
+
+_VARIABLE = re.compile(
+    r"""\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b | \S+@\S+\.\S+ | https?://\S+ | "[^"\n]{0,200}" | '[^'\n]{0,200}'
+      | \b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b | \b(mon|tues|wednes|thurs|fri|satur|sun)day\b
+      | \b(january|february|march|april|may|june|july|august|september|october|november|december)\b | \d+([.,:/-]\d+)*
+    """,
+    re.VERBOSE,
+)
+
+
+@lru_cache(maxsize=2_000)  # a task sends the same system prompt with every call
+def masked(prompt: str) -> str:
+    """Lower case, with everything that varies within a family replaced by a mark (METHODS 5.1, F2)."""
+    return " ".join(_VARIABLE.sub("#", prompt.lower()).split())
+
+
+@lru_cache(maxsize=2_000)
+def declared_tools(data: bytes) -> tuple[tuple[dict[str, Any], ...], int] | None:
+    """The declared tools with hash and size, and the hash of their sorted names."""
+    value = decode(data)
+    if not isinstance(value, list):
+        return None
+    tools: list[dict[str, Any]] = []
+    for tool in value:
+        if not isinstance(tool, Mapping):
+            continue
+        inner = tool.get("function")
+        several = tool.get("functionDeclarations", tool.get("function_declarations"))
+        for one in several if isinstance(several, list) else [inner if isinstance(inner, Mapping) else tool]:
+            if not isinstance(one, Mapping):
+                continue
+            raw = msgspec.json.encode(one, enc_hook=str, order="deterministic")
+            name = str(one.get("name") or tool.get("type") or "")[:200]
+            tools.append({"name": name, "sha": sha(raw), "tokens": max(1, len(raw) // BYTES_PER_TOKEN)})
+    return tuple(tools), sha(*sorted(t["name"] for t in tools))
+
+
+def answer_blocks(data: bytes) -> list[Block]:
+    """The answer as the messages it will be echoed as: choices, content blocks, output items or candidates."""
+    value = decode(data)
+    if isinstance(value, str):
+        return [_message({"role": "assistant", "content": value})]
+    if isinstance(value, Mapping):
+        value = [value]
+    if not isinstance(value, list):
+        return []
+    items = [v for v in value if isinstance(v, Mapping)]
+    if any("message" in v or "delta" in v for v in items):  # choices: one is what goes on
+        messages = [v.get("message") or v.get("delta") for v in items[:1]]
+        return [_message({"role": "assistant"} | dict(m)) for m in messages if isinstance(m, Mapping)]
+    if any(isinstance(v.get("content"), Mapping) for v in items):  # candidates
+        contents = [v["content"] for v in items[:1] if isinstance(v.get("content"), Mapping)]
+        return [_message({"role": "model"} | dict(c)) for c in contents]
+    if any(
+        v.get("type") in ("message", "function_call", "custom_tool_call", "reasoning") or "call_id" in v for v in items
+    ):
+        return [_message(v) for v in items if v.get("type") != "reasoning"]
+    return [_message({"role": "assistant", "content": items})]  # content blocks
+
+
+@lru_cache(maxsize=2_000)
+def sentence_shas(prompt: str) -> tuple[int, ...]:
+    """Hashes of the first masked lines and sentences of a system prompt, in order."""
+    parts = (masked(part) for part in re.split(r"\n+|(?<=[.!?])\s+", prompt))
+    return tuple(sha(part) for part in list(filter(None, parts))[:SENTENCES])
