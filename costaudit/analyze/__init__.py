@@ -1,0 +1,212 @@
+"""ledger -> findings: every rule looks, each dollar gets one owner, what is too small or accepted is only counted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
+from typing import Any
+
+import polars as pl
+
+from costaudit import plugins
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
+from costaudit.analyze._ledger import Owned, States, settle
+from costaudit.config import Settings, Suppression
+from costaudit.finding import ZERO, Finding, Grade, Kind, NotChecked
+from costaudit.price.ledger import Ledger
+
+__all__ = ["Analysis", "analyze", "analyzers", "checked"]
+
+_UNPROVEN = (Grade.EXPERIMENT, Grade.NO_EVIDENCE)
+_DAYS_OF_A_MONTH = Decimal("30.4375")  # 365.25 / 12; a suppression's cap is an amount a month
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What the rules say about a window.
+
+    findings     in order of `Finding.order`
+    clean        rules that looked and found nothing above the floor
+    not_checked  rules, or parts of rules, that could not look
+    below_floor  findings too small to show; suppressed: findings that somebody accepted
+    unseen       calls without a known price: no rule can say anything about their dollars
+    range_usd    ledger dollars of each kind when every finding is at its low, and at its high end
+    """
+
+    findings: tuple[Finding, ...]
+    clean: tuple[str, ...]
+    not_checked: tuple[NotChecked, ...]
+    below_floor: int = 0
+    suppressed: int = 0
+    unseen: int = 0
+    range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """All that the rules said, before anything is left out."""
+
+    findings: list[Finding]
+    not_checked: list[NotChecked]
+
+
+@cache
+def analyzers() -> tuple[type[Analyzer], ...]:
+    """Every rule, in order of its name."""
+    return plugins.classes(__name__, Analyzer)
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings with rule names and options that exist; ConfigError with a suggestion otherwise."""
+    known = {kind.name: _defaults(kind) for kind in analyzers()}
+    aliases = {old: kind.name for kind in analyzers() for old in kind.aliases}
+    return settings.for_rules(known, aliases)
+
+
+def analyze(ledger: Ledger, settings: Settings) -> Analysis:
+    """Let every rule of the settings look at the ledger, in the order of METHODS 6.
+
+    Rules of the ledger see the calls as the rules before them would have left them; rules outside it see the calls as
+    logged. Findings under the floor, or accepted by a suppression, keep the dollars they own and are only counted: a
+    dollar that a small loop wasted is not for another rule to claim.
+    Raises ConfigError for a rule or an option that does not exist.
+    """
+    settings = checked(settings)
+    rules = _chosen(settings)
+    ledger = dataclasses.replace(ledger, settings=settings, calls=ledger.original)
+    if ledger.calls.is_empty():
+        nothing = tuple(NotChecked(rule.name, "there are no calls") for rule in rules)
+        return Analysis((), (), nothing)
+    said = _ask(rules, ledger)
+    floor = settings.floor(_spend(ledger.original))
+    large = [f for f in said.findings if _worth(f) is None or (_worth(f) or ZERO) >= floor]
+    shown = [f for f in large if not _accepted(f, settings.suppressions, ledger.original)]
+    spoke = {f.rule for f in large} | {n.rule for n in said.not_checked}
+    return Analysis(
+        findings=tuple(sorted(shown, key=lambda f: f.order)),
+        clean=tuple(rule.name for rule in rules if rule.name not in spoke),
+        not_checked=tuple(said.not_checked),
+        below_floor=len(said.findings) - len(large),
+        suppressed=len(large) - len(shown),
+        unseen=ledger.original.filter(pl.col("cost_usd").is_null()).height,
+        range_usd={kind: _range(shown, kind) for kind in (Kind.WASTE, Kind.DECIDE)},
+    )
+
+
+def _defaults(kind: type[Analyzer]) -> dict[str, Any]:
+    rule = kind()
+    return {option.name: getattr(rule, option.name) for option in kind.options()}
+
+
+def _chosen(settings: Settings) -> list[Analyzer]:
+    """The rules to ask, with the user's options, by name."""
+    wanted = [
+        k for k in analyzers() if (not settings.select or k.name in settings.select) and k.name not in settings.ignore
+    ]
+    return [kind(**settings.rules.get(kind.name, {})) for kind in wanted]
+
+
+def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
+    """Every turn of every rule, in order: the ledger first, from the cause outwards; then what stands outside it."""
+    turns = [(turn, rule) for rule in rules for turn in rule.turns()]
+    turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1].name))
+    said = _Said([], [])
+    states = States.of(ledger)
+    for turn, rule in turns:
+        try:
+            claims = list(turn.look(states.point if turn.order is not None else ledger))
+        except CannotCheck as why:
+            said.not_checked.append(NotChecked(rule.name, str(why)))
+            continue
+        if turn.order is not None:
+            states, owned = settle(states, claims)
+        else:
+            owned = [Owned(claim, claim.evidence) for claim in claims]
+        said.findings.extend(_finding(rule, turn, one) for one in owned)
+    said.not_checked.sort(key=lambda n: (n.rule, n.why))
+    return said
+
+
+def _finding(rule: Analyzer, turn: Turn, owned: Owned) -> Finding:
+    claim = owned.claim
+    in_ledger = claim.patch is not None
+    low = owned.low_usd if in_ledger else claim.stake_usd if claim.stake_low is None else claim.stake_low
+    high = owned.high_usd if in_ledger else claim.stake_usd if claim.stake_high is None else claim.stake_high
+    return Finding(
+        rule=rule.name,
+        kind=claim.kind or turn.kind,
+        severity=claim.severity,
+        confidence=claim.confidence,
+        title=_titled(claim, owned.owned_usd if in_ledger else claim.stake_usd),
+        subject=claim.subject,
+        remedy=claim.remedy,
+        evidence=owned.evidence,
+        owned_usd=owned.owned_usd,
+        alone_usd=owned.alone_usd,
+        low_usd=low,
+        high_usd=None if claim.unbounded else high,
+        stake_usd=claim.stake_usd,
+        requests=owned.requests or claim.requests,
+        grade=claim.grade,
+        because=claim.because,
+        details=claim.details,
+    )
+
+
+def _titled(claim: Claim, amount: Decimal) -> str:
+    """The title with its dollars in the place the rule left for them; names from a log stand before it."""
+    before, mark, after = claim.title.rpartition("{usd}")
+    return f"{before}{_dollars(amount)}{after}" if mark else claim.title
+
+
+def _dollars(amount: Decimal) -> str:
+    """Cents from $1 up, two significant digits below; only nothing at all is $0.00."""
+    size = abs(amount)
+    places = 2 if size == 0 else max(2, 1 - size.adjusted())
+    rounded = size.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+    return f"{'-' if amount < 0 else ''}${rounded:,f}"
+
+
+def _worth(finding: Finding) -> Decimal | None:
+    """What the floor is held against; None: no upper bound.
+
+    A saving must reach the floor with its lower end. Dollars that may be spent, and savings that nothing proves yet,
+    are worth knowing from their upper end on.
+    """
+    if finding.kind is Kind.EXPOSURE or finding.grade in _UNPROVEN:
+        return None if finding.high_usd is None else max(finding.high_usd, finding.amount_usd)
+    return abs(finding.low_usd)
+
+
+def _accepted(finding: Finding, suppressions: Iterable[Suppression], calls: pl.DataFrame) -> bool:
+    """Whether a suppression covers the finding: not expired at the window's end, and not past its cap a month."""
+    latest = calls["started_at"].max()
+    end = latest.date() if isinstance(latest, datetime) else date.min
+    months = max(Decimal(1), Decimal(_days(calls)) / _DAYS_OF_A_MONTH)
+    return any(
+        s.rule == finding.rule
+        and all(finding.subject.get(key) == value for key, value in s.subject.items())
+        and end <= s.until
+        and (s.max_usd is None or finding.amount_usd <= s.max_usd * months)
+        for s in suppressions
+    )
+
+
+def _days(calls: pl.DataFrame) -> int:
+    span = calls.select((pl.col("started_at").max() - pl.col("started_at").min()).dt.total_days()).item()
+    return int(span or 0)
+
+
+def _range(findings: Iterable[Finding], kind: Kind) -> tuple[Decimal, Decimal]:
+    """Sums of the ends of the findings of one kind: all at their low, all at their high end."""
+    ends = [(f.low_usd, f.high_usd or ZERO) for f in findings if f.kind is kind]
+    return sum((low for low, _ in ends), ZERO), sum((high for _, high in ends), ZERO)
+
+
+def _spend(calls: pl.DataFrame) -> Decimal:
+    total = calls["cost_usd"].sum()
+    return total if isinstance(total, Decimal) else ZERO

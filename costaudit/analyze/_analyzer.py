@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.ledger import Ledger
+from costaudit.schema import USD
+
+NO_TASK = "(no task)"  # the subject of calls whose task is not known, as in the table of spend
+NO_MODEL = "(no model)"
 
 
 def option(default: Any, unit: str, meaning: str) -> Any:
@@ -32,13 +36,17 @@ class CannotCheck(Exception):
 class Claim:
     """What a rule says before the ledger has decided which dollars it owns.
 
-    title     a template; `{usd}` becomes the owned dollars (or the stake) when the finding is made
+    title     a template; the last `{usd}` becomes the owned dollars (or the stake) when the finding is made
     patch     [row, exists, any of model, provider, service_tier, *_tokens]: what the calls would have been; null keeps
-              the logged value. None for excess and exposure.
+              the logged value. None for excess and exposure. A column `group` divides it into parts of which each is
+              applied only if it saves something; without it the claim is one part.
     low, high the same for the ends of the interval; None: the interval is the point
     evidence  one row a thing found. A ledger rule's evidence carries `row` (call) so that the owned dollars can be
               filled into `waste_usd`, or already carries a key column named in `evidence_key` that `patch` has too.
-    stake_usd dollars of an excess or exposure finding; its interval in stake_low, stake_high
+              The key is unique; calls that no row of evidence answers for are not patched. A column `added_usd` says
+              what the change itself costs (a run done again) and is taken off the owned dollars.
+    kind      the kind of this claim where it is not the kind of the rule
+    stake_usd dollars of an excess or exposure finding; its interval in stake_low, stake_high; unbounded: no upper end
     """
 
     subject: Mapping[str, str]
@@ -56,8 +64,21 @@ class Claim:
     stake_usd: Decimal = Decimal(0)
     stake_low: Decimal | None = None
     stake_high: Decimal | None = None
+    unbounded: bool = False
+    kind: Kind | None = None
     requests: int = 0
     details: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+
+Look = Callable[[Ledger], Iterator[Claim]]
+
+
+class Turn(NamedTuple):
+    """One look of a rule at the ledger: its place there (None: outside it, at the calls as logged) and its kind."""
+
+    order: int | None
+    kind: Kind
+    look: Look
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,10 @@ class Analyzer:
         """The claims this rule makes about the calls that still exist; raises CannotCheck where it cannot look."""
         raise NotImplementedError
 
+    def turns(self) -> tuple[Turn, ...]:
+        """When this rule looks: once, unless it has parts that stand on their own or at another place."""
+        return (Turn(self.order, self.kind, self.look),)
+
     @classmethod
     def options(cls) -> tuple[dataclasses.Field[Any], ...]:
         return dataclasses.fields(cls)
@@ -85,9 +110,26 @@ class Analyzer:
 
 Need = Callable[[pl.DataFrame], str | None]
 
+SOURCE: pl.Expr = pl.concat_str("source_file", pl.lit(":"), "source_line", ignore_nulls=False).alias("source")
+"""Where a call stands in the log: `file:line`."""
+
+COST: pl.Expr = pl.col("cost_usd").fill_null(pl.lit(Decimal(0), USD))
+"""Cost of a call for a sum; calls without a known price are counted apart, in the header of the report."""
+
 
 def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
     """Raise CannotCheck unless each column has at least one value; the mapping gives the words for each."""
     for column, words in columns.items():
         if column not in calls.columns or calls[column].null_count() == calls.height:
             raise CannotCheck(words)
+
+
+def requests_of(ledger: Ledger) -> pl.DataFrame:
+    """The calls of the ledger without rows that only restate others; every call is there once."""
+    return ledger.calls.filter(~pl.col("rollup").fill_null(value=False))
+
+
+def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:
+    """The exact sum of a column of dollars; unknown amounts are left out."""
+    amount = calls[column].sum()
+    return amount if isinstance(amount, Decimal) else Decimal(0)

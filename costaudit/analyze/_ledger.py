@@ -1,0 +1,217 @@
+"""The waste ledger: one owner per dollar (METHODS 6).
+
+Rules speak in a fixed order. Each says what calls would have been; the ledger changes them, prices them again, and
+what the total drops by is what the rule owns. A dollar that is gone cannot be claimed again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import polars as pl
+
+from costaudit.analyze._analyzer import Claim
+from costaudit.finding import ZERO
+from costaudit.price.ledger import Ledger
+from costaudit.schema import USD
+
+_ZERO = pl.lit(ZERO, USD)
+_MARKS = ("group", "_claim", "_key")
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A claim with the dollars it got.
+
+    alone_usd            what this change would save if it were the only one
+    low_usd, high_usd    the least and the most it owns over the passes with low, likely and high patches
+    evidence             the claim's rows with `waste_usd`, the worst first; they add up to `owned_usd`
+    requests             calls changed or removed
+    """
+
+    claim: Claim
+    evidence: pl.DataFrame
+    owned_usd: Decimal = ZERO
+    alone_usd: Decimal = ZERO
+    low_usd: Decimal = ZERO
+    high_usd: Decimal = ZERO
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The calls as they would have been after the claims so far: as likely, and with all-low and all-high patches."""
+
+    point: Ledger
+    low: Ledger
+    high: Ledger
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> States:
+        start = replace(ledger, calls=ledger.original)
+        return cls(start, start, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What one batch of patches did: the ledger after it, and one row a patched call [_claim, _key, row, saved]."""
+
+    ledger: Ledger
+    saved: pl.DataFrame
+
+
+def settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned]]:
+    """The claims of one look, applied in order of their subjects, with the dollars each of them owns."""
+    owned: list[Owned] = []
+    for batch in _disjoint(sorted(claims, key=_subject)):
+        states, settled = _settle(states, batch)
+        owned += settled
+    return states, owned
+
+
+def _subject(claim: Claim) -> str:
+    return json.dumps(sorted(claim.subject.items()))
+
+
+def _settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned]]:
+    """Claims of which no two touch the same call."""
+    point = _apply(states.point, claims, [c.patch for c in claims])
+    ends = any(c.low is not None or c.high is not None for c in claims)
+    if not ends and states.low is states.point and states.high is states.point:
+        low = high = point
+    else:
+        low = _apply(states.low, claims, [c.patch if c.low is None else c.low for c in claims])
+        high = _apply(states.high, claims, [c.patch if c.high is None else c.high for c in claims])
+    untouched = states.point.calls is states.point.original
+    alone = point if untouched else _apply(States.of(states.point).point, claims, [c.patch for c in claims])
+    owned = [
+        _owned(claim, *(effect.saved.filter(pl.col("_claim") == nth) for effect in (point, low, high, alone)))
+        for nth, claim in enumerate(claims)
+    ]
+    return States(point.ledger, low.ledger, high.ledger), owned
+
+
+def _owned(claim: Claim, point: pl.DataFrame, low: pl.DataFrame, high: pl.DataFrame, alone: pl.DataFrame) -> Owned:
+    evidence = _filled(claim, point)
+    owned = _total(evidence["waste_usd"])
+    ends = [owned, *(_total(_filled(claim, saved)["waste_usd"]) for saved in (low, high))]
+    return Owned(
+        claim,
+        evidence,
+        owned,
+        _total(_filled(claim, alone)["waste_usd"]),
+        min(ends),
+        max(ends),
+        claim.requests or point.height,
+    )
+
+
+def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
+    """The evidence with what each row of it saved, less what its change costs; zero where nothing was applied."""
+    key = claim.evidence_key
+    evidence = claim.evidence.unique(key, keep="first", maintain_order=True)
+    if saved.is_empty():
+        return evidence.drop("added_usd", strict=False).with_columns(waste_usd=_ZERO)
+    rows = saved.select(pl.col("_key").alias(key), "saved").cast({key: evidence.schema[key]})
+    by_key = rows.group_by(key).agg(waste_usd=pl.col("saved").sum())
+    filled = evidence.drop("waste_usd", strict=False).join(by_key, on=key, how="left", maintain_order="left")
+    added = pl.col("added_usd").fill_null(_ZERO) if "added_usd" in evidence.columns else _ZERO
+    return (
+        filled.with_columns(waste_usd=(pl.col("waste_usd").fill_null(_ZERO) - added).cast(USD))
+        .drop("added_usd", strict=False)
+        .sort("waste_usd", key, descending=[True, False], nulls_last=True)
+    )
+
+
+def _apply(ledger: Ledger, claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> _Effect:
+    """The patches that save something, applied to the calls that still exist."""
+    patch = _merged(claims, patches)
+    patch = patch.join(ledger.calls.select("row"), on="row", how="semi", maintain_order="left")
+    if patch.is_empty():
+        return _Effect(ledger, _nothing())
+    after = ledger.patched(_plain(patch))
+    saved = _saved(ledger, after, patch)
+    good = _paying(saved, claims)
+    if good.height < saved.height:
+        kept = patch.join(good.select("row"), on="row", how="semi", maintain_order="left")
+        after = ledger.patched(_plain(kept))
+    return _Effect(after, good.drop("group", "priced"))
+
+
+def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
+    """All patches in one table with the claim and the evidence key of each row."""
+    marked = []
+    for nth, (claim, patch) in enumerate(zip(claims, patches, strict=True)):
+        if patch is None or patch.is_empty():
+            continue
+        key = claim.evidence_key
+        answered = patch.join(claim.evidence.select(key).unique(), on=key, how="semi", maintain_order="left")
+        group = pl.col("group").cast(pl.String) if "group" in patch.columns else pl.lit("")
+        columns = [
+            group.alias("group"),
+            pl.lit(nth, pl.UInt32).alias("_claim"),
+            pl.col(key).cast(pl.String).alias("_key"),
+        ]
+        marked.append(answered.with_columns(columns).drop([key] if key not in ("row", "model", "provider") else []))
+    return pl.concat(marked, how="diagonal_relaxed") if marked else pl.DataFrame(schema={"row": pl.UInt32})
+
+
+def _saved(before: Ledger, after: Ledger, patch: pl.DataFrame) -> pl.DataFrame:
+    """What each patched call costs less: `_claim`, `_key`, `group`, `row`, `saved` [USD].
+
+    `priced` is false where the changed call has no known price: such a change is no saving and is not made.
+    """
+    then = after.calls.select("row", after="cost_usd", remains=pl.lit(value=True))
+    lost = pl.col("remains").is_not_null() & pl.col("after").is_null() & pl.col("before").is_not_null()
+    saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(_ZERO))
+    return (
+        patch.select("row", *_MARKS)
+        .join(before.calls.select("row", before="cost_usd"), on="row", how="left", maintain_order="left")
+        .join(then, on="row", how="left", maintain_order="left")
+        .with_columns(saved=saved.otherwise(_ZERO).cast(USD), priced=~lost)
+        .drop("before", "after", "remains")
+    )
+
+
+def _paying(saved: pl.DataFrame, claims: Sequence[Claim]) -> pl.DataFrame:
+    """The patched calls of groups that save more than they cost, of claims that do so in all."""
+    groups = saved.filter("priced").filter(pl.col("saved").sum().over("_claim", "group") > ZERO)
+    sums = groups.group_by("_claim").agg(pl.col("saved").sum())
+    paying = [nth for nth, total in sums.iter_rows() if total > _added(claims[nth])]
+    return groups.filter(pl.col("_claim").is_in(paying))
+
+
+def _added(claim: Claim) -> Decimal:
+    return _total(claim.evidence["added_usd"]) if "added_usd" in claim.evidence.columns else ZERO
+
+
+def _plain(patch: pl.DataFrame) -> pl.DataFrame:
+    return patch.drop(_MARKS, strict=False)
+
+
+def _nothing() -> pl.DataFrame:
+    return pl.DataFrame(schema={"row": pl.UInt32, "_claim": pl.UInt32, "_key": pl.String, "saved": USD})
+
+
+def _total(amounts: pl.Series) -> Decimal:
+    total = amounts.sum()
+    return total if isinstance(total, Decimal) else ZERO
+
+
+def _disjoint(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
+    """Consecutive claims in batches that touch no call twice, so that a batch is priced in one pass."""
+    batch: list[Claim] = []
+    touched: set[int] = set()
+    for claim in claims:
+        patches = [patch for patch in (claim.patch, claim.low, claim.high) if patch is not None]
+        rows = {row for patch in patches for row in patch["row"].to_list()}
+        if batch and not touched.isdisjoint(rows):
+            yield batch
+            batch, touched = [], set()
+        batch.append(claim)
+        touched |= rows
+    if batch:
+        yield batch
