@@ -21,6 +21,7 @@ from costaudit.ingest._files import BLANK, LogFile, Record, records, walk
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import FileReader, Format, Out
 from costaudit.ingest._identity import ROWS, collapse
+from costaudit.ingest._tree import resolve
 
 __all__ = ["Ingested", "formats", "ingest", "read_file"]
 
@@ -56,7 +57,7 @@ class Ingested:
     requests  [schema.REQUESTS], one row a call, in order of time
     rejects   source_file, source_line, format, reason, detail
     sources   one row a file and format: counts by fate, token convention and its proof
-    notes     files that are no logs, with the reason
+    notes     files that are no logs, with the reason; traces whose totals do not add up
     """
 
     requests: pl.DataFrame
@@ -74,6 +75,7 @@ class FileRead:
     lines: int = 0
     blank: int = 0
     frames: list[pl.DataFrame] = field(default_factory=list)
+    nodes: list[pl.DataFrame] = field(default_factory=list)  # spans that are no request (`_tree`)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (format, type)
     rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
     problem: str = ""
@@ -215,6 +217,7 @@ class _Readers:
             self.read.lines += out.extra_lines
             self.read.notes += out.notes
             self.read.frames += [_framed(f, name, self.read.file) for f in out.frames]
+            self.read.nodes += out.nodes
             self.read.skipped.update({(name, kind): n for kind, n in out.skipped.items()})
             self.read.rejects += [(line, name, reason) for line, reason in out.rejects]
             self.read.rejects += [(r.line, name, "no format recognises this record") for r in out.foreign]
@@ -229,7 +232,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     frames = [frame for read in reads for frame in read.frames]
     empty = ROWS.to_frame()
     settled = settle(pl.concat([empty, *frames]))
-    requests, duplicates = collapse(settled.rows)
+    traced = resolve(settled.rows, [node for read in reads for node in read.nodes])
+    requests, duplicates = collapse(traced.rows)
     requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
     rejects = pl.DataFrame(
         [(read.file.shown, line, form, *_split(why)) for read in reads for line, form, why in read.rejects],
@@ -252,7 +256,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
             str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
-    notes = tuple(note for read in reads for note in (read.problem, *read.notes) if note)
+    notes = (*(note for read in reads for note in (read.problem, *read.notes) if note), *traced.notes)
     return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects, settled.proofs), rejects, notes)
 
 

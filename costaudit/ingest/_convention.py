@@ -69,7 +69,7 @@ def settle(rows: pl.DataFrame) -> Settled:
         .otherwise(pl.lit("undecided"))
     )
     told = decided.with_columns(
-        convention=state,
+        convention=pl.coalesce(state, "convention"),
         input_tokens=pl.when(beside).then(pl.col("input_tokens") + _cached()).otherwise("input_tokens"),
         _beside=beside,
     )

@@ -95,6 +95,7 @@ class Out:
     """What a reader made of one file.
 
     frames   requests, columns of schema.REQUESTS and the machinery columns of `_identity`
+    nodes    spans that are no request but hold requests together, columns of `_tree.NODES`
     skipped  records that are no request by design, by type
     rejects  (line, reason)
     foreign  records that are well-formed but not of this format
@@ -102,6 +103,7 @@ class Out:
     """
 
     frames: list[pl.DataFrame] = field(default_factory=list)
+    nodes: list[pl.DataFrame] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     rejects: list[tuple[int, str]] = field(default_factory=list)
     foreign: list[Record] = field(default_factory=list)

@@ -2,7 +2,9 @@
 
 Machinery columns that formats may fill beside those of the schema:
 `_key`   identity of the call; by default its `request_id`, which is the provider's and so the same in every logger
-`_rank`  which copy wins, the largest (then the one with most output, then the earliest in its file)
+`_also`  the provider's id of the response where `_key` is narrower: rows known by that id alone, and rows of it with
+         a lower rank, are copies of the best ranked
+`_rank`  which copy wins, the largest (then the one with most output, then the earliest)
 """
 
 from __future__ import annotations
@@ -12,10 +14,17 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest import _convention
+from costaudit.ingest import _convention, _tree
 
-MACHINERY = ("_key", "_rank")
-ROWS = pl.Schema({**schema.REQUESTS, "_key": pl.String(), "_rank": pl.Int64(), **_convention.COLUMNS})
+MACHINERY = ("_key", "_also", "_rank", *_tree.PLACE, "_label")
+ROWS = pl.Schema(
+    {
+        **schema.REQUESTS,
+        **dict.fromkeys(MACHINERY, pl.String()),
+        "_rank": pl.Int64(),
+        **_convention.COLUMNS,
+    }
+)
 USAGE = [c.name for c in schema.REQUEST if c.group == "usage"]
 FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.String, "count": pl.UInt32})
 
@@ -35,7 +44,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     Rows without identity are all kept.
     """
     copies = pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)
-    marked = frame.with_columns(_copies=copies)
+    marked = _widened(frame).with_columns(_copies=copies)
     several = marked.filter("_copies").drop("_copies")
     alone = marked.filter(~pl.col("_copies")).drop("_copies")
     if several.is_empty():
@@ -45,9 +54,10 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         pl.col("_rank").fill_null(0),
         pl.col("output_tokens").fill_null(-1),
         pl.col("input_tokens").fill_null(-1),
+        "started_at",
         "source_file",
         "source_line",
-        descending=[False, True, True, True, False, False],
+        descending=[False, True, True, True, False, False, False],
         nulls_last=True,
     )
     rest = [name for name in frame.columns if name not in ("_key", "started_at", *USAGE)]
@@ -74,6 +84,25 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     )
     requests = pl.concat([alone, best.select(frame.columns)])
     return Collapsed(requests.drop(MACHINERY), schema.conform(dropped, FATE))
+
+
+def _widened(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with one `_key` for all rows of a response of which some are known by the response's id alone."""
+    if frame["_also"].null_count() == frame.height:
+        return frame
+    also = pl.coalesce("_also", "_key")
+    rank = pl.col("_rank").fill_null(0)
+    homes = (
+        frame.filter(pl.col("_also").is_not_null() & (pl.col("_also") != pl.col("_key")))
+        .sort(rank, "started_at", "_key", descending=[True, False, False], nulls_last=True)
+        .group_by("_also", maintain_order=True)
+        .agg(_home=pl.col("_key").first(), _best=rank.first())
+        .rename({"_also": "_id"})
+    )
+    joined = frame.with_columns(_id=also).join(homes, on="_id", how="left", maintain_order="left")
+    copy = (pl.col("_key") == pl.col("_id")) | (rank < pl.col("_best"))
+    key = pl.when(pl.col("_home").is_not_null() & copy).then("_home").otherwise("_key")
+    return joined.with_columns(_key=key).select(frame.columns)
 
 
 def _first_known(name: str) -> pl.Expr:

@@ -1,0 +1,159 @@
+"""Usage is counted once in a trace: where it was measured, not again in every span around it.
+
+Frameworks repeat the usage of their calls on the spans around them: agent, workflow, SDK, gateway. Of the spans of one
+branch that carry usage the deepest is the call; those above restate it and are roll-ups, which are never summed. What
+a call does not say itself (model, session, user, task) is taken from the nearest span above that says it.
+
+Machinery columns that formats fill beside those of the schema:
+`_trace`, `_span`, `_parent`   where the row stands; a span is named within its trace
+`_label`                       the span's name: the outermost one names the task of calls that have no other name
+Spans that are no request are given as *nodes* with the same columns, so that they link and lend their context.
+The rule is applied to the whole log, for the spans of a trace may stand in any order and in several files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from costaudit import schema
+
+PLACE = ("_trace", "_span", "_parent")
+LENT = (
+    "task",
+    "tenant",
+    "user",
+    "environment",
+    "run_id",
+    "instance_id",
+    "key_id",
+    "provider",
+    "model_requested",
+    "model",
+)
+NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
+AGREES = 0.01  # share by which a roll-up may differ from the sum of its calls: rounding, not a missing call
+
+
+class Resolved(NamedTuple):
+    """The rows with roll-ups marked and context filled in, and sentences about totals that do not add up."""
+
+    rows: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
+    """Mark roll-ups, lend context downwards and give spans their identity.
+
+    in       rows [schema.REQUESTS and machinery columns]; nodes [NODES]
+    rollup   true where a span below carries usage too, or where a call without usage stands below one that has it
+    _key     trace and span where the row has no other identity; always for roll-ups, which are no copies of a call
+    """
+    placed = rows.with_row_index("_at").filter(pl.col("_span").is_not_null())
+    if placed.is_empty():
+        return Resolved(rows, ())
+    tree = _Tree(placed, pl.concat([NODES.to_frame(), *nodes], how="diagonal"))
+    rolled = tree.rollups()
+    lent = tree.lent()
+    found = pl.DataFrame(
+        {"_at": placed["_at"], "_rolled": rolled, **{f"_lent_{name}": cells for name, cells in lent.items()}},
+        schema_overrides={f"_lent_{name}": NODES[name] for name in LENT},
+    )
+    joined = rows.with_row_index("_at").join(found, on="_at", how="left", maintain_order="left")
+    rolled_up = pl.col("_rolled").fill_null(value=False)
+    span = pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True)
+    own_trace = pl.when(pl.col("_span").is_not_null()).then("_trace")
+    marked = joined.with_columns(
+        *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in LENT],
+        rollup=pl.when(rolled_up).then(pl.lit(value=True)).otherwise("rollup"),
+        _key=pl.when(rolled_up).then(pl.lit("span ") + span).otherwise(pl.coalesce("_key", pl.lit("span ") + span)),
+    ).with_columns(run_id=pl.coalesce("run_id", own_trace))
+    return Resolved(marked.select(rows.columns), tree.notes())
+
+
+class _Tree:
+    """All spans of the log as parent pointers: rows first, in their order, then nodes."""
+
+    def __init__(self, placed: pl.DataFrame, nodes: pl.DataFrame) -> None:
+        self.height = placed.height
+        both = pl.concat([placed.select(list(NODES)), nodes.select(list(NODES))])
+        self.context: list[tuple[str | None, ...]] = both.select(LENT).rows()
+        self.labels: list[str | None] = both["_label"].to_list()
+        spans: dict[tuple[str | None, str | None], int] = {}
+        for n, (trace, span) in enumerate(both.select("_trace", "_span").iter_rows()):
+            spans.setdefault((trace, span), n)
+        self.parent = [
+            spans.get((trace, parent), -1) if parent is not None else -1
+            for trace, parent in both.select("_trace", "_parent").iter_rows()
+        ]
+        # A copy of a span is the same span: it stands where the first one stands.
+        self.first = [spans[place] for place in both.select("_trace", "_span").iter_rows()]
+        self.tokens: list[int] = (
+            placed.select(pl.sum_horizontal(pl.col("input_tokens", "output_tokens").fill_null(0))).to_series().to_list()
+        )
+        self.below: dict[int, int] = {}  # span that has usage below it -> tokens of the calls below it
+
+    def _above(self, n: int) -> Iterator[int]:
+        """The spans above, nearest first; a loop of parents ends where it closes."""
+        seen = {n, self.first[n]}
+        n = self.parent[n]
+        while n >= 0 and n not in seen:
+            yield n
+            seen.add(n)
+            n = self.parent[n]
+
+    def rollups(self) -> list[bool]:
+        """For every row whether its usage is that of other rows."""
+        calls = {n for n in range(self.height) if self.tokens[n] > 0 and self.first[n] == n}
+        covered: set[int] = set()
+        for n in calls:
+            for up in self._above(n):
+                if up in covered:
+                    break
+                covered.add(up)
+        kept = calls - covered
+        for n in kept:
+            for up in self._above(n):
+                if up in calls:
+                    self.below[up] = self.below.get(up, 0) + self.tokens[n]
+        return [self._restates(self.first[n], n, covered, kept) for n in range(self.height)]
+
+    def _restates(self, first: int, n: int, covered: set[int], kept: set[int]) -> bool:
+        if self.tokens[n] > 0:
+            return first in covered
+        return any(up in kept for up in self._above(n))
+
+    def lent(self) -> dict[str, list[str | None]]:
+        """For every row and column what the nearest span above says; for the task at last the outermost name."""
+        known: dict[int, tuple[str | None, ...]] = {-1: (None,) * len(LENT)}
+        cells = [self._from_above(n, known) for n in range(self.height)]
+        columns = dict(zip(LENT, map(list, zip(*cells, strict=True)), strict=True))
+        columns["task"] = [said if said is not None else self._outermost(n) for n, said in enumerate(columns["task"])]
+        return columns
+
+    def _from_above(self, n: int, known: dict[int, tuple[str | None, ...]]) -> tuple[str | None, ...]:
+        path: list[int] = []
+        for up in self._above(n):
+            if up in known:
+                break
+            path.append(up)
+        last = self.parent[path[-1]] if path else self.parent[n]
+        found = known.get(last, known[-1])
+        for up in reversed(path):
+            found = tuple([own if own is not None else far for own, far in zip(self.context[up], found, strict=True)])
+            known[up] = found
+        return found
+
+    def _outermost(self, n: int) -> str | None:
+        *_, top = n, *self._above(n)
+        return self.labels[top] if top != n else None
+
+    def notes(self) -> tuple[str, ...]:
+        """Where roll-ups say more than the calls below them: something was not traced."""
+        missing = [self.tokens[n] - below for n, below in self.below.items() if self.tokens[n] > below * (1 + AGREES)]
+        if not missing:
+            return ()
+        spans = "1 span states" if len(missing) == 1 else f"{len(missing)} spans state"
+        return (f"{spans} {sum(missing):,} tokens more than the calls below: those were not traced",)
