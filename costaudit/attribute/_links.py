@@ -37,7 +37,7 @@ def parents(calls: pl.DataFrame) -> pl.Series:
 def _by_messages(calls: pl.DataFrame) -> pl.Series:
     """The latest earlier call whose messages, and answer where stored, begin this call's: longest match."""
     found = _matches(calls)
-    found = found.filter(_near(calls, found, LIFE)).with_columns(calls["format"].gather(found["call"]).alias("format"))
+    found = found.with_columns(calls["format"].gather(found["call"]).alias("format"))
     # A format whose next call repeats answers otherwise (trimmed, rewritten) cannot raise a doubt.
     faithful = (
         found.group_by("call", "format")
@@ -71,12 +71,13 @@ def _matches(calls: pl.DataFrame) -> pl.DataFrame:
         unsure = unsure.join(found[-1].filter(pl.col("kind") != DOUBTED), on="call", how="anti")
     unsure = unsure.filter(pl.col("total") > TAIL)
     found += [_hits(links, keys) for links in _heads(unsure)]
-    return _latest(
+    longest = (
         pl.concat(found)
         .sort("call", "length", "kind", descending=[False, True, False])
-        .unique(["call", pl.col("kind") == DOUBTED], keep="first", maintain_order=True),
-        ends,
+        .unique(["call", pl.col("kind") == DOUBTED], keep="first", maintain_order=True)
     )
+    matches = _latest(longest, ends)
+    return matches.filter(_near(calls, matches, LIFE))
 
 
 def _ends(calls: pl.DataFrame) -> pl.DataFrame:
