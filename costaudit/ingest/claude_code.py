@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out, loads
 from costaudit.ingest._messages import sha
@@ -285,10 +286,10 @@ class _Reader:
         if b'"subagent_type"' not in bytes(content):
             return
         for block in _blocks(content):
-            value = msgspec.json.decode(block)
-            given = value.get("input") if isinstance(value, Mapping) else None
+            value = parsed(block)
+            given = value.get("input") if isinstance(value, dict) else None
             if isinstance(given, Mapping) and isinstance(given.get("subagent_type"), str):
-                self.spawned[sha(msgspec.json.encode(given.get("prompt")))] = given["subagent_type"][:200]
+                self.spawned[sha(msgspec.json.encode(given.get("prompt"), enc_hook=str))] = given["subagent_type"][:200]
 
     def _finish(self, lane: _Lane) -> None:
         """The rows of a response whose content is complete: all of them know its tools."""
