@@ -126,7 +126,7 @@ class _Bill:
             .select("at", "class", "quantity", "line")
             for name, tokens in self.classes.items()
         ]
-        long = pl.concat([*text, self.extras])
+        long = pl.concat([*text, self.extras.filter(pl.col("quantity").is_null() | (pl.col("quantity") > 0))])
         shown = self._with_rates(long)
         order = {name: nth for nth, name in enumerate(CLASSES)}
         rank = pl.col("class").replace_strict(order, default=len(order), return_dtype=pl.Int64)

@@ -57,10 +57,14 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rates of one tier, or of the hours of a schedule; a class left out keeps the standard rate and steps."""
+    """The rates of one tier, or of the hours of a schedule; a class left out keeps the standard rate and steps.
+
+    source   where the card was read, when not where its period was
+    """
 
     rates: Rates
     over: tuple[Step, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         check_rates(self.rates)
@@ -82,6 +86,7 @@ class Period(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes    Perplexity's search context size -> fees that depend on it
     uplift   region -> multiplier on all token classes; `*` for any region not named
     least    class -> smallest quantity billed for a request
+    filled   source -> classes of `rates` that were read there and not at `source`
     """
 
     source: str
@@ -94,6 +99,7 @@ class Period(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sizes: dict[str, Rates] = {}
     uplift: dict[str, Decimal] = {}
     least: dict[str, Decimal] = {}
+    filled: dict[str, tuple[str, ...]] = {}
     status: Status = "priced"
 
     def __post_init__(self) -> None:
@@ -195,8 +201,8 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     provider: str
-    sources: dict[str, Source]
-    models: dict[str, Model]
+    sources: dict[str, Source] = {}
+    models: dict[str, Model] = {}
     currency: Literal["USD"] = "USD"
     schedules: dict[str, Schedule] = {}
     fees: tuple[Period, ...] = ()

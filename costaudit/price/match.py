@@ -33,6 +33,7 @@ class Match:
     """What a name stands for.
 
     name    entry of the book; model None: unknown
+    lister  provider whose list has the entry: another one for a subscription, which has no list of its own
     tier    a tier the name itself asks for (`:batch`)
     region  a place the name itself tells (ARN, path)
     steps   how it was found, in order, for people
@@ -41,6 +42,7 @@ class Match:
     provider: str
     name: str
     model: Model | None = None
+    lister: str = ""
     tier: str | None = None
     region: str | None = None
     free: bool = False
@@ -81,6 +83,9 @@ def _within(book: PriceBook, where: str, name: str, region: str | None) -> Match
     file = book.provider(where)
     if file is None:
         return Match(where, name, steps=(f"the book has no provider {where!r}",))
+    if file.list_of:
+        found = _within(book, file.list_of, name, region)
+        return replace(found, provider=where, steps=(f"a subscription: listed at {file.list_of}", *found.steps))
     shop = _shop(book, file)
     found = Match(where, name, region=region)
     if where == "openrouter" and name.endswith(":free") and (hit := shop.look(name)) is None:
@@ -91,7 +96,7 @@ def _within(book: PriceBook, where: str, name: str, region: str | None) -> Match
             if (hit := shop.look(candidate)) is not None:
                 entry, how = hit
                 steps = (*steps, f"{how}: {where}:{entry}")
-                return Match(where, entry, file.models[entry], tier, place, steps=steps)
+                return Match(where, entry, file.models[entry], where, tier, place, steps=steps)
     return replace(found, steps=("no exact name, alias, prefix or date leads to an entry",))
 
 

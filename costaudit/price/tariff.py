@@ -112,19 +112,16 @@ def _between(
     found, tier, free = _entry(book, key, holding)
     if found.model is None:
         return [(start, _overridden(_no_entry(found, free), holding))]
-    file = book.provider(found.provider)
+    file = book.provider(found.lister)
     assert file is not None  # a match with a model comes from a file
-    listed, entry = file, found.model
-    if file.list_of and (twin := match(book, file.list_of, found.name, found.region)).model is not None:
-        listed, entry = book.provider(twin.provider) or file, twin.model
     turns = {start}
-    for period in (*entry.prices, *listed.fees):
+    for period in (*found.model.prices, *file.fees):
         turns |= {t for t in (period.start, period.end) if t is not None and start < t and (end is None or t < end)}
     tariffs = []
     for moment in sorted(turns):
-        tariff = _tariff(listed, entry, found, key, tier, moment)
-        if file.list_of and tariff.status == "priced":
-            tariff = replace(tariff, status="subscription", notes=(*tariff.notes, f"list price of {file.list_of}"))
+        tariff = _tariff(file, found.model, found, key, tier, moment)
+        if found.lister != found.provider and tariff.status == "priced":
+            tariff = replace(tariff, status="subscription")
         tariffs.append((moment, _overridden(tariff, holding)))
     return tariffs
 

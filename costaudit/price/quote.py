@@ -1,0 +1,151 @@
+"""One call as a person or a test writes it -> its price with all the arithmetic.
+
+The words are those of a price page: disjoint usage classes, service tier, batch, residency. They become one row of the
+request table and go through the same engine as a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from costaudit import schema
+from costaudit.price.book import PriceBook
+from costaudit.price.classes import CLASSES, INPUT_SIDE, TEXT
+from costaudit.price.engine import bill, price
+from costaudit.price.overrides import Override
+from costaudit.price.tariff import Key, Tariff, timeline
+
+INFORMATION = frozenset({"reasoning_of_output"})  # counts inside another class: never priced again
+TIERS = {"processing": ("batch",), "speed": ("fast",)}
+REGIONS = ("data_residency", "inference_geo", "endpoint_location", "region", "zone")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call to be priced.
+
+    at      when it was sent; None: the book's own date
+    context service_tier (that served it), processing, speed, data_residency, inference_geo, endpoint_location,
+            region, zone, search_context_size; others are information
+    usage   class -> quantity, disjoint
+    """
+
+    provider: str
+    model: str
+    at: datetime | None = None
+    context: Mapping[str, str] | None = None
+    usage: Mapping[str, Decimal] | None = None
+    override: Override | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What it costs.
+
+    usd     None where no price is known
+    parts   class -> USD, adding up to `usd`
+    lines   the arithmetic: class, quantity, rate, unit, multiplier, usd
+    steps   how the entry was found and which rates were taken
+    """
+
+    status: str
+    usd: Decimal | None
+    parts: Mapping[str, Decimal]
+    entry: str
+    steps: tuple[str, ...]
+    lines: pl.DataFrame
+    list_usd: Decimal | None = None
+
+
+def quote(questions: Sequence[Question], book: PriceBook) -> list[Answer]:
+    """The answers, in the order of the questions; those under the book's own overrides are priced in one pass."""
+    plain = [n for n, q in enumerate(questions) if q.override is None]
+    answers = dict(zip(plain, _answers([questions[n] for n in plain], book), strict=True))
+    for n, question in enumerate(questions):
+        if question.override is not None:
+            own = replace(book, overrides=(*book.overrides, question.override), memo={})
+            answers[n] = _answers([question], own)[0]
+    return [answers[n] for n in range(len(questions))]
+
+
+def _answers(questions: Sequence[Question], book: PriceBook) -> list[Answer]:
+    if not questions:
+        return []
+    calls = pl.DataFrame([row(q) for q in questions], schema=schema.REQUESTS)
+    priced, parts = price(calls, book), bill(calls, book)
+    by_call = {key[0]: part for key, part in parts.partition_by("row", as_dict=True).items()}
+    none = parts.clear()
+    shown = priced.select("cost_usd", "price_status").iter_rows()
+    return [
+        _answer(question, book, usd, status, by_call.get(nth, none))
+        for nth, (question, (usd, status)) in enumerate(zip(questions, shown, strict=True))
+    ]
+
+
+def _answer(question: Question, book: PriceBook, usd: Decimal | None, status: str, lines: pl.DataFrame) -> Answer:
+    tariff = in_force(question, book)
+    billed = status == "priced"
+    parts = dict(zip(lines["class"], lines["usd"], strict=True)) if billed else {}
+    list_usd = sum(lines["usd"], Decimal(0)) if status == "subscription" and not lines["usd"].null_count() else None
+    source = (f"rates: {tariff.source}" + (f", in force since {tariff.since}" if tariff.since else ""),)
+    steps = tariff.notes + (source if tariff.source else ())
+    return Answer(
+        status, usd, parts, tariff.entry, steps, lines if billed or list_usd is not None else lines.clear(), list_usd
+    )
+
+
+def in_force(question: Question, book: PriceBook) -> Tariff:
+    """The tariff a question falls under, before hours of the day."""
+    asked = row(question)
+    key = Key(*(asked[name] for name in Key._fields))
+    moment = asked["started_at"] or datetime.combine(book.as_of, datetime.min.time(), UTC)
+    return timeline(book, key).at(moment)
+
+
+def row(question: Question) -> dict[str, Any]:
+    """The question as a row of the request table: disjoint classes become inclusive totals."""
+    usage = {k: v for k, v in (question.usage or {}).items() if k not in INFORMATION and v}
+    context = question.context or {}
+    text = {name: int(usage.get(name, 0)) for name in TEXT}
+    totals = _totals(usage)
+    extras = [{"class": k, "quantity": v} for k, v in usage.items() if k not in TEXT]
+    # A stated usage is complete: nothing is implied by the call having been made.
+    extras += [{"class": "requests", "quantity": Decimal(0)}] if "requests" not in usage else []
+    return {
+        "provider": question.provider,
+        "model": question.model,
+        "started_at": question.at,
+        "service_tier": tier(context),
+        "region": next((context[k] for k in REGIONS if context.get(k)), None),
+        "search_context_size": context.get("search_context_size"),
+        **totals,
+        **{f"{w}_tokens": text[w] for w in TEXT if w.startswith("cache_write_")},
+        "reasoning_tokens": text["reasoning"],
+        "extras": extras,
+    }
+
+
+def tier(context: Mapping[str, str]) -> str | None:
+    """The tier that served the call: a batch is a batch whatever tier was named, fast mode is a tier."""
+    for key, words in TIERS.items():
+        if context.get(key) in words:
+            return context[key]
+    return context.get("service_tier")
+
+
+def _totals(usage: Mapping[str, Decimal]) -> dict[str, int]:
+    """The inclusive columns of the request table."""
+    sums = dict.fromkeys(("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"), 0)
+    for name, quantity in usage.items():
+        within = CLASSES[name].within if name in CLASSES else ""
+        if within:
+            sums[within] += int(quantity)
+        if name in INPUT_SIDE and within != "input_tokens":
+            sums["input_tokens"] += int(quantity)
+    return sums

@@ -1,0 +1,59 @@
+"""What a package knows about prices, in one form for all of them. Used by `pricing/build.py` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+Rates = dict[str, Decimal]
+
+
+@dataclass
+class Card:
+    """Rates of one tier [USD per unit of their class], with its long-context steps: above (tokens) -> rates."""
+
+    rates: Rates = field(default_factory=dict)
+    over: dict[int, Rates] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass
+class Span:
+    """What a model costs from `since` (UTC; "" since launch) until the next span."""
+
+    since: str = ""
+    card: Card = field(default_factory=Card)
+    tiers: dict[str, Card] = field(default_factory=dict)
+    hours: dict[str, Card] = field(default_factory=dict)
+    sizes: dict[str, Rates] = field(default_factory=dict)
+    uplift: Rates = field(default_factory=dict)
+    least: Rates = field(default_factory=dict)
+    filled: dict[str, list[str]] = field(default_factory=dict)
+    status: str = "priced"
+    source: str = ""
+
+
+@dataclass
+class Item:
+    """One model of one provider as one package lists it."""
+
+    name: str
+    spans: list[Span]
+    aliases: set[str] = field(default_factory=set)
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+def usd(per_token: float | Decimal, per: int) -> Decimal:
+    """A package's price per single unit as a price per `per` units, freed of binary noise (12 significant digits)."""
+    exact = per_token if isinstance(per_token, Decimal) else Decimal(f"{per_token:.12g}")
+    return tidy(exact * per)
+
+
+def tidy(rate: Decimal) -> Decimal:
+    """At most 12 decimals: a few router prices are cut-off repeating decimals."""
+    return (rate if -rate.as_tuple().exponent <= 12 else rate.quantize(Decimal("1e-12"))).normalize()
+
+
+def writes(provider: str, model: str) -> str:
+    """The class a plain "cache write" is: OpenAI's live 30 minutes, everybody else's 5."""
+    return "cache_write_30m" if provider == "openai" or "gpt-" in model else "cache_write_5m"

@@ -1,0 +1,157 @@
+"""A provider's models as the YAML a reviewer reads: one line a card, stable order, decimal strings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from costaudit.price.classes import CLASSES
+
+from _sources import Card, Item, Rates, Span, mp
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+_RANK = {name: nth for nth, name in enumerate(CLASSES)}
+
+
+def provider_yaml(
+    name: str,
+    models: dict[str, Item],
+    facts: dict[str, Any],
+    titles: dict[str, str],
+    groups: dict[str, str],
+    today: str,
+) -> str:
+    """The whole file of one provider."""
+    lines = [f"provider: {name}", "currency: USD"]
+    if "list_of" in facts:
+        lines.append(f"list_of: {facts['list_of']}")
+    sources: list[str] = []
+    used = _used(models)
+    for key, title in titles.items():
+        if key in used:
+            sources.append(f"  {key}: {{title: {title}, read_on: {today}}}")
+    if "derived" in used:
+        sources.append(f"  derived: {{title: same share of the standard rate as in the next period, read_on: {today}}}")
+    for key, source in facts.get("sources", {}).items():
+        url = f", url: {quoted(source['url'])}" if "url" in source else ""
+        sources.append(f"  {key}: {{title: {quoted(source['title'])}, read_on: {source['read_on']}{url}}}")
+    lines += ["sources:", *sources] if sources else []
+    lines += _schedules(facts)
+    lines += _fees(facts)
+    lines += ["models:"] if models else []
+    for key in sorted(models, key=lambda k: models[k].name.lower()):
+        lines += _model(models[key], groups.get(key, ""))
+    return "\n".join(lines) + "\n"
+
+
+def quoted(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _used(models: dict[str, Item]) -> set[str]:
+    spans = [span for item in models.values() for span in item.spans]
+    cards = {card.source for span in spans for card in span.tiers.values()}
+    return {span.source for span in spans} | cards | {key for span in spans for key in span.filled}
+
+
+def _schedules(facts: dict[str, Any]) -> list[str]:
+    if "schedules" not in facts:
+        return []
+    lines = ["schedules:"]
+    for name, schedule in facts["schedules"].items():
+        lines.append(f"  {name}:")
+        for key, listed in schedule.items():
+            value = list(mp.holidays()) if (key, listed) == ("holidays", "cn") else listed
+            lines.append(f"    {key}: {_flow(value)}")
+    return lines
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(v) for v in value) + "]"
+    return quoted(str(value)) if ":" in str(value) or " " in str(value) else str(value)
+
+
+def _fees(facts: dict[str, Any]) -> list[str]:
+    lines = []
+    for fee in facts.get("fees", ()):
+        lines += ["fees:"] if not lines else []
+        since = f"since: {fee['since']}, " if "since" in fee else ""
+        rates = ", ".join(f"{k}: {v}" for k, v in fee["rates"].items())
+        lines.append(f"- {{{since}source: {fee.get('source', 'facts')}, rates: {{{rates}}}}}")
+    return lines
+
+
+def _model(item: Item, group: str) -> list[str]:
+    lines = [f"  {quoted(item.name)}:"]
+    if item.aliases:
+        lines.append(f"    aliases: [{', '.join(quoted(a) for a in sorted(item.aliases))}]")
+    known = dict(item.facts)
+    if group:
+        known["same_as"] = quoted(group)
+    if known:
+        told = ", ".join(f"{k}: {_flow(v) if isinstance(v, list) else _word(v)}" for k, v in sorted(known.items()))
+        lines.append(f"    facts: {{{told}}}")
+    lines.append("    prices:")
+    for span in item.spans:
+        lines += _span(span)
+    return lines
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _span(span: Span) -> list[str]:
+    body = [f"since: {_date(span.since)}"] if span.since else []
+    body.append(f"source: {span.source}")
+    if span.status != "priced":
+        body.append(f"status: {span.status}")
+    if span.filled:
+        told = ", ".join(f"{key}: [{', '.join(_ordered(names))}]" for key, names in sorted(span.filled.items()))
+        body.append(f"filled: {{{told}}}")
+    if span.card.rates:
+        body.append(f"rates: {_rates(span.card.rates)}")
+    body += _over(span.card, "over: ")
+    body += _cards("tiers", span.tiers)
+    body += _cards("hours", span.hours)
+    if span.sizes:
+        told = ", ".join(f"{size}: {_rates(fees)}" for size, fees in span.sizes.items())
+        body.append(f"sizes: {{{told}}}")
+    if span.uplift:
+        told = ", ".join(f"{quoted(k)}: {v:f}" for k, v in sorted(span.uplift.items()))
+        body.append(f"uplift: {{{told}}}")
+    if span.least:
+        body.append(f"least: {_rates(span.least)}")
+    return [f"    {'- ' if nth == 0 else '  '}{line}" for nth, line in enumerate(body)]
+
+
+def _cards(key: str, cards: dict[str, Card]) -> list[str]:
+    if not cards:
+        return []
+    lines = [f"{key}:"]
+    for name, card in sorted(cards.items()):
+        over = "".join(_over(card, ", over: "))
+        source = f"source: {card.source}, " if card.source else ""
+        lines.append(f"  {name}: {{{source}rates: {_rates(card.rates)}{over}}}")
+    return lines
+
+
+def _over(card: Card, prefix: str) -> list[str]:
+    steps = [f"{{above: {above}, rates: {_rates(rates)}}}" for above, rates in sorted(card.over.items()) if rates]
+    return [f"{prefix}[{', '.join(steps)}]"] if steps else []
+
+
+def _rates(rates: Rates) -> str:
+    return "{" + ", ".join(f"{name}: {rates[name]:f}" for name in _ordered(rates)) + "}"
+
+
+def _ordered(names: Any) -> list[str]:
+    return sorted(names, key=lambda name: _RANK[name])
+
+
+def _date(since: str) -> str:
+    return quoted(since) if "T" in since else since
