@@ -66,6 +66,21 @@ class Decoder:
                 values[n] = msgspec.Raw(_encode(values[n]))
         return tuple(values)
 
+    def columns(self, records: Sequence[Mapping[str, Any]]) -> list[Sequence[Any]]:
+        """The same for many dictionaries, one list a path; a path that none of them can have costs nothing."""
+        roots = {key.partition(".")[0] for record in records for key in record}
+        none: list[Any] = [None] * len(records)
+        values: list[Sequence[Any]] = []
+        for n, path in enumerate(self.order):
+            if path[0] not in roots:
+                values.append(none)
+                continue
+            cells = [r.get(path[0]) for r in records] if len(path) == 1 else [dig(r, path) for r in records]
+            if n in self._raw_at:
+                cells = [None if cell is None else msgspec.Raw(_encode(cell)) for cell in cells]
+            values.append(cells)
+        return values
+
 
 def _encode(value: Any) -> bytes:
     if isinstance(value, str):

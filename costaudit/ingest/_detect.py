@@ -34,7 +34,7 @@ Names = tuple[tuple[str, str], ...]  # request column, its name in the log: a ma
 
 @cache
 def _instances(names: Names) -> tuple[Format, ...]:
-    return tuple(form().named(dict(names)) for form in formats())
+    return tuple(form(dict(names)) for form in formats())
 
 
 def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:

@@ -59,6 +59,7 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
     if "_block_bytes" in have:
         total = pl.col("_block_bytes").list.sum()
         scale = pl.coalesce(of("input_tokens"), total // 4) / total
-        columns["block_tokens"] = (pl.col("_block_bytes") * scale).list.eval(pl.element().round().cast(pl.Int64))
+        estimated = (pl.col("_block_bytes") * scale).list.eval(pl.element().round().cast(pl.Int64))
+        columns["block_tokens"] = pl.coalesce(of("block_tokens"), estimated)
     columns["_key"] = pl.coalesce(of("_key").cast(pl.String), of("request_id"))
     return frame.with_columns(**columns)

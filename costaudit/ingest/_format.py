@@ -145,9 +145,9 @@ class Format:
     title: ClassVar[str] = ""
     wrappable: ClassVar[bool] = False
 
-    def named(self, columns: Mapping[str, str]) -> Format:
-        """The format for logs that call their columns otherwise (request column -> name); most have fixed names."""
-        return self
+    def __init__(self, columns: Mapping[str, str] | None = None) -> None:
+        """`columns`: what the settings say logs call the request table's columns; most formats have fixed names."""
+        self.columns = dict(columns or {})
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         """How surely this is the format's object: 0 no, 100 decisive. On a tie the more specific format wins."""

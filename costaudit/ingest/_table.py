@@ -57,23 +57,29 @@ class TableReader:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
+        parts = [part for record in records for part in self.form.explode(record)]
+        out.extra_lines += len(parts) - len(records)
+        rows = [part.data for part in parts if isinstance(part.data, dict)]
+        if rows and len(rows) == len(parts):
+            self._frame(parts, self.plan.decoder.columns(rows), out)
+        else:
+            self._decode(parts, out)
+
+    def _decode(self, records: Sequence[Record], out: Out) -> None:
         decode, plain = self.plan.decoder.typed, self.plan.decoder.plain
         kept: list[Record] = []
         rows: list[tuple[Any, ...]] = []
         for record in records:
-            parts = self.form.explode(record)
-            out.extra_lines += len(parts) - 1
-            for part in parts:
-                data = part.data
-                try:
-                    row = plain(data) if isinstance(data, dict) else decode(data)
-                except UNREADABLE:
-                    value = loads(data, part.line, out) if isinstance(data, bytes) else None
-                    if value is None:
-                        continue
-                    row = plain(value)
-                kept.append(part)
-                rows.append(row)
+            data = record.data
+            try:
+                row = plain(data) if isinstance(data, dict) else decode(data)
+            except UNREADABLE:
+                value = loads(data, record.line, out) if isinstance(data, bytes) else None
+                if value is None:
+                    continue
+                row = plain(value)
+            kept.append(record)
+            rows.append(row)
         if rows:
             self._frame(kept, list(zip(*rows, strict=True)), out)
 
