@@ -394,7 +394,7 @@ any_call = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(any_call, max_size=12, unique_by=lambda row: row["source_line"]), st.integers(0, 2**32))
 def test_any_table_comes_back_whole_and_the_order_of_rows_decides_nothing(rows, seed):
     requests = table(rows)

@@ -282,7 +282,7 @@ def conversations(draw):
     return rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(conversations(), st.integers(0, 2**32))
 def test_interleaved_conversations_come_apart_again_in_any_order_of_rows(rows, seed):
     found = attribute(shuffled(table(rows), seed), Settings()).requests.sort("source_line")

@@ -62,12 +62,15 @@ def _matches(calls: pl.DataFrame) -> pl.DataFrame:
     unsure = chain.filter(pl.col("total") >= SHARED)
     found = []
     for back in range(1, TAIL + 1):
-        links = unsure.filter(pl.col("total") - back + 1 >= SHARED).select(
+        unsure = unsure.filter(pl.col("total") - back + 1 >= SHARED)
+        links = unsure.select(
             *("call", "total"),
-            key=_key(pl.col("block_sha").list.get(-back, null_on_oob=True)),
+            key=_key(pl.col("block_sha").list.get(-back)),
             length=pl.col("total") - back + 1,
         )
         found.append(_hits(links, keys))
+        if links.is_empty():
+            break
         unsure = unsure.join(found[-1].filter(pl.col("kind") != DOUBTED), on="call", how="anti")
     unsure = unsure.filter(pl.col("total") > TAIL)
     found += [_hits(links, keys) for links in _heads(unsure)]

@@ -22,12 +22,14 @@ def name_runs(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     A run id of the log is kept (`log`). A rebuilt run is called `chain-` or `guess-` and 12 hex digits that come from
     its first call. Calls that continue nothing and that nothing continues have no run.
     """
-    told = pl.when(pl.col("run_id").is_not_null()).then(pl.coalesce("run_source", pl.lit("log")))
-    rebuilt = _rebuilt(_calls(requests, order))
+    source = pl.when(pl.col("run_id").is_not_null()).then(pl.coalesce("run_source", pl.lit("log")))
+    told = requests.select("run_id", run_source=source)
+    calls = _calls(requests, order)
+    if calls.height < 2:
+        return told
     return (
-        requests.select("run_id", run_source=told)
-        .with_row_index("row")
-        .join(rebuilt, on="row", how="left", maintain_order="left")
+        told.with_row_index("row")
+        .join(_rebuilt(calls), on="row", how="left", maintain_order="left")
         .select(
             pl.coalesce("run_id", "rebuilt_id").alias("run_id"),
             pl.coalesce("run_source", "rebuilt_source").alias("run_source"),
