@@ -1,0 +1,287 @@
+"""The rule runaway-loop (METHODS 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze._analyzer import (
+    COST,
+    NO_TASK,
+    SOURCE,
+    Analyzer,
+    CannotCheck,
+    Claim,
+    need,
+    option,
+    requests_of,
+)
+from costaudit.finding import Confidence, Kind, Severity
+from costaudit.price.ledger import Ledger
+
+STEADY = 0.2  # MAD/median of the gaps below which a clock, not an agent, sets the pace
+ANSWER = 16  # tokens; shorter equal answers of runs without tools are labels of different items, not a loop
+FINISH = r"(?i)^(finish|final_answer|submit|done|terminate|attempt_completion|(task_)?complete(_task)?)$"
+
+
+@dataclass(frozen=True)
+class RunawayLoop(Analyzer):
+    """Agent runs that make the same call, get the same result, and go on.
+
+    ## What it finds
+    Runs that repeat a tool call, or a short cycle of tool calls, whose results do not change; and runs that give their
+    final answer again and again. The waste is what the repeats after the stop point cost: the end of the first full
+    period. Runs that succeed loop too, after their success. The same call with changing results is polling and is left
+    alone, and so is work that differs in its arguments.
+    ## Why it costs money
+    Each step sends the conversation again, so every repeat is dearer than the one before, and nothing ends the run.
+    ## What to do
+    Stop a run when a call repeats with an unchanged result; set a ceiling in steps and one in dollars, because not
+    every stuck run repeats itself (`missing-ceiling`).
+    """
+
+    name = "runaway-loop"
+    kind = Kind.WASTE
+    order = 1
+    repetitions: int = option(3, "repeats", "Equal periods in a row that count as a loop.")
+    max_period: int = option(4, "calls", "Longest cycle looked for.")
+    polling_gap: float = option(20.0, "s", "Calls at steady gaps above it are polling where no result is logged.")
+    polling_tools: list[str] = option([], "names", "Tools that may be called again and again.")
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        need(calls, {"run_id": "no runs"})
+        if calls["tool_args_sha"].null_count() + calls["output_sha"].null_count() == 2 * calls.height:
+            raise CannotCheck("no call content or hashes")
+        keyed = actions(calls, self.polling_tools)
+        repeats = self.repeats(keyed)
+        if repeats.is_empty():
+            return
+        steps = _steps(calls.join(repeats.select("run_id").unique(), on="run_id", how="semi"))
+        wasted = _after_the_end(steps, repeats, keyed)
+        runs = _runs(steps, repeats, wasted)
+        for (task,), found in runs.group_by("task", maintain_order=True):
+            yield _claim(str(task), found.drop("task"), wasted, signals(keyed))
+
+    def repeats(self, keyed: pl.DataFrame) -> pl.DataFrame:
+        """The calls that go round in circles: row, run_id, tool_name, period, repeats, known, stop_row.
+
+        keyed  as `actions` gives it. A call that several periods explain is listed under the shortest.
+        """
+        found: list[pl.DataFrame] = []
+        polled = pl.Series("pos", [], dtype=pl.UInt32)
+        for period in range(1, self.max_period + 1):
+            cycles = _cycles(keyed, period)
+            long = cycles.filter((pl.len().over("cycle") + period) // period >= self.repetitions)
+            polled = pl.concat([polled, long.filter(self._polling().over("cycle"))["pos"]])
+            spoiled = long.filter(pl.col("pos").is_in(polled.implode()))["cycle"]
+            found.append(long.filter(~pl.col("cycle").is_in(spoiled.implode())))
+        return (
+            pl.concat(found)
+            .with_columns(
+                repeats=(pl.len().over("period", "cycle") + pl.col("period")) // pl.col("period"),
+                known=pl.col("known").all().over("period", "cycle"),
+                stop_row=pl.col("prior_row").first().over("period", "cycle"),
+            )
+            .sort("pos", "period")
+            .unique("pos", keep="first", maintain_order=True)
+            .select("row", "run_id", "tool_name", "period", "repeats", "known", "stop_row")
+        )
+
+    def _polling(self) -> pl.Expr:
+        """Results that change; or, where none is logged, calls at the steady pace of a clock."""
+        gap = pl.col("gap_s")
+        spread = (gap - gap.median()).abs().median()
+        steady = (gap.median() > self.polling_gap) & (spread < STEADY * gap.median())
+        return pl.col("changed").any() | (~pl.col("known").any() & steady.fill_null(value=False))
+
+
+def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFrame:
+    """What runs do, in order of run and time: pos, row, prior_row, run_id, lane, tool_name, name, args, error, result,
+    gap_s [s].
+
+    A lane is what is compared with itself: the tool calls of a run without what stands between them (summaries between
+    equal calls hide a loop); and the answers between two tool calls.
+    """
+    tool = pl.col("tool_name").is_not_null()
+    grows = pl.col("input_tokens") >= pl.col("input_tokens").shift().over("run")
+    resent = pl.col("request_sha") == pl.col("request_sha").shift().over("run")
+    agent = pl.col("tool").any().over("run") | (pl.col("output_tokens") >= ANSWER)
+    # An answer repeats another where the conversation goes on; equal answers to unrelated requests are work done.
+    answers = agent & (grows.fill_null(value=True) | resent.fill_null(value=False))
+    return (
+        calls.lazy()
+        .filter(pl.col("run_id").is_not_null() & (tool | pl.col("output_sha").is_not_null()))
+        .select(
+            *("row", "run_id", "step", "started_at", "input_tokens", "output_tokens", "request_sha", "tool_name"),
+            run=pl.col("run_id").cast(pl.Categorical).to_physical(),
+            tool=tool,
+            name=pl.col("tool_name").cast(pl.Categorical).to_physical(),
+            # Polling tools, and calls whose arguments are not logged, equal nothing.
+            args=pl.when(~tool)
+            .then("output_sha")
+            .when(~pl.col("tool_name").is_in(polling_tools))
+            .then("tool_args_sha"),
+            error=pl.col("tool_error"),
+            result=pl.when(tool).then("tool_result_sha").otherwise(pl.lit(0, pl.UInt64)),
+        )
+        .sort("run", "step", "row", nulls_last=True)
+        .with_columns(
+            turn=pl.when("tool").then(0).otherwise(1 + pl.col("tool").cum_sum().over("run")),
+            args=pl.when(pl.col("tool") | answers).then("args"),
+        )
+        .sort("run", "turn", "step", "row", nulls_last=True)
+        .with_columns(pos=pl.int_range(pl.len(), dtype=pl.UInt32), lane=pl.struct("run", "turn").rle_id())
+        .with_columns(
+            prior_row=pl.col("row").shift(),
+            gap_s=pl.col("started_at").diff().dt.total_microseconds() / 1e6,
+        )
+        .select(*("pos", "row", "prior_row", "run_id", "lane", "tool_name", "name", "args", "error", "result", "gap_s"))
+        .collect()
+    )
+
+
+def _cycles(keyed: pl.DataFrame, period: int) -> pl.DataFrame:
+    """The calls equal to the call `period` places before them, by unbroken stretch (`cycle`): whether both results are
+    known, and whether they differ."""
+
+    def same(column: str) -> pl.Expr:
+        return pl.col(column).eq_missing(pl.col(column).shift(period))
+
+    equal = same("lane") & same("name") & same("error") & (pl.col("args") == pl.col("args").shift(period))
+    before = pl.col("result").shift(period)
+    return (
+        keyed.with_columns(equal=equal.fill_null(value=False), before=before)
+        .with_columns(cycle=(~pl.col("equal")).cum_sum())
+        .filter("equal")
+        .with_columns(
+            period=pl.lit(period, pl.Int64),
+            known=pl.col("result").is_not_null() & pl.col("before").is_not_null(),
+            changed=(pl.col("result") != pl.col("before")).fill_null(value=False),
+        )
+    )
+
+
+def _steps(calls: pl.DataFrame) -> pl.DataFrame:
+    """All calls of the runs that loop, with `nth` in their run from 1, and the run's task."""
+    return (
+        calls.sort("run_id", "step", "row", nulls_last=True)
+        .with_columns(
+            nth=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("run_id"),
+            task=pl.col("task").drop_nulls().first().over("run_id").fill_null(NO_TASK),
+        )
+        .select("row", "run_id", "task", "nth", "request_id", "run_source", SOURCE, usd=COST)
+    )
+
+
+def _after_the_end(steps: pl.DataFrame, repeats: pl.DataFrame, keyed: pl.DataFrame) -> pl.DataFrame:
+    """The calls that bought nothing: row, run_id. The repeats; and whatever a run did after repeating its end.
+
+    A run that gives its answer again, or calls its finishing tool again, until it stops was over the first time.
+    """
+    last = keyed.join(steps.select("row", "nth"), on="row").sort("nth").group_by("run_id").agg(pl.col("row").last())
+    ends = pl.col("tool_name").is_null() | pl.col("tool_name").str.contains(FINISH)
+    over = repeats.join(last, on=["run_id", "row"], how="semi").filter(ends).select("run_id", "stop_row")
+    stop = steps.select("run_id", pl.col("row").alias("stop_row"), stop_nth="nth")
+    after = (
+        steps.join(over, on="run_id")
+        .join(stop, on=["run_id", "stop_row"])
+        .filter(pl.col("nth") > pl.col("stop_nth"))
+        .select("row", "run_id")
+    )
+    return pl.concat([repeats.select("row", "run_id"), after]).unique().sort("row")
+
+
+def _runs(steps: pl.DataFrame, repeats: pl.DataFrame, wasted: pl.DataFrame) -> pl.DataFrame:
+    """One row a run: what it repeated, from which step on, and what it spent after that."""
+    nth = steps.select("row", "nth")
+    first = (
+        repeats.join(nth.rename({"row": "stop_row", "nth": "stop_step"}), on="stop_row")
+        .sort("run_id", "stop_step", "row")
+        .group_by("run_id", maintain_order=True)
+        .agg(
+            pl.col("tool_name", "stop_step", "period").first(),
+            pl.col("repeats").max(),
+            results_equal=pl.when(pl.col("known").all()).then(pl.lit("yes")).otherwise(pl.lit("unknown")),
+        )
+    )
+    lost = (
+        steps.join(wasted.select("row"), on="row", how="semi")
+        .sort("run_id", "nth")
+        .group_by("run_id", maintain_order=True)
+        .agg(
+            pl.len().cast(pl.Int64).alias("wasted_calls"),
+            first_request_id=pl.col("request_id").first(),
+            last_request_id=pl.col("request_id").last(),
+            source=pl.col("source").first(),
+        )
+    )
+    after = (
+        steps.join(first.select("run_id", "stop_step"), on="run_id")
+        .group_by("run_id")
+        .agg(
+            pl.col("task", "run_source").first(),
+            pl.len().cast(pl.Int64).alias("calls"),
+            spent_after_usd=pl.col("usd").filter(pl.col("nth") > pl.col("stop_step")).sum(),
+        )
+    )
+    return after.join(first, on="run_id").join(lost, on="run_id").sort("task", "run_id")
+
+
+def _claim(task: str, runs: pl.DataFrame, wasted: pl.DataFrame, seen: pl.DataFrame) -> Claim:
+    guessed = (runs["run_source"] == "guessed").any()
+    known = (runs["results_equal"] == "yes").all()
+    because = [f"{runs.height:,} {'run' if runs.height == 1 else 'runs'}; progress is judged by tool calls and results"]
+    if not known:
+        because.append("some results are not logged: equal calls without results are taken for repeats")
+    if guessed:
+        because.append("some runs are guessed from time and user, not known")
+    return Claim(
+        subject={"task": task},
+        title=f"{task}: {runs.height:,} {'run repeats itself' if runs.height == 1 else 'runs repeat themselves'}, "
+        "{usd} after the stop point",
+        remedy="stop a run when a call repeats with an unchanged result; set a ceiling in steps and one in dollars",
+        severity=Severity.HIGH,
+        confidence=Confidence.LOW if guessed else Confidence.HIGH if known else Confidence.MEDIUM,
+        evidence=runs,
+        evidence_key="run_id",
+        patch=wasted.join(runs.select("run_id"), on="run_id", how="semi").with_columns(exists=pl.lit(value=False)),
+        because=tuple(because),
+        details={"signals": seen.join(runs.select("run_id"), on="run_id", how="semi")},
+    )
+
+
+def signals(keyed: pl.DataFrame) -> pl.DataFrame:
+    """What else looks stuck in each run, shown and never priced: run_id, equal_calls (most of one call anywhere),
+    args_of_one_result (most different arguments that gave one result), errors_in_a_row (of one tool).
+
+    keyed  as `actions` gives it
+    """
+    tools = keyed.filter(pl.col("name").is_not_null())
+    equal = (
+        tools.group_by("run_id", "name", "args", "error").len().group_by("run_id").agg(equal_calls=pl.col("len").max())
+    )
+    one = (
+        tools.drop_nulls("result")
+        .group_by("run_id", "name", "result")
+        .agg(pl.col("args").n_unique())
+        .group_by("run_id")
+        .agg(args_of_one_result=pl.col("args").max())
+    )
+    failed = pl.col("error").fill_null(value=False)
+    errors = (
+        tools.with_columns(stretch=pl.struct("run_id", "name", failed.alias("failed")).rle_id())
+        .filter(failed)
+        .group_by("run_id", "stretch")
+        .len()
+        .group_by("run_id")
+        .agg(errors_in_a_row=pl.col("len").max())
+    )
+    return (
+        equal.join(one, on="run_id", how="left")
+        .join(errors, on="run_id", how="left")
+        .with_columns(pl.col("args_of_one_result", "errors_in_a_row").fill_null(0))
+        .sort("run_id")
+    )
