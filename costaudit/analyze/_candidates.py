@@ -1,0 +1,134 @@
+"""Models worth an experiment: short structured answers on a dear model, and what could give them (METHODS 8.3, S0)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+import polars as pl
+
+from costaudit.analyze._swap import R_IN, R_OUT, R_OUT_REASONING, Ratios, able, assumed, facts_of, swap
+from costaudit.analyze._units import Arm
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import price
+from costaudit.price.entry import Facts, Model
+
+SHORT = 50  # tokens of visible answer, 90 % of the calls
+SMALL = 4_000  # tokens of input, 90 % of the calls
+FEW_TOOLS = 3
+LITTLE_THOUGHT = 200  # hidden tokens, median
+PLAIN = 0.95  # share of calls that end normally in one step
+SAMPLE = 300  # calls a candidate is priced on before it is chosen
+HALF = Decimal("0.5")  # a candidate must cost at most this share: less is inside the uncertainty of its tokens
+GENERATION = timedelta(days=365)  # a candidate may be this much older than the model it replaces
+SAME_TASK = 30  # calls below which a shape is no shape
+
+
+class Candidate(NamedTuple):
+    """A model that could be tried: how a log would name it, what the book knows of it, why it is named here."""
+
+    arm: Arm
+    facts: Facts
+    known: bool  # it ran in this log, so what the book does not say is not held against it
+    why: str
+
+
+def simple(calls: pl.DataFrame) -> bool:
+    """Whether the calls of one task and model look like classification: short answers, one step, cold, small."""
+    if calls.height < SAME_TASK:
+        return False
+    hidden = pl.col("reasoning_tokens").fill_null(0)
+    runs = pl.col("run_id").drop_nulls()
+    shape = calls.select(
+        answer=(pl.col("output_tokens") - hidden).quantile(0.9, "higher"),
+        input=pl.col("input_tokens").quantile(0.9, "higher"),
+        hidden=hidden.median(),
+        warm=(pl.col("temperature") > 0).any(),
+        tools=pl.col("tools_declared").list.len().max(),
+        steps=runs.len() / (runs.n_unique().clip(1)),
+        ended=pl.col("finish_reason").is_in(["stop", "tool_calls"]).fill_null(value=True).mean(),
+    ).row(0, named=True)
+    if shape["answer"] is None or shape["input"] is None:
+        return False
+    return (
+        shape["answer"] <= SHORT
+        and shape["input"] < SMALL
+        and shape["hidden"] <= LITTLE_THOUGHT
+        and not shape["warm"]
+        and (shape["tools"] or 0) <= FEW_TOOLS
+        and shape["steps"] <= 1.5
+        and shape["ended"] >= PLAIN
+    )
+
+
+def candidates(calls: pl.DataFrame, dear: Arm, book: PriceBook, named: Sequence[str]) -> Iterator[Candidate]:
+    """Models to try instead of one: those the user names, else those of this log, else newer ones of its provider.
+
+    calls   all calls of the log
+    named   `provider/model`, by the user
+    """
+    if named:
+        for name in named:
+            provider, _, model = name.partition("/")
+            yield Candidate(Arm(provider, model), facts_of(book, f"{provider}:{model}"), True, "named in the settings")
+        return
+    seen = (
+        calls.filter(pl.col("price_status") == "priced")
+        .group_by(pl.col("provider").fill_null(""), "model")
+        .agg(pl.first("price_entry"))
+        .sort("provider", "model")
+    )
+    entries = {Arm(provider, model): entry for provider, model, entry in seen.iter_rows()}
+    for arm, entry in entries.items():
+        if arm != dear:
+            yield Candidate(arm, facts_of(book, entry), True, "already used in this log")
+    provider, _, name = (entries.get(dear) or "").partition(":")
+    file = book.provider(provider) if name else None
+    if file is None or name not in file.models:
+        return
+    newest = _released(file.models[name])
+    for other, listed in file.models.items():
+        released = _released(listed)
+        if newest and released and released >= newest - GENERATION and listed.facts.context:
+            yield Candidate(Arm(provider, other), listed.facts, False, "of the same provider and generation")
+
+
+def _released(model: Model) -> datetime | None:
+    return model.prices[0].start
+
+
+def reasoning_ratio(calls: pl.DataFrame) -> Ratios:
+    hidden = bool(calls["reasoning_tokens"].fill_null(0).sum())
+    return Ratios(assumed(R_IN), assumed(R_OUT_REASONING if hidden else R_OUT), 1.0, measured=False)
+
+
+def cheapest(calls: pl.DataFrame, options: Iterator[Candidate], book: PriceBook) -> Candidate | None:
+    """The option that does the calls of one task for the least, at half the price or less; None: there is none.
+
+    Options of this log come before others of the book.
+    """
+    step = max(1, calls.height // SAMPLE)
+    sample = calls.gather_every(step)
+    now = _total(sample)
+    best: tuple[bool, Decimal, Arm, Candidate] | None = None
+    for option in options:
+        if not sample.select(able(option.facts, known=not option.known).all()).item():
+            continue
+        patch = swap(sample, option.arm, option.facts, 1.0, 1.0)
+        priced = price(sample.update(patch, on="row", how="left"), book)
+        if priced["cost_usd"].null_count() or (priced["price_status"] != "priced").any():
+            continue
+        then = _total(priced)
+        if then > HALF * now:
+            continue
+        rank = (not option.known, then, option.arm, option)
+        if best is None or rank[:3] < best[:3]:
+            best = rank
+    return best[3] if best else None
+
+
+def _total(calls: pl.DataFrame) -> Decimal:
+    amount = calls["cost_usd"].sum()
+    return amount if isinstance(amount, Decimal) else Decimal(0)

@@ -1,0 +1,176 @@
+"""How a log came to use two models for one task: what that can prove (METHODS 8.3, steps 3 and 4).
+
+Balance on what a log shows is necessary and never sufficient: a router that reads the question can be balanced on
+everything but difficulty. So overlap counts only with a visible mechanism that has not looked at the input.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import NamedTuple
+
+import polars as pl
+
+BALANCED = 0.1  # standardised mean difference (Austin 2009)
+BLIND = 0.55  # area under the curve of a classifier that cannot tell the models apart
+BINS = 10
+LARGEST_TENANTS = 5
+SAMPLE = 20_000  # units the classifier looks at
+CLEAN = 0.95  # share of units that follow a mechanism
+LATE = 0.02  # share of units on the wrong side of a switch
+BLOCKS = 6  # stretches of time that make a time split
+FEATURES = ("log_tokens", "history", "tools", "hour_sin", "hour_cos", "step")
+
+
+class Balance(NamedTuple):
+    """Whether the models got the same kind of work: standardised differences by feature, and a classifier's AUC."""
+
+    table: pl.DataFrame
+    worst: float
+    feature: str
+    auc: float
+    noise: float  # standard error of a standardised difference at these sizes
+
+    @property
+    def passed(self) -> bool:
+        return self.worst < BALANCED and self.auc < BLIND
+
+    @property
+    def refuted(self) -> bool:
+        """Whether an imbalance is too large for chance: what a declared random assignment must survive."""
+        return self.worst > BALANCED + 3.5 * self.noise or self.auc > BLIND + 3.5 * self.noise / 2
+
+
+def features(units: pl.DataFrame) -> pl.DataFrame:
+    """What was known about each unit before its model answered, as numbers; columns without spread are left out."""
+    turn = pl.col("hour") * (2 * math.pi / 24)
+    named = units.select(
+        log_tokens=(pl.col("opening_tokens") + 1).log(),
+        history=pl.col("history").cast(pl.Float64),
+        tools=pl.col("tools").cast(pl.Float64),
+        hour_sin=turn.sin(),
+        hour_cos=turn.cos(),
+        step=pl.col("step").cast(pl.Float64),
+    )
+    largest = (
+        units.group_by("tenant").len().drop_nulls().sort("len", "tenant", descending=[True, False])["tenant"]
+    ).head(LARGEST_TENANTS)
+    tenants = {f"tenant {name}": (units["tenant"] == name).fill_null(value=False).cast(pl.Float64) for name in largest}
+    table = named.with_columns(**tenants)
+    varied = [c for c in table.columns if table[c].drop_nulls().n_unique() > 1]
+    return table.select(varied)
+
+
+def balance(units: pl.DataFrame, is_cheap: pl.Series, seed: int) -> Balance:
+    """Compare the work two models got. units: of the two models; is_cheap: which model answered each."""
+    known = features(units)
+    arms = known.with_columns(cheap=is_cheap)
+    rows = []
+    for name in known.columns:
+        stats = arms.group_by("cheap").agg(mean=pl.mean(name), var=pl.var(name)).sort("cheap")
+        (m_dear, m_cheap), (v_dear, v_cheap) = stats["mean"].to_list(), stats["var"].to_list()
+        if None in (m_dear, m_cheap, v_dear, v_cheap):
+            rows.append((name, math.inf))  # known for one model only: no balance can be shown
+            continue
+        spread = math.sqrt((v_dear + v_cheap) / 2)
+        rows.append((name, abs(m_cheap - m_dear) / spread if spread else (0.0 if m_cheap == m_dear else math.inf)))
+    table = pl.DataFrame(rows, schema={"feature": pl.String, "smd": pl.Float64}, orient="row")
+    table = table.sort("smd", "feature", descending=[True, False])
+    n_cheap = int(is_cheap.sum())
+    noise = math.sqrt(1 / max(n_cheap, 1) + 1 / max(units.height - n_cheap, 1))
+    worst, feature = (table["smd"][0], table["feature"][0]) if table.height else (0.0, "")
+    return Balance(table, worst, feature, _auc(known, is_cheap, seed), noise)
+
+
+def _auc(known: pl.DataFrame, is_cheap: pl.Series, seed: int) -> float:
+    """Area under the curve of naive Bayes on quantile bins, learned on one half and tried on the other."""
+    import numpy as np
+
+    n = known.height
+    if n < 4 or not known.width:
+        return 0.5
+    random = np.random.Generator(np.random.PCG64(seed))
+    order = np.argsort(random.random(n), kind="stable")[:SAMPLE]
+    y = is_cheap.to_numpy()[order]
+    train = np.arange(len(order)) % 2 == 0
+    if not (0 < y[train].sum() < train.sum() and 0 < y[~train].sum() < (~train).sum()):
+        return 0.5
+    odds = np.zeros(len(order))
+    for name in known.columns:
+        x = known[name].fill_null(strategy="mean").to_numpy()[order]
+        edges = np.unique(np.quantile(x[train], np.arange(1, BINS) / BINS))
+        bins = np.searchsorted(edges, x, side="right")
+        cheap = np.bincount(bins[train & y], minlength=BINS) + 1.0
+        dear = np.bincount(bins[train & ~y], minlength=BINS) + 1.0
+        odds += np.log((cheap / cheap.sum()) / (dear / dear.sum()))[bins]
+    ranks = pl.Series(odds[~train]).rank("average").to_numpy()
+    held = y[~train]
+    positive, negative = int(held.sum()), int((~held).sum())
+    area = (ranks[held].sum() - positive * (positive + 1) / 2) / (positive * negative)
+    return float(max(area, 1 - area))
+
+
+def mechanism(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
+    """Who chose the model, where the log shows that it was not the input; None: nobody can tell.
+
+    units   of the two models, in order of time
+    """
+    return _fallback(units, is_cheap) or _key_split(units, is_cheap) or _turns(is_cheap)
+
+
+def _fallback(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
+    """One model answers where the other was limited or out of order."""
+    names = units.select(arm=pl.format("{}/{}", "provider", "model"))["arm"]
+    for second in (is_cheap, ~is_cheap):
+        first = names.filter(~second).first()
+        after = units.filter(second)["outages"].list.contains(first)
+        if after.len() and int(after.sum()) >= CLEAN * after.len():
+            return "fallback after limits and outages"
+    return None
+
+
+def _key_split(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
+    keys = (
+        units.with_columns(cheap=is_cheap)
+        .filter(pl.col("key_id").is_not_null())
+        .group_by("key_id")
+        .agg(n=pl.len(), cheap=pl.sum("cheap"))
+        .with_columns(major=pl.max_horizontal("cheap", pl.col("n") - pl.col("cheap")))
+    )
+    sides = keys.select(pl.col("cheap") * 2 > pl.col("n")).to_series()
+    seen, major = (int(keys[name].sum()) for name in ("n", "major"))
+    if seen < CLEAN * units.height or sides.n_unique() < 2:
+        return None
+    return "split by key" if major >= CLEAN * seen else None
+
+
+def _turns(is_cheap: pl.Series) -> str | None:
+    """Models that take turns: at every unit (load balancing) or in long stretches (a split by time)."""
+    n = is_cheap.len()
+    changes = int((is_cheap != is_cheap.shift(1)).sum() or 0)
+    if changes >= CLEAN * (n - 1):
+        return "load balancing in turns"
+    if BLOCKS - 1 <= changes <= n / 20:
+        return "split by time"
+    return None
+
+
+def switch_time(units: pl.DataFrame, is_cheap: pl.Series) -> tuple[datetime, int] | None:
+    """When the task changed its model once and for all, and +1 where the cheap one came second; None: it did not.
+
+    units   of the two models, in order of time
+    """
+    n, total = is_cheap.len(), int(is_cheap.sum())
+    if not 0 < total < n:
+        return None
+    before = is_cheap.cast(pl.Int64).cum_sum()  # cheap units among the first i + 1
+    place = pl.int_range(1, n + 1, eager=True)
+    # Wrong sides where the cheap model comes second: cheap ones before, dear ones after.
+    wrong = before + (n - place) - (total - before)
+    best, worst = int(wrong.arg_min() or 0), int(wrong.arg_max() or 0)
+    for index, errors, sign in ((best, wrong[best], 1), (worst, n - wrong[worst], -1)):
+        if errors <= LATE * n and index + 1 < n:
+            moment = units["started_at"][index + 1]
+            return (moment, sign) if moment is not None else None
+    return None

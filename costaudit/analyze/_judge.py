@@ -1,0 +1,306 @@
+"""From two models on one task to a grade: which design the log holds, what it shows, what it cannot (METHODS 8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from costaudit.analyze._compare_models import Comparison, paired, switched, unpaired
+from costaudit.analyze._design import Balance, balance, mechanism, switch_time
+from costaudit.analyze._quality import Quality, measure
+from costaudit.analyze._units import Arm
+from costaudit.finding import Grade
+
+SELECTED_Z = 2.576  # standard errors (two-sided 1 %) by which paired and other units must differ to be another kind
+SAME_PROMPT = 0.9  # share of units whose prompt family both models got
+MIXED = 0.05  # share of units answered by several models that leaves the others a selection
+AGAIN = timedelta(minutes=10)  # the same question asked again so soon was not answered well
+MARGIN_OF_DRIFT = 0.05  # share of units more asked again that is worth a warning
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a comparison is held against.
+
+    margin    difference that does not matter, as a share, by level: S3, S2
+    minimum   units an arm
+    declared  tasks whose model is assigned at random, as the user says
+    repeated  the log is looked at again and again
+    """
+
+    margin: dict[str, float]
+    minimum: int
+    declared: Sequence[str]
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the log shows about a cheaper model on a task.
+
+    proven     the bound is above the margin under a design that can carry `grade`
+    new, old   units of both models the comparison rests on (pairs: row by row)
+    """
+
+    grade: Grade
+    because: tuple[str, ...]
+    quality: Quality | None = None
+    comparison: Comparison | None = None
+    proven: bool = False
+    new: pl.DataFrame = field(default_factory=pl.DataFrame)
+    old: pl.DataFrame = field(default_factory=pl.DataFrame)
+    balance: pl.DataFrame | None = None
+    margin: float = 0.0
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """Verdicts from the least to the most useful: proven, then by grade, then the nearest miss."""
+        order = (Grade.NO_EVIDENCE, Grade.EXPERIMENT, Grade.SUPPORTED, Grade.PROVEN)
+        miss = 0.0 if self.proven else -1.0 if self.comparison is None else self.comparison.difference.low
+        return self.proven, order.index(self.grade), miss
+
+
+def of_arm(units: pl.DataFrame, arm: Arm) -> pl.DataFrame:
+    return units.filter((pl.col("provider") == arm.provider) & (pl.col("model") == arm.model))
+
+
+def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: pl.DataFrame, by: Standard) -> Verdict:
+    """The best design the log holds for one task and two models, and its result.
+
+    task     units of the task, with `quality`
+    others   units of all other tasks: controls of a switch
+    """
+    margin = by.margin[quality.level]
+    known = task.filter(pl.col("quality").is_not_null())
+    new, old = of_arm(known, cheap), of_arm(known, dear)
+    pairs = _pairs(new, old)
+    if pairs[0].height >= by.minimum:
+        return _paired(pairs, (new, old), quality, margin, by)
+    new, old = _per_case(new), _per_case(old)
+    mixed = task["model"].null_count() / task.height
+    few = f"too few units: {new.height} of {cheap.model} and {old.height} of {dear.model} with {quality.name}"
+    if min(new.height, old.height) < by.minimum:
+        return Verdict(Grade.NO_EVIDENCE, (f"{few}; {by.minimum} each are needed",), quality, margin=margin)
+    if mixed > MIXED:
+        why = f"{mixed:.0%} of the units used several models: escalations take the hard work out of the comparison"
+        return Verdict(Grade.NO_EVIDENCE, (why,), quality, margin=margin)
+    both = pl.concat([new.with_columns(cheap=pl.lit(value=True)), old.with_columns(cheap=pl.lit(value=False))])
+    both = both.sort("started_at", "unit")
+    return _unpaired(both, (new, old), quality, margin, others, by)
+
+
+def _per_case(units: pl.DataFrame) -> pl.DataFrame:
+    """One row a case: several runs of one case are one observation, with their mean quality."""
+    case = pl.coalesce("case", pl.col("unit").cast(pl.UInt64))
+    if units.select(case).n_unique() == units.height:
+        return units
+    rest = pl.exclude("case", "quality").first()
+    return units.group_by(case.alias("case"), maintain_order=True).agg(rest, pl.mean("quality")).select(units.columns)
+
+
+def _pairs(new: pl.DataFrame, old: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Cases that both models worked on, row by row; several runs of a case are averaged first."""
+    means = ("quality", "calls", "input_tokens", "output_tokens", "reasoning")
+
+    def cases(units: pl.DataFrame) -> pl.DataFrame:
+        known = units.filter(pl.col("case").is_not_null())
+        return known.group_by("case", maintain_order=True).agg(
+            *(pl.mean(name).cast(pl.Float64) for name in means),
+            pl.first("request_id", "unit"),
+            pl.sum("cost_usd"),
+            runs=pl.len(),
+        )
+
+    first, second = cases(new), cases(old)
+    return (
+        first.join(second.select("case"), on="case", how="semi").sort("case"),
+        second.join(first.select("case"), on="case", how="semi").sort("case"),
+    )
+
+
+def _paired(
+    pairs: tuple[pl.DataFrame, pl.DataFrame],
+    arms: tuple[pl.DataFrame, pl.DataFrame],
+    quality: Quality,
+    margin: float,
+    by: Standard,
+) -> Verdict:
+    sides = [p["quality"].to_list() for p in pairs]
+    binary = quality.binary and all(x in (0.0, 1.0) for side in sides for x in side)
+    comparison = _steady(paired(sides[0], sides[1], binary=binary), by)
+    for arm, pair in zip(arms, pairs, strict=True):
+        if (why := _selected(arm, pair, quality)) is not None:
+            return Verdict(Grade.EXPERIMENT, (why,), quality, comparison, False, *pairs, margin=margin)
+    said = (f"{comparison.n:,} requests answered by both models",)
+    return _graded(comparison, quality, margin, Grade.PROVEN, said, pairs)
+
+
+def _selected(arm: pl.DataFrame, pairs: pl.DataFrame, quality: Quality) -> str | None:
+    """Whether the cases both models saw were chosen by how the first did: an escalation is no comparison."""
+    inside = arm.join(pairs.select("case"), on="case", how="semi")["quality"].to_list()
+    outside = arm.join(pairs.select("case"), on="case", how="anti")["quality"].to_list()
+    if min(len(inside), len(outside)) < 30:
+        return None
+    gap = unpaired(inside, outside, binary=quality.binary, design="selection").at(SELECTED_Z)
+    if gap.low > 0 or gap.high < 0:
+        return (
+            f"the requests both models answered are no fair sample: {arm['model'][0]} does {abs(gap.value):.1%} "
+            f"{'better' if gap.value > 0 else 'worse'} on them than on its other requests"
+        )
+    return None
+
+
+def _unpaired(
+    both: pl.DataFrame,
+    arms: tuple[pl.DataFrame, pl.DataFrame],
+    quality: Quality,
+    margin: float,
+    others: pl.DataFrame,
+    by: Standard,
+) -> Verdict:
+    new, old = arms
+    task, flags = both["task"][0], both["cheap"]
+    values = new["quality"].to_list(), old["quality"].to_list()
+    binary = quality.binary and all(x in (0.0, 1.0) for side in values for x in side)
+    plain = unpaired(*values, binary=binary, design="overlap")
+    check = balance(both, flags, seed=both.height)
+    no_claim = Verdict(Grade.NO_EVIDENCE, (), quality, None, False, new, old, check.table, margin)
+    if (why := _other_prompt(new, old)) is not None:
+        return _because(no_claim, why)
+    if (switch := switch_time(both, flags)) is not None and task not in by.declared:
+        return _switch(plain, switch, (new, old), quality, margin, others, by)
+    if task in by.declared:
+        if check.refuted:
+            return _because(no_claim, f"declared random, but the models got different work: {_uneven(check)}")
+        comparison = _steady(unpaired(*values, binary=binary, design="random"), by)
+        said = ("assigned at random, as declared",)
+        return _graded(comparison, quality, margin, Grade.PROVEN, said, arms, check.table)
+    if not check.passed:
+        why = f"the models got different work ({_uneven(check)}): a difference in quality says nothing"
+        return _because(no_claim, why)
+    if (how := mechanism(both, flags)) is None:
+        why = "the work looks alike, but nothing shows who chose the model: a router may know what the log does not"
+        return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, new, old, check.table, margin)
+    return _supported(_steady(plain, by), quality, margin, f"{how}; the work looks alike", arms, check.table)
+
+
+def _switch(
+    plain: Comparison,
+    switch: tuple[datetime, int],
+    arms: tuple[pl.DataFrame, pl.DataFrame],
+    quality: Quality,
+    margin: float,
+    others: pl.DataFrame,
+    by: Standard,
+) -> Verdict:
+    moment, sign = switch
+    when = f"the model changed on {moment:%Y-%m-%d}"
+    controls = _controls(others, moment, by.minimum) if quality.binary else []
+    if not controls:
+        why = f"{when}, and no other task shows what else changed on that day"
+        return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, *arms, margin=margin)
+    comparison = _steady(switched(plain, controls, sign=sign), by)
+    tasks = "1 task" if len(controls) == 1 else f"{len(controls)} tasks"
+    return _supported(comparison, quality, margin, f"{when}; {tasks} without a change as control", arms)
+
+
+def _controls(others: pl.DataFrame, moment: datetime, minimum: int) -> list[tuple[int, int, int, int]]:
+    """Tasks that kept one model across a moment: good after, n after, good before, n before."""
+    found = []
+    for _, units in sorted(others.group_by("task"), key=lambda part: str(part[0][0])):
+        values, quality = measure(units)
+        known = values.filter(pl.col("quality").is_not_null() & pl.col("model").is_not_null())
+        if quality is None or not quality.binary or known.select("provider", "model").n_unique() != 1:
+            continue
+        sides = [known.filter(pl.col("started_at") >= moment), known.filter(pl.col("started_at") < moment)]
+        if min(side.height for side in sides) >= minimum:
+            good = [round(float(side["quality"].sum())) for side in sides]
+            found.append((good[0], sides[0].height, good[1], sides[1].height))
+    return found
+
+
+def _supported(
+    comparison: Comparison,
+    quality: Quality,
+    margin: float,
+    how: str,
+    arms: tuple[pl.DataFrame, pl.DataFrame],
+    table: pl.DataFrame | None = None,
+) -> Verdict:
+    strength = comparison.e_value(margin)
+    hidden = (
+        "consistent with equal quality, not proof: a hidden difference in the work that is "
+        f"{strength:.2f} times as common with one model and matters {strength:.2f}-fold would overturn it"
+    )
+    again = [_asked_again(arm) for arm in arms]
+    warned: tuple[str, ...] = ()
+    if again[0] - again[1] > MARGIN_OF_DRIFT:
+        warned = (f"{again[0]:.0%} of the cheaper model's requests were sent again within 10 minutes ({again[1]:.0%})",)
+    return _graded(comparison, quality, margin, Grade.SUPPORTED, (how, hidden, *warned), arms, table)
+
+
+def _graded(
+    comparison: Comparison,
+    quality: Quality,
+    margin: float,
+    best: Grade,
+    said: tuple[str, ...],
+    arms: tuple[pl.DataFrame, pl.DataFrame],
+    table: pl.DataFrame | None = None,
+) -> Verdict:
+    """The grade a design can carry at most: PROVEN needs outcomes, and the bound decides."""
+    difference = comparison.difference
+    result = (
+        f"{quality.name}: {comparison.mean_cheap:.1%} against {comparison.mean_dear:.1%}, difference "
+        f"{difference.value * 100:+.1f} points, lower bound {difference.low * 100:+.1f}, allowed {-margin * 100:+.1f}"
+    )
+    passed = comparison.as_good(margin)
+    grade = best if quality.level == "S3" else Grade.SUPPORTED
+    return Verdict(
+        grade if passed else Grade.NO_EVIDENCE,
+        (result, *said),
+        quality,
+        comparison,
+        passed,
+        *arms,
+        balance=table,
+        margin=margin,
+    )
+
+
+def _steady(comparison: Comparison, by: Standard) -> Comparison:
+    return comparison.looked_at_repeatedly() if by.repeated else comparison
+
+
+def _because(verdict: Verdict, why: str) -> Verdict:
+    return Verdict(
+        verdict.grade, (why,), verdict.quality, None, False, verdict.new, verdict.old, verdict.balance, verdict.margin
+    )
+
+
+def _uneven(check: Balance) -> str:
+    feature, worst, auc = check.feature, check.worst, check.auc
+    return f"{feature.replace('_', ' ')} differs by {worst:.2f} standard deviations, AUC {auc:.2f}"
+
+
+def _other_prompt(new: pl.DataFrame, old: pl.DataFrame) -> str | None:
+    """Whether the prompt changed with the model: then neither can be blamed or praised alone."""
+    seen = [arm["template_sha"].drop_nulls() for arm in (new, old)]
+    if any(s.is_empty() for s in seen):
+        return None
+    shares = [s.is_in(o.unique().implode()).sum() / s.len() for s, o in ((seen[0], seen[1]), (seen[1], seen[0]))]
+    if min(shares) < SAME_PROMPT:
+        return "the prompt or its tools changed with the model"
+    return None
+
+
+def _asked_again(arm: pl.DataFrame) -> float:
+    """Share of units whose request came again within 10 minutes."""
+    known = arm.filter(pl.col("case").is_not_null()).sort("case", "started_at", "unit")
+    if known.is_empty():
+        return 0.0
+    gap = (pl.col("started_at").shift(-1) - pl.col("started_at")).over("case")
+    return float(known.select((gap <= AGAIN).fill_null(value=False).mean()).item())

@@ -1,0 +1,155 @@
+"""What calls would have been on another model: tokens counted its way, its cache cold, its limits respected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from costaudit.analyze._units import Arm
+from costaudit.price.book import PriceBook
+from costaudit.price.entry import Facts, Model
+from costaudit.stats import Interval, mean_ratio, mean_ratio_paired
+
+R_IN = (0.8, 1.4)  # tokens of the same text under another vendor's tokenizer (METHODS 8.3, step 6)
+R_OUT = (0.7, 1.4)  # answer length of another model for the same work
+R_OUT_REASONING = (0.5, 3.0)  # the same where hidden reasoning is part of it
+SHARED = 10  # equal requests answered by both models that make a ratio of one's own
+ENOUGH = 30  # units an arm from which ratios are measured
+
+_PARTS = ("cache_write_5m_tokens", "cache_write_30m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
+
+
+class Ratios(NamedTuple):
+    """Tokens of the new model over those of the old, for the same work: per call times calls a unit.
+
+    measured   whether they come from units of this task; else they are assumed ranges
+    calls      calls a unit, new over old; inside both ratios where they are measured
+    """
+
+    input: Interval
+    output: Interval
+    calls: float
+    measured: bool
+
+
+def assumed(low_high: tuple[float, float]) -> Interval:
+    """A range as an interval around its geometric middle."""
+    low, high = low_high
+    return Interval(math.sqrt(low * high), low, high)
+
+
+def ratios(new: pl.DataFrame, old: pl.DataFrame, *, paired: bool, shared: Interval | None) -> Ratios:
+    """Measured on units [calls, input_tokens, output_tokens] of both models; assumed where they are too few.
+
+    paired   row i of both frames is the same work
+    shared   ratio of input tokens on equal requests elsewhere in the log; used where this task cannot tell
+    """
+    reasoning = any(side["reasoning"].sum() for side in (new, old) if side.height)
+    fallback = Ratios(shared or assumed(R_IN), assumed(R_OUT_REASONING if reasoning else R_OUT), 1.0, measured=False)
+    if min(new.height, old.height) < ENOUGH:
+        return fallback
+    try:
+        r_in, r_out, calls = (
+            _ratio(new[name].to_list(), old[name].to_list(), paired=paired)
+            for name in ("input_tokens", "output_tokens", "calls")
+        )
+    except ValueError:  # a mean of zero: no counts to measure
+        return fallback
+    return Ratios(r_in, r_out, calls.value, measured=True)
+
+
+def _ratio(new: Sequence[float], old: Sequence[float], *, paired: bool) -> Interval:
+    return (mean_ratio_paired if paired else mean_ratio)(old, new).interval()
+
+
+def shared_ratio(calls: pl.DataFrame, new: Arm, old: Arm) -> Interval | None:
+    """Input tokens of one model over another's on requests that both answered; None where fewer than 10 are."""
+    known = calls.filter(pl.col("request_sha").is_not_null() & (pl.col("input_tokens") > 0))
+    sides = [
+        known.filter((pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model))
+        .group_by("request_sha")
+        .agg(tokens=pl.mean("input_tokens"))
+        for arm in (new, old)
+    ]
+    both = sides[0].join(sides[1], on="request_sha", suffix="_old")
+    if both.height < SHARED:
+        return None
+    quotients = (both["tokens"] / both["tokens_old"]).sort()
+    # Distribution-free 90 % interval of the median: order statistics at n/2 ± 1.645·√n/2.
+    half = 1.645 * math.sqrt(both.height) / 2
+    low = max(0, math.floor(both.height / 2 - half) - 1)
+    high = min(both.height - 1, math.ceil(both.height / 2 + half))
+    return Interval(float(quotients.median()), float(quotients[low]), float(quotients[high]))  # type: ignore[arg-type]
+
+
+def facts_of(book: PriceBook, entry: str | None) -> Facts:
+    """What the book knows about the model of a price entry (`provider:name`); nothing where it has none."""
+    provider, _, name = (entry or "").partition(":")
+    model: Model | None = book.find(provider, name) if name else None
+    return model.facts if model else Facts()
+
+
+def able(facts: Facts, *, known: bool) -> pl.Expr:
+    """Whether a model can take a call: tools, images, structured output and the size of its window.
+
+    known   what the book does not say counts as missing (for a model that never ran the task)
+    """
+    needs = (
+        (facts.tools, (pl.col("tools_declared").list.len() > 0) | (pl.col("tool_calls").list.len() > 0)),
+        (facts.vision, _images()),
+        (facts.structured_output, pl.col("schema_ok").is_not_null()),
+    )
+    fits = pl.lit(value=True)
+    for fact, needed in needs:
+        if not (fact if fact is not None else not known):
+            fits = fits & ~needed.fill_null(value=False)
+    if facts.context is not None:
+        fits = fits & (
+            pl.col("input_tokens").fill_null(0) * R_IN[1] + pl.col("output_tokens").fill_null(0) <= facts.context
+        )
+    elif known:
+        return pl.lit(value=False)
+    return fits
+
+
+def _images() -> pl.Expr:
+    classes = pl.col("extras").list.eval(pl.element().struct.field("class"))
+    seen = [classes.list.contains(name) for name in ("input_image", "input_video", "cache_read_image")]
+    return pl.any_horizontal(seen)
+
+
+def swap(calls: pl.DataFrame, to: Arm, facts: Facts, r_in: float, r_out: float) -> pl.DataFrame:
+    """A patch that moves calls to another model.
+
+    Every prefix is written once before it is read: its first call on the new model finds a cold cache. Prompts under
+    the new model's cache minimum are not cached at all. Write lifetimes of another provider become its default one.
+    """
+
+    def scaled(name: str, ratio: float) -> pl.Expr:
+        return (pl.col(name).fill_null(0) * ratio).round().cast(pl.Int64)
+
+    prefix = pl.coalesce("system_sha", pl.col("block_sha").list.first(), "template_sha", pl.lit(0, pl.UInt64))
+    used = pl.col("cache_read_tokens").fill_null(0) > 0
+    first = pl.when(used).then(pl.col("row")).min().over(prefix) == pl.col("row")
+    same_home = pl.col("provider").fill_null("") == to.provider
+    read, written = scaled("cache_read_tokens", r_in), scaled("cache_write_tokens", r_in)
+    whole = pl.max_horizontal(scaled("input_tokens", r_in), read + written)  # rounding must not lose a cached token
+    cached = whole >= (facts.cache_minimum or 0)
+    cold = (used & first).fill_null(value=False)
+    return calls.select(
+        "row",
+        pl.lit(to.provider or None, pl.String).alias("provider"),
+        pl.lit(to.model).alias("model"),
+        whole.alias("input_tokens"),
+        pl.when(cached & ~cold).then(read).otherwise(0).alias("cache_read_tokens"),
+        pl.when(cached)
+        .then(pl.when(cold).then(read + written).otherwise(written))
+        .otherwise(0)
+        .alias("cache_write_tokens"),
+        *(pl.when(cached & same_home).then(scaled(part, r_in)).otherwise(0).alias(part) for part in _PARTS),
+        scaled("output_tokens", r_out),
+        scaled("reasoning_tokens", r_out),
+    )
