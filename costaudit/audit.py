@@ -107,7 +107,10 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One analyzed window: what every renderer receives."""
+    """One analyzed window: what every renderer receives.
+
+    range_usd  ledger dollars of a kind when every finding is at its low, and at its high end
+    """
 
     window: Window
     prices: Prices
@@ -119,6 +122,7 @@ class Audit:
     below_floor: int = 0
     suppressed: int = 0
     paths: tuple[str, ...] = ()
+    range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     def owned(self, kind: Kind) -> Decimal:
         """Ledger dollars of one kind: waste, or decide."""

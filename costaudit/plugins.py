@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TypeVar
 
@@ -13,9 +14,14 @@ T = TypeVar("T")
 
 @cache
 def names(package: str) -> tuple[str, ...]:
-    """The plugin modules of a package, sorted; nothing is imported but the package itself."""
-    home = importlib.import_module(package)
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(home.__path__) if not m.name.startswith("_")))
+    """The plugin modules of a package, sorted; nothing is imported, not even the package."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(folder(package)) if not m.name.startswith("_")))
+
+
+def folder(package: str) -> list[str]:
+    """Where the modules of a package are."""
+    spec = find_spec(package)
+    return list(spec.submodule_search_locations or ()) if spec else []
 
 
 @cache

@@ -10,10 +10,13 @@ import difflib
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from costaudit import plugins
-from costaudit.audit import Audit
 from costaudit.errors import UsageError
+
+if TYPE_CHECKING:  # pages and error messages use this package without any table
+    from costaudit.audit import Audit
 
 NARROW, WIDE = 80, 120  # columns a report is laid out for; narrower terminals wrap, wider ones leave air
 
@@ -38,7 +41,7 @@ class View:
         return min(max(self.width, NARROW), WIDE)
 
 
-Render = Callable[[Audit, View], str]
+Render: TypeAlias = "Callable[[Audit, View], str]"
 
 
 def names() -> tuple[str, ...]:

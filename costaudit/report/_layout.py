@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from costaudit.report._money import NONE
 from costaudit.report._text import clean, pad, width, wrap
 
 GAP = 2  # columns between two cells
@@ -71,11 +72,16 @@ def items(parts: Iterable[str], columns: int, *, first: str = "", joint: str = "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; `flexible` takes the columns that the others leave, `least` is its minimum."""
+    """A column of a table.
+
+    flexible  takes the columns that the others leave, at least `least`, at most `most`
+    optional  is left out where no row has anything to say in it
+    """
 
     head: str
     right: bool = True
     flexible: bool = False
+    optional: bool = False
     least: int = 8
     most: int = 48
     style: Style = Style.PLAIN
@@ -86,7 +92,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *
 
     Cells are cleaned here: whatever a log put into a name cannot leave its cell.
     """
-    cells = [[clean(cell) for cell in row] for row in rows]
+    kept = [i for i, c in enumerate(columns) if not c.optional or any(row[i] not in ("", NONE) for row in rows)]
+    columns = [columns[i] for i in kept]
+    cells = [[clean(row[i]) for i in kept] for row in rows]
     widths = [max([width(c.head), *(width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
     spare = room - indent - GAP * (len(columns) - 1)
     fixed = sum(w for w, c in zip(widths, columns, strict=True) if not c.flexible)

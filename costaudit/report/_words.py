@@ -183,6 +183,15 @@ def logged(table: pl.DataFrame) -> str:
     )
 
 
+def summed(audit: Audit, kind: Kind, total: Decimal) -> str:
+    """`$612.34 ($580.10 to $640.00) in ` of a ledger kind; nothing for kinds that have no sum."""
+    if kind not in (Kind.WASTE, Kind.DECIDE):
+        return ""
+    low, high = audit.range_usd.get(kind, (total, total))
+    spread = f" ({money.interval(low, high)})" if low != high else ""
+    return f"{money.usd(total)}{spread} in "
+
+
 def sure(finding: Finding) -> list[str]:
     """`$580.00 to $640.00`, `confidence high`, `PROVEN`."""
     grade = [str(finding.grade)] if finding.grade is not None else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ import polars as pl
 from costaudit.audit import Audit
 from costaudit.errors import UsageError
 from costaudit.report import View, _words
-from costaudit.report._money import exact
 from costaudit.report._text import clean
 from costaudit.report.json import value
 
@@ -32,8 +32,13 @@ def render(audit: Audit, view: View) -> str:
         raise UsageError("a CSV file holds one table", hint=f"ask for one: --by {view.by[0]}")
     if view.by:
         frame: pl.DataFrame = getattr(audit.spend, f"by_{view.by[0]}")
-        return _written(frame.columns, frame.iter_rows())
+        return written(frame)
     return _written(FINDING, (_row(f) for _, found, _ in _words.groups(audit) for f in found))
+
+
+def written(frame: pl.DataFrame) -> str:
+    """A table as it is; lists and structures as JSON."""
+    return _written(frame.columns, frame.iter_rows())
 
 
 def _row(finding: Any) -> list[Any]:
@@ -53,4 +58,5 @@ def _cell(cell: Any) -> Any:
     if isinstance(cell, str):
         shown = clean(cell)
         return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
-    return exact(cell) if hasattr(cell, "as_tuple") else value(cell)
+    plain = value(cell)
+    return _cell(json.dumps(plain, ensure_ascii=False)) if isinstance(plain, list | dict) else plain

@@ -28,7 +28,12 @@ SAFE = 2**53  # integers beyond it lose digits in readers that know only doubles
 
 def render(audit: Audit, _view: View) -> str:
     """One JSON document; the same audit gives the same bytes."""
-    return printable_json(json.dumps(report(audit), ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
+    return document(report(audit))
+
+
+def document(values: Mapping[str, Any]) -> str:
+    """Plain values as JSON text that is safe to print."""
+    return printable_json(json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
 
 
 def report(audit: Audit) -> dict[str, Any]:
@@ -55,7 +60,7 @@ def report(audit: Audit) -> dict[str, Any]:
         },
         "waste_usd": money.exact(audit.owned(Kind.WASTE)),
         "decide_usd": money.exact(audit.owned(Kind.DECIDE)),
-        "findings": [_finding(f) for _, findings, _ in _words.groups(audit) for f in findings],
+        "findings": [finding(f) for _, findings, _ in _words.groups(audit) for f in findings],
         "clean": sorted(audit.clean),
         "not_checked": [
             {"rule": item.rule, "why": item.why} for item in sorted(audit.not_checked, key=lambda n: (n.rule, n.why))
@@ -92,29 +97,33 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    column = stake(finding)
-    shown, rest = finding.evidence.head(EVIDENCE), finding.evidence.slice(EVIDENCE)
+def finding(claim: Finding, most: int | None = EVIDENCE) -> dict[str, Any]:
+    """A finding with the worst rows of its evidence; the others are counted and summed."""
+    column = stake(claim)
+    cap = claim.evidence.height if most is None else most
+    shown, rest = claim.evidence.head(cap), claim.evidence.slice(cap)
     return {
-        "id": finding.id,
-        "rule": finding.rule,
-        "kind": finding.kind.value,
-        "severity": finding.severity.value,
-        "confidence": finding.confidence.value,
-        "grade": finding.grade.value if finding.grade else None,
-        "title": finding.title,
-        "subject": dict(sorted(finding.subject.items())),
-        "owned_usd": money.exact(finding.owned_usd),
-        "alone_usd": money.exact(finding.alone_usd),
-        "stake_usd": money.exact(finding.stake_usd),
-        "low_usd": money.exact(finding.low_usd),
-        "high_usd": _usd(finding.high_usd),
-        "requests": finding.requests,
-        "remedy": finding.remedy,
-        "because": list(finding.because),
+        "id": claim.id,
+        "rule": claim.rule,
+        "kind": claim.kind.value,
+        "severity": claim.severity.value,
+        "confidence": claim.confidence.value,
+        "grade": claim.grade.value if claim.grade else None,
+        "title": claim.title,
+        "subject": dict(sorted(claim.subject.items())),
+        "owned_usd": money.exact(claim.owned_usd),
+        "alone_usd": money.exact(claim.alone_usd),
+        "stake_usd": money.exact(claim.stake_usd),
+        "low_usd": money.exact(claim.low_usd),
+        "high_usd": _usd(claim.high_usd),
+        "requests": claim.requests,
+        "remedy": claim.remedy,
+        "because": list(claim.because),
         "evidence": rows(shown),
         "evidence_rest": {"rows": rest.height} | ({column: money.exact(total(rest[column]))} if column else {}),
-        "details": {name: rows(frame.head(EVIDENCE)) for name, frame in sorted(finding.details.items())},
+        "details": {
+            name: rows(frame.head(most) if most is not None else frame) for name, frame in sorted(claim.details.items())
+        },
     }
 
 

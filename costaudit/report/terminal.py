@@ -17,6 +17,7 @@ from costaudit.report._layout import EMPTY, Column, Line, Span, Style, bar, item
 from costaudit.report._text import clean
 
 ROWS = 8  # of a table on the first screen; the rest is one row, so that each table still adds up
+MODEL_COLUMNS = ("requests", "input", "cached", "output", "thinking")
 FINDINGS = 6  # of one kind; the rest is counted with its sum
 BAR_COLUMNS = 12
 
@@ -119,16 +120,16 @@ def _by_tenant(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list
 
 
 def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
-    columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share")]
+    columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share", optional=True)]
     if _bars(view):
         columns.append(Column("", right=False, style=Style.FAINT))
-    columns += [Column("requests"), Column("runs"), Column("$/request")]
+    columns += [Column("requests"), Column("runs", optional=True), Column("$/request", optional=True)]
     if key == "task":
         columns.append(Column("p95"))
     cells = []
     for row in rows:
         part = _part(row, audit)
-        each = row["cost_usd"] / row["requests"] if row["requests"] else None
+        each = row["cost_usd"] / row["requests"] if audit.coverage.enough else None
         cell = [str(row[key]), money.usd(row["cost_usd"]), money.share(part)]
         if _bars(view):
             cell.append(bar(part, BAR_COLUMNS))
@@ -143,9 +144,9 @@ def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[
     columns = [
         Column("model", right=False, flexible=True),
         Column("spend"),
-        Column("share"),
+        Column("share", optional=True),
         *((Column("", right=False, style=Style.FAINT),) if _bars(view) else ()),
-        *(Column(head) for head in ("requests", "input", "cached", "output", "thinking")),
+        *(Column(head, optional=head in ("cached", "thinking")) for head in MODEL_COLUMNS),
     ]
     unknown = _words.priceless(audit)
     cells = []
@@ -161,7 +162,7 @@ def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[
                 *((bar(part, BAR_COLUMNS),) if _bars(view) else ()),
                 money.count(row["requests"]),
                 money.tokens(row["input_tokens"]),
-                money.share(cached),
+                money.share(cached or None),
                 money.tokens(row["output_tokens"]),
                 money.tokens(row["reasoning_tokens"] or None),
             ]
@@ -198,14 +199,15 @@ def _fix(audit: Audit, columns: int) -> list[Line]:
             lines += [*([EMPTY] if lines else []), strong(title)]
         for number, (kind, findings, total) in enumerate(part):
             lines += [EMPTY] if number else []
-            lines += _group(kind, findings, total, columns)
+            lines += _group(audit, kind, findings, total, columns)
     return lines
 
 
-def _group(kind: Kind, findings: Sequence[Finding], total: Decimal, columns: int) -> Iterator[Line]:
+def _group(audit: Audit, kind: Kind, findings: Sequence[Finding], total: Decimal, columns: int) -> Iterator[Line]:
     in_ledger = kind in (Kind.WASTE, Kind.DECIDE)
-    summed = f"{money.usd(total)} in " if in_ledger else ""
-    yield line(f"  {_words.HEADINGS[kind]}: {summed}{money.plural(len(findings), 'finding')}")
+    yield line(
+        f"  {_words.HEADINGS[kind]}: {_words.summed(audit, kind, total)}{money.plural(len(findings), 'finding')}"
+    )
     shown = findings if len(findings) <= FINDINGS + 1 else findings[:FINDINGS]
     room = max(10, *(len(money.usd(f.amount_usd)) for f in shown)) if shown else 10
     for finding in shown:

@@ -1,0 +1,5 @@
+"""`python -m costaudit`."""
+
+from costaudit.cli import main
+
+main()

@@ -1,0 +1,114 @@
+"""The flags that several commands share: each is written once, with its help, and means the same everywhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from costaudit import plugins
+from costaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from costaudit.config import Settings
+    from costaudit.report import View
+
+PIPED = 100  # columns of a report that nobody's terminal limits
+
+
+def _formats(incomplete: str) -> list[str]:
+    return [name for name in plugins.names("costaudit.report") if name.startswith(incomplete)]
+
+
+def _rules(incomplete: str) -> list[str]:
+    rules = (name.replace("_", "-") for name in plugins.names("costaudit.analyze"))
+    return [name for name in rules if name.startswith(incomplete)]
+
+
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store.")
+]
+Format = Annotated[
+    str, typer.Option("--format", "-f", metavar="NAME", autocompletion=_formats, help="terminal, json, markdown, csv …")
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file.")]
+Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment in; ISO 8601.")]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment out.")]
+Zone = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of days and windows, e.g. UTC.")]
+By = Annotated[
+    list[str] | None, typer.Option("--by", metavar="NAME", help="Show one table in full: task, model, tenant, day.")
+]
+Tasks = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Which calls belong to which task: rules, or old names to new.")
+]
+Outcomes = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Outcomes by run_id or request_id: success, score.")
+]
+Select = Annotated[
+    list[str] | None, typer.Option(metavar="RULE", autocompletion=_rules, help="Only these rules (repeatable).")
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(metavar="RULE", autocompletion=_rules, help="Not these rules (repeatable).")
+]
+FailOn = Annotated[str | None, typer.Option(metavar="SEVERITY", help="Exit 1 for a finding of this severity or above.")]
+MinCoverage = Annotated[
+    float | None, typer.Option(metavar="SHARE", help="Exit 3 if less of the log can be priced, 0 to 1.")
+]
+Config = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Settings; else costaudit.yaml here or in a folder above.")
+]
+Prices = Annotated[Path | None, typer.Option(metavar="DIR", help="A price book instead of the one built in.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the report and errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name each file as it is read; tracebacks of bugs.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")]
+
+
+def settings(
+    config: Path | None = None,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    tasks: Path | None = None,
+    **flags: Any,
+) -> Settings:
+    """The settings of the file, with the flags that were given over them; a flag left out changes nothing."""
+    from costaudit.config import Settings, load_assignment
+
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items() if v is not None}
+    given |= {name: v for name, v in (("since", _moment(since)), ("until", _moment(until))) if v is not None}
+    if tasks is not None:
+        given["tasks"] = load_assignment("task", tasks)
+    return replace(Settings.load(config, start=Path.cwd()), **given)
+
+
+def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None = None) -> View:
+    """How the report will be looked at: in this terminal, or by a pipe or file."""
+    from costaudit.report import View
+
+    if output is not None or not sys.stdout.isatty():
+        return View(width=_columns(), by=tuple(by))
+    color = not (no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb")
+    return View(width=shutil.get_terminal_size().columns, color=color, plain=False, by=tuple(by))
+
+
+def _columns() -> int:
+    width = os.environ.get("COLUMNS", "")
+    return int(width) if width.isascii() and width.isdigit() and len(width) < 5 else PIPED
+
+
+def _moment(written: str | None) -> date | datetime | None:
+    from costaudit.config import as_moment
+
+    if written is None:
+        return None
+    try:
+        return as_moment(written)
+    except ValueError:
+        raise UsageError(f"not a date or time: {written}", hint="e.g. 2026-10-01 or 2026-10-01T09:00+02:00") from None

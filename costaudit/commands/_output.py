@@ -1,0 +1,96 @@
+"""Where output goes: the report to stdout or a file, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import typer
+
+from costaudit.errors import UsageError
+
+LINE = 78  # columns of the progress line; every terminal has them
+PATIENCE = 0.5  # seconds of silence that need no explanation
+
+
+def emit(text: str, output: Path | None = None) -> None:
+    """Write a report to a file as a whole, or to stdout; a reader who stops reading is no error."""
+    if output is not None:
+        _write(output, text)
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The command goes on to its own exit code; the interpreter's last flush must not meet the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def note(text: str, *, quiet: bool = False) -> None:
+    """A remark beside the report."""
+    if not quiet:
+        from costaudit.report._text import clean
+
+        typer.echo(clean(text), err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file or the old one: written beside it, then renamed."""
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8", newline="")  # a device or a pipe
+            return
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            os.close(handle)
+            Path(name).write_text(text, encoding="utf-8", newline="")
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", hint="give another file after -o") from None
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Which file is being read, on stderr: each on a line if `verbose`; else on a terminal only, and after a while."""
+    if verbose:
+        yield lambda file, number, of: note(f"reading {number:,} of {of:,}: {file}")
+    elif quiet or not sys.stderr.isatty():
+        yield None
+    else:
+        with _line() as show:
+            yield show
+
+
+@contextlib.contextmanager
+def _line() -> Iterator[Callable[[str, int, int], None]]:
+    """One line of the terminal that is written over and over, and is gone at the end."""
+    from costaudit.report._text import clean, pad
+
+    started = time.monotonic()
+    shown = False
+
+    def show(file: str, number: int, of: int) -> None:
+        nonlocal shown
+        if time.monotonic() - started > PATIENCE:
+            shown = True
+            sys.stderr.write("\r" + pad(f"reading {number:,} of {of:,}: {clean(file)}", LINE))
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if shown:
+            sys.stderr.write("\r" + " " * LINE + "\r")
+            sys.stderr.flush()

@@ -1,0 +1,79 @@
+"""Where the money went, what of it bought nothing, what to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from costaudit.commands import _options as options
+from costaudit.commands._output import emit, progress
+
+if TYPE_CHECKING:
+    from costaudit.audit import Audit
+
+
+def command(
+    paths: options.Paths,
+    format: options.Format = "terminal",
+    output: options.Output = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    tz: options.Zone = None,
+    by: options.By = None,
+    tasks: options.Tasks = None,
+    outcomes: options.Outcomes = None,
+    select: options.Select = None,
+    ignore: options.Ignore = None,
+    fail_on: options.FailOn = None,
+    min_coverage: options.MinCoverage = None,
+    config: options.Config = None,
+    prices: options.Prices = None,
+    no_color: options.NoColor = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Read logs in any format, price every call, and print where the money went and what of it to get back.
+
+    PATH is one or more log files, folders or globs, - for standard input, or a store. Formats are told by content;
+    they may be mixed, and compressed with gzip or zstd. Nothing leaves this machine.
+
+    Exit code: 0 report printed; 1 a finding at or above --fail-on; 2 wrong usage or settings; 3 no readable record, or
+    less of the log priced than --min-coverage or --fail-on need.
+    """
+    from costaudit import pipeline
+    from costaudit.report import renderer
+
+    render = renderer(format)
+    settings = options.settings(
+        config,
+        since=since,
+        until=until,
+        tz=tz,
+        by=by,
+        tasks=tasks,
+        outcomes=outcomes,
+        select=select,
+        ignore=ignore,
+        fail_on=fail_on,
+        min_coverage=min_coverage,
+        prices_dir=prices,
+    )
+    with progress(quiet=quiet, verbose=verbose) as show:
+        audit = pipeline.audit(paths, settings, show)
+    emit(render(audit, options.view(settings.by, no_color=no_color, output=output)), output)
+    code = gate(audit, settings.fail_on, demanded=min_coverage is not None)
+    if code:
+        raise typer.Exit(code)
+
+
+def gate(audit: Audit, fail_on: str | None, *, demanded: bool) -> int:
+    """The exit code: a finding that is there fails the gate however little was seen beside it.
+
+    demanded  the user asked for a coverage on the command line, with or without a gate
+    """
+    from costaudit.finding import Severity
+
+    if fail_on is not None and any(f.severity.rank >= Severity(fail_on).rank for f in audit.findings):
+        return 1
+    return 3 if (demanded or fail_on is not None) and not audit.coverage.enough else 0

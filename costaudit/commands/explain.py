@@ -1,0 +1,49 @@
+"""The page of a rule: what it finds, why it costs money, what to do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from costaudit.commands import _options as options
+from costaudit.commands._output import emit
+from costaudit.commands._pages import Page, page, pages
+
+
+def _names(incomplete: str) -> list[str]:
+    return [one.rule for one in pages() if one.rule.startswith(incomplete)]
+
+
+def command(
+    rule: Annotated[
+        str | None, typer.Argument(metavar="[RULE]", autocompletion=_names, help="A rule; left out: all of them.")
+    ] = None,
+    no_color: options.NoColor = False,
+) -> None:
+    """Print the page of a rule: what it finds, why it costs money, what to do, and its thresholds.
+
+    Without a rule, list all of them. On a terminal the page is set for its width; piped, it is Markdown.
+    """
+    from costaudit.report._layout import paint, paragraph
+    from costaudit.report._page import shown
+
+    view = options.view(no_color=no_color)
+    if rule is None:
+        every = pages()
+        room = max((len(one.rule) for one in every), default=0)
+        for one in every:
+            lines = paragraph(one.text.partition("\n")[0], view.columns, first=f"{one.rule:<{room}}  ")
+            emit(paint(lines, color=view.color))
+        return
+    text = markdown(page(rule))
+    emit(text if view.plain else paint(shown(text, view.columns), color=view.color))
+
+
+def markdown(one: Page) -> str:
+    """The page with the rule's name above and its thresholds below."""
+    settings = [
+        f"- `{name}` ({default}{' ' + unit if unit else ''}): {meaning}" for name, default, unit, meaning in one.options
+    ]
+    below = ["## Thresholds", f"In `costaudit.yaml` under `rules: {one.rule}:`", *settings] if settings else []
+    return "\n".join([f"# {one.rule}", "", one.text.strip(), *([""] if below else []), *below]) + "\n"

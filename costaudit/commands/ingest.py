@@ -1,0 +1,41 @@
+"""Merge logs into a durable store, once each"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costaudit.commands import _options as options
+from costaudit.commands._output import emit, note, progress
+
+
+def command(
+    paths: options.Paths,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="The store; made if it is not there.")],
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Read logs and keep their requests in a Parquet store, by month, so that history outlives the logs.
+
+    Requests that the store has already are recognised and not added again. The store holds counts, names, times and
+    hashes, no prompt and no answer; prices are applied when it is analyzed: `costaudit analyze DIR`.
+    """
+    from costaudit.errors import LogError
+    from costaudit.ingest import _store, ingest
+    from costaudit.report import _money as money
+    from costaudit.report import _words
+
+    settings = options.settings(config)
+    with progress(quiet=quiet, verbose=verbose) as show:
+        read = ingest(paths, columns=settings.columns, progress=show)
+    if read.requests.is_empty():
+        raise LogError(
+            f"no request among {money.plural(read.fates.lines, 'record')}", hint="`costaudit doctor PATH` says why"
+        )
+    merged = _store.merge(read.requests, store)
+    for said in (*read.notes, " ".join(_words.fates(read.fates))):
+        note(said, quiet=quiet)
+    emit(f"{store}: {merged.added:,} requests added, {merged.known:,} known already, {merged.total:,} in all\n")

@@ -1,0 +1,180 @@
+"""The stages in order: bytes -> requests -> attributed -> priced -> ledger -> findings -> audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from pathlib import Path
+
+import polars as pl
+
+from costaudit.analyze import analyze, checked
+from costaudit.attribute import attribute
+from costaudit.audit import Audit, Coverage, Fates, Prices, Window
+from costaudit.config import Settings
+from costaudit.data import bundled
+from costaudit.errors import LogError, UsageError
+from costaudit.ingest import Ingested, ingest
+from costaudit.ingest import _store as store
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import price
+from costaudit.price.ledger import Ledger
+from costaudit.price.overrides import parse_overrides
+from costaudit.price.spend import spend
+from costaudit.price.trust import coverage, trust
+
+Progress = Callable[[str, int, int], None]  # file, its number, of how many
+WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The calls of one window, priced and trusted, and how far they can be believed.
+
+    calls  [schema.CALLS], one row a call, in order of `row`
+    """
+
+    calls: pl.DataFrame
+    coverage: Coverage
+    window: Window
+    prices: Prices
+    book: PriceBook
+
+
+def audit(paths: Sequence[str], settings: Settings, progress: Progress | None = None) -> Audit:
+    """Everything a report can say about the logs or the store at `paths`."""
+    settings = checked(settings)
+    return audited(load(paths, settings, progress), settings, paths)
+
+
+def load(
+    paths: Sequence[str], settings: Settings, progress: Progress | None = None, book: PriceBook | None = None
+) -> Loaded:
+    """The priced calls of the window that the settings ask for.
+
+    book  prices to use; None: the ones the settings name
+    Raises UsageError for a path that is not there, LogError where no request is left to judge.
+    """
+    return loaded(requests(paths, settings, progress), settings, paths, book)
+
+
+def loaded(read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook | None = None) -> Loaded:
+    """The same for requests that are already read."""
+    inside, outside = split(read.requests, settings)
+    if inside.is_empty():
+        raise _nothing(paths, read)
+    book = book or prices(settings)
+    known = attribute(inside, settings)
+    calls = trust(price(known.requests, book).with_row_index("row"), book)
+    window = window_of(calls, settings)
+    believed = coverage(
+        calls, fates=_fates(read.fates, outside), sources=read.sources, notes=(*read.notes, *known.notes)
+    )
+    return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
+
+
+def audited(known: Loaded, settings: Settings, paths: Sequence[str]) -> Audit:
+    """What the rules and the sums say about loaded calls."""
+    found = analyze(Ledger.of(known.calls, known.book, settings=settings), settings)
+    return Audit(
+        window=known.window,
+        prices=known.prices,
+        coverage=known.coverage,
+        spend=spend(known.calls, known.book, tz=settings.tz),
+        findings=found.findings,
+        clean=found.clean,
+        not_checked=found.not_checked,
+        below_floor=found.below_floor,
+        suppressed=found.suppressed,
+        paths=tuple(str(path) for path in paths),
+        range_usd=found.range_usd,
+    )
+
+
+def requests(paths: Sequence[str], settings: Settings, progress: Progress | None = None) -> Ingested:
+    """The requests at `paths`: log files, folders and globs in any mixture, or one store."""
+    stores = [path for path in map(Path, paths) if store.is_store(path)]
+    if not stores:
+        return ingest(paths, columns=settings.columns, progress=progress)
+    if len(paths) > 1:
+        raise UsageError(
+            f"{stores[0]} is a store: it cannot be read together with other paths",
+            hint=f"merge the logs into it first: costaudit ingest LOGS --store {stores[0]}",
+        )
+    return stored(store.read(stores[0]))
+
+
+def stored(held: pl.DataFrame) -> Ingested:
+    """The requests of a store as if they had just been read: every line of it is a request or a roll-up."""
+    rollups = int(held["rollup"].fill_null(value=False).sum())
+    sources = held.group_by(pl.col("source_file").alias("path"), "format").agg(
+        pl.len().cast(pl.Int64).alias("requests"), pl.col("convention").drop_nulls().unique().sort().str.join(", ")
+    )
+    sources = sources.with_columns(
+        convention=pl.col("convention").replace("", None), proof=pl.lit(None, pl.String)
+    ).sort("path", "format")
+    rejects = pl.DataFrame(schema={"source_file": pl.String, "source_line": pl.Int64, "reason": pl.String})
+    return Ingested(held, Fates(lines=held.height, requests=held.height - rollups, rollups=rollups), sources, rejects)
+
+
+def prices(settings: Settings) -> PriceBook:
+    """The price book of the settings: the bundled one or a folder of the user's, with the user's overrides."""
+    return PriceBook.load(settings.prices_dir or bundled("pricing"), overrides=parse_overrides(settings.prices))
+
+
+def used(book: PriceBook, window: Window) -> Prices:
+    """What the report says about a book: its age is counted to the end of the window."""
+    stale = (window.end.date() - book.as_of).days if window.end else 0
+    return Prices(book.as_of, book.sha256, max(0, stale), len(book.overrides))
+
+
+def split(rows: pl.DataFrame, settings: Settings) -> tuple[pl.DataFrame, int]:
+    """The requests of the window asked for, and how many are outside; one without a time is in no window."""
+    start, end = settings.window
+    inside = pl.lit(value=True)
+    if start is not None:
+        inside &= (pl.col("started_at") >= start).fill_null(value=False)
+    if end is not None:
+        inside &= (pl.col("started_at") < end).fill_null(value=False)
+    kept = rows.filter(inside)
+    rolled = pl.col("rollup").fill_null(value=False)
+    return kept, rows.filter(~rolled).height - kept.filter(~rolled).height
+
+
+def window_of(calls: pl.DataFrame, settings: Settings) -> Window:
+    """The window asked for; where an end is open, the whole days (or minutes) that hold the calls."""
+    start, end = settings.window
+    first, last = calls["started_at"].min(), calls["started_at"].max()
+    if isinstance(first, datetime) and isinstance(last, datetime):
+        days = last - first >= WHOLE_DAYS
+        start = start or _edge(first, settings.zone, days=days)
+        end = end or _edge(last, settings.zone, days=days, after=1)
+    return Window(start, end, settings.tz)
+
+
+def _edge(when: datetime, zone: tzinfo, *, days: bool, after: int = 0) -> datetime:
+    """The start of the day or minute that holds the moment, in the report's zone, or of the one `after` it."""
+    if not days:
+        return when.replace(second=0, microsecond=0) + timedelta(minutes=after)
+    day = when.astimezone(zone).date() + timedelta(days=after)
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def _fates(read: Fates, outside: int) -> Fates:
+    return replace(read, requests=read.requests - outside, outside=outside)
+
+
+def _nothing(paths: Sequence[str], read: Ingested) -> LogError:
+    where = ", ".join(map(str, paths))
+    if read.requests.height:
+        first, last = read.requests["started_at"].min(), read.requests["started_at"].max()
+        span = "has no times"
+        if isinstance(first, datetime) and isinstance(last, datetime):
+            span = f"runs from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+        return LogError(f"{where}: no request in the window asked for", hint=f"the log {span}")
+    said = [f"{number:,} {why}" for why, number in [*read.fates.rejects.items(), *read.fates.skipped.items()]]
+    return LogError(
+        f"{where}: no request among {read.fates.lines:,} records: {', '.join(said) or 'all blank'}",
+        hint="`costaudit doctor PATH` says what each file is missing; `costaudit formats` lists what is understood",
+    )
