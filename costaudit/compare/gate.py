@@ -1,0 +1,332 @@
+"""The CI gate: did a unit of work get dearer than allowed.
+
+Never the total: a task can double per unit while the total falls. Both sides pay the prices of one day, so that a price
+change fails nobody, and every verdict comes from an interval, so that chance does not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import fsum, sqrt
+from statistics import fmean, median, stdev
+
+import polars as pl
+
+from costaudit import stats
+from costaudit.compare.side import Opening, Side
+from costaudit.config import Gate as Limits
+from costaudit.price.bridge import between
+from costaudit.verdict import Gate, SideLabel, TaskVerdict, Verdict
+
+FALSE_DISCOVERY = 0.05  # share of failed tasks that may be chance
+LEVEL = 0.95  # one-sided; the ends of a 90 % interval
+ORDER = (Verdict.FAIL, Verdict.CANNOT_JUDGE, Verdict.CANNOT_TELL, Verdict.PASS)
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The comparable units of a task: mean cost and tokens of a run of each; if paired, case by case."""
+
+    base: tuple[float, ...]
+    head: tuple[float, ...]
+    base_tokens: tuple[float, ...]
+    head_tokens: tuple[float, ...]
+    paired: bool
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return len(self.base), len(self.head)
+
+
+def check(
+    candidate: Side,
+    baseline: Side | None,
+    limits: Limits,
+    *,
+    floor_usd: Decimal = ZERO,
+    min_coverage: float = 0.8,
+    month: Mapping[str, float] | None = None,
+) -> Gate:
+    """The verdict on each task of the candidate and the baseline.
+
+    baseline      None: there is none, and nothing can be judged
+    floor_usd     monthly effect under which a dearer task does not fail, where last month's volume is known [USD]
+    min_coverage  share of calls, tokens and of each task's units that must have a price
+    month         task -> units of last month; without it the floor cannot let anything pass
+    """
+    if baseline is None:
+        rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline") for task in _tasks(candidate.units)]
+        return _gate(rows, candidate, None, limits, covered=_enough(candidate, min_coverage))
+    blind = next((side for side in (candidate, baseline) if not _enough(side, min_coverage)), None)
+    if blind is not None:
+        why = f"only {blind.coverage:.0%} of {blind.name} can be priced, under {min_coverage:.0%}"
+        rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, why) for task in _tasks(candidate.units, baseline.units)]
+        return _gate(rows, candidate, baseline, limits, covered=False)
+    judge = _Judge(candidate, baseline, limits, floor_usd, min_coverage, month or {})
+    rows = judge.all()
+    return _gate(rows, candidate, baseline, limits, covered=True)
+
+
+def _tasks(*units: pl.DataFrame) -> list[str]:
+    return sorted({task for frame in units for task in frame["task"].unique().to_list()})
+
+
+def _enough(side: Side, least: float) -> bool:
+    return side.coverage >= least
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    candidate: Side
+    baseline: Side
+    limits: Limits
+    floor_usd: Decimal
+    min_coverage: float
+    month: Mapping[str, float]
+
+    def all(self) -> list[TaskVerdict]:
+        """Every task measured, then judged together: many tasks must not add up their false alarms."""
+        measured = [self.measure(task) for task in _tasks(self.candidate.units, self.baseline.units)]
+        tested = [row for row in measured if row.p is not None]
+        kept = stats.benjamini_hochberg([row.p for row in tested if row.p is not None])
+        adjusted = {row.task: p for row, p in zip(tested, kept, strict=True)}
+        rows = [self.judge(replace(row, p=adjusted.get(row.task))) for row in measured]
+        return sorted(rows, key=lambda row: (ORDER.index(row.verdict), -(row.month_usd or ZERO), row.task))
+
+    def measure(self, task: str) -> TaskVerdict:
+        """Ratio, interval and p-value of one task; a verdict only where none of them can be had."""
+        sides = [side.units.filter(pl.col("task") == task) for side in (self.baseline, self.candidate)]
+        if sides[0].is_empty():
+            return TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline for this task", (0, sides[1].height))
+        if sides[1].is_empty():
+            return TaskVerdict(task, Verdict.CANNOT_JUDGE, "not in the candidate", (sides[0].height, 0))
+        for units, name in zip(sides, ("baseline", "candidate"), strict=True):
+            known = units.height - units["usd"].null_count()
+            if known < self.min_coverage * units.height:
+                why = f"{units.height - known:,} of {units.height:,} units of the {name} have no price"
+                return TaskVerdict(task, Verdict.CANNOT_JUDGE, why, (sides[0].height, sides[1].height))
+        base, head = (units.filter(pl.col("usd").is_not_null()) for units in sides)
+        sample = _sample(base, head, self.limits.min_units)
+        row = TaskVerdict(
+            task,
+            Verdict.CANNOT_TELL,
+            "",
+            sample.sizes,
+            (_money(sample.base), _money(sample.head)),
+            sample.paired,
+            token_ratio=_mean_ratio(sample.base_tokens, sample.head_tokens),
+            month_units=self.month.get(task),
+        )
+        if min(sample.sizes) < max(2, self.limits.min_units):
+            least = max(2, self.limits.min_units)
+            return replace(row, why=f"{min(sample.sizes)} units on one side, {least} are needed", needed=least)
+        return self.estimate(row, sample)
+
+    def estimate(self, row: TaskVerdict, sample: _Sample) -> TaskVerdict:
+        base, head = fmean(sample.base), fmean(sample.head)
+        month_usd = None
+        if row.month_units is not None:
+            month_usd = Decimal((head - base) * row.month_units).quantize(Decimal(1).scaleb(-18))
+        row = replace(row, month_usd=month_usd)
+        if base == 0 or head == 0:
+            return replace(row, p=_free_p(sample) if base == 0 < head else None)
+        formula = (stats.mean_ratio_paired if sample.paired else stats.mean_ratio)(sample.base, sample.head)
+        allowed = 1 + self.limits.tolerance
+        step = (allowed + self.limits.pass_margin) / allowed
+        return replace(
+            row,
+            ratio=_interval(formula, sample, row.task),
+            median_ratio=_median_ratio(sample),
+            p=formula.p_above(allowed),
+            detectable=allowed * stats.detectable_ratio(formula.se),
+            needed=max(self.limits.min_units, _needed(sample, formula, step)) if step > 1 else None,
+        )
+
+    def judge(self, row: TaskVerdict) -> TaskVerdict:
+        if row.why:
+            return row
+        if row.ratio is None:
+            return self.judge_free(row)
+        allowed = 1 + self.limits.tolerance
+        dearer = row.ratio.low > allowed and row.p is not None and row.p <= FALSE_DISCOVERY
+        small = row.month_usd is not None and row.month_usd < self.floor_usd
+        if dearer and not small:
+            return self.failed(row, f"dearer than the {self.limits.tolerance:.0%} allowed")
+        if row.ratio.high < allowed + self.limits.pass_margin:
+            return replace(row, verdict=Verdict.PASS, why="within limits")
+        if dearer:
+            return replace(row, why=f"dearer, but under the floor of ${self.floor_usd:f} a month")
+        if row.ratio.low > allowed:
+            return replace(row, why="dearer alone, not among so many tasks: it may be chance")
+        return replace(row, why="the interval reaches past the limit")
+
+    def judge_free(self, row: TaskVerdict) -> TaskVerdict:
+        """Where one side costs nothing there is no ratio."""
+        base, head = row.unit_usd
+        if not head:
+            return replace(row, verdict=Verdict.PASS, why="costs nothing" if not base else "costs nothing any more")
+        small = row.month_usd is not None and row.month_usd < self.floor_usd
+        if row.p is not None and row.p <= FALSE_DISCOVERY and not small:
+            return self.failed(row, "cost nothing before")
+        return replace(row, why="cost nothing before, and in few units now")
+
+    def failed(self, row: TaskVerdict, why: str) -> TaskVerdict:
+        units = between(self.baseline.mix.per_unit(row.task), self.candidate.mix.per_unit(row.task))
+        prompt = _first_difference(self.baseline.openings.get(row.task), self.candidate.openings.get(row.task))
+        return replace(row, verdict=Verdict.FAIL, why=why, bridge=units, prompt=prompt)
+
+
+def _sample(base: pl.DataFrame, head: pl.DataFrame, least: int) -> _Sample:
+    """Pairs where enough cases are on both sides, else all units of either."""
+    cases = base.filter(pl.col("case").is_not_null()).join(
+        head.filter(pl.col("case").is_not_null()), on="case", suffix="_head", maintain_order="left"
+    )
+    shared = cases.height
+    if shared >= max(2, least) and 2 * shared >= min(base.height, head.height):
+        before = cases.select("usd", "tokens", "runs")
+        after = cases.select(usd="usd_head", tokens="tokens_head", runs="runs_head")
+        return _pack(before, after, paired=True)
+    return _pack(base, head, paired=False)
+
+
+def _pack(base: pl.DataFrame, head: pl.DataFrame, *, paired: bool) -> _Sample:
+    return _Sample(_means(base, "usd"), _means(head, "usd"), _means(base, "tokens"), _means(head, "tokens"), paired)
+
+
+def _means(units: pl.DataFrame, column: str) -> tuple[float, ...]:
+    """The mean of a run of each unit."""
+    return tuple((units[column].cast(pl.Float64) / units["runs"]).to_list())
+
+
+def _interval(formula: stats.LogRatio, sample: _Sample, task: str) -> stats.Interval:
+    if not stats.wants_bootstrap(sample.base, sample.head):
+        return formula.student(LEVEL)
+    seed = stats.seed_of("check", task)
+    resample = stats.bootstrap_ratio_paired if sample.paired else stats.bootstrap_ratio
+    return resample(sample.base, sample.head, seed, level=LEVEL)
+
+
+def _needed(sample: _Sample, formula: stats.LogRatio, step: float) -> int:
+    """Units a side at which a ratio of `step` beyond the limit is seen by 8 in 10."""
+    if sample.paired:
+        return stats.units_for_paired_ratio(formula.se * sqrt(len(sample.base)), step)
+    cv = [stdev(side) / fmean(side) for side in (sample.base, sample.head)]
+    return stats.units_for_ratio(sqrt((cv[0] ** 2 + cv[1] ** 2) / 2), step)
+
+
+def _free_p(sample: _Sample) -> float:
+    """p-value of "as many units are free as before", where all were: Fisher's exact test, one-sided."""
+    n_base, n_head = sample.sizes
+    paid = sum(x > 0 for x in sample.head)
+    # All `paid` units fall on the candidate's side of n_base + n_head by chance.
+    chance = 1.0
+    for i in range(paid):
+        chance *= (n_head - i) / (n_base + n_head - i)
+    return chance
+
+
+def _mean_ratio(base: Sequence[float], head: Sequence[float]) -> float | None:
+    before = fmean(base) if base else 0.0
+    return fmean(head) / before if before and head else None
+
+
+def _median_ratio(sample: _Sample) -> float | None:
+    if sample.paired:
+        ratios = [b / a for a, b in zip(sample.base, sample.head, strict=True) if a > 0]
+        return median(ratios) if ratios else None
+    before = median(sample.base)
+    return median(sample.head) / before if before else None
+
+
+def _money(values: Sequence[float]) -> Decimal | None:
+    return Decimal(fmean(values)).quantize(Decimal(1).scaleb(-18)) if values else None
+
+
+def _first_difference(before: Opening | None, after: Opening | None) -> str:
+    """The first part of the prompts that is no longer what it was."""
+    if before is None or after is None:
+        return ""
+    for number, (old, new) in enumerate(zip(before.blocks, after.blocks, strict=False), 1):
+        if old.sha != new.sha:
+            change = f"{old.tokens:,} to {new.tokens:,} tokens, in {new.share:.0%} of the units"
+            return f"message {number} is the first that differs: {change}"
+    if before.tools != after.tools:
+        return "the declared tools differ"
+    longer, shorter = len(after.blocks), len(before.blocks)
+    if longer != shorter and min(longer, shorter):
+        return f"the first {min(longer, shorter)} shared messages are the same"
+    return ""
+
+
+def _gate(
+    rows: Sequence[TaskVerdict], candidate: Side, baseline: Side | None, limits: Limits, *, covered: bool
+) -> Gate:
+    overall, tokens = _overall(rows, baseline)
+    return Gate(
+        rows=tuple(rows),
+        baseline=_label(baseline) if baseline else None,
+        candidate=_label(candidate),
+        tolerance=limits.tolerance,
+        pass_margin=limits.pass_margin,
+        overall=overall,
+        overall_tokens=tokens,
+        priced_on=candidate.priced_on,
+        exit_code=_exit_code(rows, limits, covered=covered, based=baseline is not None),
+        notes=tuple(_notes(candidate, baseline)),
+    )
+
+
+def _label(side: Side) -> SideLabel:
+    return SideLabel(side.name, side.window, side.calls, side.coverage)
+
+
+def _exit_code(rows: Sequence[TaskVerdict], limits: Limits, *, covered: bool, based: bool) -> int:
+    said = {row.verdict for row in rows}
+    if Verdict.FAIL in said:
+        return 1
+    missing = not based or not rows or any(row.units[0] == 0 for row in rows)
+    if not covered or (limits.require_baseline and missing):
+        return 3
+    return 1 if Verdict.CANNOT_TELL in said and limits.inconclusive == "fail" else 0
+
+
+def _overall(rows: Sequence[TaskVerdict], baseline: Side | None) -> tuple[stats.Interval | None, float | None]:
+    """Σ baseline share of spend × task ratio over the tasks that have one; errors of tasks are independent."""
+    if baseline is None:
+        return None, None
+    spend = {task: float(usd) for task, usd in _spend(baseline).items()}
+    known = [(row, row.ratio, spend.get(row.task, 0.0)) for row in rows if row.ratio is not None]
+    total = fsum(weight for _, _, weight in known)
+    if not total:
+        return None, None
+    ratio = fsum(weight * interval.value for _, interval, weight in known) / total
+    reach = [
+        sqrt(
+            fsum((weight / total * abs(getattr(interval, end) - interval.value)) ** 2 for _, interval, weight in known)
+        )
+        for end in ("low", "high")
+    ]
+    tokens = [(row.token_ratio, weight) for row, _, weight in known if row.token_ratio is not None]
+    weight = fsum(w for _, w in tokens)
+    mean_tokens = fsum(r * w for r, w in tokens) / weight if weight else None
+    return stats.Interval(ratio, max(ratio - reach[0], 0.0), ratio + reach[1]), mean_tokens
+
+
+def _spend(side: Side) -> dict[str, Decimal]:
+    return dict(side.mix.classes.group_by("task").agg(pl.col("usd").sum()).iter_rows())
+
+
+def _notes(candidate: Side, baseline: Side | None) -> list[str]:
+    if baseline is None:
+        return ["there is no baseline: nothing was compared"]
+    notes = []
+    if baseline.book_sha256 != candidate.book_sha256:
+        notes.append("the baseline was priced with another price book: save it again where prices were corrected")
+    return notes + [
+        f"{side.mix.unpriced.calls:,} calls of {side.name} have no price and are left out"
+        for side in (baseline, candidate)
+        if side.mix.unpriced.calls
+    ]

@@ -1,0 +1,120 @@
+"""What the gate and the monthly review say, as data: the nouns between comparison and rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+import polars as pl
+
+from costaudit.audit import Audit, Window
+from costaudit.price.bridge import Bridge
+from costaudit.stats import Interval
+
+
+class Verdict(StrEnum):
+    """What the gate says about a task."""
+
+    FAIL = "FAIL"
+    PASS = "PASS"
+    CANNOT_TELL = "CANNOT TELL"
+    CANNOT_JUDGE = "CANNOT JUDGE"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskVerdict:
+    """One task of the gate.
+
+    units          units (cases, runs, calls) compared, baseline and candidate
+    unit_usd       mean cost of a unit, baseline and candidate; None where nothing is known [USD]
+    ratio          candidate over baseline, with the ends of a 90 % interval; None where it has no meaning
+    median_ratio   a side line: the mean decides, because the mean is what is paid
+    token_ratio    the same ratio in tokens
+    detectable     smallest ratio that 8 of 10 such comparisons would fail
+    needed         units a side (pairs, where paired) at which one at the end of the margin would fail
+    month_units    units of last month, where known; month_usd: the effect at that volume [USD]
+    bridge         of the cost of a unit, on FAIL
+    prompt         what differs first in the prompts, on FAIL; "" where nothing is known
+    """
+
+    task: str
+    verdict: Verdict
+    why: str
+    units: tuple[int, int] = (0, 0)
+    unit_usd: tuple[Decimal | None, Decimal | None] = (None, None)
+    paired: bool = False
+    ratio: Interval | None = None
+    median_ratio: float | None = None
+    token_ratio: float | None = None
+    p: float | None = None
+    detectable: float | None = None
+    needed: int | None = None
+    month_units: float | None = None
+    month_usd: Decimal | None = None
+    bridge: Bridge | None = None
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SideLabel:
+    """Where one side of a comparison came from."""
+
+    name: str
+    window: Window
+    calls: int
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The answer of `check`: one row a task, the loudest verdict first.
+
+    overall    Σ baseline share × task ratio: a change of mix between tasks does not move it
+    priced_on  the day whose prices both sides pay
+    """
+
+    rows: tuple[TaskVerdict, ...]
+    baseline: SideLabel | None
+    candidate: SideLabel
+    tolerance: float
+    pass_margin: float
+    overall: Interval | None
+    overall_tokens: float | None
+    priced_on: date | None
+    exit_code: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest one said: a failure is never hidden by a task that cannot be judged."""
+        order = (Verdict.FAIL, Verdict.CANNOT_JUDGE, Verdict.CANNOT_TELL)
+        said = {row.verdict for row in self.rows}
+        return next((v for v in order if v in said), Verdict.PASS if said else Verdict.CANNOT_JUDGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The monthly review.
+
+    before      window and total of the month before; None where the logs hold nothing of it
+    bridge      from the month before to this one; its bars add up to the change
+    by_task, by_model, by_tenant
+                the name, cost_usd, before_usd, change_usd, units, units_before, unit_usd, unit_before_usd; each adds up
+                to both totals; a unit is a run (a request for models), a call without a run is one
+    prices      events inside the two months: model, on, before, after (list price of one million tokens by class) [USD]
+    """
+
+    audit: Audit
+    label: str
+    before_label: str
+    before_window: Window
+    before_usd: Decimal | None
+    before_share: float | None
+    bridge: Bridge | None
+    by_task: pl.DataFrame
+    by_model: pl.DataFrame
+    by_tenant: pl.DataFrame
+    prices: pl.DataFrame
+    notes: tuple[str, ...] = ()

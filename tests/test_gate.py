@@ -1,0 +1,419 @@
+"""The gate: silent on chance, mix and price; loud on units that got dearer; never green without a baseline."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from priced import book, call, calls, later
+
+from costaudit.audit import Window
+from costaudit.compare import baseline as files
+from costaudit.compare.gate import check
+from costaudit.compare.side import UNITS, Side, at_prices_of, measure, month_units
+from costaudit.config import Gate as Limits
+from costaudit.errors import CostAuditError
+from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix
+from costaudit.schema import conform
+from costaudit.verdict import Verdict
+
+EMPTY_MIX = Mix(TASKS.to_frame(), MODELS.to_frame(), CLASS_ROWS.to_frame())
+TAU = Path(__file__).parents[2] / "shared" / "datasets" / "tau_airline_gpt4o"
+
+
+def side(costs: dict[str, list[float] | dict[str, float]], name: str = "side") -> Side:
+    """A side with the unit costs given by task: a list of runs, or cases with their cost."""
+    rows = [
+        (task, case, 1, Decimal(repr(round(usd, 12))), round(usd * 1e6))
+        for task, units in costs.items()
+        for case, usd in (units.items() if isinstance(units, dict) else ((None, u) for u in units))
+    ]
+    units = pl.DataFrame(rows, schema=UNITS, orient="row")
+    spend = (
+        units.group_by("task").agg(pl.col("usd").sum(), quantity=pl.col("tokens").sum().cast(pl.Float64)).sort("task")
+    )
+    classes = conform(spend.with_columns(pl.lit("m").alias("model"), pl.lit("input").alias("class")), CLASS_ROWS)
+    return Side(name, units, replace(EMPTY_MIX, classes=classes))
+
+
+def of_log(rows, name="log", **options) -> Side:
+    return measure(calls(rows), book(), name=name, window=Window(), coverage=1.0, **options)
+
+
+def draw(source: random.Random, n: int, cv: float = 1.0, mean: float = 1.0) -> list[float]:
+    sigma = math.sqrt(math.log(1 + cv * cv))
+    return [mean * source.lognormvariate(-sigma * sigma / 2, sigma) for _ in range(n)]
+
+
+def verdict_of(head, base, **limits) -> Verdict:
+    return check(side({"t": head}), side({"t": base}), Limits(**limits)).rows[0].verdict
+
+
+# Chance, and what is more than chance
+
+
+def fails(pool: list[float], splits: int, seed: int, **limits: float) -> float:
+    """Share of random halves of one pool that the gate fails."""
+    source, failed = random.Random(seed), 0
+    for _ in range(splits):
+        shuffled = source.sample(pool, len(pool))
+        half = len(pool) // 2
+        failed += verdict_of(shuffled[half:], shuffled[:half], **limits) is Verdict.FAIL
+    return failed / splits
+
+
+@pytest.mark.parametrize(("units", "cv"), [(12, 0.5), (40, 1.0), (200, 2.0)])
+def test_random_halves_of_one_log_fail_at_most_one_time_in_twenty(units, cv):
+    pool, splits = draw(random.Random(units), units, cv), 150
+    error = 3 * math.sqrt(0.05 * 0.95 / splits)
+    none = fails(pool, splits, 1, tolerance=0.0)
+    assert none <= 0.05 + error
+    assert fails(pool, splits, 1, tolerance=0.05) <= none
+
+
+def test_many_unchanged_tasks_do_not_add_up_their_false_alarms():
+    source, failed, trials = random.Random(5), 0, 30
+    for _ in range(trials):
+        base, head = ({f"t{i}": draw(source, 40) for i in range(12)} for _ in range(2))
+        failed += any(r.verdict is Verdict.FAIL for r in check(side(head), side(base), Limits(tolerance=0.0)).rows)
+    assert failed / trials <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+
+
+@pytest.mark.parametrize(("ratio", "sd"), [(1.2, 0.1), (1.5, 0.2)])
+def test_a_planted_rise_of_paired_cases_fails(ratio, sd):
+    source = random.Random(2)
+    base = {f"case-{i}": cost for i, cost in enumerate(draw(source, 40))}
+    head = {case: cost * ratio * source.gauss(1, sd) for case, cost in base.items()}
+    row = check(side({"t": head}), side({"t": base}), Limits()).rows[0]
+    assert (row.verdict, row.paired, row.units) == (Verdict.FAIL, True, (40, 40))
+    assert row.ratio.low < ratio < row.ratio.high
+    assert row.token_ratio == pytest.approx(row.ratio.value, rel=1e-3)
+
+
+def test_pairing_sees_what_loose_units_cannot():
+    source = random.Random(3)
+    base = {f"case-{i}": cost for i, cost in enumerate(draw(source, 60))}
+    head = {case: cost * 1.25 * source.gauss(1, 0.1) for case, cost in base.items()}
+    assert verdict_of(head, base) is Verdict.FAIL
+    assert verdict_of(list(head.values()), list(base.values())) is Verdict.CANNOT_TELL
+
+
+def test_the_printed_power_is_the_power():
+    # 8 in 10 comparisons at the printed detectable ratio must fail.
+    source, n, trials = random.Random(7), 60, 150
+    base = {f"case-{i}": 1.0 for i in range(n)}
+    noisy = {case: source.gauss(1, 0.3) for case in base}
+    rise = check(side({"t": noisy}), side({"t": base}), Limits()).rows[0].detectable
+    failed = sum(
+        verdict_of({case: rise * source.gauss(1, 0.3) for case in base}, base) is Verdict.FAIL for _ in range(trials)
+    )
+    assert failed / trials == pytest.approx(0.8, abs=0.05 + 3 * math.sqrt(0.16 / trials))
+
+
+def test_half_the_data_of_a_clear_case_cannot_tell_and_says_how_much_is_needed():
+    source = random.Random(11)
+    base, head = draw(source, 12), draw(source, 12, mean=1.1)
+    row = check(side({"t": head}), side({"t": base}), Limits()).rows[0]
+    assert row.verdict is Verdict.CANNOT_TELL
+    assert row.needed > 100
+    assert row.detectable > 1.5
+
+
+def test_equal_costs_pass_without_a_doubt_and_a_constant_rise_fails_without_one():
+    base = {f"case-{i}": 0.5 + i for i in range(6)}
+    assert verdict_of(base, base) is Verdict.PASS
+    assert verdict_of({case: usd * 1.2 for case, usd in base.items()}, base) is Verdict.FAIL
+    assert verdict_of({case: usd * 1.04 for case, usd in base.items()}, base) is Verdict.PASS
+
+
+def test_a_few_units_that_got_much_dearer_fail_though_the_median_is_calm():
+    base = {f"case-{i}": 1.0 + i / 100 for i in range(100)}
+    head = {case: usd * (5 if number % 4 == 0 else 1) for number, (case, usd) in enumerate(base.items())}
+    row = check(side({"t": head}), side({"t": base}), Limits()).rows[0]
+    assert (row.verdict, row.median_ratio) == (Verdict.FAIL, 1.0)
+    assert row.ratio.value == pytest.approx(2, rel=0.05)
+
+
+def test_too_few_units_say_nothing():
+    row = check(side({"t": [9.0] * 4}), side({"t": [1.0] * 50}), Limits()).rows[0]
+    assert (row.verdict, row.needed) == (Verdict.CANNOT_TELL, 5)
+
+
+def test_the_order_of_units_and_sides_of_a_dict_changes_no_digit():
+    source = random.Random(4)
+    base, head = draw(source, 20), draw(source, 20)
+    once = check(side({"a": head, "b": base}), side({"a": base, "b": head}), Limits())
+    again = check(side({"b": base, "a": head}), side({"b": head, "a": base}), Limits())
+    assert once.rows == again.rows
+
+
+# What is no regression
+
+
+def test_more_units_of_a_dear_task_pass():
+    source = random.Random(6)
+    cheap, dear = draw(source, 400, 0.3, 0.01), draw(source, 400, 0.3, 1.0)
+    found = check(side({"cheap": cheap[:200], "dear": dear}), side({"cheap": cheap, "dear": dear[:200]}), Limits())
+    assert {row.verdict for row in found.rows} == {Verdict.PASS}
+    assert found.overall.low < 1 < found.overall.high
+
+
+@pytest.mark.parametrize("months", [("base", "head"), ("head", "base")], ids=["cut", "rise"])
+def test_a_price_change_moves_no_verdict(months):
+    before = [
+        call(model="falling", instance_id=f"{i}", run_id=f"r{i}", input_tokens=500 + 90 * i, started_at=later(0))
+        for i in range(20)
+    ]
+    after = [row | {"started_at": later(45 * 24 * 60)} for row in before]
+    logs = dict(zip(months, (before, after), strict=True))
+    day = date(2026, 10, 16)
+    found = check(of_log(logs["head"], on=day), of_log(logs["base"], on=day), Limits())
+    row = found.rows[0]
+    assert (row.verdict, row.ratio.value, row.token_ratio) == (Verdict.PASS, 1.0, 1.0)
+
+
+def test_a_model_that_had_no_price_on_the_day_keeps_its_own():
+    frame = calls([call(model="newborn", started_at=later(60 * 24 * 60)), call(model="falling", started_at=later(0))])
+    priced = at_prices_of(frame, book(), date(2026, 9, 10))
+    assert priced["cost_usd"].to_list() == frame["cost_usd"].to_list()
+    assert at_prices_of(frame, book(), date(2026, 10, 10))["cost_usd"][1] == frame["cost_usd"][1] / 2
+
+
+def test_calls_keep_their_hour_when_priced_on_another_day():
+    frame = calls([call(started_at=later(150), ended_at=later(151)), call(started_at=None)])
+    moved = at_prices_of(frame, book(), date(2026, 10, 10))
+    assert [str(t)[:16] for t in moved["started_at"]] == ["2026-10-10 02:30", "2026-10-10 00:00"]
+    assert str(moved["ended_at"][0])[:16] == "2026-10-10 02:31"
+
+
+# The floor, and what the month makes of it
+
+
+def test_a_dearer_task_under_the_floor_does_not_fail_where_the_volume_is_known():
+    base = {f"case-{i}": 0.001 + i / 10_000 for i in range(20)}
+    head = {case: 2 * usd for case, usd in base.items()}
+    sides = side({"t": head}), side({"t": base})
+    known = check(*sides, Limits(), floor_usd=Decimal(5), month={"t": 100.0}).rows[0]
+    assert known.verdict is Verdict.CANNOT_TELL
+    assert "under the floor" in known.why
+    assert check(*sides, Limits(), floor_usd=Decimal(5), month={"t": 100_000.0}).rows[0].verdict is Verdict.FAIL
+    assert check(*sides, Limits(), floor_usd=Decimal(5)).rows[0].verdict is Verdict.FAIL
+
+
+def test_the_effect_at_last_months_volume_is_difference_times_units():
+    row = check(side({"t": [3.0] * 6}), side({"t": [2.0] * 6}), Limits(), month={"t": 1_000.0}).rows[0]
+    assert row.month_usd == 1_000
+    frame = calls([call(run_id="a"), call(run_id="a"), call(run_id="b"), call()])
+    assert month_units(frame, days=30.4375) == {"triage": 3.0}
+
+
+# Units from logs
+
+
+def test_repeats_of_a_case_are_averaged_and_loose_calls_are_units():
+    rows = [
+        call(instance_id="x", run_id="1"),
+        call(instance_id="x", run_id="1"),
+        call(instance_id="x", run_id="2"),
+        call(task="other"),
+        call(task="other", run_id="3"),
+        call(task="other", rollup=True),
+    ]
+    units = of_log(rows).units
+    assert units.filter(task="triage").select("runs", "usd").rows() == [(2, Decimal("0.042"))]
+    assert units.filter(task="other")["runs"].to_list() == [1, 1]
+    assert units["case"].null_count() == 2
+
+
+def test_units_without_a_price_are_left_out_and_too_many_of_them_judge_nothing():
+    base = [call(run_id=f"r{i}") for i in range(10)]
+    one = check(of_log([*base[1:], call(run_id="odd", model="unheard-of")]), of_log(base), Limits())
+    assert (one.rows[0].verdict, one.rows[0].units) == (Verdict.PASS, (10, 9))
+    many = check(
+        of_log(base[:3] + [call(run_id=f"odd{i}", model="unheard-of") for i in range(7)]), of_log(base), Limits()
+    )
+    assert many.rows[0].verdict is Verdict.CANNOT_JUDGE
+    assert "7 of 10 units of the candidate have no price" in many.rows[0].why
+
+
+def test_a_failure_carries_the_bridge_of_one_unit():
+    base = [call(run_id=f"r{i}", input_tokens=1_000 + i) for i in range(10)]
+    longer = [row | {"input_tokens": row["input_tokens"] * 3} for row in base]
+    row = check(of_log(longer), of_log(base), Limits()).rows[0]
+    assert row.verdict is Verdict.FAIL
+    assert next(name for name, _, _ in row.bridge.by_factor()) == "input tokens"
+    assert row.bridge.change_usd == pytest.approx(row.unit_usd[1] - row.unit_usd[0], abs=Decimal("1e-15"))
+
+
+def test_a_failure_names_the_first_message_that_differs():
+    def log(system: int, tokens: int) -> list[dict[str, object]]:
+        return [
+            call(
+                run_id=f"r{i}",
+                input_tokens=tokens * 10,
+                block_sha=[system, 7 * system + i],
+                block_tokens=[tokens, 30],
+                tools_sha=5,
+                started_at=later(i),
+            )
+            for i in range(10)
+        ]
+
+    row = check(of_log(log(1, 400)), of_log(log(2, 100)), Limits()).rows[0]
+    assert row.prompt == "message 1 is the first that differs: 100 to 400 tokens, in 100% of the units"
+
+
+def test_a_task_that_was_free_fails_once_most_of_it_is_billed():
+    free, billed = [call(model="gratis", run_id=f"r{i}") for i in range(10)], [call(run_id=f"r{i}") for i in range(10)]
+    assert check(of_log(billed), of_log(free), Limits()).rows[0].verdict is Verdict.FAIL
+    assert check(of_log(free), of_log(free), Limits()).rows[0].verdict is Verdict.PASS
+    assert check(of_log(free), of_log(billed), Limits()).rows[0].verdict is Verdict.PASS
+    assert check(of_log(free[1:] + billed[:1]), of_log(free), Limits()).rows[0].verdict is Verdict.CANNOT_TELL
+
+
+# Exit codes, and no baseline
+
+
+def test_the_gravest_verdict_decides_the_exit_code():
+    same = {f"case-{i}": 1.0 + i for i in range(8)}
+    dear = {case: usd * 2 for case, usd in same.items()}
+    few = {"x": 1.0}
+    assert check(side({"t": same}), side({"t": same}), Limits()).exit_code == 0
+    assert check(side({"t": dear}), side({"t": same}), Limits()).exit_code == 1
+    assert check(side({"t": dear, "new": same}), side({"t": same}), Limits(require_baseline=True)).exit_code == 1
+    assert check(side({"t": few}), side({"t": few}), Limits()).exit_code == 0
+    assert check(side({"t": few}), side({"t": few}), Limits(inconclusive="fail")).exit_code == 1
+
+
+@pytest.mark.parametrize(("required", "code"), [(False, 0), (True, 3)])
+def test_without_a_baseline_nothing_is_judged_and_nothing_passes(required, code):
+    limits = Limits(require_baseline=required)
+    none = check(side({"t": [1.0] * 9}), None, limits)
+    assert (none.verdict, none.exit_code) == (Verdict.CANNOT_JUDGE, code)
+    other = check(side({"t": [1.0] * 9, "new": [1.0] * 9}), side({"t": [1.0] * 9}), limits)
+    assert ({row.task: row.verdict for row in other.rows}["new"], other.exit_code) == (Verdict.CANNOT_JUDGE, code)
+    assert other.verdict is Verdict.CANNOT_JUDGE
+
+
+def test_under_the_coverage_floor_nothing_is_judged_and_the_exit_code_says_so():
+    blind = measure(calls([call()] * 6), book(), name="head", window=Window(), coverage=0.5)
+    found = check(blind, of_log([call()] * 6), Limits())
+    assert (found.verdict, found.exit_code) == (Verdict.CANNOT_JUDGE, 3)
+    assert "50%" in found.rows[0].why
+
+
+# The committed file
+
+
+def a_log(seed: int) -> list[dict[str, object]]:
+    source = random.Random(seed)
+    return [
+        call(
+            task=("triage", "answer")[i % 2],
+            instance_id=f"private words {i % 20}" if i % 2 else None,
+            run_id=f"r{i}",
+            model=source.choice(["large", "small", "unheard-of"] if i == 4 else ["large", "small"]),
+            input_tokens=source.randint(100, 5_000),
+            output_tokens=source.randint(0, 400),
+            block_sha=[11, 100 + i],
+            block_tokens=[50, 20],
+            tools_sha=9,
+            started_at=later(i),
+        )
+        for i in range(60)
+    ]
+
+
+def test_a_baseline_file_reads_back_as_the_side_it_came_from(tmp_path):
+    whole = of_log(a_log(1), name="main")
+    path = tmp_path / "costaudit-baseline.json"
+    path.write_text(files.dumps(whole))
+    assert files.is_baseline(path)
+    back = files.load(path)
+    assert back.units.equals(whole.units)
+    assert back.mix.classes.equals(whole.mix.classes)
+    assert back.openings == whole.openings
+    head = of_log(a_log(2), name="head")
+    assert check(head, back, Limits()) == check(head, whole, Limits())
+    assert files.dumps(back) == files.dumps(whole)
+
+
+def test_a_baseline_file_has_the_same_bytes_again_and_holds_no_words_of_the_log():
+    rows = a_log(1)
+    text = files.dumps(of_log(rows))
+    assert text == files.dumps(of_log(list(rows)))
+    assert "private words" not in text
+    assert text.isascii()
+    assert json.loads(text)["schema"] == "costaudit.baseline/1"
+
+
+def test_a_large_baseline_keeps_a_sample_that_does_not_depend_on_cost():
+    units = side({"t": draw(random.Random(1), 5_000)})
+    kept = json.loads(files.dumps(units))["tasks"]["t"]["units"]
+    assert (kept["of"], len(kept["usd"])) == (5_000, 2_000)
+    mean = sum(map(float, kept["usd"])) / 2_000
+    assert mean == pytest.approx(float(units.units["usd"].mean()), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"schema": "costaudit.baseline/1"}',
+        '{"schema": "costaudit.baseline/9", "tasks": {}}',
+        "[" * 100_000,
+        "\x00\xff",
+    ],
+    ids=["empty", "cut", "list", "bare", "future", "deep", "binary"],
+)
+def test_what_is_no_baseline_is_said_to_be_none(tmp_path, text):
+    path = tmp_path / "b.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(CostAuditError) as raised:
+        files.load(path)
+    assert raised.value.exit_code == 3
+    assert "baseline" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    "damage", [('"runs": [1', '"runs": [0'), ('"usd": ["', '"usd": ["-'), ('"case": [', '"case": [null, ')]
+)
+def test_a_damaged_baseline_is_refused(tmp_path, damage):
+    path = tmp_path / "b.json"
+    text = files.dumps(of_log(a_log(1)))
+    assert damage[0] in text
+    path.write_text(text.replace(*damage, 1))
+    with pytest.raises(CostAuditError):
+        files.load(path)
+
+
+# A real A/A: one model, the same fifty cases, four trials each
+
+
+@pytest.mark.parametrize("trials", list(itertools.combinations(range(4), 2)))
+def test_trials_of_one_agent_on_the_same_cases_do_not_fail_each_other(trials):
+    found = sorted(TAU.glob("*.json"))
+    if not found:
+        pytest.skip("the development data sets are not beside the project")
+    costs: dict[int, dict[str, float]] = {}
+    for run in json.loads(found[0].read_text()):
+        characters = list(itertools.accumulate(len(str(turn.get("content") or "")) for turn in run["traj"]))
+        asked = [
+            sum_before for turn, sum_before in zip(run["traj"], characters, strict=True) if turn["role"] == "assistant"
+        ]
+        costs.setdefault(run["trial"], {})[str(run["task_id"])] = sum(asked) / 4 * 2.5e-6
+    first, second = trials
+    row = check(side({"airline": costs[first]}), side({"airline": costs[second]}), Limits()).rows[0]
+    assert row.paired
+    assert row.units == (50, 50)
+    assert row.verdict is not Verdict.FAIL
