@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +22,10 @@ import msgspec
 import platformdirs
 import yaml
 
+from costaudit.data import bundled
 from costaudit.errors import PriceError
 from costaudit.price.entry import Model, Provider
-from costaudit.price.overrides import Override
+from costaudit.price.overrides import Override, holds_overrides, read_overrides
 
 T = TypeVar("T")
 
@@ -45,18 +47,19 @@ class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PriceBook:
     """Dated prices of every provider, plus what the user says about their own.
 
+    layers     folders of price files; a later one adds providers and replaces the models it names
     as_of      newest day a figure of the book was read
     sha256     fingerprint of all files and overrides: equal books price alike
     """
 
-    folder: Path
+    layers: tuple[Path, ...]
     as_of: date
     sha256: str
     names: dict[str, str]
     overrides: tuple[Override, ...] = ()
     cache: Path | None = None
     _files: dict[str, Provider | None] = field(default_factory=dict, repr=False)
-    memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `resolve` worked out, by combination
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `tariff` and `match` worked out
 
     @classmethod
     def load(
@@ -69,16 +72,21 @@ class PriceBook:
     ) -> PriceBook:
         """The book of a folder. Files are parsed when first asked for; `providers` are parsed (and checked) now.
 
+        A folder without `_names.yaml` is no book but a layer over the bundled one: its price files add to it, its files
+        with a list `prices:` are overrides, before those given here.
         cache   folder of parsed files; None: parse every time
         Raises PriceError naming file and entry for anything that is no price file.
         """
-        names = _read_names(folder / NAMES)
-        digest = hashlib.sha256()
-        for file in _price_files(folder):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
-        digest.update(msgspec.json.encode(tuple(overrides)))
+        layers = (folder,) if (folder / NAMES).is_file() else (bundled("pricing"), folder)
+        names = _read_names(layers[0] / NAMES)
         spelled = {other: name for name, others in names.providers.items() for other in (name, *others)}
-        book = cls(folder, names.as_of, digest.hexdigest(), spelled, tuple(overrides), cache)
+        own = _own_files(folder) if len(layers) > 1 else ([], [])
+        spelled |= {path.stem: path.stem for path in own[0]}
+        given = (*(o for path in own[1] for o in read_overrides(path)), *overrides)
+        digest = hashlib.sha256(msgspec.json.encode(given))
+        for file in (path for layer in layers for path in _price_files(layer)):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        book = cls(layers, names.as_of, digest.hexdigest(), spelled, given, cache)
         for provider in providers or ():
             book.provider(provider)
         return book
@@ -93,23 +101,46 @@ class PriceBook:
         return self.names.get(word, self.names.get(re.sub(r"[\s_./-]+", "-", word), word))
 
     def provider(self, name: str) -> Provider | None:
-        """The price file of a provider (canonical name); None where the book has none."""
+        """The prices of a provider (canonical name); None where the book has none."""
         if name not in self._files:
-            known = name in self.names and self.names[name] == name
-            path = self.folder / f"{name}.yaml"
-            self._files[name] = read(path, self.cache) if known and path.is_file() else None
+            paths = [layer / f"{name}.yaml" for layer in self.layers] if self.names.get(name) == name else []
+            found = [read(path, self.cache) for path in paths if path.is_file()]
+            self._files[name] = reduce(_over, found) if found else None
         return self._files[name]
 
     def all(self) -> Iterator[Provider]:
         """Every provider of the book, by name."""
-        for path in _price_files(self.folder):
-            if (provider := self.provider(path.stem)) is not None:
+        for name in sorted({name for name, own in self.names.items() if name == own}):
+            if (provider := self.provider(name)) is not None:
                 yield provider
 
     def find(self, provider: str, model: str) -> Model | None:
         """An entry by its exact name in the book."""
         file = self.provider(provider)
         return file.models.get(model) if file else None
+
+
+def _over(below: Provider, above: Provider) -> Provider:
+    """A user's price file over the book's: models it names are replaced, the rest stays."""
+    return msgspec.structs.replace(
+        below,
+        sources=below.sources | above.sources,
+        models=below.models | above.models,
+        schedules=below.schedules | above.schedules,
+        fees=above.fees or below.fees,
+        list_of=above.list_of or below.list_of,
+    )
+
+
+def _own_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The price files and the override files of a user's folder."""
+    paths = _price_files(folder)
+    if not paths:
+        raise PriceError(
+            f"{folder}: no price files there", hint="give a folder of .yaml files; `costaudit prices show` prints one"
+        )
+    lists = [path for path in paths if holds_overrides(path)]
+    return [path for path in paths if path not in lists], lists
 
 
 def _price_files(folder: Path) -> list[Path]:

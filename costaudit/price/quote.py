@@ -34,6 +34,7 @@ class Question:
     context service_tier (that served it), processing, speed, data_residency, inference_geo, endpoint_location,
             region, zone, search_context_size; others are information
     usage   class -> quantity, disjoint
+    counted the same as a log counts: inclusive token columns, other keys classes of `extras`; instead of `usage`
     """
 
     provider: str
@@ -41,6 +42,7 @@ class Question:
     at: datetime | None = None
     context: Mapping[str, str] | None = None
     usage: Mapping[str, Decimal] | None = None
+    counted: Mapping[str, int] | None = None
     override: Override | None = None
 
 
@@ -110,13 +112,10 @@ def in_force(question: Question, book: PriceBook) -> Tariff:
 
 def row(question: Question) -> dict[str, Any]:
     """The question as a row of the request table: disjoint classes become inclusive totals."""
-    usage = {k: v for k, v in (question.usage or {}).items() if k not in INFORMATION and v}
     context = question.context or {}
-    text = {name: int(usage.get(name, 0)) for name in TEXT}
-    totals = _totals(usage)
-    extras = [{"class": k, "quantity": v} for k, v in usage.items() if k not in TEXT]
+    tokens, extras = _stated(question.usage or {}) if question.counted is None else _counted(question.counted)
     # A stated usage is complete: nothing is implied by the call having been made.
-    extras += [{"class": "requests", "quantity": Decimal(0)}] if "requests" not in usage else []
+    extras.setdefault("requests", Decimal(0))
     return {
         "provider": question.provider,
         "model": question.model,
@@ -124,10 +123,8 @@ def row(question: Question) -> dict[str, Any]:
         "service_tier": tier(context),
         "region": next((context[k] for k in REGIONS if context.get(k)), None),
         "search_context_size": context.get("search_context_size"),
-        **totals,
-        **{f"{w}_tokens": text[w] for w in TEXT if w.startswith("cache_write_")},
-        "reasoning_tokens": text["reasoning"],
-        "extras": extras,
+        **tokens,
+        "extras": [{"class": name, "quantity": quantity} for name, quantity in extras.items()],
     }
 
 
@@ -139,13 +136,21 @@ def tier(context: Mapping[str, str]) -> str | None:
     return context.get("service_tier")
 
 
-def _totals(usage: Mapping[str, Decimal]) -> dict[str, int]:
-    """The inclusive columns of the request table."""
-    sums = dict.fromkeys(("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"), 0)
-    for name, quantity in usage.items():
+def _stated(usage: Mapping[str, Decimal]) -> tuple[dict[str, int], dict[str, Decimal]]:
+    """Disjoint classes as inclusive columns and extras."""
+    used = {name: quantity for name, quantity in usage.items() if name not in INFORMATION and quantity}
+    columns = dict.fromkeys(("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens"), 0)
+    for name, quantity in used.items():
         within = CLASSES[name].within if name in CLASSES else ""
         if within:
-            sums[within] += int(quantity)
+            columns[within] += int(quantity)
         if name in INPUT_SIDE and within != "input_tokens":
-            sums["input_tokens"] += int(quantity)
-    return sums
+            columns["input_tokens"] += int(quantity)
+        if name.startswith("cache_write_") or name == "reasoning":
+            columns[f"{name}_tokens"] = int(quantity)
+    return columns, {name: quantity for name, quantity in used.items() if name not in TEXT}
+
+
+def _counted(counted: Mapping[str, int]) -> tuple[dict[str, int], dict[str, Decimal]]:
+    columns = {name: count for name, count in counted.items() if name in schema.REQUESTS}
+    return columns, {name: Decimal(count) for name, count in counted.items() if name not in schema.REQUESTS}

@@ -21,7 +21,9 @@ from costaudit.price.overrides import Override
 ONE = Decimal(1)
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 STANDARD = frozenset({"", "standard", "default", "auto", "on_demand", "scale", "not_available"})
-_SAME_TIER = {"fast": "priority", "priority": "fast"}  # OpenAI sells one thing under both names
+_SAME_TIER = {
+    "fast": "priority"
+}  # OpenAI sells one thing under both names; Anthropic's fast mode has a card of its own
 
 
 class Key(NamedTuple):

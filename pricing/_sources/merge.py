@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from _sources import Card, Item, Rates, Span, gp, ll, mp
 from costaudit.price.classes import TOKENS
 from costaudit.price.match import _undated
-
-from _sources import Card, Item, Rates, Span, gp, ll, mp
 
 READERS: dict[str, Callable[[str], Iterator[Item]]] = {"gp": gp.items, "ll": ll.items, "mp": mp.items}
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "us-gov.")

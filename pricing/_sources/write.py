@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from costaudit.price.classes import CLASSES
-
 from _sources import Card, Item, Rates, Span, mp
+from costaudit.price.classes import CLASSES
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
