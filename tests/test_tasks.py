@@ -171,6 +171,11 @@ def test_without_prompts_a_task_is_a_model_and_a_size(tokens, name):
     assert found.select("task", "task_source").row(0) == (name, "shape")
 
 
+def test_a_run_that_grows_stays_one_task():
+    grows = [call(run_id=run, minute=n, input_tokens=500 * 2**n) for run in ("r", "s") for n in range(5)]
+    assert set(named(grows)["task"]) == {"shape-gpt-5.4-256"}
+
+
 def test_rows_that_restate_others_are_no_task():
     assert named([call(rollup=True)])["task"].to_list() == [None]
 

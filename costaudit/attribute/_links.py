@@ -40,10 +40,9 @@ def _by_messages(calls: pl.DataFrame) -> pl.Series:
     found = found.with_columns(calls["format"].gather(found["call"]).alias("format"))
     # A format whose next call repeats answers otherwise (trimmed, rewritten) cannot raise a doubt.
     faithful = (
-        found.group_by("call", "format")
-        .agg(doubted=(pl.col("kind") == DOUBTED).any(), echoed=(pl.col("kind") == ANSWER).any())
+        found.filter(pl.col("kind") != UNANSWERED)
         .group_by("format")
-        .agg(faithful=pl.col("echoed").sum() >= FAITHFUL * (pl.col("echoed") | pl.col("doubted")).sum())
+        .agg(faithful=(pl.col("kind") == ANSWER).sum() >= FAITHFUL * pl.col("call").n_unique())
     )
     return _of_calls(
         calls,

@@ -57,7 +57,7 @@ def _unnamed(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
         pl.col("line_sha").alias("lines"),
         pl.col("tools_declared").list.eval(pl.element().struct.field("name")).alias("tools"),
         pl.coalesce("model", "model_requested", pl.lit("unknown")).alias("model"),
-        *("tools_sha", "input_tokens", "output_tokens", "score"),
+        *("run_id", "tools_sha", "input_tokens", "output_tokens", "score"),
     ).filter(nameless)
 
 
@@ -124,14 +124,21 @@ def _words(tools: Sequence[str | None]) -> str:
 
 
 def _shapes(calls: pl.DataFrame) -> pl.DataFrame:
-    """row, found, found_by: groups of model, tools and size of the input by powers of two (the last step of 5.1)."""
+    """row, found, found_by: groups of model, tools and size of the input by powers of two (the last step of 5.1).
+
+    The calls of a run have the shape of its first one: a conversation grows, and stays the same task.
+    """
     shape = ["model", "tools_sha", "bucket"]
-    sized = calls.select(
-        "row", "model", "tools_sha", bucket=(pl.col("input_tokens").clip(1) + 0.5).log(2).floor().cast(pl.Int64)
-    )  # the half keeps exact powers of two from falling below themselves
+    # The half keeps exact powers of two from falling below themselves.
+    bucket = (pl.col("input_tokens").clip(1) + 0.5).log(2).floor().cast(pl.Int64)
+    own = calls.sort("order").select("row", "run_id", "model", "tools_sha", bucket=bucket)
+    of_run = pl.col(shape).first().over("run_id")
+    sized = own.with_columns(pl.when(pl.col("run_id").is_null()).then(pl.col(shape)).otherwise(of_run))
     kinds = sized.select(shape).unique()
-    found = kinds.with_columns(pl.Series("found", [_shape_name(*kind) for kind in kinds.iter_rows()], dtype=pl.String))
-    return sized.join(found, on=shape, how="left", nulls_equal=True).select("row", "found", found_by=pl.lit("shape"))
+    names = pl.Series("found", [_shape_name(*kind) for kind in kinds.iter_rows()], dtype=pl.String)
+    return sized.join(kinds.with_columns(names), on=shape, how="left", nulls_equal=True).select(
+        "row", "found", found_by=pl.lit("shape")
+    )
 
 
 def _shape_name(model: str, tools: int | None, bucket: int | None) -> str:
