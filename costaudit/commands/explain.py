@@ -1,4 +1,4 @@
-"""The page of a rule: what it finds, why it costs money, what to do."""
+"""The page of a rule: what it finds, why it costs, what to do"""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal) -> pl.Dat
         pl.col("run_id").drop_nulls().n_unique().cast(pl.Int64).alias("runs"),
         known.sum().alias("cost_usd"),
         # the 95th dearest call in a hundred, a cost that occurred (nearest rank): exact, no interpolation
-        pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank()).first().alias("p95_usd"),
+        pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank(), null_on_oob=True).first().alias("p95_usd"),
     )
     if not grouped.filter(pl.col(column) == nobody).height:
         empty = {column: nobody, "requests": 0, "runs": 0, "cost_usd": ZERO, "p95_usd": None}
