@@ -28,8 +28,8 @@ class ClaudeCode(Format):
     below `$CLAUDE_CONFIG_DIR` and `~/.config/claude`. Copies of these folders read the same.
     ## What it knows
     Tokens with both cache lifetimes, web searches, fast mode, tools called and their results. A run is one prompt of
-    the user with everything the main loop did for it (`<session>:<prompt>`), or one subagent (`<session>/<agent>`,
-    its session is the parent). The task is the slash command, the kind of subagent, or `main loop`; the working
+    the user with everything the main loop did for it (`<session>:<prompt>`), or one subagent (`<session>/<agent>`);
+    the session is its parent. The task is the slash command, the kind of subagent, or `main loop`; the working
     directory is the project that was billed.
     ## Traps
     One response is written as several rows that repeat its usage while the output count grows: the row with most
@@ -129,7 +129,7 @@ class _Place(NamedTuple):
 class _Lane:
     """One conversation of a file: the main loop or one subagent."""
 
-    __slots__ = ("attempt", "blocks", "key", "prompt", "results", "rows", "since", "task")
+    __slots__ = ("attempt", "blocks", "key", "prompt", "results", "rows", "sent", "since", "task")
 
     def __init__(self, task: str) -> None:
         self.task = task
@@ -137,6 +137,7 @@ class _Lane:
         self.since: Any = None  # time of the last row that had one
         self.attempt: int | None = None  # of the next response, after reported API errors
         self.results: list[dict[str, Any]] = []  # of tools, not yet sent
+        self.sent: dict[str, Any] = {}  # what the request of the response being written is known by
         self.key = ""  # the response being written, its rows and content blocks so far
         self.rows: list[dict[str, Any]] = []
         self.blocks: dict[bytes, None] = {}
@@ -248,6 +249,8 @@ class _Reader:
         if key != lane.key:
             self._finish(lane)
             lane.key = key
+            lane.sent = {"tool_results": lane.results or None, "attempt": lane.attempt}
+            lane.results, lane.attempt = [], None
         lane.since = _time(row.timestamp) or lane.since
         lane.blocks |= dict.fromkeys(_blocks(message.content))
         self._note_spawns(message.content)
@@ -258,7 +261,7 @@ class _Reader:
             "started_at": lane.since,
             "run_id": _run(place, lane),
             "run_source": "log",
-            "parent_id": place.session if place.agent else None,
+            "parent_id": place.session or None,
             "task": lane.task,
             "key_id": text(row.cwd),
             "reasoning_effort": text(row.effort),
@@ -268,11 +271,12 @@ class _Reader:
             "region": text(usage.get("inference_geo")) if usage else None,
             "cost_logged_usd": cost,
             "_rank": (0 if place.side else 2) + (len(parts) > 1),
-            "_trace": f"claude-code {place.session}",
+            "_trace": f"claude-code {place.session}" if place.session else None,
             "_parent": "session",
         }
         for part in parts:
             made = base | dict(zip(_PART, part[1:-2], strict=True))
+            made["_step"] = part.name
             made["_key"] = f"{key}#{part.name}" if part.name else key
             made["_also"] = f"{response}#{part.name}" if part.name else response
             made["_span"] = made["_key"]
@@ -297,10 +301,9 @@ class _Reader:
             return
         found = facts(None, None, None, None, (), b"[" + b",".join(lane.blocks) + b"]")
         known = {name: found.get(name) for name in ("has_text", "output_sha", "reply_tokens", "tool_calls")}
-        first = {"tool_results": lane.results or None, "attempt": lane.attempt}
         for row in lane.rows:
-            self.ready.append(row | known | first if "#" not in row["_key"] else row)
-        lane.rows, lane.blocks, lane.results, lane.attempt = [], {}, [], None
+            self.ready.append(row if row["_step"] else row | known | lane.sent)
+        lane.rows, lane.blocks = [], {}
 
 
 _UNMETERED = Step("", None, None, None, None, None, None, None, None, (), assumed=False)

@@ -145,9 +145,9 @@ class _Reader:
         own = text(payload.id) or text(payload.session_id) or self.thread.id
         parent, task = _origin(payload)
         if self.named and own != self.thread.id and own not in self.thread.ancestors:
-            settle(self.thread, out)
             self.named = False
         if not self.named:
+            settle(self.thread, out)
             self.thread = Thread(own, _time(payload.timestamp) or _time(row.timestamp), parent, task)
             self.thread.cwd, self.thread.provider = text(payload.cwd), text(payload.model_provider)
             self.thread.model = text(payload.model)
@@ -186,7 +186,9 @@ class _Reader:
             record, _time(row.timestamp), source, total, last, text(payload.response_id),
             thread.turn or str(thread.prompts), model, thread.effort, thread.cwd,
         )  # fmt: skip
-        self._tools(event)
+        shown_again = total is not None and bool(thread.events) and thread.events[-1].total == total
+        if not shown_again:
+            self._tools(event)
         thread.events.append(event)
 
     def _tools(self, event: Event) -> None:
