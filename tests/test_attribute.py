@@ -230,6 +230,12 @@ def test_discovered_tasks_are_renamed_and_merged_by_name_or_by_rule():
     assert set(found["task_source"]) == {"mapping"}
 
 
+def test_a_new_name_does_not_make_one_thing_of_a_mixed_family():
+    rows = [call(template_sha=0x3FA2 << 48, tools_sha=n % 2) for n in range(6)]
+    found = attributed(rows, rules(names={"family-3fa2": "triage"}))
+    assert set(found.select("task", "task_source").iter_rows()) == {("triage", "mixed")}
+
+
 def test_names_of_the_log_are_renamed_literally():
     given_settings = replace(rules(names={"acme*": "x", "acme gmbh": "acme"}), tenants=Assignment(names={"a*": "b"}))
     found = attributed([call(task="acme gmbh", tenant="a*"), call(task="acme two", tenant="ab")], given_settings)

@@ -78,31 +78,30 @@ def _nearest(small: pl.DataFrame, large: pl.DataFrame) -> pl.DataFrame:
     Compared with one large family after the other: a join over shared lines would hold every pair that has a
     preamble in common.
     """
-    few = large.group_by("tools_sha", maintain_order=True).head(LARGEST)
-    lines = small.select("family", "tools_sha", line=pl.col("lines").list.unique()).with_columns(
-        size=pl.col("line").list.len()
-    )
-    lines = lines.explode("line", empty_as_null=False, keep_nulls=False)
-    likeness = [
-        _jaccard(lines, name, tools, sorted(set(template)))
-        for name, tools, template in few.select("family", "tools_sha", "lines").iter_rows()
-        if template
-    ]
-    if not likeness:
-        return pl.DataFrame(schema={"family": pl.UInt64, "nearest": pl.UInt64})
+    lines = small.select("family", "tools_sha", line=pl.col("lines").list.unique())
+    lines = lines.with_columns(size=pl.col("line").list.len()).explode("line", empty_as_null=False, keep_nulls=False)
+    by_tools = lines.partition_by("tools_sha", as_dict=True)
+    likeness = [pl.DataFrame(schema={"family": pl.UInt64, "nearest": pl.UInt64, "jaccard": pl.Float64})]
+    for name, tools, template in (
+        large.group_by("tools_sha", maintain_order=True)
+        .head(LARGEST)
+        .select("family", "tools_sha", "lines")
+        .iter_rows()
+    ):
+        if template and (tools,) in by_tools:
+            likeness.append(_jaccard(by_tools[(tools,)], name, set(template)))
     return (
         pl.concat(likeness)
         .filter(pl.col("jaccard") >= ALIKE)
-        .sort("family", "jaccard", maintain_order=True)
-        .unique("family", keep="last", maintain_order=True)
+        .sort("family", "jaccard", descending=[False, True], maintain_order=True)
+        .unique("family", keep="first", maintain_order=True)
         .select("family", "nearest")
     )
 
 
-def _jaccard(lines: pl.DataFrame, name: int, tools: int | None, template: list[int]) -> pl.DataFrame:
+def _jaccard(lines: pl.DataFrame, name: int, template: set[int]) -> pl.DataFrame:
     """family, nearest, jaccard: how much of each small family's lines and of the template's are the same."""
-    same_tools = pl.col("tools_sha").eq_missing(pl.lit(tools, pl.UInt64))
-    shared = lines.filter(same_tools & pl.col("line").is_in(pl.lit(pl.Series(template, dtype=pl.UInt64)).implode()))
+    shared = lines.filter(pl.col("line").is_in(pl.Series([sorted(template)], dtype=pl.List(pl.UInt64))))
     return shared.group_by("family").agg(
         nearest=pl.lit(name, pl.UInt64),
         jaccard=pl.len() / (pl.col("size").first() + len(template) - pl.len()),

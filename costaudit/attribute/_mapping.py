@@ -136,5 +136,7 @@ def _write(requests: pl.DataFrame, target: str, given: pl.Series) -> pl.DataFram
     columns = [pl.coalesce(given, pl.col(target)).alias(target)]
     if target in KNOWN_BY:
         source, word = KNOWN_BY[target]
-        columns.append(pl.when(given.is_not_null()).then(pl.lit(word)).otherwise(source).alias(source))
+        # A new name does not make one thing of a family that holds several.
+        told = given.is_not_null() & pl.col(source).ne_missing(pl.lit("mixed"))
+        columns.append(pl.when(told).then(pl.lit(word)).otherwise(source).alias(source))
     return requests.with_columns(columns)

@@ -56,7 +56,6 @@ def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
     family = model.str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "").str.extract(r"^([a-z]+)", 1)
     scope = pl.concat_str(pl.coalesce("key_id", "tenant", pl.lit("")), pl.lit("\n"), family.fill_null(""))
-    linkable = pl.col("block_sha").list.len().fill_null(0) + pl.col("sent").list.len().fill_null(0) > 0
     anonymous = requests["run_id"].is_null() & ~requests["rollup"].fill_null(value=False)
     return (
         requests.select(
@@ -69,7 +68,7 @@ def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
             *("input_tokens", "block_sha", "reply_sha", "system_sha"),
         )
         .filter(anonymous)
-        .filter(linkable | (pl.col("called").list.len() > 0))
+        .filter(pl.any_horizontal(pl.col("block_sha", "called", "sent").list.len() > 0))
         .sort("order")
         .with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
     )
