@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 import polars as pl
 import pytest
+from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,17 @@ def test_the_order_of_records_does_not_matter(keys, tokens, seed):
     one, other = collapsed(*rows), collapsed(*shuffled)
     assert one.requests.sort(sort).equals(other.requests.sort(sort))
     assert one.requests.height + one.duplicates["count"].sum() == len(rows)
+
+
+def test_logs_of_every_format_side_by_side_give_the_calls_that_each_gives_alone():
+    samples = ROOT / "sample_logs" / "formats"
+    alone = [ingest([path]) for path in sorted(samples.iterdir())]
+    together = ingest([samples])
+    assert together.requests.height == sum(read.requests.height for read in alone)
+    tokens = pl.concat([read.requests for read in alone]).select(pl.sum("input_tokens", "output_tokens"))
+    assert together.requests.select(pl.sum("input_tokens", "output_tokens")).equals(tokens)
+    assert together.fates.lines == sum(read.fates.lines for read in alone)
+    assert together.fates.balanced
 
 
 # --- fingerprints ---------------------------------------------------------------------------------------------------

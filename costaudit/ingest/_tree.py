@@ -63,7 +63,8 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     )
     joined = rows.with_row_index("_at").join(found, on="_at", how="left", maintain_order="left")
     rolled_up = pl.col("_rolled").fill_null(value=False)
-    span = pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True)
+    # Null for rows of other formats: a call without any identity must stay without one.
+    span = pl.when(pl.col("_span").is_not_null()).then(pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True))
     own_trace = pl.when(pl.col("_span").is_not_null()).then("_trace")
     marked = joined.with_columns(
         *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in LENT],
