@@ -149,7 +149,7 @@ def test_a_run_that_announces_its_success_again_and_again_was_over_the_first_tim
 
 
 def test_what_follows_a_repeated_finish_is_waste_too():
-    rows = run("abFxF") + [{"run_id": "run-1", "step": 9, "started_at": at(200)}]
+    rows = [*run("abFxF"), {"run_id": "run-1", "step": 9, "started_at": at(200)}]
     for row in rows[2:5]:
         row["tool_name"] = "finish"
         row["tool_args_sha"] = 1
@@ -302,7 +302,7 @@ def airline_calls(shared):
                 }
             )
     return pl.DataFrame(
-        rows, schema_overrides={c: pl.UInt64 for c in ("tool_args_sha", "tool_result_sha", "output_sha")}
+        rows, schema_overrides=dict.fromkeys(("tool_args_sha", "tool_result_sha", "output_sha"), pl.UInt64)
     ).with_row_index("row")
 
 

@@ -48,7 +48,7 @@ class RunawayLoop(Analyzer):
     repetitions: int = option(3, "repeats", "Equal periods in a row that count as a loop.")
     max_period: int = option(4, "calls", "Longest cycle looked for.")
     polling_gap: float = option(20.0, "s", "Calls at steady gaps above it are polling where no result is logged.")
-    polling_tools: list[str] = option([], "names", "Tools that may be called again and again.")
+    polling_tools: tuple[str, ...] = option((), "names", "Tools that may be called again and again.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = requests_of(ledger)

@@ -1,0 +1,101 @@
+"""The rule failed-calls (METHODS 8.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze._analyzer import COST, NO_MODEL, NO_TASK, SOURCE, Analyzer, Claim, need, option, requests_of
+from costaudit.analyze._resends import failed
+from costaudit.finding import ZERO, Confidence, Kind, Severity
+from costaudit.price.ledger import Ledger
+from costaudit.stats import wilson
+
+REFUSALS = ("refusal", "content_filter")
+
+
+@dataclass(frozen=True)
+class FailedCalls(Analyzer):
+    """Calls that failed and were billed all the same.
+
+    ## What it finds
+    Errors, refusals and filtered answers that carry a bill, by task, model and kind of failure, with the rate and its
+    interval. A failure without usage costs nothing and is only counted: nobody should assume that an error is billed.
+    Attempts that were sent again belong to `retry-waste`; answers cut short belong to `truncated-output`.
+    ## Why it costs money
+    The prompt is processed before the call fails: a filter stops the answer, a connection breaks in the middle of it.
+    ## What to do
+    Look at the largest kind of failure: shorten prompts that exceed a limit, screen inputs that a filter refuses, stop
+    sending what always fails. Tasks in which refusals are expected are named in `allow`.
+    """
+
+    name = "failed-calls"
+    kind = Kind.WASTE
+    order = 3
+    min_rate: float = option(0.01, "share", "Failures rarer than this are part of life.")
+    allow: tuple[str, ...] = option((), "tasks", "Tasks in which refusals are expected, such as moderation.")
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        if calls["http_status"].null_count() == calls.height:
+            need(calls, {"status": "no status field"})
+        named = calls.with_columns(
+            pl.col("task").fill_null(NO_TASK),
+            pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model"),
+            cause=self._cause(),
+            usd=COST,
+        )
+        rates = named.group_by("task", "model").agg(all_calls=pl.len().cast(pl.Int64))
+        groups = (
+            named.filter(pl.col("cause").is_not_null())
+            .sort("row")
+            .group_by("task", "model", "cause")
+            .agg(
+                calls=pl.len().cast(pl.Int64),
+                billed=(pl.col("usd") > ZERO).sum().cast(pl.Int64),
+                rows=pl.col("row").filter(pl.col("usd") > ZERO),
+                worst_day=pl.col("started_at").dt.date().mode().min(),
+                first_request_id=pl.col("request_id").first(),
+                source=SOURCE.first(),
+            )
+            .join(rates, on=["task", "model"])
+            .filter((pl.col("billed") > 0) & (pl.col("calls") >= self.min_rate * pl.col("all_calls")))
+            .sort("task", "model", "cause")
+            .with_row_index("failure")
+        )
+        for (task,), found in groups.group_by("task", maintain_order=True):
+            yield _claim(str(task), found)
+
+    def _cause(self) -> pl.Expr:
+        """What failed, or null: the finish reason of a refusal, the HTTP status, the class of the error."""
+        refused = pl.col("finish_reason").is_in(REFUSALS) & ~pl.col("task").is_in(self.allow)
+        status = pl.when(pl.col("http_status") >= 400).then(pl.format("HTTP {}", "http_status"))
+        return (
+            pl.when(refused.fill_null(value=False))
+            .then("finish_reason")
+            .when(failed())
+            .then(pl.coalesce(status, "error_type", pl.lit("error")))
+        )
+
+
+def _claim(task: str, groups: pl.DataFrame) -> Claim:
+    intervals = [wilson(n, of) for n, of in groups.select("calls", "all_calls").iter_rows()]
+    evidence = groups.with_columns(
+        rate=pl.col("calls") / pl.col("all_calls"),
+        rate_low=pl.Series([i.low for i in intervals], dtype=pl.Float64),
+        rate_high=pl.Series([i.high for i in intervals], dtype=pl.Float64),
+    ).drop("rows", "all_calls", "task")
+    billed, calls = int(groups["billed"].sum()), int(groups["calls"].sum())
+    return Claim(
+        subject={"task": task},
+        title=f"{task}: {billed:,} failed {'call' if billed == 1 else 'calls'} billed, {{usd}}",
+        remedy="look at the largest kind of failure; do not send what always fails",
+        severity=Severity.MEDIUM,
+        confidence=Confidence.HIGH,
+        evidence=evidence,
+        evidence_key="failure",
+        patch=groups.select("failure", row="rows").explode("row").with_columns(exists=pl.lit(value=False)),
+        because=(f"{calls:,} calls failed, {calls - billed:,} of them without a bill",),
+    )

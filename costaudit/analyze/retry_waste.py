@@ -1,0 +1,101 @@
+"""The rule retry-waste (METHODS 8.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze._analyzer import COST, NO_TASK, SOURCE, Analyzer, CannotCheck, Claim, need, option, requests_of
+from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts
+from costaudit.finding import ZERO, Confidence, Kind, Severity
+from costaudit.price.ledger import Ledger
+
+STORM_SHARE = 0.1  # of the calls in STORM_SPAN that were sent again (METHODS 8.7)
+STORM_SPAN = "5m"
+
+REMEDY = {
+    FAILURE: "retry with growing pauses and a limit, and only what the provider did not already answer",
+    TIMEOUT: "wait longer than the answer takes, or stream; never send again while the first call still runs",
+    REFUSED: "ask for structured output the provider enforces; repair an answer before asking again",
+}
+HAPPENED = {FAILURE: "after a failure", TIMEOUT: "while the first was running", REFUSED: "after a refused answer"}
+
+
+@dataclass(frozen=True)
+class RetryWaste(Analyzer):
+    """Calls sent again, where the first attempt was billed too.
+
+    ## What it finds
+    Attempts whose answer was not used because the same call was sent again: after a failure upstream, because the
+    client did not wait for an answer that came, or because a parser refused the answer. These are three problems and
+    are shown as three. Only billed attempts cost; errors without usage are counted at nothing.
+    ## Why it costs money
+    Each attempt sends the whole prompt, and providers bill what they processed, whether the client was still there.
+    ## What to do
+    Longer timeouts than the slowest good answer, growing pauses, a limit on attempts, and structured output enforced by
+    the provider.
+    """
+
+    name = "retry-waste"
+    kind = Kind.WASTE
+    order = 2
+    retry_window: float = option(RETRY_WINDOW_S, "s", "Longest pause between a call and its retry.")
+    storm: int = option(3, "attempts", "More attempts than this at one call are a storm.")
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        if calls["request_sha"].null_count() == calls.height and calls["attempt"].null_count() == calls.height:
+            raise CannotCheck("no request fingerprints and no attempt numbers")
+        if calls["http_status"].null_count() == calls.height:
+            need(calls, {"status": "no status field"})
+        tried = attempts(calls, Timing.of(ledger))
+        wasted = (
+            tried.filter(~pl.col("used"))
+            .with_columns(why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain")))
+            .join(calls.select("row", "task", "started_at", "request_id", SOURCE, usd=COST), on="row")
+            .with_columns(task=pl.col("task").fill_null(NO_TASK), storm=self._storm(tried, calls))
+            .sort("task", "why", "row")
+        )
+        for (task, why), found in wasted.group_by("task", "why", maintain_order=True):
+            if found["usd"].sum() > ZERO:
+                yield self._claim(str(task), str(why), found)
+
+    def _storm(self, tried: pl.DataFrame, calls: pl.DataFrame) -> pl.Expr:
+        """Whether a call was tried too often, or was sent again in minutes in which many calls were."""
+        again = tried.filter(pl.col("nth") > 1)["row"]
+        minutes = pl.col("started_at").dt.truncate(STORM_SPAN)
+        busy = (
+            calls.select("row", minutes.alias("span"))
+            .drop_nulls("span")
+            .with_columns(again=pl.col("row").is_in(again.implode()))
+            .group_by("span")
+            .agg(share=pl.col("again").mean(), again=pl.col("again").sum())
+            .filter((pl.col("share") > STORM_SHARE) & (pl.col("again") > self.storm))
+        )
+        long = tried.filter(pl.col("nth") > self.storm)["chain"].unique()
+        return pl.col("chain").is_in(long.implode()) | minutes.is_in(busy["span"].implode()).fill_null(value=False)
+
+    def _claim(self, task: str, why: str, found: pl.DataFrame) -> Claim:
+        billed = found.filter(pl.col("usd") > ZERO)
+        because = [
+            f"{billed.height:,} billed attempts whose answer was not used; {found.height - billed.height:,} unbilled"
+        ]
+        if storms := int(billed["storm"].sum()):
+            because.append(
+                f"{storms:,} of them in storms: more than {self.storm} attempts, or a tenth of all calls in 5 minutes"
+            )
+        numbered = bool(billed["numbered"].all())
+        if not numbered:
+            because.append("attempts are told by equal requests, not by numbers in the log")
+        return Claim(
+            subject={"task": task, "cause": why},
+            title=f"{task}: {billed.height:,} calls sent again {HAPPENED[why]}, {{usd}}",
+            remedy=REMEDY[why],
+            severity=Severity.HIGH if storms else Severity.MEDIUM,
+            confidence=Confidence.HIGH if numbered else Confidence.MEDIUM,
+            evidence=billed.select("row", "request_id", "source", attempt="nth", first_row="chain", storm="storm"),
+            patch=billed.select("row", exists=pl.lit(value=False)),
+            because=tuple(because),
+        )
