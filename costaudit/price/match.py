@@ -189,22 +189,39 @@ def _shop(book: PriceBook, file: Provider) -> _Shop:
     key = ("names", file.provider)
     if key not in book.memo:
         exact = {name.lower(): name for name in file.models}
-        pairs = [(alias.lower(), name) for name, model in file.models.items() for alias in model.aliases]
-        both = [*((name.lower(), name) for name in file.models), *pairs]
-        folded = [(_fold(spelling), name) for spelling, name in both]
-        if file.provider == "bedrock":
-            folded += [(_fold(_BEDROCK_VERSION.sub("", spelling)), name) for spelling, name in both]
-        book.memo[key] = _Shop(exact, _unambiguous(pairs), _unambiguous(folded))
+        book.memo[key] = _Shop(exact, _unambiguous(_aliases(file)), _unambiguous(_spellings(file)))
     shop: _Shop = book.memo[key]
     return shop
 
 
-def _unambiguous(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Spelling -> entry, without the spellings that stand for several entries."""
+def _aliases(file: Provider) -> list[tuple[str, str]]:
+    return [(alias.lower(), name) for name, model in file.models.items() for alias in model.aliases]
+
+
+def _spellings(file: Provider) -> list[tuple[str, str]]:
+    """Every name and alias with dots and underscores as hyphens, at Bedrock without its version too -> entry."""
+    both = [*((name.lower(), name) for name in file.models), *_aliases(file)]
+    folded = [(_fold(spelling), name) for spelling, name in both]
+    if file.provider == "bedrock":
+        folded += [(_fold(_BEDROCK_VERSION.sub("", spelling)), name) for spelling, name in both]
+    return folded
+
+
+def _owners(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for spelling, name in pairs:
         found.setdefault(spelling, set()).add(name)
-    return {spelling: next(iter(names)) for spelling, names in found.items() if len(names) == 1}
+    return {spelling: sorted(names) for spelling, names in found.items()}
+
+
+def _unambiguous(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Spelling -> entry, without the spellings that stand for several entries."""
+    return {spelling: names[0] for spelling, names in _owners(pairs).items() if len(names) == 1}
+
+
+def ambiguous(file: Provider) -> dict[str, list[str]]:
+    """Documented aliases that stand for several entries, and so for none."""
+    return {spelling: names for spelling, names in sorted(_owners(_aliases(file)).items()) if len(names) > 1}
 
 
 def _fold(name: str) -> str:

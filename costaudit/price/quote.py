@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
+from costaudit.price._table import in_force as hours_hold
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, INPUT_SIDE, TEXT
 from costaudit.price.engine import bill, price
@@ -22,6 +23,7 @@ from costaudit.price.overrides import Override
 from costaudit.price.tariff import Key, Tariff, timeline
 
 INFORMATION = frozenset({"reasoning_of_output"})  # counts inside another class: never priced again
+NOTHING = "nothing billed"
 TIERS = {"processing": ("batch",), "speed": ("fast",)}
 REGIONS = ("data_residency", "inference_geo", "endpoint_location", "region", "zone")
 
@@ -76,38 +78,44 @@ def quote(questions: Sequence[Question], book: PriceBook) -> list[Answer]:
     return [answers[n] for n in range(len(questions))]
 
 
-def _answers(questions: Sequence[Question], book: PriceBook) -> list[Answer]:
-    if not questions:
-        return []
-    calls = pl.DataFrame([row(q) for q in questions], schema=schema.REQUESTS)
+def explained(calls: pl.DataFrame, book: PriceBook) -> list[Answer]:
+    """The same for rows of the request table, one answer a row."""
     priced, parts = price(calls, book), bill(calls, book)
     by_call = {key[0]: part for key, part in parts.partition_by("row", as_dict=True).items()}
-    none = parts.clear()
     shown = priced.select("cost_usd", "price_status").iter_rows()
+    keys = calls.select(*Key._fields, "started_at").iter_rows()
     return [
-        _answer(question, book, usd, status, by_call.get(nth, none))
-        for nth, (question, (usd, status)) in enumerate(zip(questions, shown, strict=True))
+        _answer(in_force(Key(*key), at, book), usd, status, by_call.get(nth, parts.clear()))
+        for nth, ((usd, status), (*key, at)) in enumerate(zip(shown, keys, strict=True))
     ]
 
 
-def _answer(question: Question, book: PriceBook, usd: Decimal | None, status: str, lines: pl.DataFrame) -> Answer:
-    tariff = in_force(question, book)
+def _answers(questions: Sequence[Question], book: PriceBook) -> list[Answer]:
+    if not questions:
+        return []
+    return explained(pl.DataFrame([row(q) for q in questions], schema=schema.REQUESTS), book)
+
+
+def _answer(tariff: Tariff, usd: Decimal | None, status: str | None, lines: pl.DataFrame) -> Answer:
     billed = status == "priced"
     parts = dict(zip(lines["class"], lines["usd"], strict=True)) if billed else {}
-    list_usd = sum(lines["usd"], Decimal(0)) if status == "subscription" and not lines["usd"].null_count() else None
+    listed = sum(lines["usd"], Decimal(0)) if status == "subscription" and not lines["usd"].null_count() else None
     source = (f"rates: {tariff.source}" + (f", in force since {tariff.since}" if tariff.since else ""),)
     steps = tariff.notes + (source if tariff.source else ())
-    return Answer(
-        status, usd, parts, tariff.entry, steps, lines if billed or list_usd is not None else lines.clear(), list_usd
-    )
+    shown = lines if billed or listed is not None else lines.clear()
+    return Answer(status or NOTHING, usd, parts, tariff.entry, steps, shown, listed)
 
 
-def in_force(question: Question, book: PriceBook) -> Tariff:
-    """The tariff a question falls under, before hours of the day."""
-    asked = row(question)
-    key = Key(*(asked[name] for name in Key._fields))
-    moment = asked["started_at"] or datetime.combine(book.as_of, datetime.min.time(), UTC)
-    return timeline(book, key).at(moment)
+def in_force(key: Key, at: datetime | None, book: PriceBook) -> Tariff:
+    """The tariff a call falls under at its time, hours of the day included."""
+    moment = at or datetime.combine(book.as_of, datetime.min.time(), UTC)
+    tariff = timeline(book, key).at(moment)
+    if tariff.hours is None:
+        return tariff
+    file = book.provider(tariff.provider)
+    assert file is not None  # a tariff with hours comes from a file
+    inside = pl.select(hours_hold(file.schedules[tariff.hours[0]], pl.lit(moment, schema.UTC))).item()
+    return tariff.hours[1] if inside else tariff
 
 
 def row(question: Question) -> dict[str, Any]:
