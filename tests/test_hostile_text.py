@@ -110,7 +110,8 @@ def test_hostile_text_moves_no_column_and_breaks_no_line(text):
 @given(text=hostile)
 def test_json_gives_every_text_back_as_the_log_had_it(text):
     report = json.loads(renderer("json")(infected(text), View()))
-    assert {found["title"] for found in report["findings"]} == {text}
+    # Two lone surrogates side by side are one character to every JSON reader.
+    assert {found["title"] for found in report["findings"]} == {json.loads(json.dumps(text))}
     assert report["spend"]["by_task"][0]["task"] == _utf8(text)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from costaudit.finding import Finding
 from costaudit.report import View, _words
 from costaudit.report import _money as money
 from costaudit.report._layout import EMPTY, Column, Line, items, line, paint, paragraph, strong, table
-from costaudit.report._text import clean
+from costaudit.report._text import clean, width
 from costaudit.report.json import stake, total, value
 
 ROWS = 30  # of evidence on a terminal
@@ -47,12 +47,27 @@ def rows(frame: pl.DataFrame, columns: int, most: int | None, adds_up: str | Non
     heads = [_column(name, kind) for name, kind in shown.schema.items()]
     cells = [[cell(v) for v in row] for row in shown.iter_rows()]
     lines = table(heads, cells, columns)
+    if any(_width(spans) > columns for spans in lines):
+        lines = _records(list(frame.columns), cells, columns)
     rest = frame.height - shown.height
     if rest:
         lines.append(line(f"  and {money.plural(rest, 'more row')}: --all shows them, --format csv writes them"))
     if adds_up is not None:
         summed = total(frame[adds_up])
         lines.append(line(f"  {adds_up} of {money.plural(frame.height, 'row')} adds up to {money.usd(summed)}"))
+    return lines
+
+
+def _width(spans: Line) -> int:
+    return sum(width(span.text) for span in spans)
+
+
+def _records(names: Sequence[str], cells: Sequence[Sequence[str]], columns: int) -> list[Line]:
+    """Rows too wide for a table: each as `name value` after `name value`, what is absent left out."""
+    lines: list[Line] = []
+    for number, row in enumerate(cells, 1):
+        said = [f"{name} {what}" for name, what in zip(names, row, strict=True) if what != money.NONE]
+        lines += items(said, columns, first=f"  {number:>2}  ", joint=" · ")
     return lines
 
 

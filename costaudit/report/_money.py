@@ -69,6 +69,8 @@ def share(part: float | None, digits: int = 0) -> str:
         return NONE
     least = 10.0**-digits
     percent = part * 100
+    if percent in (0, 100):
+        return f"{percent:.0f} %"
     if 0 < percent < least / 2:
         return f"<{least:g} %"
     if 100 - least / 2 < percent < 100:

@@ -13,6 +13,7 @@ from costaudit.audit import Audit, Coverage, Fates, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
+from costaudit.report._money import plural
 
 ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about" (METHODS 3)
 
@@ -213,6 +214,13 @@ def left_out(audit: Audit) -> str:
     return ", ".join(text for text in (floor, hidden) if text)
 
 
+def notes(coverage: Coverage, most: int = 3, longest: int = 200) -> list[str]:
+    """The first notes, cut to a length that leaves room for the report; doctor has them all."""
+    said = [note if len(note) <= longest else f"{note[:longest].rsplit(' ', 1)[0]} …" for note in coverage.notes[:most]]
+    rest = len(coverage.notes) - most
+    return [*said, *([f"{plural(rest, 'more note')}: see costaudit doctor"] if rest > 0 else [])]
+
+
 def groups(audit: Audit) -> list[tuple[Kind, tuple[Finding, ...], Decimal]]:
     """Findings by kind in the order of the report, the dearest first, each group with its own sum."""
     found = []
@@ -221,6 +229,11 @@ def groups(audit: Audit) -> list[tuple[Kind, tuple[Finding, ...], Decimal]]:
         if of_kind:
             found.append((kind, of_kind, sum((f.amount_usd for f in of_kind), ZERO)))
     return found
+
+
+def claims(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings that claim dollars; the others say why a rule that looked claims none."""
+    return tuple(f for f in findings if f.amount_usd or f.kind not in (Kind.WASTE, Kind.DECIDE))
 
 
 def _sum(column: pl.Series) -> Decimal:

@@ -64,7 +64,7 @@ def _trust(audit: Audit) -> list[tuple[str, str]]:
         ("rejected", ", ".join(_words.reasons(coverage.fates.rejects))),
         ("no price", ", ".join(_words.unpriced(coverage))),
         ("log costs", _words.logged(audit.spend.logged)),
-        ("note", "; ".join(coverage.notes)),
+        ("note", "; ".join(_words.notes(coverage))),
     ]
 
 

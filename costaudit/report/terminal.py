@@ -56,7 +56,7 @@ def _trust(audit: Audit, columns: int) -> list[Line]:
         ("log costs", [_words.logged(audit.spend.logged)], ""),
         ("allowance", [_allowance(audit.spend.subscription_usd)], ""),
         ("counts", _words.conventions(coverage.sources), "; "),
-        ("note", list(coverage.notes), "; "),
+        ("note", _words.notes(coverage), "; "),
     ]
     lines: list[Line] = []
     for label, parts, joint in said:
@@ -125,7 +125,7 @@ def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -
         columns.append(Column("", right=False, style=Style.FAINT))
     columns += [Column("requests"), Column("runs", optional=True), Column("$/request", optional=True)]
     if key == "task":
-        columns.append(Column("p95"))
+        columns.append(Column("p95", optional=True))
     cells = []
     for row in rows:
         part = _part(row, audit)
@@ -188,7 +188,7 @@ def _by_day(rows: Sequence[dict[str, Any]], _audit: Audit, view: View) -> list[L
 
 
 def _fix(audit: Audit, columns: int) -> list[Line]:
-    groups = _words.groups(audit)
+    groups = [(kind, claims, total) for kind, found, total in _words.groups(audit) if (claims := _words.claims(found))]
     lines: list[Line] = []
     for title, kinds in (
         ("What to fix, each dollar counted once", (Kind.WASTE, Kind.DECIDE)),
@@ -200,7 +200,19 @@ def _fix(audit: Audit, columns: int) -> list[Line]:
         for number, (kind, findings, total) in enumerate(part):
             lines += [EMPTY] if number else []
             lines += _group(audit, kind, findings, total, columns)
+    if silent := [f for _, found, _ in _words.groups(audit) for f in found if not _words.claims([f])]:
+        lines += [*([EMPTY] if lines else []), *_unclaimed(silent, columns)]
     return lines
+
+
+def _unclaimed(findings: Sequence[Finding], columns: int) -> Iterator[Line]:
+    """Where a rule looked hard and claims no dollar: what it saw and what would let it say more."""
+    yield strong("Looked into, no dollar claimed")
+    for finding in findings[:FINDINGS]:
+        yield from paragraph(f"{finding.title} ({finding.rule}, {finding.id})", columns, first="  ")
+        yield from paragraph(finding.remedy, columns, first="    do  ")
+    if len(findings) > FINDINGS:
+        yield line(f"  and {money.plural(len(findings) - FINDINGS, 'more', 'more')}")
 
 
 def _group(audit: Audit, kind: Kind, findings: Sequence[Finding], total: Decimal, columns: int) -> Iterator[Line]:
@@ -223,8 +235,8 @@ def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
     amount = f"  {money.usd(finding.amount_usd):>{room}}  "
     yield from paragraph(finding.title, columns, first=amount, rest=margin)
     alone = [f"alone {money.usd(finding.alone_usd)}"] if finding.alone_usd > finding.owned_usd else []
-    requests = money.plural(finding.requests, "request")
-    said = [finding.rule, finding.id, *_words.sure(finding), *alone, requests]
+    requests = [money.plural(finding.requests, "request")] if finding.requests else []
+    said = [finding.rule, finding.id, *_words.sure(finding), *alone, *requests]
     words, *more = items(said, columns, first=" " * (room + 12), joint=" · ")
     yield (
         Span(margin),
