@@ -1,0 +1,55 @@
+"""The rule unmetered-usage (METHODS 8.18)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of
+from costaudit.analyze._unknown import Said, claim
+from costaudit.finding import Kind
+from costaudit.price.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class UnmeteredUsage(Analyzer):
+    """Calls that were made and whose tokens nobody counted.
+
+    ## What it finds
+    Calls without usage: streams closed before their last piece, loggers that leave the counts out, zeros beside text.
+    Each is worth between nothing and the dearest metered call of the same task and model.
+    ## Why it costs money
+    The provider bills what it processed, whether the log says so or not; the invoice is then larger than every report.
+    ## What to do
+    Ask for usage in streams (`stream_options: {"include_usage": true}` for OpenAI), read streams to their end, and log
+    the usage block of every answer.
+    """
+
+    name = "unmetered-usage"
+    kind = Kind.EXPOSURE
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        blind = (
+            calls.filter(pl.col("trust") == "unmetered")
+            .with_columns(
+                pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model"),
+                cause=pl.when(pl.col("status") == "cancelled")
+                .then(pl.lit("closed stream"))
+                .when((pl.col("usage_source") == "absent").fill_null(value=False))
+                .then(pl.lit("no usage"))
+                .otherwise(pl.lit("zero usage beside text")),
+            )
+            .sort("model", "row")
+        )
+        for (model,), found in blind.group_by("model", maintain_order=True):
+            causes = found["cause"].value_counts().sort("count", "cause", descending=[True, False])
+            said = Said(
+                subject={"model": str(model)},
+                title=f"{model}: {found.height:,} {'call' if found.height == 1 else 'calls'} without usage",
+                remedy="log the usage of every answer; ask for it in streams and read them to their end",
+                because=tuple(f"{count:,} × {cause}" for cause, count in causes.iter_rows()),
+            )
+            yield claim(said, found, found.height / calls.height)

@@ -1,0 +1,60 @@
+"""The rule unpriced-usage (METHODS 8.18)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of
+from costaudit.analyze._unknown import Said, claim
+from costaudit.finding import Kind
+from costaudit.price.ledger import Ledger
+from costaudit.price.trust import unpriced
+
+OPAQUE = r"(?i)^arn:.*:(application-inference-profile|provisioned-model|imported-model)/"
+
+
+@dataclass(frozen=True)
+class UnpricedUsage(Analyzer):
+    """Calls of models whose price nobody knows.
+
+    ## What it finds
+    Tokens of models that the price book does not list, and of deployments whose name hides the model. They are not in
+    the total: what they can have cost lies between nothing and the dearest price of their provider, where it has one.
+    ## Why it costs money
+    An audit that counts the unknown as nothing is wrong by exactly that amount, and new models are often the dear ones.
+    ## What to do
+    Add the price entry shown, or name the model behind the deployment (`base_model`), in the settings.
+    """
+
+    name = "unpriced-usage"
+    kind = Kind.EXPOSURE
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        blind = calls.filter(pl.col("trust") == "unpriced").with_columns(
+            pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model"),
+            pl.col("provider").fill_null(""),
+        )
+        entries = {
+            (p or "", m or ""): entry
+            for p, m, entry in unpriced(blind).select("provider", "model", "entry").iter_rows()
+        }
+        causes = blind.with_columns(
+            cause=pl.when(pl.col("model") == NO_MODEL)
+            .then(pl.lit("no model name"))
+            .when(pl.col("model").str.contains(OPAQUE))
+            .then(pl.lit("opaque deployment name"))
+            .otherwise(pl.lit("unknown model"))
+        ).sort("provider", "model", "row")
+        for (provider, model), found in causes.group_by("provider", "model", maintain_order=True):
+            names = {"provider": str(provider), "model": str(model)}
+            said = Said(
+                subject={key: value for key, value in names.items() if value},
+                title=f"{model}: {found.height:,} {'call' if found.height == 1 else 'calls'} without a known price",
+                remedy=f"add a price to the settings, under `prices`:\n{entries[str(provider), str(model)]}",
+                because=(f"{found['cause'][0]}; never counted as nothing, and not in the total",),
+            )
+            yield claim(said, found, found.height / calls.height)
