@@ -37,6 +37,7 @@ class TaskVerdict:
     month_units    units of last month, where known; month_usd: the effect at that volume [USD]
     bridge         of the cost of a unit, on FAIL
     prompt         what differs first in the prompts, on FAIL; "" where nothing is known
+    accepted       it would fail, but somebody accepted it: passes, and says so
     """
 
     task: str
@@ -55,6 +56,7 @@ class TaskVerdict:
     month_usd: Decimal | None = None
     bridge: Bridge | None = None
     prompt: str = ""
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

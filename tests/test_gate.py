@@ -7,7 +7,7 @@ import json
 import math
 import random
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from costaudit.compare import baseline as files
 from costaudit.compare.gate import check
 from costaudit.compare.side import UNITS, Side, at_prices_of, measure, month_units
 from costaudit.config import Gate as Limits
+from costaudit.config import Suppression
 from costaudit.errors import CostAuditError
 from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix
 from costaudit.schema import conform
@@ -215,6 +216,25 @@ def test_the_effect_at_last_months_volume_is_difference_times_units():
     assert month_units(frame, days=30.4375) == {"triage": 3.0}
 
 
+@pytest.mark.parametrize(
+    ("until", "cap", "verdict"),
+    [
+        (date(2026, 11, 1), None, Verdict.PASS),
+        (date(2026, 10, 1), None, Verdict.FAIL),
+        (date(2026, 11, 1), Decimal(1_000), Verdict.PASS),
+        (date(2026, 11, 1), Decimal(999), Verdict.FAIL),
+    ],
+    ids=["accepted", "expired", "within its cap", "past its cap"],
+)
+def test_a_rise_accepted_on_purpose_passes_until_its_day_and_up_to_its_cap(until, cap, verdict):
+    accepted = Suppression("cost-regression", {"task": "t"}, "ada", "longer answers are wanted", until, cap)
+    head = replace(side({"t": [3.0] * 6}), window=Window(None, datetime(2026, 10, 15, tzinfo=UTC)))
+    found = check(head, side({"t": [2.0] * 6}), Limits(), month={"t": 1_000.0}, suppressions=[accepted])
+    assert found.rows[0].verdict is verdict
+    assert found.rows[0].accepted is (verdict is Verdict.PASS)
+    assert "accepted" in found.rows[0].why
+
+
 # Units from logs
 
 
@@ -268,7 +288,7 @@ def test_a_failure_names_the_first_message_that_differs():
         ]
 
     row = check(of_log(log(1, 400)), of_log(log(2, 100)), Limits()).rows[0]
-    assert row.prompt == "message 1 is the first that differs: 100 to 400 tokens, in 100% of the units"
+    assert row.prompt == "message 1 is the first that differs: 100 to 400 tokens, in 100 % of the units"
 
 
 def test_a_task_that_was_free_fails_once_most_of_it_is_billed():
@@ -307,7 +327,7 @@ def test_under_the_coverage_floor_nothing_is_judged_and_the_exit_code_says_so():
     blind = measure(calls([call()] * 6), book(), name="head", window=Window(), coverage=0.5)
     found = check(blind, of_log([call()] * 6), Limits())
     assert (found.verdict, found.exit_code) == (Verdict.CANNOT_JUDGE, 3)
-    assert "50%" in found.rows[0].why
+    assert "50 %" in found.rows[0].why
 
 
 # The committed file

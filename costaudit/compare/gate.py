@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from math import fsum, sqrt
 from statistics import fmean, median, stdev
@@ -17,10 +18,12 @@ import polars as pl
 from costaudit import stats
 from costaudit.compare.side import Opening, Side
 from costaudit.config import Gate as Limits
+from costaudit.config import Suppression
 from costaudit.price.bridge import between
 from costaudit.verdict import Gate, SideLabel, TaskVerdict, Verdict
 
 FALSE_DISCOVERY = 0.05  # share of failed tasks that may be chance
+RULE = "cost-regression"  # the name under which a rise is accepted on purpose
 LEVEL = 0.95  # one-sided; the ends of a 90 % interval
 ORDER = (Verdict.FAIL, Verdict.CANNOT_JUDGE, Verdict.CANNOT_TELL, Verdict.PASS)
 ZERO = Decimal(0)
@@ -49,6 +52,7 @@ def check(
     floor_usd: Decimal = ZERO,
     min_coverage: float = 0.8,
     month: Mapping[str, float] | None = None,
+    suppressions: Sequence[Suppression] = (),
 ) -> Gate:
     """The verdict on each task of the candidate and the baseline.
 
@@ -56,17 +60,19 @@ def check(
     floor_usd     monthly effect under which a dearer task does not fail, where last month's volume is known [USD]
     min_coverage  share of calls, tokens and of each task's units that must have a price
     month         task -> units of last month; without it the floor cannot let anything pass
+    suppressions  of the rule `cost-regression` with a task as subject: rises that somebody accepted, until a day and up
+                  to an amount a month
     """
     if baseline is None:
         rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline") for task in _tasks(candidate.units)]
         return _gate(rows, candidate, None, limits, covered=_enough(candidate, min_coverage))
     blind = next((side for side in (candidate, baseline) if not _enough(side, min_coverage)), None)
     if blind is not None:
-        why = f"only {blind.coverage:.0%} of {blind.name} can be priced, under {min_coverage:.0%}"
+        why = f"only {_percent(blind.coverage)} of {blind.name} can be priced, under {_percent(min_coverage)}"
         rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, why) for task in _tasks(candidate.units, baseline.units)]
         return _gate(rows, candidate, baseline, limits, covered=False)
-    judge = _Judge(candidate, baseline, limits, floor_usd, min_coverage, month or {})
-    rows = judge.all()
+    accepted = {s.subject["task"]: s for s in suppressions if s.rule == RULE and set(s.subject) == {"task"}}
+    rows = _Judge(candidate, baseline, limits, floor_usd, min_coverage, month or {}, accepted).all()
     return _gate(rows, candidate, baseline, limits, covered=True)
 
 
@@ -86,6 +92,7 @@ class _Judge:
     floor_usd: Decimal
     min_coverage: float
     month: Mapping[str, float]
+    accepted: Mapping[str, Suppression]
 
     def all(self) -> list[TaskVerdict]:
         """Every task measured, then judged together: many tasks must not add up their false alarms."""
@@ -154,7 +161,7 @@ class _Judge:
         dearer = row.ratio.low > allowed and row.p is not None and row.p <= FALSE_DISCOVERY
         small = row.month_usd is not None and row.month_usd < self.floor_usd
         if dearer and not small:
-            return self.failed(row, f"dearer than the {self.limits.tolerance:.0%} allowed")
+            return self.failed(row, f"dearer than the {_percent(self.limits.tolerance)} allowed")
         if row.ratio.high < allowed + self.limits.pass_margin:
             return replace(row, verdict=Verdict.PASS, why="within limits")
         if dearer:
@@ -176,7 +183,24 @@ class _Judge:
     def failed(self, row: TaskVerdict, why: str) -> TaskVerdict:
         units = between(self.baseline.mix.per_unit(row.task), self.candidate.mix.per_unit(row.task))
         prompt = _first_difference(self.baseline.openings.get(row.task), self.candidate.openings.get(row.task))
-        return replace(row, verdict=Verdict.FAIL, why=why, bridge=units, prompt=prompt)
+        row = replace(row, verdict=Verdict.FAIL, why=why, bridge=units, prompt=prompt)
+        return self.unless_accepted(row)
+
+    def unless_accepted(self, row: TaskVerdict) -> TaskVerdict:
+        """A rise that somebody answers for passes until the day they gave, and up to their amount a month.
+
+        Where the volume is not known the amount cannot be checked, and the rise fails.
+        """
+        accepted = self.accepted.get(row.task)
+        end = self.candidate.window.end
+        if accepted is None or end is None:
+            return row
+        if (end - timedelta(microseconds=1)).date() > accepted.until:  # the day given is the last one
+            return replace(row, why=f"{row.why}; it was accepted until {accepted.until}")
+        if accepted.max_usd is not None and (row.month_usd is None or row.month_usd > accepted.max_usd):
+            return replace(row, why=f"{row.why}; it was accepted up to ${accepted.max_usd:f} a month")
+        why = f"dearer, accepted until {accepted.until} by {accepted.owner}: {accepted.reason}"
+        return replace(row, verdict=Verdict.PASS, why=why, accepted=True)
 
 
 def _sample(base: pl.DataFrame, head: pl.DataFrame, least: int) -> _Sample:
@@ -241,6 +265,10 @@ def _median_ratio(sample: _Sample) -> float | None:
     return median(sample.head) / before if before else None
 
 
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 1):g} %"
+
+
 def _money(values: Sequence[float]) -> Decimal | None:
     return Decimal(fmean(values)).quantize(Decimal(1).scaleb(-18)) if values else None
 
@@ -251,7 +279,7 @@ def _first_difference(before: Opening | None, after: Opening | None) -> str:
         return ""
     for number, (old, new) in enumerate(zip(before.blocks, after.blocks, strict=False), 1):
         if old.sha != new.sha:
-            change = f"{old.tokens:,} to {new.tokens:,} tokens, in {new.share:.0%} of the units"
+            change = f"{old.tokens:,} to {new.tokens:,} tokens, in {_percent(new.share)} of the units"
             return f"message {number} is the first that differs: {change}"
     if before.tools != after.tools:
         return "the declared tools differ"

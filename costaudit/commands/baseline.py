@@ -1,0 +1,51 @@
+"""A small file to commit, that `check` compares with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costaudit.commands import _options as options
+from costaudit.commands._output import emit, note, progress
+
+app = typer.Typer(help="Keep what `check` needs of these logs in a small file: no content, no rows of calls.")
+
+
+@app.callback()
+def group() -> None:
+    """Keep what `check` needs of these logs in a small file: no content, no rows of calls."""
+
+
+@app.command()
+def save(
+    paths: options.Paths,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    name: Annotated[
+        str, typer.Option(metavar="TEXT", help="What this baseline is called, e.g. a branch.")
+    ] = "baseline",
+    since: options.Since = None,
+    until: options.Until = None,
+    tz: options.Zone = None,
+    tasks: options.Tasks = None,
+    config: options.Config = None,
+    prices: options.Prices = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write unit costs, their mix and hashes of how prompts begin, by task, to a file that can be committed.
+
+    The same logs give the same bytes. Ids of cases are hashed; prompts and answers are not in it.
+    """
+    from costaudit import pipeline
+    from costaudit.compare import baseline
+    from costaudit.compare.side import measure
+
+    settings = options.settings(config, since=since, until=until, tz=tz, tasks=tasks, prices_dir=prices)
+    with progress(quiet=quiet, verbose=verbose) as show:
+        loaded = pipeline.load(paths, settings, show)
+    side = measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share)
+    emit(baseline.dumps(side), output)
+    counted = f"{side.units.height:,} units of {side.units['task'].n_unique():,} tasks"
+    note(f"{output}: {counted}, priced on {side.priced_on}", quiet=quiet)
