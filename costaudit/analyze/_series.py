@@ -1,0 +1,151 @@
+"""Unit cost in time: points of a task's series, the weekday taken out, the day the log ends in left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta, tzinfo
+from statistics import median
+
+import polars as pl
+
+from costaudit.analyze._analyzer import NO_TASK
+from costaudit.analyze._units import spend_rows, with_unit
+from costaudit.price.engine import price
+from costaudit.price.ledger import Ledger
+
+SEASON = 21  # daily points from which a weekday has an effect of its own
+LONGEST = 60  # bins of a sparse task; more would only make each of them noisier
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Unit cost of one task (of one tenant) in time.
+
+    points   day, last_day, units, cost_usd [USD], first: `unit` of the first unit; in order of time
+    daily    whether a point is a day; else it is a bin of consecutive units
+    """
+
+    task: str
+    tenant: str | None
+    points: pl.DataFrame
+    daily: bool
+
+    @property
+    def subject(self) -> dict[str, str]:
+        return {"task": self.task} | ({"tenant": self.tenant} if self.tenant is not None else {})
+
+    @property
+    def logs(self) -> list[float]:
+        """ln(unit cost) of each point, less what its weekday usually adds."""
+        values = [math.log(float(usd) / n) for usd, n in self.points.select("cost_usd", "units").iter_rows()]
+        if not self.daily or len(values) < SEASON:
+            return values
+        effect = weekday_effects(self.points["day"].to_list(), values)
+        return [v - effect[day.weekday()] for v, day in zip(values, self.points["day"], strict=True)]
+
+
+def weekday_effects(days: Sequence[date], values: Sequence[float]) -> list[float]:
+    """What each weekday usually adds: the median of its distances from the centred 7-day median."""
+    known = dict(zip(days, values, strict=True))
+    apart: list[list[float]] = [[] for _ in range(7)]
+    for day, value in known.items():
+        near = [known[d] for k in range(-3, 4) if (d := day + k * _DAY) in known]
+        apart[day.weekday()].append(value - median(near))
+    return [median(found) if found else 0.0 for found in apart]
+
+
+def at_one_price(ledger: Ledger) -> pl.DataFrame:
+    """The spending calls as if all of them had been sent at the end of the log: price moves belong to `price-change`.
+
+    Calls without a price at that moment keep their cost.
+    """
+    calls = spend_rows(ledger.calls)
+    now = calls["started_at"].max()
+    if now is None:
+        return calls
+    moved = calls.with_columns(started_at=pl.lit(now, calls.schema["started_at"]))
+    again = price(moved.drop("cost_usd"), ledger.book)
+    kept = (pl.col("price_status") != "priced") | pl.col("again").is_null()
+    return (
+        calls.with_columns(again=again["cost_usd"])
+        .with_columns(cost_usd=pl.when(kept.fill_null(value=True)).then("cost_usd").otherwise("again"))
+        .drop("again")
+    )
+
+
+def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
+    """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd."""
+    rows = with_unit(calls.filter(pl.col("started_at").is_not_null()).with_columns(pl.col("task").fill_null(NO_TASK)))
+    return (
+        rows.group_by("unit")
+        .agg(
+            pl.first("task"),
+            pl.col("tenant").drop_nulls().first(),
+            pl.min("started_at"),
+            pl.sum("cost_usd"),
+            unknown=pl.col("cost_usd").null_count(),
+        )
+        .filter(pl.col("unknown") == 0)
+        .drop("unknown")
+        .with_columns(day=local_day(zone))
+        .sort("started_at", "unit")
+    )
+
+
+def local_day(zone: tzinfo) -> pl.Expr:
+    """The day of `started_at` in a zone."""
+    return pl.col("started_at").dt.convert_time_zone(str(zone)).dt.date()
+
+
+def partial_day(calls: pl.DataFrame, zone: tzinfo) -> date | None:
+    """The last day of a log where it ends earlier than its days usually do; None where the day looks whole.
+
+    A day is whole if the time from its last call to midnight is among the 95 % shortest of the days before.
+    """
+    ends = (
+        calls.filter(pl.col("started_at").is_not_null())
+        .select(day=local_day(zone), at=pl.col("started_at").dt.convert_time_zone(str(zone)).dt.time())
+        .group_by("day")
+        .agg(pl.max("at"))
+        .sort("day")
+    )
+    if ends.height < 2:
+        return None
+    seconds = ends.select(pl.col("at").cast(pl.Duration("us")).dt.total_seconds()).to_series()
+    usual = seconds[:-1].quantile(0.05, "lower")
+    return ends["day"][-1] if usual is not None and seconds[-1] < usual else None
+
+
+def series(units: pl.DataFrame, task: str, tenant: str | None, *, a_day: int, a_bin: int, least: int) -> Series | None:
+    """The points of a task: days with `a_day` units or more; bins of `a_bin` or more where most days have fewer.
+
+    None where that gives fewer than `least` points. A busy task of a few days has no series: its hours are no days.
+    """
+    every = _points(units.with_columns(point=pl.col("day")))
+    days = every.filter((pl.col("units") >= a_day) & (pl.col("cost_usd") > 0))
+    if days.height >= least:
+        return Series(task, tenant, days, daily=True)
+    if 2 * days.height > every.height:
+        return None
+    size = max(a_bin, units.height // LONGEST)
+    whole = units.head(units.height // size * size)
+    bins = _points(whole.with_columns(point=pl.int_range(pl.len()) // size)).filter(pl.col("cost_usd") > 0)
+    return Series(task, tenant, bins, daily=False) if bins.height >= least else None
+
+
+def _points(units: pl.DataFrame) -> pl.DataFrame:
+    return (
+        units.group_by("point")
+        .agg(
+            day=pl.min("day"),
+            last_day=pl.max("day"),
+            units=pl.len().cast(pl.Int64),
+            cost_usd=pl.sum("cost_usd"),
+            first=pl.first("unit"),
+        )
+        .sort("point")
+        .drop("point")
+    )
