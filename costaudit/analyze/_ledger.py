@@ -97,16 +97,13 @@ def _settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned
 def _owned(claim: Claim, point: pl.DataFrame, low: pl.DataFrame, high: pl.DataFrame, alone: pl.DataFrame) -> Owned:
     evidence = _filled(claim, point)
     owned = _total(evidence["waste_usd"])
-    ends = [owned, *(_total(_filled(claim, saved)["waste_usd"]) for saved in (low, high))]
-    return Owned(
-        claim,
-        evidence,
-        owned,
-        _total(_filled(claim, alone)["waste_usd"]),
-        min(ends),
-        max(ends),
-        claim.requests or point.height,
-    )
+    ends = [owned, _net(claim, low), _net(claim, high)]
+    return Owned(claim, evidence, owned, _net(claim, alone), min(ends), max(ends), claim.requests or point.height)
+
+
+def _net(claim: Claim, saved: pl.DataFrame) -> Decimal:
+    """What the claim's patch saves, less what the change itself costs."""
+    return _total(saved["saved"]) - _added(claim) if saved.height else ZERO
 
 
 def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
