@@ -6,6 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Seconds are measured in bench/, never asserted; the same examples every time, so that a failure is everybody's.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
+settings.load_profile("suite")
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared"
