@@ -33,10 +33,14 @@ def test_a_plugin_is_the_module_of_its_name(plugin):
     assert plugin.__module__.rpartition(".")[2] == plugin.name.replace("-", "_")
 
 
-@pytest.mark.parametrize("package", ["costaudit.ingest", "costaudit.analyze", "costaudit.report"])
+@pytest.mark.parametrize("package", ["costaudit.ingest", "costaudit.analyze"])
 def test_every_module_of_a_plugin_folder_is_a_plugin(package):
     for module in plugins.modules(package):
         assert any(hasattr(value, "name") for value in vars(module).values() if inspect.isclass(value)), module
+
+
+def test_every_report_format_renders():
+    assert all(callable(module.render) for module in plugins.modules("costaudit.report"))
 
 
 @pytest.mark.parametrize("rule", analyzers(), **by_name)
