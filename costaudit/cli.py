@@ -55,6 +55,10 @@ class Program(TyperGroup):
         later = [Later(name, help=summary(name)) for name in plugins.names(commands.__name__)]
         super().__init__(**settings | {"commands": later})
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):  # in full: typer would cut long lines
+            formatter.write_dl([(name, summary(name)) for name in self.list_commands(ctx)])
+
 
 def _version(value: bool) -> None:
     if value:

@@ -70,14 +70,14 @@ def logs(tmp_path) -> Path:
 
 
 def test_help_lists_every_command_with_the_first_line_of_its_page(run):
-    text = run("--help").out
+    text = re.sub(r"\n {12,}", " ", run("--help").out)  # wrapped lines in one
     for name in COMMANDS:
         assert re.search(rf"^  {name} +{re.escape(summary(name))}$", text, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_a_line_for_the_list_and_a_page_of_its_own(name, run):
-    assert 10 < len(summary(name)) <= 64
+    assert 10 < len(summary(name)) <= 100
     ran = run(name, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: costaudit {name}")
@@ -265,7 +265,10 @@ def test_a_reader_that_stops_reading_gets_silence(logs):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(["--min-coverage", "0.9"], 3), (["--fail-on", "high"], 3), ([], 0)])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--min-coverage", "0.9"], 3), (["--fail-on", "high", "--ignore", "unpriced-usage"], 3), ([], 0)],
+)
 def test_too_little_coverage_cannot_be_judged_where_somebody_asks_for_judgement(arguments, code, run, tmp_path):
     lines = [response(n, model="nobody-knows-7b" if n % 2 else "gpt-4o") for n in range(20)]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
