@@ -123,8 +123,16 @@ def test_flex_only_where_the_task_may_wait(book):
         {"model": "oak", "region": "eu"},
         {"model": "oak", "service_tier": "provisioned"},
         {"model": "unknown"},
+        {"model": "oak", "service_tier": "priority", "service_tier_requested": "priority"},
     ],
-    ids=["other weights, similar name", "already cheapest", "pinned residency", "provisioned", "no price"],
+    ids=[
+        "other weights, similar name",
+        "already cheapest",
+        "pinned residency",
+        "provisioned",
+        "no price",
+        "a tier asked for",
+    ],
 )
 def test_it_is_silent_on(book, columns):
     assert said(book, [call(**columns)]) == []

@@ -15,7 +15,7 @@ from costaudit.analyze._units import Arm
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
-from costaudit.price.entry import Facts
+from costaudit.price.entry import Facts, Model
 from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import STANDARD
 
@@ -82,7 +82,7 @@ class DearerSibling(Analyzer):
         entry: str,
         tier: str | None,
         task: str | None,
-        siblings: Mapping[str, Sequence[tuple[Arm, Facts]]],
+        siblings: Mapping[str, Sequence[tuple[Arm, Model]]],
         book: PriceBook,
     ) -> Claim | None:
         """The cheapest offer for calls of one entry, tier and task; None where nothing is cheaper."""
@@ -119,14 +119,16 @@ class DearerSibling(Analyzer):
         entry: str,
         tier: str | None,
         task: str | None,
-        siblings: Mapping[str, Sequence[tuple[Arm, Facts]]],
+        siblings: Mapping[str, Sequence[tuple[Arm, Model]]],
         book: PriceBook,
     ) -> Iterator[Offer]:
         own = facts_of(book, entry)
-        for arm, facts in siblings.get(own.same_as, ()):
-            if ":".join(arm) != entry:
+        for arm, model in siblings.get(own.same_as, ()):
+            # A place without the tier would answer later, or not at all: that is another product.
+            same_tier = tier is None or tier in STANDARD or tier in model.prices[-1].tiers
+            if ":".join(arm) != entry and same_tier:
                 place = "another name of the same model" if entry.startswith(f"{arm.provider}:") else "another provider"
-                yield Offer(arm, facts, None, place)
+                yield Offer(arm, model.facts, None, place)
         asked = calls["service_tier_requested"].str.to_lowercase().unique().to_list()
         if tier in FAST and all(a is None or a in UNASKED for a in asked):
             yield Offer(None, own, "standard", f"tier {tier} was served without being asked for")
@@ -134,14 +136,14 @@ class DearerSibling(Analyzer):
             yield Offer(None, own, "flex", "the task may wait, as declared")
 
 
-def _siblings(book: PriceBook, sold_at: Sequence[str]) -> dict[str, list[tuple[Arm, Facts]]]:
+def _siblings(book: PriceBook, sold_at: Sequence[str]) -> dict[str, list[tuple[Arm, Model]]]:
     """Entries by the group of identical weights they belong to, at the providers one may buy from."""
-    groups: dict[str, list[tuple[Arm, Facts]]] = {}
+    groups: dict[str, list[tuple[Arm, Model]]] = {}
     for provider in sorted({book.canonical(name) for name in sold_at}):
         file = book.provider(provider)
         for name, model in sorted(file.models.items()) if file else ():
             if model.facts.same_as:
-                groups.setdefault(model.facts.same_as, []).append((Arm(provider, name), model.facts))
+                groups.setdefault(model.facts.same_as, []).append((Arm(provider, name), model))
     return groups
 
 
