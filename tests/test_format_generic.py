@@ -229,7 +229,7 @@ lines = SAMPLE.read_bytes().splitlines()[1:]
         max_size=8,
     )
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_mangled_row_is_lost(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("generic") / "log.csv"
     path.write_bytes(b"\n".join([SAMPLE.read_bytes().splitlines()[0], lines[0], *rows]))

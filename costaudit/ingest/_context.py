@@ -27,7 +27,7 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
     "environment": _anywhere("environment", "env", "deployment_environment", "stage"),
     "run_id": _anywhere("run_id", "session_id", "conversation_id", "thread_id", "trace_id"),
     "parent_id": _anywhere("parent_id", "parent_run_id", "parent_request_id"),
-    "instance_id": _anywhere("instance_id", "case_id", "example_id", "task_instance"),
+    "instance_id": _anywhere("instance_id", "case_id", "example_id", "task_instance", "custom_id"),
     "key_id": _anywhere("key_id", "api_key_id", "api_key_alias", "project_id", "project"),
     "region": (around(text("region", "metadata.region")),),
     "step": (around(whole("step", "metadata.step")),),

@@ -180,10 +180,14 @@ class TableFormat(Format):
         """The fields with those of the surroundings behind them."""
         from costaudit.ingest._context import CONTEXT
 
-        own = {name: tuple(_flat(f)) for name, f in self.fields.items()}
+        own = self.own()
         if not self.context:
             return own
         return own | {name: (*own.get(name, ()), *fields) for name, fields in CONTEXT.items()}
+
+    def own(self) -> dict[str, tuple[Field, ...]]:
+        """The fields of the format itself."""
+        return {name: tuple(_flat(f)) for name, f in self.fields.items()}
 
     def explode(self, record: Record) -> Sequence[Record]:
         """The requests inside a record; most hold one, themselves."""

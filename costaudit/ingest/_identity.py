@@ -108,5 +108,6 @@ def _widened(frame: pl.DataFrame) -> pl.DataFrame:
 def _first_known(name: str) -> pl.Expr:
     column = pl.col(name)
     if name == "tool_calls":  # a response logged in pieces holds one call a piece
-        return column.explode(empty_as_null=True).drop_nulls().unique(maintain_order=True).alias(name)
+        pieces = column.explode(empty_as_null=True).drop_nulls().unique(maintain_order=True)
+        return pl.when(pieces.len() > 0).then(pieces.implode()).alias(name)
     return column.max() if name == "ended_at" else column.drop_nulls().first()

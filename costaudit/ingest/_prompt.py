@@ -72,7 +72,8 @@ class PromptReader:
         return self.paths.index(path)
 
     def columns(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
-        rows = [self._row([column[n] for column in raws]) for n in range(height)]
+        silent = all(column.count(None) == height for column in raws)
+        rows = [{"has_text": False}] * height if silent else [self._row([c[n] for c in raws]) for n in range(height)]
         return {name: pl.Series(name, [row.get(name) for row in rows], dtype=dtype) for name, dtype in COLUMNS.items()}
 
     def _row(self, raws: Sequence[Any]) -> dict[str, Any]:

@@ -35,8 +35,9 @@ class _Plan:
         at = self.decoder.at
         self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
         self.raws = [at[path] for path in raws]
-        # Columns looked for in the object itself: a record that has none of them is of another format.
-        self.own = [name for name, fields in form.table().items() if any(f.scope == "self" for f in fields)]
+        # Values of the object itself, not of its surroundings: a record that has none of them is of another format.
+        own = {p for fields in form.own().values() for f in fields if f.scope == "self" for p in f.paths}
+        self.own = [at[(*found.self, *path.split("."))] for path in sorted(own)]
 
 
 _PLANS: dict[tuple[TableFormat, Found], _Plan] = {}
@@ -99,20 +100,34 @@ class TableReader:
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
+            pl.Series("_foreign", self._foreign(values, height), dtype=pl.Boolean),
         )
         if bad:
             frame = frame.with_columns(pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String))
             out.rejects += list(frame.filter(pl.col("_bad").is_not_null()).select("source_line", "_bad").iter_rows())
             frame = frame.filter(pl.col("_bad").is_null()).drop("_bad")
         if frame.height:
-            frame = self.form.tidy(frame.with_columns(_foreign=pl.all_horizontal(pl.col(self.plan.own).is_null())))
+            frame = self.form.tidy(frame)
             if self.plan.prompt is not None:
                 frame = self._estimate(frame, values)
             self._sort(frame, records, out)
 
+    def _foreign(self, values: Sequence[Sequence[Any]], height: int) -> list[bool]:
+        """For each row, whether it has nothing that this format looks for."""
+        empty = [True] * height
+        for cells in (values[n] for n in self.plan.own):
+            known = height - cells.count(None)
+            if known == height:
+                return [False] * height
+            if known:
+                empty = [was and cell is None for was, cell in zip(empty, cells, strict=True)]
+        return empty
+
     def _estimate(self, frame: pl.DataFrame, values: Sequence[Sequence[Any]]) -> pl.DataFrame:
         """Tokens of the answered calls whose log has their text and no counts, marked as estimates."""
         prompt = self.plan.prompt
+        if "output_tokens" not in frame.columns:  # embeddings
+            return frame
         bare = frame.filter(pl.col("input_tokens").is_null() & pl.col("output_tokens").is_null() & pl.col("has_text"))
         if prompt is None or bare.is_empty():
             return frame

@@ -2,21 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, around, count, flag, moment, number, request, text, usd, whole
+from costaudit import schema
+from costaudit.ingest._chunks import EVENT, Stream, is_chunk
+from costaudit.ingest._decode import dig, parsed
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import (
+    FileReader,
+    Found,
+    Out,
+    TableFormat,
+    around,
+    count,
+    custom,
+    flag,
+    moment,
+    number,
+    request,
+    text,
+    usd,
+    whole,
+)
+from costaudit.ingest._openai import EU_US, HOST, extras, inclusive_output, provider, put, quantities, together
 from costaudit.ingest._prompt import Prompt
+from costaudit.ingest._table import TableReader
+
+
+def _citations(choices: Any) -> list[dict[str, Any]] | None:
+    """One search for an answer that cites the web: the API bills it by the call and counts it nowhere."""
+    for choice in choices if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, Mapping) else None
+        notes = message.get("annotations") if isinstance(message, Mapping) else None
+        for note in notes if isinstance(notes, list) else ():
+            if isinstance(note, Mapping) and note.get("type") == "url_citation":
+                return quantities({"web_search": 1})
+    return None
+
+
+def _unanswered(record: Mapping[str, Any]) -> bool:
+    """Whether a record is a request that got an error in place of an answer."""
+    asked = record.get("request")
+    if not isinstance(asked, Mapping) or "model" not in asked or "messages" not in asked or record.get("response"):
+        return False
+    return bool(record.get("error")) or any(record.get(name) is not None for name in ("status_code", "http_status"))
+
+
+def _filtered(choices: Any) -> bool | None:
+    """Whether the answer carries the content filter's results, which only Azure adds."""
+    return (dig({"choices": choices}, ("choices", "0", "content_filter_results")) is not None) or None
 
 
 class OpenAIChat(TableFormat):
     """Responses of the Chat Completions API, bare or in a log record with their request, streamed or whole.
 
-    Cached and written input is inside `prompt_tokens`, reasoning inside `completion_tokens`. In a streamed log the last
-    chunk of a response carries the usage; the other chunks are copies of the same response. A stream that was broken
-    off has no usage: it is unmetered, not free.
+    Read are one JSON object a line or a file; `{"request": ..., "response": ...}` and other wrappers four levels deep;
+    and streams as they came over the wire, one chunk a line with or without `data:`. Chunks are put together by
+    their id. Compatible servers (Groq, DeepSeek, xAI, OpenRouter, Together, vLLM, Azure OpenAI) are read alike; the
+    server is known by the logged address (`base_url`), by a `provider` field, or by marks in the answer.
+
+    - `prompt_tokens` includes cached and written input; `completion_tokens` includes reasoning, except at xAI, where
+      the total shows that it stands beside.
+    - A stream has usage only if `stream_options.include_usage` was set. Without it, or when it was broken off, the
+      call is unmetered, not free; where the log has its text, tokens are estimated.
+    - `service_tier` of the answer is the tier that served, not the one asked for.
+    - Audio and image tokens are parts of the totals. Search models bill a search an answer, which no count shows: an
+      answer that cites the web counts as one.
+
+    Logged better: the request beside the response, `include_usage` on streams, a `run_id` and a `task` in the record,
+    and the base URL where it is not api.openai.com.
     """
 
     name = "openai-chat"
@@ -32,15 +89,24 @@ class OpenAIChat(TableFormat):
         "temperature": request(number("temperature")),
         "max_tokens": request(whole("max_completion_tokens", "max_tokens")),
         "reasoning_effort": request(text("reasoning_effort", "reasoning.effort")),
-        "input_tokens": count("usage.prompt_tokens"),
+        "input_tokens": count("usage.prompt_tokens", "x_groq.usage.prompt_tokens"),
         "cache_read_tokens": count("usage.prompt_tokens_details.cached_tokens", "usage.prompt_cache_hit_tokens"),
         "cache_write_tokens": count("usage.prompt_tokens_details.cache_write_tokens"),
-        "output_tokens": count("usage.completion_tokens"),
-        "reasoning_tokens": count("usage.completion_tokens_details.reasoning_tokens"),
-        "cost_logged_usd": usd("usage.cost"),
+        "output_tokens": count("usage.completion_tokens", "x_groq.usage.completion_tokens"),
+        "reasoning_tokens": count("usage.completion_tokens_details.reasoning_tokens", "usage.reasoning_tokens"),
+        "search_context_size": text("usage.search_context_size"),
+        "cost_logged_usd": (usd("usage.cost"), usd("usage.cost.total_cost")),
         "finish_reason": text("choices.0.finish_reason"),
         "streamed": (flag("stream"), request(flag("stream"))),
-        "provider": (text("provider"), around(text("provider"))),
+        "provider": around(text("provider")),
+        "_upstream": text("provider"),
+        "_host": HOST,
+        "_usage": extras("usage", "usage"),
+        "_cites": custom(_citations, schema.EXTRAS, "choices"),
+        "_filtered": custom(_filtered, pl.Boolean(), "choices"),
+        "_deepseek": whole("usage.prompt_cache_miss_tokens"),
+        "_groq": text("x_groq.id"),
+        "_sum": whole("usage.total_tokens"),
         "_object": text("object"),
     }
     prompt = Prompt(
@@ -52,15 +118,74 @@ class OpenAIChat(TableFormat):
     )
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        kind = record.get("object")
-        if kind in ("chat.completion", "chat.completion.chunk"):
+        if record.get("object") in ("chat.completion", EVENT):
             return 80
         usage = record.get("usage")
         choices = record.get("choices")
-        return 50 if isinstance(choices, list) and isinstance(usage, Mapping) and "prompt_tokens" in usage else 0
+        counted = isinstance(usage, Mapping) and "prompt_tokens" in usage
+        if isinstance(choices, list) and (counted or is_chunk(record)):
+            return 50
+        return 30 if _unanswered(record) else 0
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        return ChatReader(self, file, found)
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
+        routed = pl.col("request_id").str.starts_with("gen-") & pl.col("model").str.contains("/", literal=True)
+        who = provider(
+            "_host",
+            pl.when(routed).then(pl.lit("openrouter")),
+            pl.coalesce("provider", "_upstream").str.to_lowercase(),
+            pl.when(pl.col("_groq").is_not_null()).then(pl.lit("groq")),
+            pl.when(pl.col("_deepseek").is_not_null()).then(pl.lit("deepseek")),
+            pl.when(pl.col("_filtered")).then(pl.lit("azure")),
+        )
+        # A request without an answer is a failed call where the record says how it failed.
+        failed = pl.col("model_requested").is_not_null() & (
+            pl.col("http_status").is_not_null() | pl.col("error_type").is_not_null()
+        )
         return picked.with_columns(
-            # Chunks of a stream share the id; the one with usage is the response.
+            output_tokens=inclusive_output("output_tokens", "reasoning_tokens", "_sum", "input_tokens"),
+            extras=together("_usage", "_cites"),
+            provider=who,
+            region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
+            _foreign=pl.col("_foreign") & ~failed,
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
-        ).drop("_object")
+        ).drop("_upstream", "_host", "_usage", "_cites", "_filtered", "_deepseek", "_groq", "_sum", "_object")
+
+
+class ChatReader(TableReader):
+    """Puts chunks together before their response is read; whole responses go straight through."""
+
+    def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
+        super().__init__(form, file, found)
+        self.streams: dict[str, Stream] = {}
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        whole = [record for record in records if not self._taken(record, out)]
+        super().feed(whole, out)
+
+    def close(self, out: Out) -> None:
+        streams, self.streams = self.streams, {}
+        super().feed([self._whole(stream) for stream in streams.values()], out)
+
+    def _taken(self, record: Record, out: Out) -> bool:
+        """Whether the record is a chunk; then it belongs to the stream of its id, and only the first one is a call."""
+        if isinstance(record.data, bytes) and b"delta" not in record.data and EVENT.encode() not in record.data:
+            return False
+        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        chunk = dig(value, self.found.self) if isinstance(value, dict) else None
+        if chunk is None or not isinstance(value, dict) or not is_chunk(chunk):
+            return False
+        # Some servers send no id: what they stream in one second with one model is taken for one answer.
+        key = str(chunk.get("id") or (chunk.get("created"), chunk.get("model")))
+        if key in self.streams:
+            out.skipped[EVENT] += 1
+        else:
+            head = {name: chunk[name] for name in ("id", "system_fingerprint", "x_groq") if chunk.get(name)}
+            self.streams[key] = Stream(record.line, record.offset, value, head)
+        self.streams[key].add(chunk)
+        return True
+
+    def _whole(self, stream: Stream) -> Record:
+        return Record(stream.line, stream.offset, put(stream.around, self.found.self, stream.response()))

@@ -1,0 +1,114 @@
+"""Result files of batch endpoints: each line wraps the answer that the endpoint would have given by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from costaudit import schema
+from costaudit.ingest._decode import parsed
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import FileReader, Format, Found, Out
+
+DTYPES = {
+    name: schema.REQUESTS[name]
+    for name in ("request_id", "instance_id", "service_tier", "status", "http_status", "error_type", "source_line",
+                 "source_offset", "provider")
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A line whose answer a format of its own reads, and where the answer stands."""
+
+    form: type[Format]
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A line without an answer: nothing was billed."""
+
+    request_id: str | None
+    status: str
+    http_status: int | None
+    error_type: str | None
+
+
+class Lines:
+    """How one kind of batch file marks its lines."""
+
+    def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
+        """What a line is: answered, failed, a type that is skipped, or None for a record of another format."""
+        raise NotImplementedError
+
+
+class BatchReader:
+    """Hands each answer to its own format's reader and prices it as a batch: nothing in the answer says so."""
+
+    def __init__(self, lines: Lines, file: LogFile) -> None:
+        self.lines, self.file = lines, file
+        self.inner: dict[Answered, tuple[FileReader, Out]] = {}
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        failed: list[dict[str, Any]] = []
+        groups: dict[Answered, list[Record]] = {}
+        for record in records:
+            value = record.data if isinstance(record.data, dict) else parsed(record.data)
+            if isinstance(value, str):
+                out.rejects.append((record.line, value))
+                continue
+            kind = self.lines.line(value)
+            if kind is None:
+                out.foreign.append(record)
+            elif isinstance(kind, str):
+                out.skipped[kind] += 1
+            elif isinstance(kind, Failed):
+                failed.append(_failure(kind, record, value))
+            else:
+                groups.setdefault(kind, []).append(record._replace(data=value))
+        for kind, group in groups.items():
+            self._reader(kind)[0].feed(group, self._reader(kind)[1])
+        out.rows(failed, DTYPES)
+
+    def close(self, out: Out) -> None:
+        for reader, mine in self.inner.values():
+            reader.close(mine)
+            out.frames += [_batched(frame) for frame in mine.frames]
+            out.skipped.update(mine.skipped)
+            out.rejects += mine.rejects
+            out.foreign += mine.foreign
+            out.extra_lines += mine.extra_lines
+
+    def _reader(self, kind: Answered) -> tuple[FileReader, Out]:
+        if kind not in self.inner:
+            self.inner[kind] = (_form(kind.form).reader(self.file, Found(kind.path)), Out())
+        return self.inner[kind]
+
+
+_FORMS: dict[type[Format], Format] = {}
+
+
+def _form(form: type[Format]) -> Format:
+    return _FORMS.setdefault(form, form())
+
+
+def _batched(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(service_tier=pl.lit("batch"), service_tier_requested=pl.lit("batch"))
+
+
+def _failure(kind: Failed, record: Record, value: Mapping[str, Any]) -> dict[str, Any]:
+    case = value.get("custom_id")
+    return {
+        "request_id": kind.request_id,
+        "instance_id": case if isinstance(case, str) else None,
+        "service_tier": "batch",
+        "status": kind.status,
+        "http_status": kind.http_status,
+        "error_type": kind.error_type,
+        "source_line": record.line,
+        "source_offset": record.offset,
+    }

@@ -1,0 +1,62 @@
+"""Files of OpenAI's Batch API, and of others that took over its form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from costaudit.ingest._batch import Answered, BatchReader, Failed, Lines
+from costaudit.ingest._decode import dig
+from costaudit.ingest._files import LogFile
+from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._values import lenient, text
+from costaudit.ingest.openai_chat import OpenAIChat
+from costaudit.ingest.openai_embeddings import OpenAIEmbeddings
+from costaudit.ingest.openai_responses import OpenAIResponses
+
+BODY = ("response", "body")
+
+
+class OpenAIBatch(Format, Lines):
+    """Output and error files of the Batch API of OpenAI, Azure OpenAI and Mistral, as downloaded.
+
+    A line wraps what the endpoint answered: Chat Completions, Responses or embeddings. It is priced as a batch,
+    whatever tier the answer names: standing in a batch file is the only mark there is. Requests that failed or expired
+    were not billed. A batch that was run again repeats its `custom_id`s with new ids: both were billed and both count;
+    `custom_id` is the case that they share.
+
+    Lines of input files (`custom_id`, `method`, `url`, `body`) are no calls yet and are skipped by type.
+    """
+
+    name = "openai-batch"
+    title = "OpenAI Batch API files"
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        return 90 if self.line(record) is not None else 0
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del found  # the lines of a batch file are never wrapped
+        return BatchReader(self, file)
+
+    def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
+        if "custom_id" not in record:
+            return None
+        if "body" in record and "url" in record and "response" not in record:
+            return "batch input"
+        if "response" not in record and "error" not in record:
+            return None
+        body = dig(record, BODY)
+        status = dig(record, ("response", "status_code"))
+        if isinstance(body, Mapping) and "usage" in body and (not isinstance(status, int) or status < 400):
+            return Answered(_form_of(body), BODY)
+        why = lenient(text)(
+            dig(record, ("error", "code")) or dig(body, ("error", "code")) or dig(body, ("error", "type"))
+        )
+        code = status if isinstance(status, int) else None
+        return Failed(lenient(text)(record.get("id")), "error", code, why or "batch request failed")
+
+
+def _form_of(body: Mapping[str, Any]) -> type[Format]:
+    if body.get("object") == "response":
+        return OpenAIResponses
+    return OpenAIEmbeddings if body.get("object") == "list" else OpenAIChat
