@@ -57,7 +57,7 @@ def _join_small(calls: pl.DataFrame) -> pl.DataFrame:
     """row, family with small families in the nearest large one, or null; as they are where all are small."""
     sizes = (
         calls.group_by("family")
-        .agg(pl.len().alias("calls"), pl.col("tools_sha", "lines").sort_by("order").first())
+        .agg(pl.len().alias("calls"), pl.col("tools_sha", "lines").get(pl.col("order").arg_min()))
         .sort("calls", "family", descending=[True, False])
     )
     large, small = sizes.filter(pl.col("calls") >= SMALL), sizes.filter(pl.col("calls") < SMALL)

@@ -41,7 +41,7 @@ def number_steps(requests: pl.DataFrame, order: pl.Series) -> pl.Series:
     """The position of each call in its run, from 1; null without a run and for rows that restate others."""
     counted = requests["run_id"].is_not_null() & ~requests["rollup"].fill_null(value=False)
     steps = (
-        requests.select("run_id", order.alias("order"))
+        requests.select("run_id", order)
         .with_row_index("row")
         .filter(counted)
         .select("row", step=pl.col("order").rank("ordinal").over("run_id").cast(pl.Int64))
@@ -56,19 +56,22 @@ def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
     family = model.str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "").str.extract(r"^([a-z]+)", 1)
     scope = pl.concat_str(pl.coalesce("key_id", "tenant", pl.lit("")), pl.lit("\n"), family.fill_null(""))
-    anonymous = requests["run_id"].is_null() & ~requests["rollup"].fill_null(value=False)
+    anonymous = pl.col("run_id").is_null() & ~pl.col("rollup").fill_null(value=False)
     return (
-        requests.select(
-            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-            order.alias("order"),
+        requests.lazy()
+        .with_row_index("row")
+        .with_columns(order)
+        .filter(anonymous)
+        .select(
+            *("row", "order"),
             scope.rank("dense").cast(pl.UInt64).alias("scope"),
             pl.col("tool_calls").list.eval(pl.element().struct.field("id")).alias("called"),
             pl.col("tool_results").list.eval(pl.element().struct.field("id")).alias("sent"),
             *("format", "source_file", "source_line", "request_id", "user", "started_at", "ended_at", "status"),
             *("input_tokens", "block_sha", "reply_sha", "system_sha"),
         )
-        .filter(anonymous)
         .filter(pl.any_horizontal(pl.col("block_sha", "called", "sent").list.len() > 0))
+        .collect()
         .sort("order")
         .with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
     )
@@ -112,8 +115,8 @@ def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.len().alias("calls"),
             pl.coalesce("ended_at", "started_at").max().alias("ended"),
-            pl.col("input_tokens").sort_by("call").last().alias("grown"),
-            pl.col(*GUESS_BY, "started_at", "input_tokens", "block_sha").sort_by("call").first(),
+            pl.col("input_tokens").last().alias("grown"),
+            pl.col(*GUESS_BY, "started_at", "input_tokens", "block_sha").first(),
         )
         .drop_nulls(["user", "started_at"])
         .sort("root")

@@ -35,7 +35,7 @@ def name_tasks(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     told = pl.when(pl.col("task").is_not_null()).then(pl.coalesce("task_source", pl.lit("field")))
     calls = _unnamed(requests, order)
     grouped = families(calls)
-    rest = calls.join(grouped, on="row", how="anti", maintain_order="left")
+    rest = calls.join(grouped, on="row", how="anti")
     found = pl.concat([_named_families(calls, grouped), _shapes(rest)])
     return (
         requests.select("task", task_source=told)
@@ -49,18 +49,22 @@ def name_tasks(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
 
 
 def _unnamed(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
-    """The calls without a task, in order: so that sums of floats, too, come out the same for any order of rows."""
-    nameless = requests["task"].is_null() & ~requests["rollup"].fill_null(value=False)
-    fingerprints = requests.select(
-        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-        order.alias("order"),
-        pl.coalesce("template_sha", "system_sha").alias("print"),
-        pl.col("line_sha").alias("lines"),
-        pl.col("tools_declared").list.eval(pl.element().struct.field("name")).alias("tools"),
-        pl.coalesce("model", "model_requested", pl.lit("unknown")).alias("model"),
-        *("run_id", "tools_sha", "input_tokens", "output_tokens", "score"),
+    nameless = pl.col("task").is_null() & ~pl.col("rollup").fill_null(value=False)
+    return (
+        requests.lazy()
+        .with_row_index("row")
+        .with_columns(order)
+        .filter(nameless)
+        .select(
+            *("row", "order"),
+            pl.coalesce("template_sha", "system_sha").alias("print"),
+            pl.col("line_sha").alias("lines"),
+            pl.col("tools_declared").list.eval(pl.element().struct.field("name")).alias("tools"),
+            pl.coalesce("model", "model_requested", pl.lit("unknown")).alias("model"),
+            *("run_id", "tools_sha", "input_tokens", "output_tokens", "score"),
+        )
+        .collect()
     )
-    return fingerprints.filter(nameless).sort("order")
 
 
 # --- families -----------------------------------------------------------------------------------------------------
@@ -68,9 +72,12 @@ def _unnamed(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
 
 def _named_families(calls: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
     """row, found, found_by of the calls in a family; those in none that is large enough are `other`."""
-    members = calls.join(grouped, on="row", maintain_order="left")
+    members = calls.join(grouped, on="row")
     kinds = (
-        members.drop_nulls("family").group_by("family").agg(pl.col("tools").first(), mixed=_is_mixed()).sort("family")
+        members.drop_nulls("family")
+        .group_by("family")
+        .agg(pl.col("tools").get(pl.col("order").arg_min()), mixed=_is_mixed())
+        .sort("family")
     )
     named = kinds.select(
         "family",
@@ -86,8 +93,9 @@ def _named_families(calls: pl.DataFrame, grouped: pl.DataFrame) -> pl.DataFrame:
 
 def _is_mixed() -> pl.Expr:
     """Whether a family holds more than one thing: several tool sets, or two humps in length or score (step 6)."""
-    length = pl.col("output_tokens").filter(pl.col("output_tokens") > 0).log()
-    score = pl.col("score").drop_nulls()
+    # Sorted, so that sums of floats come out the same for any order of rows.
+    length = pl.col("output_tokens").filter(pl.col("output_tokens") > 0).sort().log()
+    score = pl.col("score").drop_nulls().sort()
     # A mark of right or wrong has two humps by nature.
     graded = score.n_unique() > 2
     return (pl.col("tools_sha").n_unique() > 1) | _is_bimodal(length) | (graded & _is_bimodal(score))
@@ -130,7 +138,7 @@ def _shapes(calls: pl.DataFrame) -> pl.DataFrame:
     shape = ["model", "tools_sha", "bucket"]
     # The half keeps exact powers of two from falling below themselves.
     bucket = (pl.col("input_tokens").clip(1) + 0.5).log(2).floor().cast(pl.Int64)
-    own = calls.select("row", "run_id", "model", "tools_sha", bucket=bucket)
+    own = calls.select("row", "order", "run_id", "model", "tools_sha", bucket=bucket).sort("order")
     of_run = pl.col(shape).first().over("run_id")
     sized = own.with_columns(pl.when(pl.col("run_id").is_null()).then(pl.col(shape)).otherwise(of_run))
     kinds = sized.select(shape).unique()

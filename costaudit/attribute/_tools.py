@@ -60,7 +60,7 @@ def _of_run(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     # Ids such as `call_1` are unique within a conversation only; without a run the file stands for it.
     return requests.select(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-        order.alias("order"),
+        order,
         run=pl.coalesce(pl.lit("run\n") + pl.col("run_id"), pl.lit("file\n") + pl.col("source_file")),
     )
 
