@@ -84,6 +84,7 @@ class Spend:
     by_tenant  tenant, requests, runs, cost_usd, share
     by_day     day, requests, cost_usd
     logged     cost the log itself states against ours: requests, agree, logged_usd, computed_usd by model; may be empty
+    asked      tables by other groupings, on request: their name, then the columns of `by_task`
     """
 
     total_usd: Decimal
@@ -93,6 +94,12 @@ class Spend:
     by_day: pl.DataFrame
     logged: pl.DataFrame
     subscription_usd: Decimal = ZERO  # list-price equivalent of calls under an allowance; not in the total
+    asked: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    def by(self, grouping: str) -> pl.DataFrame:
+        """The table of a grouping; KeyError for one that was not asked for."""
+        usual = {"task": self.by_task, "model": self.by_model, "tenant": self.by_tenant, "day": self.by_day}
+        return usual[grouping] if grouping in usual else self.asked[grouping]
 
 
 @dataclass(frozen=True, slots=True)

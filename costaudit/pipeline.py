@@ -21,10 +21,23 @@ from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
-from costaudit.price.spend import spend
+from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
 
+__all__ = [
+    "Loaded",
+    "Progress",
+    "audit",
+    "audited",
+    "checked",
+    "load",
+    "loaded",
+    "prices",
+    "requests",
+]
+
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
+USUAL = ("task", "model", "tenant", "day")  # tables of every audit
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
 
@@ -81,7 +94,10 @@ def audited(known: Loaded, settings: Settings, paths: Sequence[str]) -> Audit:
         window=known.window,
         prices=known.prices,
         coverage=known.coverage,
-        spend=spend(known.calls, known.book, tz=settings.tz),
+        spend=replace(
+            spend(known.calls, known.book, tz=settings.tz),
+            asked={name: spend_by(known.calls, name, tz=settings.tz) for name in settings.by if name not in USUAL},
+        ),
         findings=found.findings,
         clean=found.clean,
         not_checked=found.not_checked,

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import pytest
 
 from costaudit import commands, plugins
 from costaudit.cli import main, summary
+from costaudit.config import BY
 from costaudit.errors import ConfigError, CostAuditError, LogError, PriceError, UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -346,3 +348,21 @@ def test_a_store_is_not_mixed_with_other_paths(logs, run):
     ran = run("analyze", "history", logs)
     assert ran.code == 2
     assert "costaudit ingest LOGS --store history" in ran.err
+
+
+@pytest.mark.parametrize("by", BY)
+def test_every_grouping_adds_up_to_the_total(by, logs, run):
+    spend = json.loads(run("analyze", logs, "--by", by, "--format", "json").out)["spend"]
+    assert sum(Decimal(row["cost_usd"]) for row in spend[f"by_{by}"]) == Decimal(spend["total_usd"])
+    assert f"\n  {by} " in run("analyze", logs, "--by", by).out
+
+
+def test_the_rows_behind_a_finding_are_shown_by_the_beginning_of_its_id(run, tmp_path):
+    (tmp_path / "a.jsonl").write_text("\n".join(response(n, model="nobody-knows-7b") for n in range(20)))
+    (found,) = json.loads(run("analyze", "a.jsonl", "--select", "unpriced-usage", "--format", "json").out)["findings"]
+    text = run("show", found["id"][:6].lower(), "a.jsonl").out
+    assert text.startswith(f"{found['id']} {found['title']}")
+    assert "\nEvidence\n" in text
+    assert json.loads(run("show", found["id"], "a.jsonl", "--format", "json").out)["id"] == found["id"]
+    table = run("show", found["id"], "a.jsonl", "--format", "csv").out
+    assert len(table.splitlines()) == 1 + len(found["evidence"])

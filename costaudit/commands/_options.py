@@ -43,7 +43,10 @@ Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or mo
 Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment out.")]
 Zone = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of days and windows, e.g. UTC.")]
 By = Annotated[
-    list[str] | None, typer.Option("--by", metavar="NAME", help="Show one table in full: task, model, tenant, day.")
+    list[str] | None,
+    typer.Option(
+        "--by", metavar="NAME", help="Show this table in full: task, model, tenant, user, run, key_id, day, week …"
+    ),
 ]
 Tasks = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Which calls belong to which task: rules, or old names to new.")

@@ -13,6 +13,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.engine import list_usd
 
 NO_TASK, NO_TENANT, NO_MODEL, NO_DAY = "(no task)", "(no tenant)", "(no model)", "(no date)"
+SPANS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 AGREES = 0.01  # relative; costs rounded to cents or to four digits still agree
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 
@@ -35,6 +36,22 @@ def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC"
         logged=logged(counted),
         subscription_usd=_subscription(counted, book),
     )
+
+
+def spend_by(calls: pl.DataFrame, grouping: str, *, tz: str = "UTC") -> pl.DataFrame:
+    """The spend of priced calls by any grouping of `config.BY`, with the columns of `Spend.by_task`.
+
+    grouping  a column of the request table, `run`, or hour, day, week, month of the zone `tz`; spans of time in their
+              order, everything else by dollars
+    """
+    counted = calls.filter(~pl.col("rollup").fill_null(value=False))
+    total = usd(counted["cost_usd"])
+    if grouping not in SPANS:
+        column = "run_id" if grouping == "run" else grouping
+        named = counted.with_columns(pl.col(column).cast(pl.String).alias(grouping))
+        return _by(named, grouping, f"(no {grouping})", total)
+    span = pl.col("started_at").dt.convert_time_zone(tz).dt.to_string(SPANS[grouping])
+    return _by(counted.with_columns(span.alias(grouping)), grouping, NO_DAY, total).sort(grouping)
 
 
 def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal) -> pl.DataFrame:

@@ -31,8 +31,7 @@ def render(audit: Audit, view: View) -> str:
     if len(view.by) > 1:
         raise UsageError("a CSV file holds one table", hint=f"ask for one: --by {view.by[0]}")
     if view.by:
-        frame: pl.DataFrame = getattr(audit.spend, f"by_{view.by[0]}")
-        return written(frame)
+        return written(audit.spend.by(view.by[0]))
     return _written(FINDING, (_row(f) for _, found, _ in _words.groups(audit) for f in found))
 
 

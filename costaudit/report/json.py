@@ -57,6 +57,7 @@ def report(audit: Audit) -> dict[str, Any]:
             "by_tenant": rows(spend.by_tenant),
             "by_day": rows(spend.by_day),
             "logged": rows(spend.logged),
+            **{f"by_{name}": rows(table) for name, table in sorted(spend.asked.items())},
         },
         "waste_usd": money.exact(audit.owned(Kind.WASTE)),
         "decide_usd": money.exact(audit.owned(Kind.DECIDE)),

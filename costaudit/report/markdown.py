@@ -69,14 +69,11 @@ def _trust(audit: Audit) -> list[tuple[str, str]]:
 
 
 def _where(audit: Audit, view: View) -> list[str]:
-    frames = {"task": audit.spend.by_task, "model": audit.spend.by_model, "tenant": audit.spend.by_tenant}
-    frames["day"] = audit.spend.by_day
-    asked = [by for by in view.by if by in frames]
     parts = []
-    for by in asked or ("task", "model", "tenant"):
-        rows = list(frames[by].filter(pl.col("requests") > 0).iter_rows(named=True))
+    for by in view.by or ("task", "model", "tenant"):
+        rows = list(audit.spend.by(by).filter(pl.col("requests") > 0).iter_rows(named=True))
         if len(rows) > 1 or (rows and by != "tenant"):
-            parts.append(_spend(by, rows, audit, None if asked else ROWS))
+            parts.append(_spend(by, rows, audit, None if view.by else ROWS))
     return ["## Where it went", *parts] if parts else []
 
 

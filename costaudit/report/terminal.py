@@ -70,17 +70,20 @@ def _allowance(amount: Decimal) -> str:
 
 
 def _where(audit: Audit, view: View) -> list[Line]:
-    spend = audit.spend
-    tables = {"task": _by_task, "model": _by_model, "tenant": _by_tenant, "day": _by_day}
-    frames = {"task": spend.by_task, "model": spend.by_model, "tenant": spend.by_tenant, "day": spend.by_day}
-    asked = [by for by in view.by if by in tables]
-    usual = ["task", "model", *(["tenant"] if _used(spend.by_tenant).height > 1 else [])]
+    several = _used(audit.spend.by_tenant).height > 1
     lines = [strong("Where it went")]
-    for by in asked or usual:
-        if (frame := _used(frames[by])).height:
-            rows = _top(frame, by, None if asked else ROWS)
-            lines += [*([EMPTY] if len(lines) > 1 else []), *tables[by](rows, audit, view)]
+    for by in view.by or ("task", "model", *(("tenant",) if several else ())):
+        frame = _used(audit.spend.by(by))
+        if frame.height:
+            rows = _top(frame, by, None if view.by else ROWS)
+            lines += [*([EMPTY] if len(lines) > 1 else []), *_table(by, rows, audit, view)]
     return lines if len(lines) > 1 else []
+
+
+def _table(by: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+    if by == "model":
+        return _by_model(rows, audit, view)
+    return _by_day(rows, view) if by == "day" else _units(by, rows, audit, view)
 
 
 def _used(frame: pl.DataFrame) -> pl.DataFrame:
@@ -111,20 +114,13 @@ def _bars(view: View) -> bool:
     return not view.plain and view.columns >= 90
 
 
-def _by_task(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
-    return _units("task", rows, audit, view)
-
-
-def _by_tenant(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
-    return _units("tenant", rows, audit, view)
-
-
 def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
     columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share", optional=True)]
     if _bars(view):
         columns.append(Column("", right=False, style=Style.FAINT))
     columns += [Column("requests"), Column("runs", optional=True), Column("$/request", optional=True)]
-    if key == "task":
+    percentile = rows and "p95_usd" in rows[0]
+    if percentile:
         columns.append(Column("p95", optional=True))
     cells = []
     for row in rows:
@@ -134,7 +130,7 @@ def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -
         if _bars(view):
             cell.append(bar(part, BAR_COLUMNS))
         cell += [money.count(row["requests"]), money.count(row["runs"] or None), money.usd(each)]
-        if key == "task":
+        if percentile:
             cell.append(money.usd(row["p95_usd"]))
         cells.append(cell)
     return table(columns, cells, view.columns)
@@ -170,7 +166,7 @@ def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[
     return table(columns, cells, view.columns)
 
 
-def _by_day(rows: Sequence[dict[str, Any]], _audit: Audit, view: View) -> list[Line]:
+def _by_day(rows: Sequence[dict[str, Any]], view: View) -> list[Line]:
     most = max((row["cost_usd"] for row in rows), default=ZERO)
     columns = [Column("day", right=False), Column("spend"), Column("requests")]
     if not view.plain:
