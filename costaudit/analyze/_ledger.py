@@ -108,6 +108,8 @@ def _net(claim: Claim, saved: pl.DataFrame) -> Decimal:
 
 def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
     """The evidence with what each row of it saved, less what its change costs; zero where nothing was applied."""
+    if claim.patch is None:
+        return claim.evidence.with_columns(waste_usd=_ZERO)
     key = claim.evidence_key
     evidence = claim.evidence.unique(key, keep="first", maintain_order=True)
     if saved.is_empty():
