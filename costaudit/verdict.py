@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -100,12 +101,14 @@ class Gate:
 class Month:
     """The monthly review.
 
-    before      window and total of the month before; None where the logs hold nothing of it
-    bridge      from the month before to this one; its bars add up to the change
-    by_task, by_model, by_tenant
-                the name, cost_usd, before_usd, change_usd, units, units_before, unit_usd, unit_before_usd; each adds up
-                to both totals; a unit is a run (a request for models), a call without a run is one
-    prices      events inside the two months: model, on, before, after (list price of one million tokens by class) [USD]
+    audit          this month: window, coverage, spend, findings
+    before_window  the month compared with; before_usd, before_share: its spend and the share of it that is priced,
+                   None where the logs hold nothing of it
+    bridge         from the month before to this one; its bars add up to the change
+    tables         by `task`, `model`, `tenant`: the name, cost_usd, before_usd, change_usd, units, units_before,
+                   unit_usd, unit_before_usd; rows add up to both totals. A unit is a run, for models a request; a call
+                   without a run is one.
+    price_events   model, on, class, before_usd, after_usd (per published unit), announced; of models used
     """
 
     audit: Audit
@@ -115,8 +118,10 @@ class Month:
     before_usd: Decimal | None
     before_share: float | None
     bridge: Bridge | None
-    by_task: pl.DataFrame
-    by_model: pl.DataFrame
-    by_tenant: pl.DataFrame
-    prices: pl.DataFrame
+    tables: Mapping[str, pl.DataFrame]
+    price_events: pl.DataFrame
     notes: tuple[str, ...] = ()
+
+    @property
+    def change_usd(self) -> Decimal | None:
+        return None if self.before_usd is None else self.audit.spend.total_usd - self.before_usd

@@ -202,6 +202,28 @@ def test_a_ratio_without_meaning_is_refused(sides):
         stats.mean_ratio(*sides)
 
 
+def test_exchanging_units_counts_the_ways_to_tell_the_sides_apart():
+    # Of the 20 ways to pick 3 of 6 different costs one is as dear as the dearest three; of 8 ways to turn 3 pairs, one.
+    assert stats.exchange_p([1, 2, 3], [4, 5, 6], 1, paired=False) == pytest.approx(1 / 20, abs=0.015)
+    assert stats.exchange_p([1, 2, 3], [4, 5, 6], 1, paired=True) == pytest.approx(1 / 8, abs=0.025)
+    assert stats.exchange_p([1.0] * 5, [1.0] * 5, 1, paired=True) == 1.0
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_exchanging_units_agrees_with_scipys_permutation_test(paired):
+    base, head = _costs(1, 12), _costs(2, 12, mean=1.4)
+    expected = scipy_stats.permutation_test(
+        (head, base),
+        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
+        permutation_type="samples" if paired else "independent",
+        alternative="greater",
+        vectorized=True,
+        n_resamples=5_000,
+        rng=1,
+    ).pvalue
+    assert stats.exchange_p(base, head, 3, paired=paired) == pytest.approx(expected, abs=0.04)
+
+
 def test_a_covariate_takes_out_what_it_explains():
     covariate = _costs(1, 300)
     noise = _costs(2, 300, cv=0.1)

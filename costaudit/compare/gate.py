@@ -143,11 +143,12 @@ class _Judge:
         formula = (stats.mean_ratio_paired if sample.paired else stats.mean_ratio)(sample.base, sample.head)
         allowed = 1 + self.limits.tolerance
         step = (allowed + self.limits.pass_margin) / allowed
+        ratio, p = _tested(formula, sample, row.task, allowed)
         return replace(
             row,
-            ratio=_interval(formula, sample, row.task),
+            ratio=ratio,
             median_ratio=_median_ratio(sample),
-            p=formula.p_above(allowed),
+            p=p,
             detectable=allowed * stats.detectable_ratio(formula.se),
             needed=max(self.limits.min_units, _needed(sample, formula, step)) if step > 1 else None,
         )
@@ -225,12 +226,19 @@ def _means(units: pl.DataFrame, column: str) -> tuple[float, ...]:
     return tuple((units[column].cast(pl.Float64) / units["runs"]).to_list())
 
 
-def _interval(formula: stats.LogRatio, sample: _Sample, task: str) -> stats.Interval:
+def _tested(formula: stats.LogRatio, sample: _Sample, task: str, allowed: float) -> tuple[stats.Interval, float]:
+    """Interval of the ratio, and p-value of "at most `allowed`"; by resampling where a formula would be too sure.
+
+    Where exchanging the units does not make a rise of this size rare, no formula may: p is then no less than that.
+    """
+    p = formula.p_above(allowed)
     if not stats.wants_bootstrap(sample.base, sample.head):
-        return formula.student(LEVEL)
+        return formula.student(LEVEL), p
     seed = stats.seed_of("check", task)
     resample = stats.bootstrap_ratio_paired if sample.paired else stats.bootstrap_ratio
-    return resample(sample.base, sample.head, seed, level=LEVEL)
+    exchanged = stats.exchange_p(sample.base, [usd / allowed for usd in sample.head], seed, paired=sample.paired)
+    interval = resample(sample.base, sample.head, seed, level=LEVEL)
+    return interval, p if exchanged <= 1 - LEVEL else max(p, exchanged)
 
 
 def _needed(sample: _Sample, formula: stats.LogRatio, step: float) -> int:
@@ -353,6 +361,11 @@ def _notes(candidate: Side, baseline: Side | None) -> list[str]:
     notes = []
     if baseline.book_sha256 != candidate.book_sha256:
         notes.append("the baseline was priced with another price book: save it again where prices were corrected")
+    if candidate.guessed:
+        notes.append(
+            f"{candidate.guessed:,} calls of {candidate.name} have no task name and are told apart by size: there a "
+            "longer prompt is another task, not a dearer one; name tasks to judge them"
+        )
     return notes + [
         f"{side.mix.unpriced.calls:,} calls of {side.name} have no price and are left out"
         for side in (baseline, candidate)

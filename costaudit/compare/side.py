@@ -53,6 +53,7 @@ class Side:
     openings   task -> how its prompts begin
     priced_on  the day whose prices are paid; None: no call had a time
     coverage   share of calls and tokens that can be priced, the worse of the two
+    guessed    calls whose task is only their shape
     """
 
     name: str
@@ -64,6 +65,7 @@ class Side:
     coverage: float = 1.0
     priced_on: date | None = None
     book_sha256: str = ""
+    guessed: int = 0
 
 
 def measure(
@@ -92,6 +94,7 @@ def measure(
         coverage=coverage,
         priced_on=on,
         book_sha256=book.sha256,
+        guessed=int((counted["task_source"] == "shape").sum()),
     )
 
 

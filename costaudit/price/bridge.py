@@ -44,7 +44,7 @@ FACTORS: dict[str, str] = {
 }
 """Every bar, in the order in which bars are shown, and what kind of change it is."""
 
-PLACES = Decimal(1).scaleb(-18)
+PLACES = Decimal(1).scaleb(-12)  # USD; finer than that, an effect is the rounding of a float
 ZERO = Decimal(0)
 ROWS = pl.Schema(
     {
@@ -232,7 +232,7 @@ def _quotient(x: float, y: float) -> float:
 
 
 def _settled(effects: dict[Key, list[float]], before: Decimal, after: Decimal) -> dict[Key, Decimal]:
-    """The bars in 18 decimals; what rounding left over goes to the largest, so that they add up to the change."""
+    """The bars to a trillionth of a dollar; what rounding left over goes to the largest, so that they add up to the change."""
     with localcontext(prec=EXACT):
         exact = {key: Decimal(math.fsum(parts)).quantize(PLACES) for key, parts in effects.items()}
         if exact:

@@ -1,0 +1,87 @@
+"""The monthly review: what changed, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from costaudit.commands import _options as options
+from costaudit.commands._output import emit, progress
+
+
+def command(
+    paths: options.Paths,
+    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month to review.")],
+    compare: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Compare with; else the month before.")] = None,
+    format: Annotated[
+        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown.")
+    ] = "terminal",
+    output: options.Output = None,
+    tz: options.Zone = None,
+    by: options.By = None,
+    tasks: options.Tasks = None,
+    outcomes: options.Outcomes = None,
+    select: options.Select = None,
+    ignore: options.Ignore = None,
+    min_coverage: options.MinCoverage = None,
+    config: options.Config = None,
+    prices: options.Prices = None,
+    no_color: options.NoColor = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Compare a month with the one before: total, a bridge that adds up to the cent, tables with unit costs, findings.
+
+    Growth (more work) stands apart from efficiency (the same work for more or less) and from prices. Months begin and
+    end in the time zone of --tz.
+
+    Exit code: 0 report printed; 2 wrong usage or settings; 3 no request in the month, or less of it priced than
+    --min-coverage asks.
+    """
+    from costaudit import pipeline
+    from costaudit.analyze import checked
+    from costaudit.compare import month as months
+    from costaudit.errors import LogError, UsageError
+    from costaudit.report import _month
+
+    if format not in _month.RENDERERS:
+        raise UsageError(f"report has no format {format!r}", hint=f"formats: {', '.join(_month.RENDERERS)}")
+    reviewed = months.parse(month)
+    compared = months.parse(compare) if compare else months.preceding(reviewed)
+    settings = checked(
+        options.settings(
+            config,
+            tz=tz,
+            by=by,
+            tasks=tasks,
+            outcomes=outcomes,
+            select=select,
+            ignore=ignore,
+            min_coverage=min_coverage,
+            prices_dir=prices,
+        )
+    )
+    now, then = (replace(settings, since=start, until=months.following(start)) for start in (reviewed, compared))
+    with progress(quiet=quiet, verbose=verbose) as show:
+        read = pipeline.requests(paths, settings, show)
+    known = pipeline.loaded(read, now, paths)
+    audit = pipeline.audited(known, now, paths)
+    try:
+        earlier = pipeline.loaded(read, then, paths, known.book)
+    except LogError:  # nothing of that month: said in the report, and no reason to say less about this one
+        earlier = None
+    review = months.review(
+        audit,
+        known.calls,
+        earlier.calls if earlier else None,
+        known.book,
+        month=reviewed,
+        compared=compared,
+        zone=settings.zone,
+        before_share=earlier.coverage.share if earlier else None,
+    )
+    emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
+    if min_coverage is not None and not audit.coverage.enough:
+        raise typer.Exit(3)
