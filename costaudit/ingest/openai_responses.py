@@ -48,6 +48,7 @@ class OpenAIResponses(TableFormat):
         "reasoning_effort": (text("reasoning.effort", "reasoning_effort"), request(text("reasoning.effort"))),
         "run_id": (text("conversation.id", "conversation"), request(text("conversation.id", "conversation"))),
         "parent_id": (text("previous_response_id"), request(text("previous_response_id"))),
+        "user": text("user", "safety_identifier"),
         "input_tokens": count("usage.input_tokens"),
         "cache_read_tokens": count("usage.input_tokens_details.cached_tokens"),
         "cache_write_tokens": count("usage.input_tokens_details.cache_write_tokens"),
