@@ -31,7 +31,6 @@ from _sources.write import provider_yaml  # noqa: E402
 from costaudit.price.book import NAMES, parse  # noqa: E402
 
 SOURCES = {"gp": gp.TITLE, "ll": ll.TITLE, "mp": mp.TITLE}
-"""Provider names a log may write, beyond those the packages use."""
 
 
 def main() -> None:
@@ -51,7 +50,7 @@ def main() -> None:
         path.write_text(text, "utf-8")
         disputes += merged.disputes
     if not arguments.providers:
-        _write_names(built, arguments.today)
+        _write_names(arguments.today)
         _write_disputes(disputes)
     models = sum(len(m.models) for m in built.values())
     print(f"{models} models of {len(built)} providers, {len(disputes)} figures disputed")
@@ -111,11 +110,11 @@ def _card(spec: dict[str, Any]) -> Card:
     return Card({k: Decimal(v) for k, v in spec.get("rates", {}).items()}, over)
 
 
-def _write_names(built: dict[str, merge.Merged], today: str) -> None:
+def _write_names(today: str) -> None:
     spelled = _load(HERE / "_facts" / "_names.yaml")["names"]
     lines = [f"as_of: {today}", "providers:"]
-    for name in sorted(p.stem for p in HERE.glob("*.yaml") if not p.name.startswith("_")):
-        lines.append(f"  {name}: [{', '.join(spelled.get(name, ()))}]")
+    names = sorted(p.stem for p in HERE.glob("*.yaml") if not p.name.startswith("_"))
+    lines += [f"  {name}: [{', '.join(spelled.get(name, ()))}]" for name in names]
     (HERE / NAMES).write_text("\n".join(lines) + "\n", "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Which entries of different providers have identical weights: the same model under the same version, sold elsewhere."""
+"""Which entries of different providers have identical weights: the same version of a model, sold elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ _VENDOR = re.compile(
     r"^(?:(?:global|us|eu|apac|jp|au|ca|in|us-gov)-)?(?:anthropic|openai|meta|mistral|amazon|deepseek|"
     r"qwen|google|moonshotai|moonshot|zai|cohere|ai21|nvidia|minimax|writer)-(?=[a-z])"
 )
-_TAIL = re.compile(r"(?:-v\d+:\d+|:\d+|-maas|@default|@latest|-latest|[-@]20\d\d-?\d\d-?\d\d)$")
-_OTHER_WEIGHTS = re.compile(r"(turbo|fp\d|int\d|awq|gptq|quant|lite-|:free|:thinking|ft:|-fast|-free|preview|distill)")
+_TAIL = re.compile(r"(?:-v\d+:\d+|:\d+|-maas|@default|[-@]20\d\d-?\d\d-?\d\d)$")
+_OTHER_WEIGHTS = re.compile(
+    r"(turbo|fp\d|int\d|awq|gptq|quant|lite-|:free|:thinking|ft:|-fast|-free|preview|latest|distill)"
+)
 
 
 def same_as(books: dict[str, dict[str, Item]]) -> dict[str, dict[str, str]]:

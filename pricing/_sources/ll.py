@@ -212,7 +212,7 @@ def _fast(span: Span, entry: dict[str, Any]) -> None:
 
 
 def _searches(provider: str, span: Span, entry: dict[str, Any]) -> None:
-    """The fee for one search. Perplexity's is a fee for each request, but for deep research, which counts its searches."""
+    """The fee for one search; at Perplexity for each request, but for deep research, which counts its searches."""
     by_size = entry.get("search_context_cost_per_query") or {}
     fees = {size.removeprefix("search_context_size_"): usd(fee, 1_000) for size, fee in by_size.items() if fee}
     name = "requests" if provider == "perplexity" and len(set(fees.values())) > 1 else "web_search"

@@ -14,6 +14,7 @@ from costaudit.price.classes import TOKENS
 from costaudit.price.match import _undated
 
 READERS: dict[str, Callable[[str], Iterator[Item]]] = {"gp": gp.items, "ll": ll.items, "mp": mp.items}
+SEARCHES = {"web_search", "file_search"}
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "us-gov.")
 
 
@@ -41,12 +42,15 @@ def merge(provider: str, facts: dict[str, Any], today: str) -> Merged:
     merged = Merged()
     for name in _union(listed, order):
         versions = {key: items[name] for key in READERS if name in (items := listed[key])}
-        merged.models[name] = _one(provider, name, versions, order, merged.disputes, today)
+        merged.models[name] = _one(provider, versions, order, merged.disputes, today)
+    _leave_out(facts, merged.models)
     _geographies(provider, merged.models, listed)
+    _moving(merged.models)
     _aliases(merged.models)
     _apply(facts, merged.models)
     for item in merged.models.values():
-        _derive_history(item)
+        if not item.name.endswith("-latest"):
+            _derive_history(item)
         _derive_future(item)
     return Merged(_without_repeats(provider, merged.models), merged.disputes)
 
@@ -67,9 +71,7 @@ def _union(listed: dict[str, dict[str, Item]], order: list[str]) -> list[str]:
     return sorted({name for key in order for name in listed[key]})
 
 
-def _one(
-    provider: str, name: str, versions: dict[str, Item], order: list[str], disputes: list[Dispute], today: str
-) -> Item:
+def _one(provider: str, versions: dict[str, Item], order: list[str], disputes: list[Dispute], today: str) -> Item:
     """One model: standard rates and history from the first package of the order, gaps filled from the others."""
     present = [key for key in order if key in versions]
     first = present[0]
@@ -109,14 +111,15 @@ def _steps(card: Card) -> dict[int, tuple[Decimal | None, Decimal | None]]:
 
 
 def _fill(item: Item, key: str, other: Item, today: str) -> None:
-    """What today's span of another package adds: classes and tiers the item lacks, uplifts, sizes. Never a changed rate.
+    """What today's span of another package adds: classes and tiers the item lacks, uplifts, sizes; no changed rate.
 
     A package that knows no dates speaks of today. Its figures reach into a span only if its input rate is that span's.
     """
     theirs = _at(other, today)
     for span in item.spans:
-        same = theirs.card.rates.get("input") == span.card.rates.get("input")
-        other_price = not same and "input" in theirs.card.rates and "input" in span.card.rates
+        other_price = _differ(theirs.card.rates, span.card.rates)
+        if other_price and item.name.endswith("-latest"):
+            continue  # the alias stood for another model then
         added = [n for n in theirs.card.rates if n not in span.card.rates and _fits(n, span, fee_only=other_price)]
         for name in added:
             span.card.rates[name] = theirs.card.rates[name]
@@ -134,9 +137,15 @@ def _fill(item: Item, key: str, other: Item, today: str) -> None:
         span.sizes = span.sizes or copy.deepcopy(theirs.sizes)
 
 
+def _differ(one: Rates, other: Rates) -> bool:
+    """Whether two lists of rates are of different prices: by the input rate, or by anything where there is none."""
+    shared = one.keys() & other.keys()
+    return any(one[name] != other[name] for name in ({"input"} if "input" in shared else shared))
+
+
 def _fits(name: str, span: Span, *, fee_only: bool) -> bool:
-    """Fees hold at any token price; token classes only beside the token price they were listed with."""
-    return span.status != "free" and not (fee_only and name in TOKENS)
+    """A fee for searches holds at any token price; anything else only beside the price it was listed with."""
+    return span.status != "free" and not (fee_only and name not in SEARCHES)
 
 
 def _fill_tier(span: Span, tier: str, card: Card, key: str) -> None:
@@ -171,6 +180,28 @@ def _geographies(provider: str, models: dict[str, Item], listed: dict[str, dict[
             bare = models.get(name.removeprefix(fold(geography)))
             if name.startswith(fold(geography)) and bare and _agree(item, bare) and name not in listed["gp"]:
                 item.spans = copy.deepcopy(bare.spans)
+
+
+def _leave_out(facts: dict[str, Any], models: dict[str, Item]) -> None:
+    """Models whose only figure is plainly mistyped: better unpriced than wrong."""
+    for name in facts.get("leave_out", ()):
+        models.pop(fold(name), None)
+
+
+def _moving(models: dict[str, Item]) -> None:
+    """A moving alias with a history of its own goes on as the model it stands for now, announced changes included."""
+    for item in models.values():
+        for alias in item.aliases:
+            moved = models.get(fold(alias))
+            if moved is None or moved is item or len(moved.spans) < 2:
+                continue
+            since = moved.spans[-1].since
+            now = [span for span in item.spans if span.since <= since][-1:]
+            if now and now[0].card.rates.get("input") == moved.spans[-1].card.rates.get("input"):
+                current = copy.deepcopy(now[0])
+                current.since = since
+                later = [copy.deepcopy(span) for span in item.spans if span.since > since]
+                moved.spans = [*moved.spans[:-1], current, *later]
 
 
 def _aliases(models: dict[str, Item]) -> None:
@@ -215,15 +246,18 @@ def _apply_rule(rule: dict[str, Any], span: Span) -> None:
         span.uplift.setdefault(name, Decimal(str(value)))
     span.least.update({k: Decimal(str(v)) for k, v in rule.get("least", {}).items()})
     for tier, factor in rule.get("tiers", {}).items():
-        _scaled_tier(span, tier, {k: Decimal(str(v)) for k, v in factor.items()})
+        _scaled_tier(span, tier, {k: Decimal(str(v)) for k, v in factor.items()}, forced="force" in rule)
     for name, how in rule.get("multiples", {}).items():
         _multiple(span, name, how)
     if rule.get("at_least"):
         _shift(span)
 
 
-def _scaled_tier(span: Span, tier: str, factor: Rates) -> None:
-    """A tier as multiples of the standard rates: `*` for every token class, or by class; listed figures stay."""
+def _scaled_tier(span: Span, tier: str, factor: Rates, *, forced: bool) -> None:
+    """A tier as multiples of the standard rates: `*` for every token class, or by class.
+
+    Listed figures stay unless `forced`.
+    """
     own = span.tiers.setdefault(tier, Card(source="facts"))
     for rates, target in (
         (span.card.rates, own.rates),
@@ -231,14 +265,14 @@ def _scaled_tier(span: Span, tier: str, factor: Rates) -> None:
     ):
         for name, rate in rates.items():
             times = factor.get(name, factor.get("*")) if name in TOKENS else factor.get(name)
-            if times is not None and (target is not own.rates or name not in target):
-                target.setdefault(name, (rate * times).normalize())
+            if times is not None and (forced or name not in target):
+                target[name] = (rate * times).normalize()
     if not own.rates:
         del span.tiers[tier]
 
 
 def _multiple(span: Span, name: str, how: dict[str, Any]) -> None:
-    """A class as a multiple of another one, in every tier and step that lists the other and `where`, and not the class."""
+    """A class as a multiple of another one, wherever a tier or step lists the other and `where` but not the class."""
     factor = Decimal(str(how["factor"]))
     for card in (span.card, *span.tiers.values()):
         for rates in (card.rates, *card.over.values()):
