@@ -178,50 +178,54 @@ def test_an_answer_that_is_never_repeated_literally_is_no_objection():
 
 # --- guesses ------------------------------------------------------------------------------------------------------
 
-TRIMMED = ("S|u1|a1|u2|a2|u3", "S|u2|a2|u3|a3|u4")
-LONG = [call("S|u1", "a1", user="ann"), call("S|u1|a1|u2", user="ann", minute=1, input_tokens=90_000)]
+
+def ann(messages, minute, answer=None, **columns):
+    return call(messages, answer, minute, **({"user": "ann"} | columns))
+
+
+BEGINNING = [ann("S|u1", 0, "a1"), ann("S|u1|a1|u2", 1, "a2", input_tokens=90_000)]
+CHAIN, GUESS, NONE = "chain", "guessed", None
 
 
 @pytest.mark.parametrize(
     ("rows", "sources"),
     [
         pytest.param(
-            [call(TRIMMED[0], user="ann"), call(TRIMMED[1], user="ann", minute=9)],
-            ["guessed", "guessed"],
+            [*BEGINNING, ann("S|a1|u2|a2|u3", 10), ann("S|u2|a2|u3|a3|u4", 19)],
+            [GUESS] * 4,
             id="a window that slides over the history",
         ),
+        pytest.param([*BEGINNING, ann("S|a1|u2|a2|u3", 12)], [CHAIN, CHAIN, NONE], id="not after a pause"),
         pytest.param(
-            [call(TRIMMED[0], user="ann"), call(TRIMMED[1], user="ann", minute=11)],
-            [None, None],
-            id="not after a pause",
+            [*BEGINNING, ann("S|a1|u2|a2|u3", 2, user="bob")], [CHAIN, CHAIN, NONE], id="not for another user"
+        ),
+        pytest.param([*BEGINNING, ann("T|a1|u2|a2|u3", 2)], [CHAIN, CHAIN, NONE], id="not under another system prompt"),
+        pytest.param(
+            [row | {"user": None} for row in [*BEGINNING, ann("S|a1|u2|a2|u3", 2)]],
+            [CHAIN, CHAIN, NONE],
+            id="not where users are unknown",
         ),
         pytest.param(
-            [call(TRIMMED[0], user="ann"), call(TRIMMED[1], user="bob", minute=1)],
-            [None, None],
-            id="not for another user",
-        ),
-        pytest.param([call(TRIMMED[0]), call(TRIMMED[1], minute=1)], [None, None], id="not where users are unknown"),
-        pytest.param(
-            [
-                call(TRIMMED[0], user="ann", ended_at=START + timedelta(minutes=2)),
-                call(TRIMMED[1], user="ann", minute=1),
-            ],
-            [None, None],
+            [BEGINNING[0], BEGINNING[1] | {"ended_at": START + timedelta(minutes=3)}, ann("S|a1|u2|a2|u3", 2)],
+            [CHAIN, CHAIN, NONE],
             id="not while the first is still running",
         ),
         pytest.param(
-            [call("S|e1|r1|e2|r2|q1", user="ann"), call("S|e1|r1|e2|r2|q2", user="ann", minute=1)],
-            [None, None],
+            [ann(f"S|example {n}|label {n}|question", n) for n in range(5)],
+            [NONE] * 5,
+            id="not single calls with examples of their own",
+        ),
+        pytest.param(
+            [ann("S|e1|r1|q1", 0, "a"), ann("S|e1|r1|q1|a|q2", 1, "b"), ann("S|e1|r1|q3", 2, "c")],
+            [CHAIN, CHAIN, NONE],
             id="not because of examples that both begin with",
         ),
         pytest.param(
-            [*LONG, call("S|summary", user="ann", minute=2, input_tokens=20_000)],
-            ["guessed"] * 3,
-            id="a context compacted to less than half",
+            [*BEGINNING, ann("S|summary", 2, input_tokens=20_000)], [GUESS] * 3, id="a context compacted to a quarter"
         ),
         pytest.param(
-            [*LONG, call("S|summary", user="ann", minute=2, input_tokens=80_000)],
-            ["chain", "chain", None],
+            [*BEGINNING, ann("S|summary", 2, input_tokens=80_000)],
+            [CHAIN, CHAIN, NONE],
             id="not a context that stays large",
         ),
     ],

@@ -108,7 +108,8 @@ def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
 
     Two trees of one user and system prompt, the second starting within minutes after the first ended and in the
     middle of a conversation: it brings a history other than the first one's opening (trimmed), or its input is less
-    than half of what the first had grown to (compacted).
+    than half of what the first had grown to (compacted). The run begins as a chain: single calls with long prompts,
+    one after the other, are more often examples for a classifier than a conversation that is always trimmed.
     """
     trees = (
         rooted.group_by("root")
@@ -129,13 +130,17 @@ def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
     pause = pl.col("started_at") - before("ended")
     trimmed = pl.col("opening").is_not_null() & pl.col("opening").ne_missing(before("opening"))
     grown = before("grown")
-    compacted = (before("calls") > 1) & (grown >= COMPACTED) & (pl.col("input_tokens") * 2 < grown)
+    compacted = (grown >= COMPACTED) & (pl.col("input_tokens") * 2 < grown)
     follows = (pause >= pl.duration()) & (pause < PAUSE) & (trimmed | compacted)
     return (
         trees.with_columns(follows=follows.fill_null(value=False))
         .with_columns(part=(~pl.col("follows")).cum_sum().over(GUESS_BY))
-        .with_columns(bridged=pl.col("root").min().over(*GUESS_BY, "part"), parts=pl.len().over(*GUESS_BY, "part"))
-        .filter(pl.col("parts") > 1)
+        .with_columns(
+            bridged=pl.col("root").first().over(*GUESS_BY, "part"),
+            begins=pl.col("calls").first().over(*GUESS_BY, "part"),
+            parts=pl.len().over(*GUESS_BY, "part"),
+        )
+        .filter((pl.col("parts") > 1) & (pl.col("begins") > 1))
         .select("root", "bridged")
     )
 

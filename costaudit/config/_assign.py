@@ -39,15 +39,14 @@ class Assignment:
 
     rules: tuple[Rule, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
-    where: str = ""
 
 
 def assignment(target: str, base: Path, node: Node) -> Assignment:
     """A section: a file relative to `base`, a list of rules, or a mapping of old names to new ones."""
     if isinstance(node.value, dict):
-        return Assignment(names={old: text(new) for old, new in node.value.items()}, where=node.where)
+        return Assignment(names={old: text(new) for old, new in node.value.items()})
     if isinstance(node.value, list):
-        return Assignment(rules=tuple(_rule(target, item) for item in node.value), where=node.where)
+        return Assignment(rules=tuple(_rule(target, item) for item in node.value))
     if isinstance(node.value, str):
         return load_assignment(target, base / Path(node.value).expanduser())
     raise expected(node, "a list of rules, a mapping of old to new names, or a file that holds one of them")
@@ -59,10 +58,10 @@ def load_assignment(target: str, path: Path) -> Assignment:
     `target` is the column of the request table that it is about. ConfigError names file and line.
     """
     if path.suffix.lower() == ".csv":
-        return Assignment(names=_csv_names(path), where=str(path))
+        return Assignment(names=_csv_names(path))
     node = parse(path)
     if node is None:
-        return Assignment(where=str(path))
+        return Assignment()
     if not isinstance(node.value, dict | list):
         raise expected(node, "a list of rules or a mapping of old to new names")
     return assignment(target, path.parent, node)
