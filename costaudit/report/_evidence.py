@@ -23,12 +23,12 @@ def terminal(finding: Finding, view: View, *, every: bool = False) -> str:
     subject = [f"{name} {what}" for name, what in sorted(finding.subject.items())]
     alone = [f"{money.usd(finding.alone_usd)} if this were the only fix"] if finding.alone_usd else []
     said = [
-        ("amount", [money.usd(finding.amount_usd), *_words.sure(finding), *alone]),
+        ("amount", [_words.amount(finding), *_words.sure(finding), *alone]),
         ("rule", [f"{finding.rule}, {_words.HEADINGS[finding.kind].lower()}, severity {finding.severity}"]),
         ("subject", subject),
         ("calls", [money.plural(finding.requests, "request")]),
         ("but", list(finding.because)),
-        ("do", [finding.remedy]),
+        ("do", finding.remedy.splitlines()),
     ]
     lines = [*paragraph(f"{finding.id}  {finding.title}", view.columns), EMPTY]
     lines[0] = strong("".join(span.text for span in lines[0]))

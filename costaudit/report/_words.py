@@ -193,6 +193,11 @@ def summed(audit: Audit, kind: Kind, total: Decimal) -> str:
     return f"{money.usd(total)}{spread} in "
 
 
+def amount(finding: Finding) -> str:
+    """The dollars of a finding; `unknown` where nothing bounds what is at stake."""
+    return "unknown" if finding.high_usd is None and not finding.amount_usd else money.usd(finding.amount_usd)
+
+
 def sure(finding: Finding) -> list[str]:
     """`$580.00 to $640.00`, `confidence high`, `PROVEN`."""
     grade = [str(finding.grade)] if finding.grade is not None else []

@@ -102,7 +102,7 @@ def _fix(audit: Audit) -> list[str]:
         in_ledger = kind in (Kind.WASTE, Kind.DECIDE)
         summed = f": {text(money.usd(total))}" if in_ledger else ", in no sum above"
         shown = findings[:FINDINGS]
-        rows = [[text(f.title), f"{f.severity}, {f.confidence}", text(f.rule), money.usd(f.amount_usd)] for f in shown]
+        rows = [[text(f.title), f"{f.severity}, {f.confidence}", text(f.rule), text(_words.amount(f))] for f in shown]
         more = f"\n\nand {money.plural(len(findings) - FINDINGS, 'more', 'more')}" if len(findings) > FINDINGS else ""
         parts += [
             f"## {_words.HEADINGS[kind]}{summed}",
@@ -114,7 +114,11 @@ def _fix(audit: Audit) -> list[str]:
 
 def _advice(finding: Finding) -> str:
     but = "".join(f"; but {text(reason)}" for reason in finding.because)
-    return f"- {text(finding.title)}: **{text(finding.remedy)}** ({text(', '.join(_words.sure(finding)))}{but})"
+    first, *copied = finding.remedy.splitlines() or [""]
+    said = f"- {text(finding.title)}: **{text(first)}** ({text(', '.join(_words.sure(finding)))}{but})"
+    # To be copied as it stands: inside a fence nothing but a longer fence means anything.
+    block = ["  ````yaml", *(f"  {clean(line).replace('`', chr(39))}" for line in copied), "  ````"] if copied else []
+    return "\n".join([said, *block])
 
 
 def _folded(title: str, body: str) -> str:

@@ -14,7 +14,7 @@ from costaudit.finding import ZERO, Confidence, Finding, Kind, Severity
 from costaudit.report import View, _words
 from costaudit.report import _money as money
 from costaudit.report._layout import EMPTY, Column, Line, Span, Style, bar, items, line, paint, paragraph, strong, table
-from costaudit.report._text import clean
+from costaudit.report._text import clean, fit
 
 ROWS = 8  # of a table on the first screen; the rest is one row, so that each table still adds up
 MODEL_COLUMNS = ("requests", "input", "cached", "output", "thinking")
@@ -124,9 +124,11 @@ def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -
         columns.append(Column("p95", optional=True))
     cells = []
     for row in rows:
-        part = _part(row, audit)
-        each = row["cost_usd"] / row["requests"] if audit.coverage.enough else None
-        cell = [str(row[key]), money.usd(row["cost_usd"]), money.share(part)]
+        # A task none of whose calls has a price has no 95th dearest call either: its spend is unknown, not zero.
+        priced = "_rest" in row or row.get("p95_usd", ZERO) is not None
+        part = _part(row, audit) if priced else None
+        each = row["cost_usd"] / row["requests"] if audit.coverage.enough and priced else None
+        cell = [str(row[key]), money.usd(row["cost_usd"]) if priced else "no price", money.share(part)]
         if _bars(view):
             cell.append(bar(part, BAR_COLUMNS))
         cell += [money.count(row["requests"]), money.count(row["runs"] or None), money.usd(each)]
@@ -206,7 +208,7 @@ def _unclaimed(findings: Sequence[Finding], columns: int) -> Iterator[Line]:
     yield strong("Looked into, no dollar claimed")
     for finding in findings[:FINDINGS]:
         yield from paragraph(f"{finding.title} ({finding.rule}, {finding.id})", columns, first="  ")
-        yield from paragraph(finding.remedy, columns, first="    do  ")
+        yield from paragraph(finding.remedy.partition("\n")[0], columns, first="    do  ")
     if len(findings) > FINDINGS:
         yield line(f"  and {money.plural(len(findings) - FINDINGS, 'more', 'more')}")
 
@@ -217,7 +219,7 @@ def _group(audit: Audit, kind: Kind, findings: Sequence[Finding], total: Decimal
         f"  {_words.HEADINGS[kind]}: {_words.summed(audit, kind, total)}{money.plural(len(findings), 'finding')}"
     )
     shown = findings if len(findings) <= FINDINGS + 1 else findings[:FINDINGS]
-    room = max(10, *(len(money.usd(f.amount_usd)) for f in shown)) if shown else 10
+    room = max(10, *(len(_words.amount(f)) for f in shown))
     for finding in shown:
         yield from _finding(finding, room, columns)
     if rest := findings[len(shown) :]:
@@ -228,7 +230,7 @@ def _group(audit: Audit, kind: Kind, findings: Sequence[Finding], total: Decimal
 
 def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
     margin = " " * (room + 4)
-    amount = f"  {money.usd(finding.amount_usd):>{room}}  "
+    amount = f"  {_words.amount(finding):>{room}}  "
     yield from paragraph(finding.title, columns, first=amount, rest=margin)
     alone = [f"alone {money.usd(finding.alone_usd)}"] if finding.alone_usd > finding.owned_usd else []
     requests = [money.plural(finding.requests, "request")] if finding.requests else []
@@ -242,8 +244,16 @@ def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
     yield from more
     for number, reason in enumerate(finding.because if finding.confidence is not Confidence.HIGH else ()):
         yield from paragraph(reason, columns, first=f"{margin}{'' if number else 'but':<8}")
-    for number, (remedy,) in enumerate(paragraph(finding.remedy, columns, first=" " * (room + 12))):
-        yield (Span(f"{margin}{'' if number else 'do':<8}"), Span(remedy.text[room + 12 :], Style.GOOD))
+    yield from _remedy(finding.remedy, margin, columns)
+
+
+def _remedy(remedy: str, margin: str, columns: int) -> Iterator[Line]:
+    """What to do; the lines after its first one are to be copied, and keep their form."""
+    first, *copied = remedy.splitlines() or [""]
+    for number, (words,) in enumerate(paragraph(first, columns, first=" " * (len(margin) + 8))):
+        yield (Span(f"{margin}{'' if number else 'do':<8}"), Span(words.text[len(margin) + 8 :], Style.GOOD))
+    for text in copied:
+        yield line(f"{margin}{'':<8}{fit(clean(text), columns - len(margin) - 8)}")
 
 
 def _rules(audit: Audit, columns: int) -> list[Line]:
