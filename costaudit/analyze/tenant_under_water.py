@@ -80,6 +80,7 @@ class TenantUnderWater(Analyzer):
         because = (
             "every month is whole" if whole else "revenue of months that the log covers in part is counted by days"
         )
+        short = "short of the margin" if self.margin else "under water"
         return Claim(
             subject={"tenant": tenant},
             title=f"{tenant}: costs ${cost:,.2f} and pays ${earned:,.2f}, {{usd}} {short}",
