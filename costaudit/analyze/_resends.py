@@ -58,13 +58,14 @@ def attempts(calls: pl.DataFrame, timing: Timing) -> pl.DataFrame:
 
 
 def _marked(calls: pl.DataFrame) -> pl.DataFrame:
+    cut = (pl.col("finish_reason") == "length").fill_null(value=False)  # a cut answer is truncated-output's
     wanted = ("row", "request_sha", "model", "tenant", "key_id", "instance_id", "run_id", "step", "task", "attempt")
     return calls.select(
         *wanted,
-        *("started_at", "temperature", "finish_reason"),
+        *("started_at", "temperature"),
         trial=pl.when(pl.col("instance_id").is_not_null()).then("run_id"),
         failed=failed(),
-        refused=~pl.col("schema_ok").fill_null(value=True),
+        refused=~pl.col("schema_ok").fill_null(value=True) & ~cut,
         cancelled=(pl.col("status") == "cancelled").fill_null(value=False),
         ended=pl.coalesce("ended_at", "started_at"),
         timed="ended_at",
@@ -136,8 +137,7 @@ def _by_number(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
 
 def _refused(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
     """Answers that a parser refused, and the next call of the run, which asks again with a note of the error."""
-    cut = (pl.col("finish_reason") == "length").fill_null(value=False)  # a cut answer is truncated-output's
-    bad = pl.col("refused") & ~pl.col("failed") & ~cut
+    bad = pl.col("refused") & ~pl.col("failed")
     runs = marked.filter(bad)["run_id"].drop_nulls().unique()
     pairs = (
         marked.filter(pl.col("run_id").is_in(runs.implode()))

@@ -56,6 +56,7 @@ class DuplicateRequests(Analyzer):
         sent_again = attempts(calls, timing).filter(~pl.col("used"))["row"]
         answered = (
             calls.filter(~failed() & (pl.col("status") != "cancelled").fill_null(value=True))
+            .filter((pl.col("finish_reason") != "length").fill_null(value=True))  # nobody keeps half an answer
             .filter(pl.col("started_at").is_not_null() & ~pl.col("row").is_in(sent_again.implode()))
             .with_columns(
                 trial=pl.when(pl.col("instance_id").is_not_null()).then("run_id"),

@@ -1,0 +1,177 @@
+"""The rule truncated-output (METHODS 8.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze import _ceiling
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, requests_of
+from costaudit.finding import Confidence, Kind, Severity
+from costaudit.price.ledger import Ledger
+
+NUDGE = 16  # tokens; "continue", and no new question
+INPUT = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+SCOPE = ["model", "tenant", "key_id"]
+LIVES = ("cache_write_5m_tokens", "cache_write_30m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
+
+SENT_AGAIN, CONTINUED, HIDDEN = "sent again", "continued", "no visible answer"
+BROKEN, RUN_FAILED = "does not parse", "the run failed on it"
+SEEN = (SENT_AGAIN, CONTINUED, HIDDEN)
+
+
+@dataclass(frozen=True)
+class TruncatedOutput(Analyzer):
+    """Answers cut by a length limit, and bought again.
+
+    ## What it finds
+    Answers that ended at their limit and were then thrown away: the same prompt was sent again, the text does not
+    parse, the run failed on it, or the limit was used up by hidden reasoning. Of an answer that was continued, only the
+    input that the continuation sent again is waste. Cut answers that were accepted cost nothing extra.
+    ## Why it costs money
+    A cut answer is billed in full, and so is the prompt that is sent again to get the rest.
+    ## What to do
+    Set the limit from the answers that did end: the figure is given per task. A limit far above what is used costs
+    nothing; output is billed by what is written.
+    """
+
+    name = "truncated-output"
+    kind = Kind.WASTE
+    order = 3
+    follow_up: float = option(600.0, "s", "Longest pause between a cut answer and its continuation or repetition.")
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        need(calls, {"finish_reason": "no finish reasons"})
+        cut = self.cuts(calls)
+        for (task,), found in cut.group_by("task", maintain_order=True):
+            complete = calls.filter((pl.col("task").fill_null(NO_TASK) == task) & (pl.col("finish_reason") == "stop"))[
+                "output_tokens"
+            ]
+            yield _claim(str(task), found, complete.drop_nulls().sort().to_list())
+
+    def cuts(self, calls: pl.DataFrame) -> pl.DataFrame:
+        """The cut answers that bought nothing: cut_row, task, why, next_row (null unless continued), and evidence."""
+        length = (pl.col("finish_reason") == "length").fill_null(value=False)
+        cut = calls.filter(length).select(
+            *(
+                "row",
+                "task",
+                "request_id",
+                "request_sha",
+                "run_id",
+                "step",
+                "model",
+                "tenant",
+                "key_id",
+                "success",
+                "schema_ok",
+            ),
+            *("max_tokens", "output_tokens", "reasoning_tokens", "block_sha", "reply_sha", SOURCE),
+            ended=pl.coalesce("ended_at", "started_at"),
+        )
+        if cut.is_empty():
+            return cut.select(pl.col("task"), cut_row="row")
+        after = self._followed(cut, calls)
+        last = calls.filter(pl.col("run_id").is_in(cut["run_id"].drop_nulls().unique().implode())).sort(
+            "run_id", "step", "row", nulls_last=True
+        )
+        lasts = last.group_by("run_id").agg(pl.col("row").last())["row"]
+        label = (pl.col("max_tokens") <= 1).fill_null(value=False)  # one token is a label, and all of the answer
+        hidden = (pl.col("reasoning_tokens") >= pl.col("output_tokens")) & (pl.col("reasoning_tokens") > 0)
+        why = (
+            pl.when(pl.col("follow").is_not_null())
+            .then("follow")
+            .when(hidden.fill_null(value=False))
+            .then(pl.lit(HIDDEN))
+            .when(~pl.col("schema_ok").fill_null(value=True) & ~label)
+            .then(pl.lit(BROKEN))
+            .when(~pl.col("success").fill_null(value=True) & pl.col("row").is_in(lasts.implode()))
+            .then(pl.lit(RUN_FAILED))
+        )
+        return (
+            cut.join(after, on="row", how="left", maintain_order="left")
+            .with_columns(why=why, task=pl.col("task").fill_null(NO_TASK))
+            .filter(pl.col("why").is_not_null())
+            .sort("task", "row")
+            .select("task", "why", "next_row", "request_id", "max_tokens", "output_tokens", "source", cut_row="row")
+        )
+
+    def _followed(self, cut: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+        """row, follow, next_row: the first later call that sends the prompt again, or goes on from the cut answer."""
+        scope = [pl.col(name).fill_null("") for name in SCOPE]
+        later = calls.filter(pl.col("request_sha").is_not_null() | (pl.col("block_sha").list.len() > 0)).select(
+            *scope, "request_sha", "block_sha", "block_tokens", next_row="row", started="started_at"
+        )
+        cut = cut.with_columns(scope)
+        prompt = pl.col("block_sha").list.last()
+        small = pl.col("block_tokens").list.last() <= NUDGE
+        before_nudge = later.filter(small).with_columns(key=pl.col("block_sha").list.get(-2, null_on_oob=True))
+        pause = (pl.col("started") - pl.col("ended")).dt.total_microseconds() / 1e6
+        return (
+            pl.concat(
+                [
+                    _next(cut.with_columns(key=key), then.with_columns(key=again))
+                    .filter(pause <= self.follow_up)
+                    .select("row", "next_row", follow=pl.lit(follow))
+                    for key, then, again, follow in (
+                        (prompt, later, prompt, SENT_AGAIN),
+                        (pl.col("request_sha"), later, pl.col("request_sha"), SENT_AGAIN),
+                        (pl.col("reply_sha"), later, prompt, CONTINUED),  # the answer itself is the end of the prompt
+                        (pl.col("reply_sha"), before_nudge, pl.col("key"), CONTINUED),
+                    )
+                ]
+            )
+            .sort("row", "next_row", "follow")
+            .unique("row", keep="first", maintain_order=True)
+            # What is continued twice was continued once; the second time belongs to the second cut.
+            .unique("next_row", keep="last", maintain_order=True)
+        )
+
+
+def _next(cut: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+    """The cut answers with the first later call of their key and scope: next_row, started."""
+    known = cut.drop_nulls("key").select("row", "ended", "key", *SCOPE).sort("row")
+    then = later.drop_nulls("key").select("next_row", "started", "key", *SCOPE, at="next_row").sort("at")
+    return known.join_asof(
+        then,
+        left_on="row",
+        right_on="at",
+        by=["key", *SCOPE],
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,  # sorted in the lines above; polars cannot verify it within groups
+    ).drop_nulls("next_row")
+
+
+def _claim(task: str, cut: pl.DataFrame, complete: list[int]) -> Claim:
+    continued = pl.col("why") == CONTINUED
+    thrown = cut.filter(~continued).select("cut_row", row="cut_row", exists=pl.lit(value=False))
+    resent = cut.filter(continued).select(
+        "cut_row",
+        row="next_row",
+        exists=pl.lit(value=True),
+        **{name: pl.lit(0, pl.Int64) for name in (*INPUT, *LIVES)},
+    )
+    whys = cut["why"].value_counts().sort("count", "why", descending=[True, False])
+    seen = cut["why"].is_in(SEEN).all()
+    because = [", ".join(f"{count:,} {why}" for why, count in whys.iter_rows())]
+    remedy = "set the limit of an answer from the answers that did end"
+    if complete:
+        enough = _ceiling.bound(complete) or _ceiling.PROVISIONAL * complete[-1]
+        p99 = complete[min(len(complete) - 1, int(0.99 * len(complete)))]
+        remedy = f"set max_tokens to {enough:,.0f}: answers that did end had {p99:,} tokens at most in 99 of 100 cases"
+        because.append(f"the limit rests on {len(complete):,} answers that ended")
+    return Claim(
+        subject={"task": task},
+        title=f"{task}: {cut.height:,} {'answer' if cut.height == 1 else 'answers'} cut and bought again, {{usd}}",
+        remedy=remedy,
+        severity=Severity.MEDIUM,
+        confidence=Confidence.HIGH if seen else Confidence.MEDIUM,
+        evidence=cut.drop("task", "next_row"),
+        evidence_key="cut_row",
+        patch=pl.concat([thrown, resent], how="diagonal"),
+        because=tuple(because),
+    )
