@@ -6,7 +6,7 @@ a call does not say itself (model, session, user, task) is taken from the neares
 
 Machinery columns that formats fill beside those of the schema:
 `_trace`, `_span`, `_parent`   where the row stands; a span is named within its trace
-`_label`                       the span's name: the outermost one names the task of calls that have no other name
+`_label`                       a name for the task of calls that have no other: that of the outermost span is taken
 Spans that are no request are given as *nodes* with the same columns, so that they link and lend their context.
 The rule is applied to the whole log, for the spans of a trace may stand in any order and in several files.
 """
@@ -33,6 +33,7 @@ LENT = (
     "model_requested",
     "model",
 )
+MODEL = ("model_requested", "model")
 NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
 AGREES = 0.01  # share by which a roll-up may differ from the sum of its calls: rounding, not a missing call
 
@@ -48,7 +49,7 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     """Mark roll-ups, lend context downwards and give spans their identity.
 
     in       rows [schema.REQUESTS and machinery columns]; nodes [NODES]
-    rollup   true where a span below carries usage too, or where a call without usage stands below one that has it
+    rollup   true where a span below carries usage, or where a call without usage stands below one that has it
     _key     trace and span where the row has no other identity; always for roll-ups, which are no copies of a call
     """
     placed = rows.with_row_index("_at").filter(pl.col("_span").is_not_null())
@@ -64,10 +65,14 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     joined = rows.with_row_index("_at").join(found, on="_at", how="left", maintain_order="left")
     rolled_up = pl.col("_rolled").fill_null(value=False)
     # Null for rows of other formats: a call without any identity must stay without one.
-    span = pl.when(pl.col("_span").is_not_null()).then(pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True))
+    span = pl.when(pl.col("_span").is_not_null()).then(
+        pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True)
+    )
     own_trace = pl.when(pl.col("_span").is_not_null()).then("_trace")
+    nameless = pl.col("model").is_null()  # a call that names its model was not made with another one
     marked = joined.with_columns(
-        *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in LENT],
+        *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in LENT if name not in MODEL],
+        *[pl.when(nameless).then(pl.coalesce(name, f"_lent_{name}")).otherwise(name).alias(name) for name in MODEL],
         rollup=pl.when(rolled_up).then(pl.lit(value=True)).otherwise("rollup"),
         _key=pl.when(rolled_up).then(pl.lit("span ") + span).otherwise(pl.coalesce("_key", pl.lit("span ") + span)),
     ).with_columns(run_id=pl.coalesce("run_id", own_trace))
@@ -122,12 +127,10 @@ class _Tree:
         return [self._restates(self.first[n], n, covered, kept) for n in range(self.height)]
 
     def _restates(self, first: int, n: int, covered: set[int], kept: set[int]) -> bool:
-        if self.tokens[n] > 0:
-            return first in covered
-        return any(up in kept for up in self._above(n))
+        return first in covered or (self.tokens[n] == 0 and any(up in kept for up in self._above(n)))
 
     def lent(self) -> dict[str, list[str | None]]:
-        """For every row and column what the nearest span above says; for the task at last the outermost name."""
+        """For every row and column what the nearest span above says; for the task at last the outermost label."""
         known: dict[int, tuple[str | None, ...]] = {-1: (None,) * len(LENT)}
         cells = [self._from_above(n, known) for n in range(self.height)]
         columns = dict(zip(LENT, map(list, zip(*cells, strict=True)), strict=True))
@@ -149,7 +152,7 @@ class _Tree:
 
     def _outermost(self, n: int) -> str | None:
         *_, top = n, *self._above(n)
-        return self.labels[top] if top != n else None
+        return self.labels[top]
 
     def notes(self) -> tuple[str, ...]:
         """Where roll-ups say more than the calls below them: something was not traced."""

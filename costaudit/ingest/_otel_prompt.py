@@ -1,0 +1,222 @@
+"""Prompts and answers that spans carry, in any convention, brought to one wire shape and fingerprinted.
+
+Structured attributes (`gen_ai.input.messages`) and their JSON text, numbered attributes (`gen_ai.prompt.0.content`,
+`llm.input_messages.0.message.content`), and events (`gen_ai.user.message`) say the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from costaudit.ingest._decode import opened
+from costaudit.ingest._prompt import facts
+
+MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
+ANSWERS = ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.output", "llm.completions")
+SYSTEM = ("gen_ai.system_instructions", "gen_ai.request.instructions")
+TOOLS = ("gen_ai.tool.definitions", "gen_ai.request.tools", "llm.request.functions", "ai.prompt.tools", "llm.tools")
+NUMBERED_MESSAGES = ("gen_ai.prompt.", "llm.input_messages.", "llm.prompts.")
+NUMBERED_ANSWERS = ("gen_ai.completion.", "llm.output_messages.", "llm.completions.")
+NUMBERED_TOOLS = ("llm.request.functions.", "llm.tools.")
+FINISH = (
+    "gen_ai.response.finish_reasons",
+    "gen_ai.response.finish_reason",
+    "gen_ai.response.stop_reason",
+    "llm.response.finish_reason",
+    "llm.finish_reason",
+    "ai.response.finishReason",
+    "gen_ai.completion.0.finish_reason",
+)
+IDS = ("chatcmpl-", "resp_", "msg_", "gen-", "cmpl-")  # of responses; frameworks put ids of their own there
+MOST = 2_000  # numbered messages of one span; a number beyond is not one
+
+
+def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """The fingerprint columns of a call and why its answer ended; columns of what is not logged are absent."""
+    messages = _first(attributes, MESSAGES) or _numbered(attributes, NUMBERED_MESSAGES) or _told(events, answers=False)
+    answers = _first(attributes, ANSWERS) or _numbered(attributes, NUMBERED_ANSWERS) or _told(events, answers=True)
+    if not answers and isinstance(attributes.get("ai.response.text"), str):
+        answers = [{"role": "assistant", "content": attributes["ai.response.text"]}]
+    if not answers and isinstance(attributes.get("ai.response.toolCalls"), str):
+        calls = opened(attributes["ai.response.toolCalls"])
+        answers = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
+    system = _first(attributes, SYSTEM)
+    tools = _first(attributes, TOOLS) or _numbered(attributes, NUMBERED_TOOLS)
+    found = facts(
+        _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
+        _encode(_content(system)),
+        _encode([_tool(t) for t in tools] if isinstance(tools, list) else None),
+        None,
+        (),
+        _encode(_answer(answers)),
+    )
+    found["finish_reason"] = _finish(attributes, answers)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        value = attributes.get(name)
+        if isinstance(value, str) and value:
+            known = opened(value)
+            return value if known is None else known
+        if isinstance(value, (list, Mapping)) and value:
+            return [opened(v) or v if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+    return None
+
+
+def _numbered(attributes: Mapping[str, Any], prefixes: Sequence[str]) -> list[Any] | None:
+    """A list given as one attribute a leaf: `prefix.0.role`, `prefix.0.tool_calls.1.name`."""
+    tree: dict[str, Any] = {}
+    for name, value in attributes.items():
+        for prefix in prefixes:
+            if name.startswith(prefix):
+                _plant(tree, name[len(prefix) :].split("."), value)
+    listed = _listed(tree)
+    return listed if isinstance(listed, list) else None
+
+
+def _plant(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        below = tree.setdefault(key, {})
+        if not isinstance(below, dict):
+            return
+        tree = below
+    tree[path[-1]] = value
+
+
+def _listed(tree: Any) -> Any:
+    """A tree of dictionaries with those turned into lists whose keys are all numbers."""
+    if not isinstance(tree, dict):
+        return tree
+    if tree and all(key.isdigit() and len(key) < 6 and int(key) < MOST for key in tree):
+        return [_listed(tree[key]) for key in sorted(tree, key=int)]
+    return {key: _listed(value) for key, value in tree.items()}
+
+
+def _told(events: Sequence[tuple[str, Mapping[str, Any]]], *, answers: bool) -> list[Any] | None:
+    """Messages that older instrumentations write as events, one each."""
+    found: list[Any] = []
+    for name, attributes in events:
+        role = {"gen_ai.choice": "assistant", "gen_ai.assistant.message": "assistant"}.get(name) or (
+            name.split(".")[1] if name.startswith("gen_ai.") and name.endswith(".message") else ""
+        )
+        if not role or (name == "gen_ai.choice") != answers:
+            continue
+        body = attributes.get("message", attributes.get("gen_ai.event.content", attributes))
+        body = opened(body) if isinstance(body, str) else body
+        body = body.get("message", body) if isinstance(body, Mapping) else None
+        if isinstance(body, Mapping):
+            found.append({"role": role, **{str(k).removeprefix("gen_ai."): v for k, v in body.items()}})
+    return found or None
+
+
+def _message(message: Any) -> Any:
+    """A message as the Chat Completions and Messages APIs write it."""
+    if not isinstance(message, Mapping):
+        return message
+    inner = message.get("message")
+    message = inner if isinstance(inner, Mapping) else message
+    made: dict[str, Any] = {"role": str(message.get("role") or "user")}
+    content = message.get("parts", message.get("content", message.get("contents")))
+    made["content"] = _content(_unwrapped(content) if isinstance(content, str) and content[:1] == "[" else content)
+    calls = message.get("tool_calls")
+    calls = opened(calls) if isinstance(calls, str) else calls
+    if isinstance(calls, list):
+        made["tool_calls"] = [c.get("tool_call", c) for c in calls if isinstance(c, Mapping)]
+    if message.get("tool_call_id", message.get("id")) is not None:
+        made["tool_call_id"] = message.get("tool_call_id", message.get("id"))
+    return made
+
+
+def _content(content: Any) -> Any:
+    if isinstance(content, list):
+        return [_part(part) for part in content]
+    return content
+
+
+def _part(part: Any) -> Any:
+    """A part of a message: the conventions say `content` and `arguments` where the APIs say `text` and `input`."""
+    if not isinstance(part, Mapping):
+        return part
+    inner = part.get("message_content")
+    part = inner if isinstance(inner, Mapping) else part
+    kind = part.get("type")
+    if kind in ("tool_call", "tool-call") or (kind is None and ("tool.name" in part or "toolName" in part)):
+        name = part.get("name", part.get("toolName", part.get("tool.name")))
+        arguments = next((part[key] for key in ("arguments", "args", "input", "tool.args") if key in part), None)
+        identity = part.get("id", part.get("toolCallId"))
+        return {
+            "type": "tool_use",
+            "id": identity,
+            "name": name,
+            "input": _unwrapped(arguments),
+        }
+    if kind in ("tool_call_response", "tool-result"):
+        result = next((part[key] for key in ("response", "result", "output") if key in part), None)
+        return {"type": "tool_result", "tool_use_id": part.get("id", part.get("toolCallId")), "content": result}
+    if kind == "text" and "text" not in part:
+        return {"type": "text", "text": part.get("content")}
+    return part
+
+
+def _unwrapped(value: Any) -> Any:
+    """What a text holds as JSON, else the text itself."""
+    known = opened(value) if isinstance(value, str) else None
+    return value if known is None else known
+
+
+def _answer(answers: Any) -> Any:
+    """The parts of the answer: of several choices the first is what goes on."""
+    if not isinstance(answers, list):
+        return answers
+    if not answers:
+        return None
+    first = answers[0]
+    if isinstance(first, Mapping) and not {"role", "message", "parts", "content", "tool_calls"} & set(first):
+        return [_part(part) for part in answers]
+    return [{"message": _message(first)}]
+
+
+def _tool(tool: Any) -> Any:
+    """A tool's definition, out of whatever wraps it."""
+    if isinstance(tool, str):
+        return opened(tool)
+    if isinstance(tool, Mapping) and isinstance(tool.get("tool"), Mapping):
+        tool = tool["tool"]
+    if isinstance(tool, Mapping) and isinstance(tool.get("json_schema"), str):
+        return opened(tool["json_schema"])
+    return tool
+
+
+def _finish(attributes: Mapping[str, Any], answers: Any) -> str | None:
+    for name in FINISH:
+        value = attributes.get(name)
+        known = _unwrapped(value)
+        known = known[0] if isinstance(known, list) and known else known
+        if isinstance(known, str) and known:
+            return known[:200]
+    if isinstance(answers, list) and answers and isinstance(answers[0], Mapping):
+        said = answers[0].get("finish_reason")
+        return said[:200] if isinstance(said, str) else None
+    return None
+
+
+def answered(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Id of the response and why it ended, out of the whole response that OpenInference keeps as text."""
+    value = attributes.get("output.value")
+    value = opened(value) if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        return None, None
+    identity, choices = value.get("id"), value.get("choices")
+    known = identity[:200] if isinstance(identity, str) and identity.startswith(IDS) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    reason = first.get("finish_reason") if isinstance(first, Mapping) else value.get("stop_reason")
+    return known, reason[:200] if isinstance(reason, str) else None
+
+
+def _encode(value: Any) -> bytes | None:
+    return None if value is None else msgspec.json.encode(value, enc_hook=str)

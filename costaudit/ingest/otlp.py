@@ -1,0 +1,253 @@
+"""OTLP/JSON: traces and log events in any of the file shapes that collectors, SDKs and backends write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._messages import sha
+from costaudit.ingest._otel_names import BARE
+from costaudit.ingest._spans import Span, collect, hex_id, listed
+
+TRACES = ("resourceSpans", "resource_spans", "batches")
+OTHERS = {"resourceMetrics": "metrics", "resource_metrics": "metrics"}
+LOGS = ("resourceLogs", "resource_logs")
+SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans", "scopeLogs", "scope_logs")
+BATCH = 2_000  # spans turned into rows at once
+
+
+class Otlp(Format):
+    """OpenTelemetry traces and log events as OTLP/JSON, in every spelling of the GenAI conventions.
+
+    ## Where
+    Files of the collector's file exporter (one export a line), pretty documents, single spans, and what Tempo returns.
+    Spans of OpenTelemetry GenAI, OpenLLMetry, OpenInference, Vercel AI SDK, Pydantic AI, LiteLLM, vLLM, Claude Code.
+    ## What it knows
+    Tokens with cache, reasoning and audio, model asked and answered, agent, conversation, user, tenant, errors, time to
+    first token; prompts and tools where the instrumentation captures content.
+    ## Traps
+    Frameworks repeat the usage of a call on every span around it: the deepest span counts, those above are roll-ups.
+    A call takes session, user and task from the spans above it. Whether input includes cached tokens differs between
+    instrumentations and is decided from the counts. Running sums (`gen_ai.aggregated_usage.*`) are not usage.
+    Metrics are sums of the same calls and are left out.
+    ## Limits
+    Sampling leaves spans out: totals are then a floor. A call without usage (a stream closed early) is unmetered.
+    ## Log it better
+    Set `gen_ai.agent.name`, `gen_ai.conversation.id` and `user.id`; turn content capture on for prompt findings.
+    """
+
+    name = "otlp"
+    title = "OpenTelemetry traces (OTLP/JSON)"
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        if any(isinstance(_traces(record).get(name), list) for name in (*TRACES, *LOGS, *OTHERS)):
+            return 98
+        return 80 if _bare(record) else 0
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del file, found  # exports are never wrapped
+        return _Reader()
+
+
+class _Around(NamedTuple):
+    """What the export says once for many spans."""
+
+    resource: Mapping[str, Any]
+    scope: str
+
+
+class _Reader:
+    """Reads exports; one bad span costs one span."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Span] = []
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        for record in records:
+            value = record.data if isinstance(record.data, dict) else parsed(record.data)
+            if isinstance(value, str):
+                out.rejects.append((record.line, value))
+            else:
+                self._export(_traces(value), record, out)
+            if len(self.waiting) >= BATCH:
+                self._flush(out)
+
+    def close(self, out: Out) -> None:
+        self._flush(out)
+
+    def _flush(self, out: Out) -> None:
+        collect(self.waiting, out)
+        self.waiting = []
+
+    def _export(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+        if _bare(value):
+            self.waiting.append(_span(value, _Around({}, ""), record))
+            return
+        other = next((kind for name, kind in OTHERS.items() if name in value), None)
+        if other:
+            out.skipped[other] += 1
+            return
+        if not any(name in value for name in (*TRACES, *LOGS)):
+            out.foreign.append(record)
+            return
+        found = 0
+        for item, around, log in _items(value):
+            found += 1
+            if not isinstance(item, Mapping):
+                out.rejects.append((record.line, "a span is not an object"))
+            elif not log:
+                self.waiting.append(_span(item, around, record))
+            else:
+                event = _event(item, around, record)
+                if event is None:
+                    out.skipped["log event"] += 1
+                else:
+                    self.waiting.append(event)
+        if not found:
+            out.skipped["export without spans"] += 1
+        out.extra_lines += max(0, found - 1)
+
+
+def _traces(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The export itself: some backends put it under `trace`."""
+    inner = record.get("trace")
+    return inner if isinstance(inner, Mapping) and any(name in inner for name in TRACES) else record
+
+
+def _bare(record: Mapping[str, Any]) -> bool:
+    """One span without the export around it."""
+    attributes = record.get("attributes")
+    return (
+        isinstance(attributes, list)
+        and "name" in record
+        and ("spanId" in record or "kind" in record or "startTimeUnixNano" in record)
+        and all(isinstance(a, Mapping) and "key" in a for a in attributes[:3])
+    )
+
+
+def _items(value: Mapping[str, Any]) -> Iterator[tuple[Any, _Around, bool]]:
+    """Spans and log events of an export, each with its surroundings; shapes that are none hold no spans."""
+    for name in (*TRACES, *LOGS):
+        for group in listed(value.get(name)):
+            if not isinstance(group, Mapping):
+                continue
+            resource = group.get("resource")
+            resource = flat(resource.get("attributes")) if isinstance(resource, Mapping) else {}
+            for scopes in SCOPES:
+                for scoped in listed(group.get(scopes)):
+                    if not isinstance(scoped, Mapping):
+                        continue
+                    around = _Around(resource, _scope(scoped))
+                    yield from ((span, around, False) for span in listed(scoped.get("spans")))
+                    logs = scoped.get("logRecords", scoped.get("log_records"))
+                    yield from ((log, around, True) for log in listed(logs))
+
+
+def _scope(scoped: Mapping[str, Any]) -> str:
+    scope = scoped.get("scope", scoped.get("instrumentationLibrary"))
+    if not isinstance(scope, Mapping):
+        return ""
+    return " ".join(str(scope[key])[:200] for key in ("name", "version") if scope.get(key))
+
+
+def _span(span: Mapping[str, Any], around: _Around, record: Record) -> Span:
+    status = span.get("status")
+    code = status.get("code") if isinstance(status, Mapping) else None
+    events = [
+        (str(event.get("name") or "")[:200], flat(event.get("attributes")))
+        for event in listed(span.get("events"))
+        if isinstance(event, Mapping)
+    ]
+    return Span(
+        record.line,
+        record.offset,
+        hex_id(span.get("traceId", span.get("trace_id")), 32),
+        hex_id(span.get("spanId", span.get("span_id")), 16),
+        hex_id(span.get("parentSpanId", span.get("parent_span_id")), 16),
+        str(span["name"])[:200] if span.get("name") is not None else None,
+        span.get("startTimeUnixNano", span.get("start_time_unix_nano")),
+        span.get("endTimeUnixNano", span.get("end_time_unix_nano")),
+        flat(span.get("attributes")),
+        around.resource,
+        around.scope,
+        code in (2, "2", "STATUS_CODE_ERROR"),
+        events,
+    )
+
+
+def _event(log: Mapping[str, Any], around: _Around, record: Record) -> Span | None:
+    """A log event that states the usage of a call (`claude_code.api_request`, …), as a span below the one it is in."""
+    attributes = dict(flat(log.get("attributes")))
+    body = plain(log.get("body"))
+    body = opened(body) if isinstance(body, str) else body
+    if isinstance(body, Mapping):
+        attributes = {**{str(key): value for key, value in body.items()}, **attributes}
+    if not any("input_tokens" in name or "prompt_tokens" in name for name in attributes):
+        return None
+    when = log.get("timeUnixNano", log.get("time_unix_nano", attributes.get("event.timestamp")))
+    # An event has no id of its own: one that says the same of the same session at the same time is a copy.
+    said = [attributes.get(name) for name in ("request_id", "session.id", "event.sequence", "model", *BARE.values())]
+    return Span(
+        record.line,
+        record.offset,
+        hex_id(log.get("traceId", log.get("trace_id")), 32),
+        f"event {when} {sha(*map(str, said)):x}",
+        hex_id(log.get("spanId", log.get("span_id")), 16),
+        None,
+        when,
+        None,
+        attributes,
+        around.resource,
+        around.scope,
+        failed=False,
+        kind="llm_request",
+    )
+
+
+def flat(attributes: Any) -> Mapping[str, Any]:
+    """Attributes as a plain dictionary, from the list of OTLP or from a dictionary that is flat already."""
+    if isinstance(attributes, Mapping):
+        return attributes
+    found: dict[str, Any] = {}
+    for attribute in listed(attributes):
+        if isinstance(attribute, Mapping) and isinstance(attribute.get("key"), str):
+            found[attribute["key"]] = plain(attribute.get("value"))
+    return found
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """The value that OTLP wraps in its type: `{"intValue": "12"}` is 12."""
+    if not isinstance(value, Mapping) or depth > 30:
+        return value
+    for kind in ("stringValue", "boolValue", "doubleValue", "string_value", "bool_value", "double_value"):
+        if kind in value:
+            return value[kind]
+    for kind in ("intValue", "int_value"):
+        if kind in value:
+            return _int(value[kind])
+    array = value.get("arrayValue", value.get("array_value"))
+    if isinstance(array, Mapping):
+        return [plain(v, depth + 1) for v in listed(array.get("values"))]
+    named = value.get("kvlistValue", value.get("kvlist_value"))
+    if isinstance(named, Mapping):
+        return {
+            pair["key"]: plain(pair.get("value"), depth + 1)
+            for pair in listed(named.get("values"))
+            if isinstance(pair, Mapping) and isinstance(pair.get("key"), str)
+        }
+    return None if not value else dict(value)
+
+
+def _int(value: Any) -> Any:
+    """OTLP writes 64-bit integers as text."""
+    if isinstance(value, str):
+        try:
+            return msgspec.json.decode(value, type=int)
+        except UNREADABLE:
+            return value
+    return value

@@ -1,0 +1,342 @@
+"""OpenTelemetry: every spelling, every file shape, and each call paid once however many spans repeat it."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import SAMPLES, fates, mangled, read, sample, spent, window
+
+from costaudit.ingest import ingest
+from costaudit.ingest._otel_names import EXTRAS, FACTS, USAGE
+
+LOG = sample("otlp.jsonl")
+
+
+def value(v):
+    if isinstance(v, bool):
+        return {"boolValue": v}
+    if isinstance(v, int):
+        return {"intValue": str(v)}
+    if isinstance(v, float):
+        return {"doubleValue": v}
+    if isinstance(v, list):
+        return {"arrayValue": {"values": [value(x) for x in v]}}
+    if isinstance(v, dict):
+        return {"kvlistValue": {"values": attributes(v)}}
+    return {"stringValue": v}
+
+
+def attributes(named):
+    return [{"key": key, "value": value(v)} for key, v in named.items()]
+
+
+def span(own, parent=None, trace="a", seconds=0, name="span", **named):
+    made = {
+        "traceId": trace * 32,
+        "spanId": own * 16,
+        "name": name,
+        "startTimeUnixNano": str((1_788_336_000 + seconds) * 10**9),
+        "endTimeUnixNano": str((1_788_336_001 + seconds) * 10**9),
+        "attributes": attributes({key.replace("__", "."): v for key, v in named.items()}),
+    }
+    return made | ({"parentSpanId": parent * 16} if parent else {})
+
+
+def export(*spans, scope="demo", version="1", **resource):
+    around = {"scope": {"name": scope, "version": version}, "spans": list(spans)}
+    return {"resourceSpans": [{"resource": {"attributes": attributes(resource)}, "scopeSpans": [around]}]}
+
+
+def used(tokens, out=1, **more):
+    return {
+        "gen_ai__usage__input_tokens": tokens,
+        "gen_ai__usage__output_tokens": out,
+        "gen_ai__request__model": "m",
+    } | more
+
+
+def test_the_sample_is_paid_once_a_call():
+    made = read(LOG)
+    calls = made.requests.filter(~pl.col("rollup").fill_null(value=False))
+    # Two chats below an agent that repeats their 2,200; the Vercel call; three OpenInference calls, one of them failed,
+    # one with 400 cached beside 10; and an event of Claude Code: 3 + 70 read + 20 written.
+    assert calls["input_tokens"].to_list() == [1_000, 1_200, 900, 50, None, 10 + 400, 3 + 70 + 20]
+    assert fates(made) == {"duplicates": 2, "rollups": 2, "rejects": 0}
+    assert made.fates.skipped == {"log event": 1, "metrics": 1, "span": 1, "span: execute_tool": 1}
+    assert not made.notes
+
+
+def test_calls_take_their_context_from_the_spans_above_and_the_resource():
+    by = {r["request_id"]: r for r in read(LOG).requests.to_dicts()}
+    call, vercel = by["resp_a2"], by["msg_b2"]
+    assert [call[k] for k in ("task", "run_id", "user", "tenant", "environment", "provider")] == [
+        "triage", "conv-1", "u-7", "acme", "prod", "openai",
+    ]  # fmt: skip
+    assert (call["model_requested"], call["model"], call["finish_reason"]) == (
+        "gpt-5.4",
+        "gpt-5.4-2026-03-05",
+        "tool_calls",
+    )
+    assert (call["ttft_s"], call["max_tokens"], call["reasoning_tokens"]) == (0.25, 500, 30)
+    assert (vercel["task"], vercel["user"], vercel["cache_write_tokens"]) == ("summary", "u-8", 300)
+
+
+def test_prompts_of_structured_and_of_numbered_attributes_are_the_same_conversation():
+    one, two = (
+        r for r in read(LOG).requests.sort("started_at").to_dicts() if r["run_id"] == "conv-1" and not r["rollup"]
+    )
+    assert one["system_sha"] == two["system_sha"]
+    assert one["block_sha"] == two["block_sha"][:2]
+    assert one["reply_sha"] == two["block_sha"][2]
+    assert [c["name"] for c in one["tool_calls"]] == ["lookup"]
+    assert [r["id"] for r in two["tool_results"]] == [c["id"] for c in one["tool_calls"]]
+    assert [t["name"] for t in one["tools_declared"]] == ["lookup"]
+
+
+@pytest.mark.parametrize(
+    ("column", "name"), [(column, name) for column, names in USAGE.items() for name in names if column[0] != "_"]
+)
+def test_every_spelling_of_a_count_is_read(column, name):
+    others = {n: 1_000 for c in ("input_tokens", "output_tokens") if c != column for n in USAGE[c][:1]}
+    row = read([export({**span("1"), "attributes": attributes(others | {name: 77})})]).requests
+    assert row[column].item() == 77
+
+
+@pytest.mark.parametrize(("column", "name"), [(c, n) for c, (_, names) in FACTS.items() if c[0] != "_" for n in names])
+def test_every_spelling_of_a_fact_is_read(column, name):
+    given_value = {"attempt": 2, "http_status": 500, "max_tokens": 7, "temperature": 0.5, "ttft_s": 0.5,
+                   "cost_logged_usd": 0.5, "streamed": True}.get(column, "x")  # fmt: skip
+    named = {"gen_ai.usage.input_tokens": 1, name: given_value}
+    got = read([export({**span("1"), "attributes": attributes(named)})]).requests[column].item()
+    assert str(got) in {str(given_value), "0.500000000000000000"}
+
+
+@pytest.mark.parametrize(("name", "kind"), sorted(EXTRAS.items()))
+def test_tokens_of_sound_and_pictures_are_told_apart(name, kind):
+    row = read([export(span("1", **used(500, 500), **{name.replace(".", "__"): 40}))]).requests
+    assert [(e["class"], int(e["quantity"])) for e in row["extras"].item()] == [(kind, 40)]
+
+
+def numbered(span):
+    return span | {key: int(span[key], 16) for key in ("traceId", "spanId", "parentSpanId") if key in span}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda spans: [export(*spans)],
+        lambda spans: [export(s) for s in reversed(spans)],
+        lambda spans: [{"trace": export(*spans)}],
+        lambda spans: [{"batches": export(*spans)["resourceSpans"]}],
+        lambda spans: [{"resourceSpans": [{"instrumentationLibrarySpans": [{"spans": spans}]}]}],
+        lambda spans: [s | {"kind": "SPAN_KIND_CLIENT"} for s in spans],
+        lambda spans: [json.dumps(export(*spans), indent=2).replace("\n", "\n ")],
+        lambda spans: [json.dumps([export(s) for s in spans])],
+        lambda spans: [export(*spans), export(*spans)],
+        lambda spans: [export(*map(numbered, spans))],
+    ],
+    ids=["one export", "an export a span, children first", "under trace", "Tempo", "old envelope", "bare spans",
+         "pretty", "array", "exported twice", "ids as numbers"],
+)  # fmt: skip
+def test_any_file_shape_gives_the_same_calls(wrap):
+    spans = [
+        span("1", gen_ai__agent__name="triage", **used(300)),
+        span("2", "1", seconds=1, **used(100)),
+        span("3", "1", seconds=2, **used(200)),
+    ]
+    made = read(wrap(spans))
+    calls = made.requests.filter(~pl.col("rollup").fill_null(value=False))
+    assert calls.select("task", "input_tokens").rows() == [("triage", 100), ("triage", 200)]
+    assert made.fates.balanced
+
+
+CHAT = {"gen_ai__operation__name": "chat", "gen_ai__request__model": "m"}
+
+# --- the tree ---------------------------------------------------------------------------------------------------------
+
+
+def tree(*spans):
+    made = read([export(*spans)])
+    calls = made.requests.filter(~pl.col("rollup").fill_null(value=False))
+    return int(calls["input_tokens"].sum()), calls.height, made.fates.rollups, made
+
+
+@pytest.mark.parametrize(
+    ("spans", "tokens", "calls", "rollups"),
+    [
+        ([span("1", **used(300)), span("2", "1", **used(100)), span("3", "1", **used(200))], 300, 2, 1),
+        # Three levels that all repeat one call.
+        ([span("1", **used(100)), span("2", "1", **used(100)), span("3", "2", **used(100))], 100, 1, 2),
+        # The agent span carries the last call only: the calls count.
+        ([span("1", **used(200)), span("2", "1", **used(100)), span("3", "1", **used(200))], 300, 2, 1),
+        # A span without usage between two that have it.
+        ([span("1", **used(100)), span("2", "1"), span("3", "2", **used(100))], 100, 1, 1),
+        # Usage on the agent only; its calls, which have none, are what it restates.
+        ([span("1", **used(100)), span("2", "1", **CHAT)], 100, 1, 1),
+        # A child that used nothing does not make its parent a roll-up.
+        ([span("1", **used(100)), span("2", "1", **used(0, 0))], 100, 1, 1),
+        # Running sums and parts are not usage.
+        ([span("1", gen_ai__aggregated_usage__input_tokens=900), span("2", "1", **used(100))], 100, 1, 0),
+        ([span("1", **used(100)), span("2", "1", gen_ai__usage__partial__input_tokens=50, **CHAT)], 100, 1, 0),
+        # The parent is in no file.
+        ([span("2", "9", **used(100)), span("3", "9", **used(200))], 300, 2, 0),
+        # The same span ids in another trace are other spans.
+        ([span("1", **used(100)), span("2", "1", "b", **used(100))], 200, 2, 0),
+        # Spans that are each other's parents.
+        ([span("1", "2", **used(100)), span("2", "1", **used(100))], None, None, None),
+        ([span("1", "1", **used(100))], 100, 1, 0),
+    ],
+    ids=["agent repeats the sum", "one call on three levels", "agent repeats the last call", "a gap between",
+         "usage on the agent only", "a child of nothing", "running sums", "partial usage", "no parent in the log",
+         "another trace", "a loop", "its own parent"],
+)  # fmt: skip
+def test_of_the_spans_of_one_branch_the_deepest_with_usage_is_the_call(spans, tokens, calls, rollups):
+    got = tree(*spans)
+    assert got[3].fates.balanced
+    if tokens is not None:
+        assert got[:3] == (tokens, calls, rollups)
+
+
+def test_the_tree_is_that_of_the_whole_log_and_not_of_a_file():
+    parent, child = export(span("1", gen_ai__agent__name="triage", **used(100))), export(span("2", "1", **used(100)))
+    for logs in ([[parent, child]], [[child, parent]], [[parent], [child]], [[child], [parent]]):
+        made = read(*logs)
+        assert spent(made)[:2] == (1, 100)
+        assert fates(made)["rollups"] == 1
+        assert set(made.requests["task"]) == {"triage"}
+
+
+def test_a_rollup_that_says_more_than_its_calls_is_told():
+    assert tree(span("1", **used(1_000)), span("2", "1", **used(100)))[3].notes == (
+        "1 span states 900 tokens more than the calls below: those were not traced",
+    )
+
+
+def test_a_call_keeps_its_own_model_whatever_stands_above():
+    made = tree(
+        span("1", gen_ai__request__model="dear", gen_ai__response__model="dear-1"),
+        span("2", "1", gen_ai__usage__input_tokens=5, gen_ai__request__model="cheap"),
+        span("3", "1", gen_ai__usage__input_tokens=5),
+    )[3]
+    assert fates(made)["rollups"] == 1  # the span above names a model and has no usage of its own
+    calls = made.requests.filter(pl.col("input_tokens") == 5).sort("model")
+    assert calls.select("model", "model_requested").rows() == [("cheap", "cheap"), ("dear-1", "dear")]
+
+
+def test_a_response_seen_by_application_and_gateway_in_two_traces_is_one_call():
+    one = span("1", gen_ai__response__id="resp_1", **used(100))
+    two = span("2", trace="b", gen_ai__response__id="resp_1", tenant="acme", **used(100))
+    made = read([export(one)], [export(two)])
+    assert spent(made)[:2] == (1, 100)
+    assert made.requests["tenant"].item() == "acme"
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 3)), min_size=1, max_size=12), st.randoms())
+@settings(max_examples=40, deadline=None)
+def test_in_any_tree_the_leaves_with_usage_are_the_bill(shape, random):
+    """Span n stands below an earlier one; tokens are powers of ten so that every sum names its parts."""
+    letters = "123456789abc"
+    parents = [None, *[at % n for n, (at, _) in enumerate(shape[1:], 1)]]
+    tokens = [10 * 2**n if much else 0 for n, (_, much) in enumerate(shape)]
+    spans = [
+        span(letters[n], None if up is None else letters[up], **(used(tokens[n], 0) if tokens[n] else {}))
+        for n, up in enumerate(parents)
+    ]
+    above = set()
+    for n, up in enumerate(parents):
+        while tokens[n] and up is not None:
+            above.add(up)
+            up = parents[up]
+    random.shuffle(spans)
+    got = tree(*spans)
+    assert got[0] == sum(t for n, t in enumerate(tokens) if n not in above)
+    assert got[3].fates.balanced
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "input_tokens", "output_tokens"),
+    [
+        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 60}, 100, None),
+        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 600}, 700, None),
+        ({"llm.token_count.prompt": 10, "llm.token_count.prompt_details.cache_read": 4, "llm.token_count.completion": 5,
+          "llm.token_count.total": 19}, 14, 5),
+        ({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5, "gen_ai.usage.reasoning_tokens": 7,
+          "gen_ai.usage.total_tokens": 22}, 10, 12),
+        ({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 12, "gen_ai.usage.reasoning_tokens": 7,
+          "gen_ai.usage.total_tokens": 22}, 10, 12),
+        ({"ai.operationId": "ai.embed.doEmbed", "ai.model.id": "m", "ai.usage.tokens": 9}, 9, None),
+        ({"ai.usage.promptTokens": 10, "ai.usage.completionTokens": 5, "ai.response.providerMetadata":
+          '{"anthropic":{"usage":{"input_tokens":10},"cacheReadInputTokens":4,"cacheCreationInputTokens":2}}'}, 16, 5),
+        ({"span.type": "llm_request", "model": "m", "input_tokens": 3, "cache_read_tokens": 70}, 73, None),
+    ],
+)  # fmt: skip
+def test_cache_and_reasoning_are_where_the_counts_say(named, input_tokens, output_tokens):
+    row = read([export({**span("1"), "attributes": attributes(named)})]).requests
+    assert row.select("input_tokens", "output_tokens").row(0) == (input_tokens, output_tokens)
+
+
+def test_a_span_with_a_broken_count_is_refused_alone():
+    made = read([export(span("1", **used(100)), span("2", **used(-5)), span("3", **used("many")))])
+    assert spent(made)[:2] == (1, 100)
+    assert made.fates.rejects == {"input_tokens: not a token count": 2}
+
+
+def test_a_failed_call_is_an_error_and_a_call_without_usage_is_unmetered():
+    by = {r["error_type"]: r for r in read(LOG).requests.to_dicts()}
+    failed = by["openai.RateLimitError"]
+    assert (failed["status"], failed["usage_source"]) == ("error", "absent")
+
+
+# --- SDK dumps and real samples ---------------------------------------------------------------------------------------
+
+
+def test_the_dump_of_an_sdk_reads_as_the_same_spans_would_as_an_export():
+    made = ingest([SAMPLES / "otel-sdk.json"])
+    assert spent(made) == (3, 269 + 40, 0, 0, 16 + 8, 0)
+    assert fates(made) == {"duplicates": 0, "rollups": 1, "rejects": 0}
+    by = {r["run_id"]: r for r in made.requests.filter(pl.col("rollup").is_null()).to_dicts()}
+    assert str(by[f"{10:032x}"]["cost_logged_usd"]) == "0.000031700000000000"  # 0.0000269 + 0.0000048
+    assert (by[f"{11:032x}"]["task"], by[f"{11:032x}"]["error_type"]) == ("desk", "TimeoutError")
+
+
+@pytest.mark.parametrize(
+    ("path", "calls", "seen"),
+    [
+        ("otlp-json/any_agent_openai.otlp.converted.json", (3, 269 + 359 + 392, 0, 0, 16 + 14 + 46, 0),
+         ("2025-09-16 12:43:13", "2025-09-16 12:43:13")),
+        ("otlp-json/tokenjam_otlp_fixture.synthetic.json", (2, 1_500 + 800, 0, 0, 320 + 200, 0),
+         ("2025-06-01 00:00:00", "2025-06-02 00:00:00")),
+        ("otlp-json/otlp-proto-example-trace.json", (0, 0, 0, 0, 0, 0), None),
+        ("otel-sdk-dump/any-agent-AGNO.json", (3, 395 + 483 + 518, 0, 0, 16 + 14 + 44, 0),
+         ("2025-09-16 12:43:14", "2025-09-16 12:43:15")),
+        ("otel-sdk-dump/any-agent-GOOGLE.json", (3, 672 + 770 + 809, 0, 0, 16 + 14 + 56, 0),
+         ("2025-09-16 12:43:06", "2025-09-16 12:43:07")),
+        ("otel-sdk-dump/any-agent-LANGCHAIN.json", (4, 245 + 331 + 366 + 320, 0, 0, 16 + 14 + 33 + 62, 0),
+         ("2025-09-16 13:16:40", "2025-09-16 13:16:42")),
+        ("otlp-openinference", (7, 12 + 171 + 27 + 12 + 162 + 7, 0, 0, 100 + 1_962 + 267 + 100 + 287,
+                                100 + 1_664 + 192 + 100 + 256), None),
+    ],
+)  # fmt: skip
+def test_real_spans_read_right(shared, path, calls, seen):
+    made = ingest([shared / "formats" / path])
+    assert spent(made) == calls
+    assert window(made) == seen
+    assert fates(made) == {"duplicates": 0, "rollups": 0, "rejects": 0}
+
+
+def test_a_dump_and_its_conversion_are_the_same_calls(shared):
+    files = ["otel-sdk-dump/any-agent-OPENAI.json", "otlp-json/any_agent_openai.otlp.converted.json"]
+    assert spent(ingest([shared / "formats" / f for f in files]))[:2] == (3, 1_020)
+
+
+@given(mangled([*LOG, *[json.dumps(json.loads(line)) for line in LOG]]))
+@settings(max_examples=60, deadline=None)
+def test_damaged_lines_cost_themselves_and_nothing_else(lines):
+    assert read(lines).fates.balanced
