@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
 from costaudit.price.bridge import EFFICIENCY, GROWTH, PRICE, Bridge
-from costaudit.price.mix import Unpriced
+from costaudit.price.mix import EXACT, Unpriced
 from costaudit.report import _money as money
 from costaudit.report._layout import Column, Line, paragraph, table
+from costaudit.report._words import ESTIMATED_SHARE
 from costaudit.report.json import rows as plain
 
+ZERO = Decimal(0)
 TOP = 5  # rows of the drill-down; the rest is one row, so that it still adds up
 
 SAYS: dict[str, str] = {
@@ -29,7 +32,7 @@ SAYS: dict[str, str] = {
     "caching": "a better or worse cache",
     "price": "prices, tiers and batches",
 }
-GROUPS = {GROWTH: "growth", EFFICIENCY: "efficiency", PRICE: "price"}
+GROUPS = (GROWTH, EFFICIENCY, PRICE)
 
 
 def signed(amount: Decimal) -> str:
@@ -37,23 +40,88 @@ def signed(amount: Decimal) -> str:
     return f"+{money.usd(amount)}" if amount > 0 else money.usd(amount)
 
 
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """The amounts of a bridge as a report prints them, all to the same decimals, so that a reader's sums come out.
+
+    bars   factor, group, exact effect, printed effect; the printed ones add up to `after - before`, both as printed
+    """
+
+    places: int
+    before: Decimal
+    after: Decimal
+    bars: tuple[tuple[str, str, Decimal, Decimal], ...]
+
+    @classmethod
+    def of(cls, bridge: Bridge) -> Printed:
+        found = bridge.by_factor()
+        largest = max(bridge.before_usd, bridge.after_usd, *(abs(usd) for _, _, usd in found), ZERO)
+        # Cents, or three significant digits of what is less than a dollar.
+        places = 2 if largest >= 1 or not largest else 2 - largest.adjusted()
+        with localcontext(prec=EXACT):
+            before, after = _rounded(bridge.before_usd, places), _rounded(bridge.after_usd, places)
+            amounts = _adding_up([usd for _, _, usd in found], after - before, places)
+        bars = tuple((factor, group, usd, shown) for (factor, group, usd), shown in zip(found, amounts, strict=True))
+        return cls(places, before, after, bars)
+
+    @property
+    def change(self) -> Decimal:
+        with localcontext(prec=EXACT):
+            return self.after - self.before
+
+    def effect(self, shown: Decimal, exact: Decimal) -> str:
+        """`+$0.60`; an effect too small for the decimals is `+<$0.01`, never nothing."""
+        sign = "+" if exact > 0 else "-" if exact < 0 else ""
+        if not shown and exact:
+            return f"{sign}<${Decimal(1).scaleb(-self.places):f}"
+        return f"{'+' if shown > 0 else '-' if shown < 0 else ''}{self.plain(abs(shown))}"
+
+    def plain(self, amount: Decimal) -> str:
+        return f"${amount:,.{self.places}f}"
+
+    def groups(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """group -> printed and exact effect."""
+        sums = dict.fromkeys(GROUPS, (ZERO, ZERO))
+        with localcontext(prec=EXACT):
+            for _, group, exact, shown in self.bars:
+                sums[group] = (sums[group][0] + shown, sums[group][1] + exact)
+        return sums
+
+
+def _rounded(amount: Decimal, places: int) -> Decimal:
+    return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+
+
+def _adding_up(amounts: list[Decimal], total: Decimal, places: int) -> list[Decimal]:
+    """The amounts rounded so that they add up to a rounded total: those cut most give way, one last digit each."""
+    shown = [_rounded(amount, places) for amount in amounts]
+    step = Decimal(1).scaleb(-places)
+    missing = int((total - sum(shown, ZERO)) / step)
+    sign = 1 if missing > 0 else -1
+    order = sorted(range(len(amounts)), key=lambda i: (sign * (shown[i] - amounts[i]), i))
+    for i in (order * (abs(missing) // len(order) + 1))[: abs(missing)] if order else ():
+        shown[i] += sign * step
+    return shown
+
+
 def sentence(bridge: Bridge) -> str:
     """`growth +$40.00, efficiency -$12.00, price $0.00`: growth is never mixed with efficiency."""
-    return ", ".join(f"{GROUPS[group]} {signed(usd)}" for group, usd in bridge.by_group().items())
+    printed = Printed.of(bridge)
+    return ", ".join(f"{group} {printed.effect(*sums)}" for group, sums in printed.groups().items())
+
+
+def change(bridge: Bridge) -> str:
+    """The change as the table ends with it."""
+    printed = Printed.of(bridge)
+    return printed.effect(printed.change, bridge.change_usd)
 
 
 def cells(bridge: Bridge) -> list[list[str]]:
     """One row a bar: factor, what it means, kind, effect; the last row is the change they add up to."""
-    bars = [[factor, SAYS[factor], GROUPS[group], signed(usd)] for factor, group, usd in bridge.by_factor()]
-    return [
-        *bars,
-        [
-            "change",
-            f"from {money.usd(bridge.before_usd)} to {money.usd(bridge.after_usd)}",
-            "",
-            signed(bridge.change_usd),
-        ],
-    ]
+    printed = Printed.of(bridge)
+    bars = [[factor, SAYS[factor], group, printed.effect(shown, exact)] for factor, group, exact, shown in printed.bars]
+    ends = f"from {printed.plain(printed.before)} to {printed.plain(printed.after)}"
+    return [*bars, ["change", ends, "", change(bridge)]]
 
 
 HEADS = ("bar", "which is", "kind", "effect")
@@ -75,15 +143,18 @@ def lines(bridge: Bridge, columns: int, *, indent: int = 2) -> list[Line]:
 
 def drill(bridge: Bridge) -> list[list[str]]:
     """The rows that moved most: factor, task, model, effect; then all others together."""
+    printed = Printed.of(bridge)
     head, rest = bridge.top(TOP)
-    rows = [[row["factor"], row["task"], row["model"], _footnoted(row)] for row in head.iter_rows(named=True)]
+    rows, left = [], printed.change
+    with localcontext(prec=EXACT):
+        for row in head.iter_rows(named=True):
+            shown = _rounded(row["effect_usd"], printed.places)
+            left -= shown
+            about = "about " if row["estimated"] > ESTIMATED_SHARE else ""
+            effect = about + printed.effect(shown, row["effect_usd"])
+            rows.append([row["factor"], row["task"], row["model"], effect])
     others = bridge.rows.height - head.height
-    return [*rows, [f"{others:,} others", "", "", signed(rest)]] if others else rows
-
-
-def _footnoted(row: dict[str, Any]) -> str:
-    """An effect that rests on estimated counts is only about right."""
-    return ("about " if row["estimated"] > 0.2 else "") + signed(row["effect_usd"])
+    return [*rows, [f"{others:,} others", "", "", printed.effect(left, rest)]] if others else rows
 
 
 DRILL_HEADS = ("bar", "task", "model", "effect")

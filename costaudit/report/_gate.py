@@ -74,7 +74,7 @@ def machine(gate: Gate, _view: View) -> str:
             "baseline": _side(gate.baseline),
             "candidate": _side(gate.candidate),
             "overall": _interval(gate.overall),
-            "overall_tokens": gate.overall_tokens,
+            "overall_tokens": _number(gate.overall_tokens),
             "tasks": [_row(row) for row in gate.rows],
             "notes": list(gate.notes),
         }
@@ -221,7 +221,12 @@ def _range(interval: Interval) -> str:
 def _interval(interval: Interval | None) -> dict[str, float | None] | None:
     if interval is None:
         return None
-    return {"ratio": interval.value, "low": interval.low, "high": None if math.isinf(interval.high) else interval.high}
+    return {"ratio": _number(interval.value), "low": _number(interval.low), "high": _number(interval.high)}
+
+
+def _number(value: float | None) -> float | None:
+    """Eight digits: more of a statistic would differ between mathematical libraries; null where there is no bound."""
+    return None if value is None or math.isinf(value) else float(f"{value:.8g}")
 
 
 def _side(side: SideLabel | None) -> dict[str, Any] | None:
@@ -250,12 +255,12 @@ def _row(row: TaskVerdict) -> dict[str, Any]:
         "base_usd": None if row.unit_usd[0] is None else money.exact(row.unit_usd[0]),
         "head_usd": None if row.unit_usd[1] is None else money.exact(row.unit_usd[1]),
         "cost": _interval(row.ratio),
-        "median_ratio": row.median_ratio,
-        "token_ratio": row.token_ratio,
-        "p_adjusted": row.p,
-        "detectable": row.detectable,
+        "median_ratio": _number(row.median_ratio),
+        "token_ratio": _number(row.token_ratio),
+        "p_adjusted": _number(row.p),
+        "detectable": _number(row.detectable),
         "needed": row.needed,
-        "month_units": row.month_units,
+        "month_units": _number(row.month_units),
         "month_usd": None if row.month_usd is None else money.exact(row.month_usd),
         "prompt": row.prompt or None,
         "bridge": _bridge.machine(row.bridge),

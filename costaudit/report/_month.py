@@ -48,7 +48,7 @@ def terminal(month: Month, view: View) -> str:
         room = max(len(money.usd(f.amount_usd)) for f in found)
         for finding in found:
             first = f"  {money.usd(finding.amount_usd):>{room}}  "
-            lines += paragraph(f"{finding.title} ({finding.rule}, {finding.id})", columns, first=first)
+            lines += paragraph(f"{finding.title} ({finding.kind}: {finding.rule}, {finding.id})", columns, first=first)
     return paint(lines, color=view.color)
 
 
@@ -69,8 +69,8 @@ def markdown(month: Month, view: View) -> str:
     if events := _events(month):
         parts += ["## Prices", "\n".join(f"- {text(said)}" for said in events)]
     if found := _findings(month):
-        body = [[f.title, f.rule, money.usd(f.amount_usd)] for f in found]
-        parts += ["## To fix, largest first", grid(["finding", "rule", "amount"], _escaped(body), left=2)]
+        body = [[f.title, f.kind.value, f.rule, money.usd(f.amount_usd)] for f in found]
+        parts += ["## To fix, largest first", grid(["finding", "kind", "rule", "amount"], _escaped(body), left=3)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -113,7 +113,7 @@ def headline(month: Month) -> str:
     share = money.of(change, month.before_usd)
     percent = "" if share is None else f" ({share:+.0%})".replace("%", " %")
     causes = f": {_bridge.sentence(month.bridge)}" if change else ""
-    return f"{spent}, {_bridge.signed(change)}{percent} on {month.before_label}{causes}."
+    return f"{spent}, {_bridge.change(month.bridge)}{percent} on {month.before_label}{causes}."
 
 
 def _trust(month: Month) -> list[tuple[str, str]]:
