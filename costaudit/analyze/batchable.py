@@ -1,0 +1,157 @@
+"""Rule batchable: calls nobody waits for, sent at the price of calls somebody does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+
+import polars as pl
+
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, requests_of, total_usd
+from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import price
+from costaudit.price.ledger import Ledger
+from costaudit.price.tariff import STANDARD
+
+CROWD = 20  # equal-template calls a minute above which nobody reads along
+CROWDED = 0.5  # share of calls in such minutes
+PAUSE = timedelta(minutes=10)  # silence that ends a burst
+STARTS = 3  # bursts from which their starts have a pattern
+UNIFORM = 5 / 60  # share of starts that fall into the first 5 minutes of an hour by chance
+SCHEDULED = 5 * UNIFORM
+ALONE = 0.95  # share of calls without another call in their run
+HINT = re.compile(r"(^|[^a-z])(batch|nightly|backfill|offline|cron|bulk|async|scheduled|embed\w*)([^a-z]|$)")
+SAMPLE = 200  # calls the batch price is looked up on
+CASE = "case"
+
+
+class Score(NamedTuple):
+    """The signs that nobody waits for a task's calls; each counts one."""
+
+    bursts: bool
+    scheduled: bool
+    alone: bool
+    named: bool
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+
+@dataclass(frozen=True)
+class Batchable(Analyzer):
+    """Work that runs at the price of interactive calls though a batch would do.
+
+    ## What it finds
+    Tasks that come in steady bursts, start by the clock, are never followed up in the same run, or say so by their
+    name: three of the four signs, or your word for it. Steps of an agent and streamed answers are never counted: they
+    cannot be batched. The price is that of the book, class by class: discounts differ between vendors, and cached input
+    often has none.
+    ## Why it costs money
+    Batch prices are usually half, for an answer within a day instead of seconds.
+    ## What to do
+    Send the task through the provider's batch interface; name it under `async_tasks` once you know that nobody waits.
+    """
+
+    name = "batchable"
+    kind = Kind.DECIDE
+    order = 9
+
+    min_score: int = option(3, "signs of 4", "Signs that nobody waits.")
+    min_calls: int = option(200, "calls", "Calls of a task before it is looked at.")
+    async_tasks: tuple[str, ...] = option((), "tasks", "Tasks nobody waits for, as you know.")
+    latency_bound: tuple[str, ...] = option((), "tenants", "Tenants whose calls must not wait.")
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger)
+        need(calls, {"started_at": "no call has a time", "task": "no task is known"})
+        standard = pl.col("service_tier").is_null() | pl.col("service_tier").is_in(sorted(STANDARD))
+        paid = calls.filter(
+            (pl.col("price_status") == "priced") & pl.col("task").is_not_null() & pl.col("started_at").is_not_null()
+        )
+        groups = paid.group_by("task").len().filter(pl.col("len") >= self.min_calls).sort("task")
+        offered = False
+        for task in groups["task"]:
+            mine = paid.filter(pl.col("task") == task)
+            waiting = single(mine).filter(standard & ~pl.col("streamed").fill_null(value=False))
+            waiting = waiting.filter(~pl.col("tenant").is_in(self.latency_bound).fill_null(value=False))
+            if waiting.height < self.min_calls:
+                continue
+            if not _has_batch_price(waiting, ledger.book):
+                continue
+            offered = True
+            declared = task in self.async_tasks
+            found = score(waiting, declared=declared)
+            if declared or found.total >= self.min_score:
+                yield _claim(task, waiting, found, declared=declared)
+        if groups.height and not offered:
+            raise CannotCheck("no batch price for any task of enough single, unstreamed calls")
+
+
+def single(calls: pl.DataFrame) -> pl.DataFrame:
+    """Calls without another call in their run: the steps of an agent wait for each other."""
+    alone = pl.col("run_id").is_null() | (pl.len().over("run_id") == 1)
+    return calls.filter(alone)
+
+
+def score(calls: pl.DataFrame, *, declared: bool) -> Score:
+    """The signs of one task's calls [started_at, template_sha, run_id, task]."""
+    ordered = calls.sort("started_at", "row")
+    minute = pl.col("started_at").dt.truncate("1m")
+    crowds = ordered.select((pl.len().over(minute, "template_sha") > CROWD).mean()).item()
+    gap = pl.col("started_at") - pl.col("started_at").shift(1)
+    starts = ordered.filter(gap.is_null() | (gap > PAUSE))["started_at"].dt.minute()
+    on_the_hour = int((starts < 5).sum()) / max(starts.len(), 1)
+    runs = ordered["run_id"].drop_nulls()
+    lonely = runs.is_empty() or runs.n_unique() >= ALONE * runs.len()
+    task = str(ordered["task"][0]).lower()
+    return Score(
+        bursts=crowds >= CROWDED,
+        scheduled=starts.len() >= STARTS and on_the_hour > SCHEDULED,
+        alone=lonely and not runs.is_empty(),
+        named=declared or HINT.search(task) is not None,
+    )
+
+
+def _has_batch_price(calls: pl.DataFrame, book: PriceBook) -> bool:
+    """Whether a batch of some of these calls costs less; every model the task uses is looked at."""
+    sample = calls.unique(["provider", "model", "region"], keep="first", maintain_order=True).head(SAMPLE)
+    batched = price(sample.with_columns(service_tier=pl.lit("batch")), book)
+    return total_usd(batched.filter(pl.col("price_status") == "priced")) < total_usd(sample)
+
+
+def _claim(task: str, calls: pl.DataFrame, found: Score, *, declared: bool) -> Claim:
+    batch = calls.select("row", service_tier=pl.lit("batch")).with_columns(pl.lit(task).alias(CASE))
+    # A batch runs when it likes: in the worst case every cached prefix has expired by then.
+    zero = pl.lit(0, pl.Int64)
+    cold = batch.with_columns(cache_read_tokens=zero)
+    signs = ", ".join(
+        words
+        for seen, words in zip(
+            found, ("steady bursts", "starts by the clock", "no follow-up", "its name or your word"), strict=True
+        )
+        if seen
+    )
+    evidence = pl.DataFrame({CASE: [task], "score": [found.total], "calls": [calls.height]}).with_columns(
+        **{name: pl.lit(value) for name, value in found._asdict().items()}
+    )
+    cached = bool((calls["cache_read_tokens"].fill_null(0) > 0).any())
+    return Claim(
+        subject={"task": task},
+        title=f"{task}: {calls.height:,} calls nobody seems to wait for, {{usd}} less as a batch",
+        remedy=f"send {task} through the provider's batch interface (answers within a day)",
+        severity=Severity.MEDIUM if declared else Severity.LOW,
+        confidence=Confidence.MEDIUM if declared else Confidence.LOW,
+        evidence=evidence,
+        patch=batch,
+        low=cold if cached else None,
+        evidence_key=CASE,
+        grade=Grade.PROVEN_PRICE if declared else Grade.EXPERIMENT,
+        because=("you declared that nobody waits" if declared else f"signs only: {signs}",)
+        + (("the low end loses every cache hit",) if cached else ()),
+        requests=calls.height,
+    )
