@@ -54,6 +54,10 @@ TOGETHER = {
         call("S|u1|a1|u2", "a2", tool_calls=asked(("t7", "search", 1))),
         call("S|a2|result", minute=1, tool_results=gave(("t7", "found", False))),
     ],
+    "a request that names the response it continues": [
+        call("S|hello", "hi", request_id="resp-1"),
+        call("more", request_id="resp-2", parent_id="resp-1", minute=25 * 60),
+    ],
     "spans with tool ids only": [
         call(tool_calls=asked(("t7", "search", 1))),
         call(minute=1, tool_results=gave(("t7", "found", False))),
@@ -80,6 +84,8 @@ APART = {
     "a shared beginning": [call("S|hello|x", "hi"), call("S|hello|y", minute=1)],
     "a restating row": [call("S|hello", "hi", rollup=True), call("S|hello|hi|more", minute=1)],
     "no messages at all": [call(), call(minute=1)],
+    "a parent that is no call": [call("S|hello", "hi"), call("S|more", parent_id="span-7", minute=1)],
+    "a parent that comes later": [call("S|x", parent_id="r2"), call("S|y", minute=1)],
     "a tool id without a call": [
         call("S|x|y", tool_calls=asked(("t7", "search", 1))),
         call("S|z|w", minute=1, tool_results=gave(("t8", "found", False))),

@@ -25,13 +25,25 @@ ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: spreads the numbers of scopes o
 
 
 def parents(calls: pl.DataFrame) -> pl.Series:
-    """By messages; else by tool-call ids; else as a retry of a failed call.
+    """As the call says itself; else by its messages; else by tool-call ids; else as a retry of a failed call.
 
-    in   call, scope, format, source_file, started_at, ended_at, status, block_sha, reply_sha, called, sent
+    in   call, scope, format, request_id, parent_id, source_file, started_at, status, block_sha, reply_sha,
+         called, sent [ids of tool calls in the answer, of tool results in the request]
     out  parent [call], always smaller than the call itself: the links form a forest
     """
-    ways = (_by_messages(calls), _by_tool_id(calls), _by_retry(calls))
+    ways = (_by_parent_id(calls), _by_messages(calls), _by_tool_id(calls), _by_retry(calls))
     return pl.select(pl.coalesce(*ways).alias("parent")).to_series()
+
+
+def _by_parent_id(calls: pl.DataFrame) -> pl.Series:
+    """The response that the request names as the one it continues: only the new messages are sent then."""
+    naming = calls.select("call", "parent_id").drop_nulls("parent_id")
+    named = calls.select("request_id", parent="call").join(
+        naming, left_on="request_id", right_on="parent_id", how="semi"
+    )
+    named = named.filter(pl.col("request_id").is_unique())
+    found = naming.join(named, left_on="parent_id", right_on="request_id")
+    return _of_calls(calls, found.filter(pl.col("parent") < pl.col("call")))
 
 
 def _by_messages(calls: pl.DataFrame) -> pl.Series:

@@ -185,7 +185,7 @@ def _object(data: bytes, where: str) -> Mapping[str, Any]:
 
 def _parquet(path: Path) -> Iterator[Row]:
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except PolarsError as error:
         raise ConfigError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}") from error
     frame = frame.select(name for name in FIELDS if name in frame.columns)

@@ -51,7 +51,7 @@ def number_steps(requests: pl.DataFrame, order: pl.Series) -> pl.Series:
 
 
 def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
-    """The calls that have no run yet and can be linked, in order, numbered by `call`."""
+    """The calls that have no run yet, in order, numbered by `call`."""
     model = pl.coalesce("model", "model_requested", pl.lit("")).str.to_lowercase()
     # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
     family = model.str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "").str.extract(r"^([a-z]+)", 1)
@@ -67,10 +67,19 @@ def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
             scope.rank("dense").cast(pl.UInt64).alias("scope"),
             pl.col("tool_calls").list.eval(pl.element().struct.field("id")).alias("called"),
             pl.col("tool_results").list.eval(pl.element().struct.field("id")).alias("sent"),
-            *("format", "source_file", "source_line", "request_id", "user", "started_at", "ended_at", "status"),
+            *(
+                "format",
+                "source_file",
+                "source_line",
+                "request_id",
+                "parent_id",
+                "user",
+                "started_at",
+                "ended_at",
+                "status",
+            ),
             *("input_tokens", "block_sha", "reply_sha", "system_sha"),
         )
-        .filter(pl.any_horizontal(pl.col("block_sha", "called", "sent").list.len() > 0))
         .collect()
         .sort("order")
         .with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
