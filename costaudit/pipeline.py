@@ -123,9 +123,11 @@ def requests(paths: Sequence[str], settings: Settings, progress: Progress | None
 
 def stored(held: pl.DataFrame) -> Ingested:
     """The requests of a store as if they had just been read: every line of it is a request or a roll-up."""
-    rollups = int(held["rollup"].fill_null(value=False).sum())
+    rolled = pl.col("rollup").fill_null(value=False)
+    rollups = held.filter(rolled).height
     sources = held.group_by(pl.col("source_file").alias("path"), "format").agg(
-        pl.len().cast(pl.Int64).alias("requests"), pl.col("convention").drop_nulls().unique().sort().str.join(", ")
+        (~rolled).sum().cast(pl.Int64).alias("requests"),
+        pl.col("convention").drop_nulls().unique().sort().str.join(", "),
     )
     sources = sources.with_columns(
         convention=pl.col("convention").replace("", None), proof=pl.lit(None, pl.String)

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import pytest
 
 from costaudit import commands, plugins
+from costaudit.analyze import checked
 from costaudit.cli import main, summary
-from costaudit.config import BY
+from costaudit.config import BY, Settings
 from costaudit.errors import ConfigError, CostAuditError, LogError, PriceError, UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -366,3 +367,26 @@ def test_the_rows_behind_a_finding_are_shown_by_the_beginning_of_its_id(run, tmp
     assert json.loads(run("show", found["id"], "a.jsonl", "--format", "json").out)["id"] == found["id"]
     table = run("show", found["id"], "a.jsonl", "--format", "csv").out
     assert len(table.splitlines()) == 1 + len(found["evidence"])
+
+
+def test_init_proposes_settings_of_which_every_line_is_valid(run, tmp_path):
+    hostile = 'n"\n: {#\u202e'
+    lines = [response(n, model="nobody-knows-7b" if n % 2 else "gpt-4o") for n in range(20)]
+    wrapped = [json.dumps({"metadata": {"task": hostile}, "response": json.loads(text)}) for text in lines]
+    (tmp_path / "a.jsonl").write_text("\n".join(wrapped))
+    assert run("init", "a.jsonl") == Ran(0, "", "wrote costaudit.yaml\n")
+    text = Path("costaudit.yaml").read_text()
+    assert json.dumps(hostile) in text
+    assert "nobody-knows-7b" in text
+    assert Settings.load(None, start=tmp_path).tz == "UTC"
+    Path("costaudit.yaml").write_text(re.sub(r"^#(?=[a-z ] *\S)(?! [A-Z`])", "", text, flags=re.MULTILINE))
+    given = Settings.load(None, start=tmp_path)
+    assert given.tasks.names == {hostile: hostile}
+    assert given.fail_on == "high"
+    assert given.budgets
+    assert [s.rule for s in given.suppressions] == ["runaway-loop"]
+    assert checked(given).rules == {"runaway-loop": {"repetitions": 3}}
+    again = run("init", "a.jsonl")
+    assert again.code == 2
+    assert "costaudit.yaml is there already" in again.err
+    assert run("init", "a.jsonl", "-o", "-").out == text
