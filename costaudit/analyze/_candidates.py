@@ -35,8 +35,11 @@ class Candidate(NamedTuple):
     why: str
 
 
-def simple(calls: pl.DataFrame) -> bool:
-    """Whether the calls of one task and model look like classification: short answers, one step, cold, small."""
+def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
+    """Whether the calls of one task and model look like classification: short answers, one step, cold, small.
+
+    thoughtful   hidden reasoning may be long
+    """
     if calls.height < SAME_TASK:
         return False
     hidden = pl.col("reasoning_tokens").fill_null(0)
@@ -55,7 +58,7 @@ def simple(calls: pl.DataFrame) -> bool:
     return (
         shape["answer"] <= SHORT
         and shape["input"] < SMALL
-        and shape["hidden"] <= LITTLE_THOUGHT
+        and (thoughtful or shape["hidden"] <= LITTLE_THOUGHT)
         and not shape["warm"]
         and (shape["tools"] or 0) <= FEW_TOOLS
         and shape["steps"] <= 1.5
