@@ -14,7 +14,8 @@ LATER = "2026-09-01T08:00:00Z"
 
 def message(usage, **more):
     return {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
-            "stop_reason": "end_turn", "content": [{"type": "text", "text": "Hello"}], "usage": usage} | more  # fmt: skip
+            "stop_reason": "end_turn", "content": [{"type": "text", "text": "Hello"}],
+            "usage": usage} | more  # fmt: skip
 
 
 def one(*records):

@@ -39,7 +39,7 @@ class OpenAIBatch(Format, Lines):
         return BatchReader(self, file)
 
     def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
-        if "custom_id" not in record:
+        if "custom_id" not in record or "batch_id" in record:  # a gateway's own line about a batch has another shape
             return None
         if "body" in record and "url" in record and "response" not in record:
             return "batch input"
