@@ -21,7 +21,7 @@ class Rule:
 
     match  request column -> patterns: a glob, a /regex/, or None for "absent". In every column one
            pattern has to fit.
-    give   one or more of TARGETS -> value
+    give   one or more of TARGETS -> value; `$1` in it stands for the first group of the rule's only /regex/
     """
 
     match: Mapping[str, tuple[str | None, ...]]
