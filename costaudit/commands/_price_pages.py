@@ -112,8 +112,16 @@ def _sum(answer: Answer) -> str:
         rate = f"${plain(part['rate'])} {part['unit']}" if part["rate"] is not None else "no rate"
         factor = f"× {plain(part['multiplier'])}" if part["multiplier"] not in (None, Decimal(1)) else ""
         cost = f"= ${plain(part['usd'])}" if part["usd"] is not None else "= unknown"
-        rows.append((part["class"], f"{plain(part['quantity'])} × {rate}", factor, cost))
+        rows.append((part["class"], f"{_grouped(part['quantity'])} × {rate}", factor, cost))
     return table(("class", "quantity × rate", "uplift", "cost"), rows, left=4)
+
+
+def _grouped(quantity: Decimal | None) -> str:
+    """A quantity with its thousands apart and no zeros at the end."""
+    if quantity is None:
+        return "unknown"
+    whole, _, fraction = (plain(quantity) or "").partition(".")
+    return f"{int(whole):,}" + (f".{fraction}" if fraction else "")
 
 
 def changes(old: PriceBook, new: PriceBook) -> str:

@@ -47,7 +47,7 @@ class Unpriced:
 class Mix:
     """A window as counts and dollars; the `usd` of the classes add up to its spend.
 
-    tasks     task, units (runs; a call without a run is one), calls (that a provider billed), ok_calls
+    tasks     task, units (runs, else cases; a call without either is one), calls (that a provider billed), ok_calls
     models    task, model (entry of the price book), calls
     classes   task, model, class (of `price.classes`, `reasoning` always apart from `output`), quantity, usd,
               estimated_usd (part of usd that rests on estimated counts)
@@ -101,7 +101,7 @@ def mix(calls: pl.DataFrame, book: PriceBook) -> Mix:
     counted = billed.group_by("task").agg(calls=pl.len().cast(pl.Float64), ok_calls=ok.cast(pl.Float64))
     tasks = (
         known.group_by("task")
-        .agg(units=(pl.col("run_id").drop_nulls().n_unique() + pl.col("run_id").null_count()).cast(pl.Float64))
+        .agg(units=units().cast(pl.Float64))
         .join(counted, on="task", how="left")
         .with_columns(pl.col("calls", "ok_calls").fill_null(0.0))
         .sort("task")
@@ -111,6 +111,16 @@ def mix(calls: pl.DataFrame, book: PriceBook) -> Mix:
     parts = [_classes(chunk, book) for chunk in billed.iter_slices(CHUNK)]
     classes = pl.concat([CLASS_ROWS.to_frame(), *parts]).group_by(keys).agg(pl.all().sum()).sort(keys)
     return Mix(tasks.select(*TASKS), models.select(*MODELS), classes.select(*CLASS_ROWS), _unpriced(seen))
+
+
+def unit() -> pl.Expr:
+    """What a call is part of: its run, else its case; null for a call that stands alone."""
+    return pl.coalesce("run_id", pl.format("\0{}", "instance_id"))
+
+
+def units() -> pl.Expr:
+    """How many units the calls of a group make."""
+    return unit().drop_nulls().n_unique() + unit().null_count()
 
 
 def _classes(billed: pl.DataFrame, book: PriceBook) -> pl.DataFrame:

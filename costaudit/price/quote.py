@@ -16,6 +16,7 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.price._table import in_force as hours_hold
+from costaudit.price._usage import totals
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, INPUT_SIDE, TEXT
 from costaudit.price.engine import bill, price
@@ -84,10 +85,20 @@ def explained(calls: pl.DataFrame, book: PriceBook) -> list[Answer]:
     by_call = {key[0]: part for key, part in parts.partition_by("row", as_dict=True).items()}
     shown = priced.select("cost_usd", "price_status").iter_rows()
     keys = calls.select(*Key._fields, "started_at").iter_rows()
+    prompts = totals(calls).prompt
     return [
-        _answer(in_force(Key(*key), at, book), usd, status, by_call.get(nth, parts.clear()))
-        for nth, ((usd, status), (*key, at)) in enumerate(zip(shown, keys, strict=True))
+        _answer(_told(in_force(Key(*key), at, book), prompt), usd, status, by_call.get(nth, parts.clear()))
+        for nth, ((usd, status), (*key, at), prompt) in enumerate(zip(shown, keys, prompts, strict=True))
     ]
+
+
+def _told(tariff: Tariff, prompt: int) -> Tariff:
+    """The tariff with a note of the long-context step that a prompt is above."""
+    above = max(start for start, _ in tariff.steps if start < prompt or start < 0)
+    if above < 0:
+        return tariff
+    note = f"a prompt of {prompt:,} tokens is above {above:,}: the whole request at that step's rates"
+    return replace(tariff, notes=(*tariff.notes, note))
 
 
 def _answers(questions: Sequence[Question], book: PriceBook) -> list[Answer]:
