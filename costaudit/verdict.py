@@ -106,8 +106,8 @@ class Month:
                    None where the logs hold nothing of it
     bridge         from the month before to this one; its bars add up to the change
     tables         by `task`, `model`, `tenant`: the name, cost_usd, before_usd, change_usd, units, units_before,
-                   unit_usd, unit_before_usd; rows add up to both totals. A unit is a run, for models a request; a call
-                   without a run is one.
+                   unit_usd, unit_before_usd; rows add up to both totals. A unit is a run (`price.mix.unit`),
+                   for models a request.
     price_events   model, on, class, before_usd, after_usd (per published unit), announced; of models used
     """
 

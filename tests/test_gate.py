@@ -22,7 +22,7 @@ from costaudit.compare.side import UNITS, Side, at_prices_of, measure, month_uni
 from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
 from costaudit.errors import CostAuditError
-from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix
+from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix, mix
 from costaudit.schema import conform
 from costaudit.verdict import Verdict
 
@@ -251,6 +251,17 @@ def test_repeats_of_a_case_are_averaged_and_loose_calls_are_units():
     assert units.filter(task="triage").select("runs", "usd").rows() == [(2, Decimal("0.042"))]
     assert units.filter(task="other")["runs"].to_list() == [1, 1]
     assert units["case"].null_count() == 2
+
+
+def test_calls_of_a_case_without_runs_are_one_run_of_it():
+    rows = [call(instance_id="x"), call(instance_id="x"), call(instance_id="y", run_id="1"), call()]
+    units = of_log(rows).units
+    assert sorted(units.select("runs", "usd").rows()) == [
+        (1, Decimal("0.014")),
+        (1, Decimal("0.014")),
+        (1, Decimal("0.028")),
+    ]
+    assert mix(calls(rows), book()).units == 3
 
 
 def test_units_without_a_price_are_left_out_and_too_many_of_them_judge_nothing():

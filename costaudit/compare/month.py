@@ -15,6 +15,7 @@ from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.bridge import bridge
 from costaudit.price.entry import Period
+from costaudit.price.mix import units
 from costaudit.price.spend import NO_MODEL, NO_TASK, NO_TENANT
 from costaudit.schema import USD
 from costaudit.verdict import Month
@@ -134,12 +135,13 @@ def _table(calls: pl.DataFrame, before: pl.DataFrame, by: str) -> pl.DataFrame:
 
 
 def _summed(calls: pl.DataFrame, by: str) -> pl.DataFrame:
-    runs = pl.col("run_id").drop_nulls().n_unique() + pl.col("run_id").null_count()
-    units = pl.len() if by == "model" else runs
     return (
         _counted(calls)
         .group_by(pl.col(by).fill_null(NOBODY[by]))
-        .agg(cost_usd=pl.col("cost_usd").fill_null(ZERO).sum(), units=units.cast(pl.Int64))
+        .agg(
+            cost_usd=pl.col("cost_usd").fill_null(ZERO).sum(),
+            units=(pl.len() if by == "model" else units()).cast(pl.Int64),
+        )
     )
 
 

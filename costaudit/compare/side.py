@@ -1,7 +1,7 @@
 """One side of a comparison: unit costs per task, their mix, and the shape of the prompts; no content, no rows of calls.
 
-A unit is a case (`instance_id`): repeats of one case are averaged, because they vary together. Calls without a case are
-units by run, and calls without a run by themselves.
+A unit is a case (`instance_id`): its repeats (runs) are averaged, because they vary together; calls of a case without
+runs are one run. Calls without a case are units by run, and calls without a run by themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 from costaudit.audit import Window
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
-from costaudit.price.mix import NO_TASK, Mix, mix
+from costaudit.price.mix import NO_TASK, Mix, mix, unit, units
 from costaudit.schema import USD
 
 BLOCKS = 8  # messages at the beginning of a prompt that are compared: what calls of a task share is at the front
@@ -121,10 +121,9 @@ def at_prices_of(calls: pl.DataFrame, book: PriceBook, on: date) -> pl.DataFrame
 
 
 def month_units(calls: pl.DataFrame, days: float) -> dict[str, float]:
-    """Runs of each task in a month, from the calls of `days` days; a call without a run is one."""
-    runs = pl.col("run_id").drop_nulls().n_unique() + pl.col("run_id").null_count()
+    """Runs of each task in a month, from the calls of `days` days; see `price.mix.unit`."""
     counted = calls.filter(~pl.col("rollup").fill_null(value=False))
-    by_task = counted.group_by(pl.col("task").fill_null(NO_TASK)).agg(runs.alias("runs"))
+    by_task = counted.group_by(pl.col("task").fill_null(NO_TASK)).agg(runs=units())
     return {task: count * float(DAYS_OF_MONTH) / days for task, count in by_task.sort("task").iter_rows()}
 
 
@@ -134,7 +133,7 @@ def case_key(instance: str) -> str:
 
 
 def _units(calls: pl.DataFrame) -> pl.DataFrame:
-    run = pl.coalesce("run_id", pl.format("\0{}", "row"))
+    run = pl.coalesce(unit(), pl.format("\0\0{}", "row"))
     runs = calls.group_by("task", case="instance_id", run=run).agg(
         usd=pl.when(pl.col("cost_usd").is_null().any()).then(None).otherwise(pl.col("cost_usd").sum()),
         tokens=(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)).sum(),
@@ -155,7 +154,7 @@ def _units(calls: pl.DataFrame) -> pl.DataFrame:
 
 def _openings(calls: pl.DataFrame) -> dict[str, Opening]:
     """How the first call of each unit begins, for the tasks whose logs carry prompt hashes."""
-    run = pl.coalesce("run_id", pl.format("\0{}", "row"))
+    run = pl.coalesce(unit(), pl.format("\0\0{}", "row"))
     first = (
         calls.sort("started_at", "row")
         .group_by("task", "instance_id", run.alias("run"), maintain_order=True)
