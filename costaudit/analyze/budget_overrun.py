@@ -1,0 +1,220 @@
+"""Rule budget-overrun: budgets that are exceeded, or will be."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta, tzinfo
+from decimal import Decimal
+from typing import NamedTuple
+
+import polars as pl
+
+from costaudit.analyze._analyzer import COST, Analyzer, CannotCheck, Claim, total_usd
+from costaudit.analyze._project import Ahead, ahead
+from costaudit.analyze._series import local_day, partial_day
+from costaudit.analyze._units import spend_rows, with_unit
+from costaudit.config import Budget
+from costaudit.finding import Confidence, Kind, Severity
+from costaudit.price.ledger import Ledger
+from costaudit.schema import USD
+
+PLACES = Decimal(1).scaleb(-18)
+ZERO = Decimal(0)
+
+
+class Outlook(NamedTuple):
+    """One period of a budget: spent so far, and where it ends [USD]."""
+
+    start: date
+    end: date
+    spent: Decimal
+    low: Decimal
+    mid: Decimal
+    high: Decimal
+    dates: tuple[date | None, date | None, date | None]
+
+
+@dataclass(frozen=True)
+class BudgetOverrun(Analyzer):
+    """Budgets of costaudit.yaml that are exceeded, or will be before their period ends.
+
+    ## What it finds
+    For each budget (of a month, week or day; for all calls or one task, tenant, model, ...) the spend to date and where
+    it goes: the usual spend of each weekday, with the trend of whole weeks once there are four, as an 80 % interval,
+    and the earliest, likely and latest day on which the budget is used up. Budgets of a run or a call list what exceeds
+    them.
+    ## Why it costs money
+    A limit that is noticed on the invoice is no limit.
+    ## What to do
+    Already exceeded: look at the findings of the same task or tenant, or raise the budget on purpose. Will be exceeded:
+    there is still time, the dates say how much.
+    """
+
+    name = "budget-overrun"
+    kind = Kind.EXPOSURE
+
+    def look(self, ledger: Ledger) -> Iterator[Claim]:
+        if not ledger.settings.budgets:
+            raise CannotCheck("no budget: set one with `budgets:` in costaudit.yaml")
+        calls = spend_rows(ledger.calls).filter(pl.col("started_at").is_not_null())
+        if calls.is_empty():
+            raise CannotCheck("no call has a time")
+        zone = ledger.settings.zone
+        for budget in ledger.settings.budgets:
+            mine = calls.filter(
+                pl.all_horizontal([pl.lit(value=True), *(pl.col(k) == v for k, v in budget.scope.items())])
+            )
+            if mine.is_empty():
+                continue
+            claim = _each(budget, mine) if budget.per in ("run", "call") else _periods(budget, mine, calls, zone)
+            if claim is not None:
+                yield claim
+
+
+def _subject(budget: Budget) -> dict[str, str]:
+    return {"per": budget.per, **dict(sorted(budget.scope.items()))}
+
+
+def _name(budget: Budget) -> str:
+    scope = ", ".join(f"{key} {value}" for key, value in sorted(budget.scope.items())) or "all calls"
+    return f"{scope}: budget of ${budget.usd:,.2f} a {budget.per}"
+
+
+def _each(budget: Budget, calls: pl.DataFrame) -> Claim | None:
+    """Runs or calls that cost more than they may."""
+    if budget.per == "run":
+        keyed = with_unit(calls.filter(pl.col("run_id").is_not_null()))
+        sums = keyed.group_by("unit").agg(pl.first("run_id", "task", "tenant", "request_id"), cost_usd=COST.sum())
+    else:
+        sums = calls.select("row", "run_id", "task", "tenant", "request_id", COST)
+    limit = pl.lit(budget.usd, USD)
+    over = sums.filter(pl.col("cost_usd") > limit).with_columns(overrun_usd=pl.col("cost_usd") - limit)
+    if over.is_empty():
+        return None
+    listed = over.select("run_id", "task", "tenant", "request_id", "cost_usd", "overrun_usd").sort(
+        "overrun_usd", "request_id", "run_id", descending=[True, False, False], nulls_last=True
+    )
+    what = "runs" if budget.per == "run" else "calls"
+    return Claim(
+        subject=_subject(budget),
+        title=f"{_name(budget)} exceeded by {over.height:,} of {sums.height:,} {what}, {{usd}} beyond it",
+        remedy=f"stop {what} at the budget (see `missing-ceiling`), or raise it on purpose",
+        severity=Severity.HIGH,
+        confidence=Confidence.HIGH,
+        evidence=listed,
+        because=(f"{sums.height:,} {what}",),
+        stake_usd=total_usd(over, "overrun_usd"),
+        requests=over.height,
+    )
+
+
+def _periods(budget: Budget, mine: pl.DataFrame, calls: pl.DataFrame, zone: tzinfo) -> Claim | None:
+    """The periods of the window in which the budget is, or will be, exceeded."""
+    today = calls.select(local_day(zone).max()).item()
+    whole = today - timedelta(days=1) if partial_day(calls, zone) is not None else today
+    days = mine.group_by(local_day(zone).alias("day")).agg(
+        usd=COST.sum(), low=pl.coalesce("low_usd", COST).sum(), high=pl.coalesce("high_usd", COST).sum()
+    )
+    outlooks = [_outlook(budget, start, end, days, today, whole) for start, end in _calendar(budget.per, days, today)]
+    over = [o for o in outlooks if o.high > budget.usd]
+    if not over:
+        return None
+    rows = [
+        (o.start, o.end, budget.usd, o.spent, o.low, o.mid, o.high, max(o.mid - budget.usd, ZERO), *o.dates)
+        for o in over
+    ]
+    money = ("budget_usd", "spent_usd", "low_usd", "mid_usd", "high_usd", "overrun_usd")
+    schema = dict.fromkeys(("start", "end"), pl.Date()) | dict.fromkeys(money, USD)
+    schema |= dict.fromkeys(("earliest", "likely", "latest"), pl.Date())
+    evidence = pl.DataFrame(rows, schema=schema, orient="row").sort("overrun_usd", "start", descending=[True, False])
+    confidence, words = _words(budget, over)
+    return Claim(
+        subject=_subject(budget),
+        title=f"{_name(budget)} {words}, {{usd}} beyond it",
+        remedy="look at the findings of the same scope, or raise the budget on purpose",
+        severity=Severity.HIGH if confidence is Confidence.HIGH else Severity.MEDIUM,
+        confidence=confidence,
+        evidence=evidence,
+        because=(_basis(mine, zone),),
+        stake_usd=total_usd(evidence, "overrun_usd"),
+        stake_low=sum((max(o.low - budget.usd, ZERO) for o in over), ZERO),
+        stake_high=sum((o.high - budget.usd for o in over), ZERO),
+        requests=mine.height,
+    )
+
+
+def _words(budget: Budget, over: list[Outlook]) -> tuple[Confidence, str]:
+    """How sure, and in words: exceeded, will be, may be."""
+    exceeded = [o for o in over if o.spent > budget.usd]
+    if exceeded:
+        return Confidence.HIGH, f"exceeded since {exceeded[-1].dates[1]}"
+    latest = over[-1]
+    word = "will" if latest.low > budget.usd else "may"
+    when = f" about {latest.dates[1]}" if latest.dates[1] else f", {latest.dates[0]} at the earliest"
+    return (Confidence.MEDIUM if word == "will" else Confidence.LOW), f"{word} be exceeded{when}"
+
+
+def _outlook(budget: Budget, start: date, end: date, days: pl.DataFrame, today: date, whole: date) -> Outlook:
+    """Spend of one period to its end [start, end): known days, then the days to come."""
+    inside = days.filter(pl.col("day").is_between(start, end, closed="left")).sort("day")
+    spent = total_usd(inside, "usd")
+    if end <= today:
+        gone = _used_up(inside, "usd", budget.usd)
+        return Outlook(start, end, spent, total_usd(inside, "low"), spent, total_usd(inside, "high"), (gone,) * 3)
+    history = {day: float(usd) for day, usd in days.filter(pl.col("day") <= whole).select("day", "usd").iter_rows()}
+    known = inside.filter(pl.col("day") <= whole)
+    coming = ahead(history, whole, end - timedelta(days=1)) if history else Ahead((), (), (), ())
+    ends, dates = [], []
+    for column, path in (("low", coming.low), ("usd", coming.mid), ("high", coming.high)):
+        base = total_usd(known, column)
+        # What today has already cost is spent, whatever the projection says.
+        floor = total_usd(inside, column)
+        ends.append(max(floor, base + Decimal(repr(path[-1] if path else 0.0)).quantize(PLACES)))
+        gone = _used_up(inside, column, budget.usd)
+        dates.append(
+            gone or next((d for d, x in zip(coming.days, path, strict=True) if base + Decimal(x) > budget.usd), None)
+        )
+    return Outlook(start, end, spent, ends[0], ends[1], ends[2], (dates[2], dates[1], dates[0]))
+
+
+def _used_up(days: pl.DataFrame, column: str, usd: Decimal) -> date | None:
+    """The day on which the running total passes the budget."""
+    total = ZERO
+    for day, amount in days.select("day", column).iter_rows():
+        total += amount
+        if total > usd:
+            return day if isinstance(day, date) else None
+    return None
+
+
+def _calendar(per: str, days: pl.DataFrame, today: date) -> list[tuple[date, date]]:
+    """The periods [start, end) of a window, in order; the last holds `today`."""
+    day = days.select(pl.col("day").min()).item()
+    found = []
+    start = _start(per, day)
+    while start <= today:
+        end = _end(per, start)
+        found.append((start, end))
+        start = end
+    return found
+
+
+def _start(per: str, day: date) -> date:
+    if per == "month":
+        return day.replace(day=1)
+    return day - timedelta(days=day.weekday()) if per == "week" else day
+
+
+def _end(per: str, start: date) -> date:
+    if per == "month":
+        return start + timedelta(days=calendar.monthrange(start.year, start.month)[1])
+    return start + timedelta(days=7 if per == "week" else 1)
+
+
+def _basis(mine: pl.DataFrame, zone: tzinfo) -> str:
+    days = mine.select(local_day(zone).n_unique()).item()
+    if days < 28:
+        return f"{days} days of history: run-rate with spread, no trend"
+    return f"{days} days of history: weekday levels and the trend of whole weeks, 80 % interval"
