@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import polars as pl
 
 from costaudit.ingest import _values
+from costaudit.ingest._columns import series
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._prompt import Prompt
@@ -115,7 +116,9 @@ class Out:
         if rows:
             used = {key for row in rows for key in row}
             schema = {name: dtype for name, dtype in dtypes.items() if name in used}
-            self.frames.append(pl.DataFrame([[r.get(name) for r in rows] for name in schema], schema=schema))
+            self.frames.append(
+                pl.DataFrame([series(name, [r.get(name) for r in rows], dtype) for name, dtype in schema.items()])
+            )
 
 
 class FileReader(Protocol):
