@@ -1,0 +1,256 @@
+"""cache-miss: policies simulated on the log's own times, against a cache kept block by block."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledgers import ask, at, calls
+
+from costaudit.analyze import _cache
+from costaudit.analyze._cache import ALL, LIVES, SEEN, TURNS, Policy
+from costaudit.finding import Confidence
+
+
+def turns(n, *, gap=60, run="chat", start=0, model="big", **changes):
+    """A conversation of n turns: 2,000 tokens of system prompt, 1,000 more with every turn."""
+    rows = []
+    for nth in range(n):
+        blocks = [1, *range(hash_of(run), hash_of(run) + nth + 1)]
+        rows.append(
+            {
+                "task": "chat",
+                "model": model,
+                "run_id": run,
+                "step": nth + 1,
+                "started_at": at(start + gap * nth),
+                "block_sha": blocks,
+                "block_tokens": [2_000] + [1_000] * (nth + 1),
+                "input_tokens": 2_000 + 1_000 * (nth + 1),
+                "output_tokens": 0,
+            }
+            | changes
+        )
+    return rows
+
+
+def hash_of(text):
+    return 10_000 * (1 + sum(text.encode()))
+
+
+def only(rows, **options):
+    (finding,) = ask("cache-miss", rows, **options).findings
+    assert sum(finding.evidence["waste_usd"].to_list(), Decimal(0)) == finding.owned_usd
+    return finding
+
+
+def test_a_conversation_that_was_never_cached():
+    finding = only(turns(4))
+    # Fresh: 3k + 4k + 5k + 6k = 18k at 10 USD a million. From the second turn: 3k fresh; then writes of 4k (all new to
+    # the cache), 1k and 1k at 12.5, reads of 4k and 5k at 1; everything from the start: 3k + 1k + 1k + 1k written.
+    fresh, everything = Decimal("0.18"), (6_000 * Decimal("12.5") + 12_000 * 1) / 1_000_000
+    assert finding.owned_usd == fresh - everything
+    row = finding.evidence.row(0, named=True)
+    assert (row["cause"], row["policy"]) == ("never cached", "write everything for 5m")
+    assert row["achievable_share"] == 12 / 18
+    assert finding.remedy == "mark the prefix for caching: write everything for 5m"
+    assert finding.confidence is Confidence.MEDIUM
+    assert finding.low_usd < finding.owned_usd == finding.high_usd
+
+
+def test_writes_that_nobody_reads_in_time():
+    rows = [
+        row | {"cache_write_tokens": row["input_tokens"], "cache_write_5m_tokens": row["input_tokens"]}
+        for n in range(6)
+        for row in turns(1, run=f"r{n}", start=8_000 * n)
+    ]
+    finding = only(rows)
+    assert finding.evidence["cause"].to_list() == ["written, never read"]
+    assert finding.owned_usd == 6 * 3_000 * Decimal("2.5") / 1_000_000
+    assert finding.confidence is Confidence.HIGH
+
+
+def test_a_lifetime_that_is_too_short_for_the_pauses():
+    rows = turns(6, gap=1_200)
+    for row in rows:
+        row |= {"cache_write_tokens": row["input_tokens"], "cache_write_5m_tokens": row["input_tokens"]}
+    rows[1] |= {"cache_read_tokens": 2_000, "cache_write_tokens": 2_000, "cache_write_5m_tokens": 2_000}
+    finding = only(rows)
+    assert finding.evidence["cause"].to_list() == ["wrong lifetime"]
+    assert finding.remedy.startswith("change the cache's lifetime: ")
+    assert finding.remedy.endswith(" for 1h")
+
+
+def test_counts_without_blocks_show_writes_that_are_never_read():
+    rows = [{"task": "chat", "cache_write_tokens": 800, "cache_write_5m_tokens": 800}] * 5
+    finding = only(rows)
+    assert finding.owned_usd == 5 * 800 * Decimal("2.5") / 1_000_000
+    assert ask("cache-miss", [*rows, {"task": "chat", "cache_read_tokens": 900}]).findings == ()
+
+
+@pytest.mark.parametrize("model", ["big", "auto"])
+def test_a_clock_at_the_front_of_the_prompt_breaks_every_prefix(model):
+    rows = turns(8, model=model, template_sha=77)
+    for nth, row in enumerate(rows):
+        row["block_sha"] = [900_000 + 1_000 * nth + k for k in range(len(row["block_sha"]))]
+    finding = only(rows)
+    row = finding.evidence.row(0, named=True)
+    assert row["cause"] == "unstable prefix"
+    assert row["tokens_behind"] == sum(r["input_tokens"] for r in rows) // 8
+    assert finding.remedy.startswith("move what changes")
+    if model == "auto":  # automatic: 3k + 7 × 1k fresh, the rest read at a tenth
+        fresh = sum(r["input_tokens"] for r in rows)
+        assert finding.owned_usd == (fresh - 10_000) * Decimal(9) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        turns(8, model="auto"),  # cached by the provider, without being asked
+        [row for n in range(8) for row in turns(1, run=f"r{n}", start=90_000 * n)],  # pauses beyond every lifetime
+        turns(1),  # a cold start
+        [row | {"block_tokens": [300] * len(row["block_sha"]), "input_tokens": 600} for row in turns(1, gap=9)] * 3,
+        turns(6, model="nobody-knows"),
+    ],
+)
+def test_healthy_traffic_is_silent(rows):
+    assert ask("cache-miss", rows).findings == ()
+
+
+def test_prefixes_under_the_minimum_are_silent():
+    rows = [
+        {"block_sha": [1, 2], "block_tokens": [400, 500], "input_tokens": 900, "started_at": at(9 * n)}
+        for n in range(9)
+    ]
+    assert ask("cache-miss", rows).findings == ()
+
+
+def test_other_keys_do_not_share_a_cache():
+    rows = [row | {"key_id": f"k{nth}"} for nth, row in enumerate(turns(6))]
+    assert ask("cache-miss", rows).findings == ()
+
+
+def test_it_says_what_it_lacks():
+    assert [n.why for n in ask("cache-miss", [{}]).not_checked] == ["no prompt blocks and no cache counts"]
+
+
+# ---------------------------------------------------------------- the simulator
+
+
+def by_hand(requests, write, life):
+    """A cache as a dictionary: (read, written) of every request [(time, [(hash, tokens)])]."""
+    last, seen, done = {}, set(), []
+    for time, blocks in requests:
+        later, hit, read, written = sum(h in seen for h, _ in blocks) >= 2, True, 0, 0
+        for h, tokens in blocks:
+            hit = hit and h in last and time - last[h] <= life
+            if hit:
+                read += tokens
+            elif write == ALL or (write == SEEN and h in seen) or (write == TURNS and later):
+                written += tokens
+            else:
+                continue
+            last[h] = time
+        seen |= {h for h, _ in blocks}
+        done.append((read, written))
+    return done
+
+
+def frame(requests):
+    """Calls with nothing but what the simulator reads."""
+    return pl.DataFrame(
+        {
+            "row": range(len(requests)),
+            "scope": "one",
+            "started_at": [at(time) for time, _ in requests],
+            "block_sha": [[h for h, _ in blocks] for _, blocks in requests],
+            "block_tokens": [[tokens for _, tokens in blocks] for _, blocks in requests],
+            "unstable": False,
+            "template_sha": None,
+            "run_id": None,
+            "input_tokens": [sum(tokens for _, tokens in blocks) for _, blocks in requests],
+            "minimum": 0,
+        },
+        schema_overrides={
+            "row": pl.UInt32,
+            "block_sha": pl.List(pl.UInt64),
+            "block_tokens": pl.List(pl.Int64),
+            "template_sha": pl.UInt64,
+            "run_id": pl.String,
+        },
+    )
+
+
+paths = st.lists(
+    st.tuples(st.integers(0, 300), st.lists(st.integers(0, 2), min_size=1, max_size=5)), min_size=1, max_size=25
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(paths, st.sampled_from([ALL, SEEN, TURNS]))
+def test_the_vectorised_cache_is_the_cache_block_by_block(events, write):
+    clock, requests = 0, []
+    for pause, path in events:
+        clock += pause
+        # The hash of a block stands for the whole path to it.
+        requests.append((clock, [(int("1" + "".join(map(str, path[: k + 1]))), 10 + k) for k in range(len(path))]))
+    table = frame(requests)
+    done = _cache.bounded(_cache.simulate(_cache.occurrences(table), Policy(write, "5m"), 300), table)
+    assert done.select("read", "write").rows() == by_hand(requests, write, 300)
+
+
+@pytest.fixture(scope="module")
+def conversations(shared):
+    rows = [
+        json.loads(line)
+        for line in (shared / "datasets/mooncake_conversation/conversation_trace.jsonl").read_text().splitlines()
+    ]
+    requests = [
+        (
+            row["timestamp"] / 1_000,
+            [(h, min(512, row["input_length"] - 512 * k)) for k, h in enumerate(row["hash_ids"])],
+        )
+        for row in rows
+    ]
+    table = frame(requests)
+    return _cache.occurrences(table), table
+
+
+@pytest.mark.parametrize(("life", "share"), [(60, 0.105), (300, 0.293), (600, 0.350), (3_600, 0.374)])
+def test_share_of_a_chat_services_input_that_a_cache_would_have_held(conversations, life, share):
+    found, table = conversations
+    done = _cache.bounded(_cache.simulate(found, Policy(ALL), life), table)
+    assert round(done["read"].sum() / table["input_tokens"].sum(), 3) == share
+
+
+@pytest.mark.parametrize(
+    ("write", "life", "premium", "relative"),
+    [
+        (ALL, "5m", 1.25, 0.913),
+        (ALL, "1h", 2.0, 1.290),  # a loss
+        (SEEN, "5m", 1.25, 0.884),
+        (SEEN, "1h", 2.0, 0.960),
+        (TURNS, "5m", 1.25, 0.896),
+        (TURNS, "1h", 2.0, 1.036),
+    ],
+)
+def test_bill_of_a_chat_service_under_each_policy(conversations, write, life, premium, relative):
+    found, table = conversations
+    done = _cache.bounded(_cache.simulate(found, Policy(write, life), LIVES[life]), table)
+    total, read, written = table["input_tokens"].sum(), done["read"].sum(), done["write"].sum()
+    assert round((total - read - written + 0.1 * read + premium * written) / total, 3) == relative
+
+
+def test_the_rule_names_the_best_policy_of_the_chat_service(conversations):
+    _, table = conversations
+    extra = {"model": "big", "task": "chat", "provider": "acme", "output_tokens": 0}
+    rows = [row | extra for row in table.drop("row", "scope", "unstable", "minimum", "template_sha").to_dicts()]
+    finding = only(calls(rows))
+    assert finding.evidence["policy"].to_list() == ["write what was sent before for 5m"]
+    table = finding.details["policies"]
+    relative = table.filter(pl.col("policy") == "write what was sent before for 5m")["relative"].item()
+    assert round(relative, 3) == 0.918  # 0.884 without the 1,000 tokens from which the book's provider caches
