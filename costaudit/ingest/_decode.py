@@ -104,7 +104,7 @@ def dig(record: Any, path: Path) -> Any:
         if isinstance(record, list) and key.isdigit():
             record = record[int(key)] if int(key) < len(record) else None
             continue
-        if not isinstance(record, Mapping):
+        if type(record) is not dict and not isinstance(record, Mapping):  # the first is the fast question
             return None
         if key not in record:
             dotted = ".".join(path[n:])
@@ -159,7 +159,7 @@ def _compile(node: _Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[A
         direct.append(n)
         fields.append((f"f{n}", msgspec.Raw if child.raw and not child.below else Any, None))
         if child.below:
-            steps.append((n, _dug(_all(child, ()))))
+            steps.append((n, _dug(child)))
     struct = msgspec.defstruct("Keys", fields, rename=rename, gc=False)
     astuple = msgspec.structs.astuple
 
@@ -178,8 +178,28 @@ def _or_absent(pick: Callable[[Any], tuple[Any, ...]], width: int) -> Callable[[
     return lambda value: absent if value is None else pick(value)
 
 
-def _dug(paths: Sequence[Path]) -> Callable[[Any], tuple[Any, ...]]:
-    return lambda value: tuple([dig(value, path) if isinstance(value, (Mapping, list)) else None for path in paths])
+def _dug(node: _Node) -> Callable[[Any], tuple[Any, ...]]:
+    """The leaves below a node, in the order of `_all`, from a value that was decoded whole: what `dig` would find."""
+    below = [(key, child.leaf, _dug(child) if child.below else None) for key, child in node.below.items()]
+    absent = (None,) * len(_all(node, ()))
+
+    def pick(value: Any) -> tuple[Any, ...]:
+        if type(value) is str:
+            value = opened(value)
+        if type(value) is list:
+            value = dict(zip(map(str, range(len(value))), value, strict=False))
+        if type(value) is not dict:
+            return absent
+        found: list[Any] = []
+        for key, leaf, deeper in below:
+            cell = value.get(key)
+            if leaf:
+                found.append(cell)
+            if deeper is not None:
+                found += deeper(cell)
+        return tuple(found)
+
+    return pick
 
 
 def parsed(data: bytes) -> dict[str, Any] | str:

@@ -7,6 +7,7 @@ in the next request have the same hash, which is what runs are rebuilt from.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ import xxhash
 
 from costaudit.ingest._files import UNREADABLE
 
+_PAIR = struct.Struct("<QQ").pack
 OPENING = 20_000  # characters of a message that can name its family
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
 SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
@@ -47,6 +49,11 @@ def sha(*parts: bytes | str | int | None) -> int:
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         pieces += (len(data).to_bytes(8, "little"), data)
     return xxhash.xxh3_64_intdigest(b"".join(pieces))
+
+
+def link(chain: int, block: int) -> int:
+    """The chain after one more block: h_k of METHODS 5.2."""
+    return xxhash.xxh3_64_intdigest(_PAIR(chain, block))
 
 
 def decode(data: bytes) -> Any:
@@ -107,12 +114,12 @@ def _message(message: Mapping[str, Any]) -> Block:
         for part in content if isinstance(content, list) else [content]:
             _part(part, texts, calls, results, others)
     for raw in message.get("tool_calls") or ():
-        if isinstance(raw, Mapping):
+        if isinstance(raw, dict):
             function = raw.get("function")
-            function = function if isinstance(function, Mapping) else raw
+            function = function if isinstance(function, dict) else raw
             calls.append(_call(raw.get("id"), function.get("name"), function.get("arguments", function.get("args"))))
     function = message.get("function_call")
-    if isinstance(function, Mapping):
+    if isinstance(function, dict):
         calls.append(_call(None, function.get("name"), function.get("arguments")))
     joined = "\n".join(texts)
     parts = [c.name + str(c.args_sha) for c in calls] + [str(r[1]) for r in results] + [str(o) for o in others]
@@ -136,7 +143,7 @@ def _part(
     """One part of a content list; hidden reasoning is left out, for it is not echoed."""
     if isinstance(part, str):
         texts.append(part)
-    elif isinstance(part, Mapping):
+    elif isinstance(part, dict):
         kind = part.get("type")
         if kind in ("thinking", "redacted_thinking", "reasoning"):
             return
@@ -144,10 +151,10 @@ def _part(
             calls.append(_call(part.get("id"), part.get("name"), part.get("input")))
         elif kind == "tool_result":
             results.append(_result(part.get("tool_use_id"), part.get("content"), part.get("is_error")))
-        elif isinstance(part.get("functionCall"), Mapping):
+        elif isinstance(part.get("functionCall"), dict):
             call = part["functionCall"]
             calls.append(_call(call.get("id"), call.get("name"), call.get("args")))
-        elif isinstance(part.get("functionResponse"), Mapping):
+        elif isinstance(part.get("functionResponse"), dict):
             response = part["functionResponse"]
             results.append(_result(response.get("id"), response.get("response"), None))
         elif isinstance(part.get("text"), str):
@@ -180,7 +187,7 @@ def _canonical(value: Any) -> Any:
         return int(value)
     if isinstance(value, list):
         return [_canonical(v) for v in value]
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {str(k): _canonical(v) for k, v in value.items()}
     return value
 
@@ -197,7 +204,7 @@ def _result(identity: Any, content: Any, error: Any) -> tuple[int | None, int, b
 def _plain(content: Any) -> str:
     if isinstance(content, str):
         return content
-    if isinstance(content, list) and all(isinstance(p, Mapping) and isinstance(p.get("text"), str) for p in content):
+    if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         return "\n".join(p["text"] for p in content)
     return msgspec.json.encode(content, enc_hook=str, order="deterministic").decode()
 
@@ -240,12 +247,12 @@ def declared_tools(data: bytes) -> tuple[tuple[dict[str, Any], ...], int] | None
         return None
     tools: list[dict[str, Any]] = []
     for tool in value:
-        if not isinstance(tool, Mapping):
+        if not isinstance(tool, dict):
             continue
         inner = tool.get("function")
         several = tool.get("functionDeclarations", tool.get("function_declarations"))
-        for one in several if isinstance(several, list) else [inner if isinstance(inner, Mapping) else tool]:
-            if not isinstance(one, Mapping):
+        for one in several if isinstance(several, list) else [inner if isinstance(inner, dict) else tool]:
+            if not isinstance(one, dict):
                 continue
             raw = msgspec.json.encode(one, enc_hook=str, order="deterministic")
             name = str(one.get("name") or tool.get("type") or "")[:200]
@@ -258,16 +265,16 @@ def answer_blocks(data: bytes) -> list[Block]:
     value = decode(data)
     if isinstance(value, str):
         return [_message({"role": "assistant", "content": value})]
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list):
         return []
-    items = [v for v in value if isinstance(v, Mapping)]
+    items = [v for v in value if isinstance(v, dict)]
     if any("message" in v or "delta" in v for v in items):  # choices: one is what goes on
         messages = [v.get("message") or v.get("delta") for v in items[:1]]
-        return [_message({"role": "assistant"} | dict(m)) for m in messages if isinstance(m, Mapping)]
-    if any(isinstance(v.get("content"), Mapping) for v in items):  # candidates
-        contents = [v["content"] for v in items[:1] if isinstance(v.get("content"), Mapping)]
+        return [_message({"role": "assistant"} | dict(m)) for m in messages if isinstance(m, dict)]
+    if any(isinstance(v.get("content"), dict) for v in items):  # candidates
+        contents = [v["content"] for v in items[:1] if isinstance(v.get("content"), dict)]
         return [_message({"role": "model"} | dict(c)) for c in contents]
     if any(
         v.get("type") in ("message", "function_call", "custom_tool_call", "reasoning") or "call_id" in v for v in items

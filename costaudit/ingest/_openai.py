@@ -35,7 +35,7 @@ def usage_parts(usage: Any) -> list[dict[str, Any]] | None:
     The details of the input count cached tokens too; what is read from the cache is taken out, for a token is billed
     once. Raises ValueError for a value that is no token count.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     prompt = _first(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     answer = _first(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
@@ -99,7 +99,7 @@ def provider(host: str, *guesses: pl.Expr) -> pl.Expr:
 
 
 def _first(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    return next((value[name] for name in names if isinstance(value.get(name), Mapping)), {})
+    return next((value[name] for name in names if isinstance(value.get(name), dict)), {})
 
 
 def _tokens(details: Mapping[str, Any], kind: str) -> int:

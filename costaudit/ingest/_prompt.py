@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest._columns import series
 from costaudit.ingest._messages import (
     BYTES_PER_TOKEN,
     Block,
@@ -20,6 +21,7 @@ from costaudit.ingest._messages import (
     blocks_of,
     declared_tools,
     decode,
+    link,
     masked,
     sentence_shas,
     sha,
@@ -74,7 +76,7 @@ class PromptReader:
     def columns(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
         silent = all(column.count(None) == height for column in raws)
         rows = [{"has_text": False}] * height if silent else [self._row([c[n] for c in raws]) for n in range(height)]
-        return {name: pl.Series(name, [row.get(name) for row in rows], dtype=dtype) for name, dtype in COLUMNS.items()}
+        return {name: series(name, [row.get(name) for row in rows], dtype) for name, dtype in COLUMNS.items()}
 
     def _row(self, raws: Sequence[Any]) -> dict[str, Any]:
         messages, system, tools, output_schema, answer = (
@@ -86,7 +88,11 @@ class PromptReader:
         return [data for n in self.parts[part] if (data := _bytes(raws[n])) is not None]
 
     def _first(self, part: str, raws: Sequence[Any]) -> bytes | None:
-        return next(iter(self._all(part, raws)), None)
+        for n in self.parts[part]:
+            data = _bytes(raws[n])
+            if data is not None:
+                return data
+        return None
 
     def estimates(self, raws: Sequence[Any], model: str | None) -> tuple[int, int] | None:
         """Estimated input and output tokens of one call; None unless both its prompt and its answer are logged."""
@@ -134,10 +140,10 @@ def facts(
         if calls:
             found["tool_calls"] = [{"id": c.id, "name": c.name, "args_sha": c.args_sha} for c in calls]
         if blocks:
-            link = found["block_sha"][-1]
+            head = found["block_sha"][-1]
             for block in replies:  # as the next request will echo them
-                link = sha(link, block.sha)
-            found["reply_sha"] = link
+                head = link(head, block.sha)
+            found["reply_sha"] = head
     return found
 
 
@@ -149,16 +155,16 @@ def _chain(
     tools_sha: int | None,
 ) -> dict[str, Any]:
     chain: list[int] = []
-    link = 0
+    head = 0
     for block in blocks:
-        link = sha(link, block.sha)
-        chain.append(link)
+        head = link(head, block.sha)
+        chain.append(head)
     last_answer = max((n for n, b in enumerate(blocks) if b.role == "assistant"), default=-1)
     results = [r for b in blocks[last_answer + 1 :] for r in b.results]
     found: dict[str, Any] = {
         "block_sha": chain,
         "_block_bytes": [b.size for b in blocks],
-        "request_sha": sha(link, tools, output_schema, *parameters),
+        "request_sha": sha(head, tools, output_schema, *parameters),
     }
     if results:
         found["tool_results"] = [{"id": i, "sha": s, "error": e} for i, s, e in results]
