@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html.parser
 import io
 import json
 import re
@@ -185,3 +186,39 @@ def test_wrapped_words_keep_their_order_and_the_width(text, columns):
     lines = wrap(clean(text), columns)
     assert all(width(line) <= columns for line in lines)
     assert " ".join(lines).split() == [fit(word, columns) for word in clean(text).split()] or columns < 3
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would make of a page: elements, attributes, and whether every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@given(text=hostile)
+def test_html_holds_only_elements_of_ours_and_loads_nothing(text):
+    shown = renderer("html")(infected(text), View())
+    page = Page()
+    page.feed(shown)
+    page.close()
+    assert not page.open
+    assert not page.elements & {"script", "img", "iframe", "object", "embed", "link", "a", "form", "base", "input"}
+    assert not [name for name in page.attributes if name.startswith("on") or name in ("href", "src")]
+    assert "default-src 'none'" in shown
+    assert "url(" not in shown.partition("</style>")[0]

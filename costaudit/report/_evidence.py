@@ -27,7 +27,7 @@ def terminal(finding: Finding, view: View, *, every: bool = False) -> str:
         ("rule", [f"{finding.rule}, {_words.HEADINGS[finding.kind].lower()}, severity {finding.severity}"]),
         ("subject", subject),
         ("calls", [money.plural(finding.requests, "request")]),
-        ("but", list(finding.because)),
+        ("basis", list(finding.because)),
         ("do", finding.remedy.splitlines()),
     ]
     lines = [*paragraph(f"{finding.id}  {finding.title}", view.columns), EMPTY]

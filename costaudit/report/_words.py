@@ -17,6 +17,7 @@ from costaudit.report._money import plural
 
 ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about" (METHODS 3)
 
+UNCLAIMED = "Looked into, no dollar claimed"
 HEADINGS: Mapping[Kind, str] = {
     Kind.WASTE: "Bought nothing",
     Kind.DECIDE: "Needs a decision",
@@ -236,9 +237,19 @@ def groups(audit: Audit) -> list[tuple[Kind, tuple[Finding, ...], Decimal]]:
     return found
 
 
-def claims(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings that claim dollars; the others say why a rule that looked claims none."""
-    return tuple(f for f in findings if f.amount_usd or f.kind not in (Kind.WASTE, Kind.DECIDE))
+def claimed(audit: Audit) -> list[tuple[Kind, tuple[Finding, ...], Decimal]]:
+    """The groups without the findings that claim nothing."""
+    kept = [(kind, tuple(f for f in found if not _claims_nothing(f)), total) for kind, found, total in groups(audit)]
+    return [group for group in kept if group[1]]
+
+
+def unclaimed(audit: Audit) -> list[Finding]:
+    """Findings of a ledger rule that looked hard and claims no dollar: what it saw, and what would let it say more."""
+    return [f for _, found, _ in groups(audit) for f in found if _claims_nothing(f)]
+
+
+def _claims_nothing(finding: Finding) -> bool:
+    return finding.kind in (Kind.WASTE, Kind.DECIDE) and not finding.amount_usd
 
 
 def _sum(column: pl.Series) -> Decimal:

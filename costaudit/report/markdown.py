@@ -98,7 +98,7 @@ def _share(row: dict[str, Any], audit: Audit) -> str:
 
 def _fix(audit: Audit) -> list[str]:
     parts = []
-    for kind, findings, total in _words.groups(audit):
+    for kind, findings, total in _words.claimed(audit):
         in_ledger = kind in (Kind.WASTE, Kind.DECIDE)
         summed = f": {text(money.usd(total))}" if in_ledger else ", in no sum above"
         shown = findings[:FINDINGS]
@@ -109,11 +109,13 @@ def _fix(audit: Audit) -> list[str]:
             grid(["finding", "severity, confidence", "rule", "amount"], rows, left=3) + more,
             _folded("What to do, and how sure it is", "\n".join(_advice(f) for f in shown)),
         ]
+    if silent := _words.unclaimed(audit):
+        parts += [f"## {_words.UNCLAIMED}", "\n".join(_advice(f) for f in silent[:FINDINGS])]
     return parts
 
 
 def _advice(finding: Finding) -> str:
-    but = "".join(f"; but {text(reason)}" for reason in finding.because)
+    but = "".join(f"; {text(reason)}" for reason in finding.because)
     first, *copied = finding.remedy.splitlines() or [""]
     said = f"- {text(finding.title)}: **{text(first)}** ({text(', '.join(_words.sure(finding)))}{but})"
     # To be copied as it stands: inside a fence nothing but a longer fence means anything.

@@ -186,7 +186,7 @@ def _by_day(rows: Sequence[dict[str, Any]], view: View) -> list[Line]:
 
 
 def _fix(audit: Audit, columns: int) -> list[Line]:
-    groups = [(kind, claims, total) for kind, found, total in _words.groups(audit) if (claims := _words.claims(found))]
+    groups = _words.claimed(audit)
     lines: list[Line] = []
     for title, kinds in (
         ("What to fix, each dollar counted once", (Kind.WASTE, Kind.DECIDE)),
@@ -198,14 +198,13 @@ def _fix(audit: Audit, columns: int) -> list[Line]:
         for number, (kind, findings, total) in enumerate(part):
             lines += [EMPTY] if number else []
             lines += _group(audit, kind, findings, total, columns)
-    if silent := [f for _, found, _ in _words.groups(audit) for f in found if not _words.claims([f])]:
+    if silent := _words.unclaimed(audit):
         lines += [*([EMPTY] if lines else []), *_unclaimed(silent, columns)]
     return lines
 
 
 def _unclaimed(findings: Sequence[Finding], columns: int) -> Iterator[Line]:
-    """Where a rule looked hard and claims no dollar: what it saw and what would let it say more."""
-    yield strong("Looked into, no dollar claimed")
+    yield strong(_words.UNCLAIMED)
     for finding in findings[:FINDINGS]:
         yield from paragraph(f"{finding.title} ({finding.rule}, {finding.id})", columns, first="  ")
         yield from paragraph(finding.remedy.partition("\n")[0], columns, first="    do  ")
@@ -243,7 +242,7 @@ def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
     )
     yield from more
     for number, reason in enumerate(finding.because if finding.confidence is not Confidence.HIGH else ()):
-        yield from paragraph(reason, columns, first=f"{margin}{'' if number else 'but':<8}")
+        yield from paragraph(reason, columns, first=f"{margin}{'' if number else 'basis':<8}")
     yield from _remedy(finding.remedy, margin, columns)
 
 
