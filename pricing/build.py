@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,38 +23,97 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE.parent))
 
-from _sources import Card, Item, Span, gp, ll, merge, mp  # noqa: E402 - found through the path above
-from _sources.groups import same_as  # noqa: E402
-from _sources.write import provider_yaml  # noqa: E402
-
-from costaudit.price.book import NAMES, parse  # noqa: E402
-
-SOURCES = {"gp": gp.TITLE, "ll": ll.TITLE, "mp": mp.TITLE}
+from costaudit.price.book import NAMES, parse  # noqa: E402 - found through the path above
+from costaudit.price.entry import Provider  # noqa: E402
+from costaudit.price.sources import Card, Item, Reader, Span, merge  # noqa: E402
+from costaudit.price.sources.append import append, item_of, renamed  # noqa: E402
+from costaudit.price.sources.gp import GenaiPrices  # noqa: E402
+from costaudit.price.sources.groups import same_as  # noqa: E402
+from costaudit.price.sources.ll import Litellm  # noqa: E402
+from costaudit.price.sources.mp import ModelPrices  # noqa: E402
+from costaudit.price.sources.write import Header, provider_yaml  # noqa: E402
 
 
 def main() -> None:
     arguments = _arguments()
-    wanted = arguments.providers or _providers()
-    built = {name: merge.merge(name, _facts(name), arguments.today) for name in wanted}
+    holidays = ModelPrices.read()
+    readers: dict[str, Reader] = {"gp": GenaiPrices.read(), "ll": Litellm.read(), "mp": holidays}
+    wanted = arguments.providers or _providers(readers)
+    built = {name: merge.merge(name, _facts(name), readers, arguments.today) for name in wanted}
     _extra_models(built)
+    headers: dict[str, Header] = {}
+    before = {} if arguments.fresh else {name: _existing(name) for name in built}
+    for name, merged in built.items():
+        header = _header(name, readers, holidays, arguments.today)
+        for change in _appended(merged, before.get(name), header, arguments.today):
+            print(f"{name}: {change}")
+        headers[name] = header
     groups = same_as({name: merged.models for name, merged in built.items()})
-    disputes = []
     for name, merged in sorted(built.items()):
-        if not merged.models and not _facts(name).get("list_of"):
-            continue
-        path = HERE / f"{name}.yaml"
-        facts = _facts(name)
-        text = provider_yaml(name, merged.models, facts, SOURCES, groups.get(name, {}), arguments.today)
-        parse(text.encode(), path)  # the reader is the judge of what is written
-        path.write_text(text, "utf-8")
-        disputes += merged.disputes
+        if merged.models or _facts(name).get("list_of"):
+            _write(name, provider_yaml(headers[name], merged.models, groups.get(name, {})))
+    disputes = [dispute for merged in built.values() for dispute in merged.disputes]
     if not arguments.providers:
         _write_names(arguments.today)
-        _write_disputes(disputes)
-    models = sum(len(m.models) for m in built.values())
+        _write_disputes(disputes, list(readers))
+    models = sum(len(merged.models) for merged in built.values())
     print(f"{models} models of {len(built)} providers, {len(disputes)} figures disputed")
+
+
+def _existing(name: str) -> Provider | None:
+    path = HERE / f"{name}.yaml"
+    return parse(path.read_bytes(), path) if path.is_file() else None
+
+
+def _appended(merged: merge.Merged, before: Provider | None, header: Header, today: str) -> list[str]:
+    """The models of a file that exists, each with what is new after what it says; what changed, in sentences."""
+    told: list[str] = []
+    keys = _kept_apart(header.sources, before, today)
+    for item in merged.models.values():
+        renamed(item, keys)
+    for name, model in (before.models if before else {}).items():
+        known = item_of(name, model)
+        fresh = merged.models.get(merge.fold(name))
+        if fresh is None:
+            merged.models[merge.fold(name)] = known  # no list has it any more; old logs do
+            continue
+        merged.models[merge.fold(name)], changes = append(known, fresh, today)
+        told += changes
+    return told
+
+
+def _kept_apart(sources: dict[str, tuple[str, str, str]], before: Provider | None, today: str) -> dict[str, str]:
+    """Source key -> new key, for lists that were read before in another version: old figures keep their source."""
+    keys: dict[str, str] = {}
+    for key, read in (before.sources if before else {}).items():
+        old = (read.title, str(read.read_on), read.url)
+        if key in sources and sources[key][0] != read.title:
+            keys[key] = f"{key}-{today}"
+            sources[keys[key]] = sources[key]
+        sources[key] = old
+    return keys
+
+
+def _header(name: str, readers: Mapping[str, Reader], calendar: ModelPrices, today: str) -> Header:
+    facts = _facts(name)
+    sources: dict[str, tuple[str, str, str]] = {key: (reader.title, today, "") for key, reader in readers.items()}
+    sources["derived"] = ("same share of the standard rate as in the next period", today, "")
+    for key, source in facts.get("sources", {}).items():
+        sources[key] = (source["title"], source["read_on"], source.get("url", ""))
+    schedules = {
+        schedule: {k: list(calendar.holidays()) if (k, v) == ("holidays", "cn") else v for k, v in settings.items()}
+        for schedule, settings in facts.get("schedules", {}).items()
+    }
+    fees = [{"source": "facts"} | fee for fee in facts.get("fees", ())]
+    return Header(name, sources, facts.get("list_of", ""), schedules, fees)
+
+
+def _write(name: str, text: str) -> None:
+    path = HERE / f"{name}.yaml"
+    parse(text.encode(), path)  # the reader is the judge of what is written
+    path.write_text(text, "utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,9 +124,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _providers() -> list[str]:
+def _providers(readers: Mapping[str, Reader]) -> list[str]:
     handmade = [p.stem for p in (HERE / "_facts").glob("*.yaml") if not p.name.startswith("_")]
-    return sorted({*gp.names(), *ll.names(), *mp.names(), *handmade, "vertex"} - _skipped())
+    listed = {name for reader in readers.values() for name in reader.names()}
+    return sorted({*listed, *handmade, "vertex"} - _skipped())
 
 
 def _skipped() -> set[str]:
@@ -118,13 +179,13 @@ def _write_names(today: str) -> None:
     (HERE / NAMES).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _write_disputes(disputes: list[merge.Dispute]) -> None:
+def _write_disputes(disputes: list[merge.Dispute], keys: list[str]) -> None:
     with (HERE / "_disagreements.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["provider", "model", "class", *SOURCES, "taken"])
+        writer.writerow(["provider", "model", "class", *keys, "taken"])
         for d in sorted(disputes, key=lambda d: (d.provider, d.model, d.what)):
             says = dict(d.says)
-            writer.writerow([d.provider, d.model, d.what, *(says.get(key, "") for key in SOURCES), d.taken])
+            writer.writerow([d.provider, d.model, d.what, *(says.get(key, "") for key in keys), d.taken])
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[
     if (tuned := _FINE_TUNED.match(name.rpartition("/")[2])) is not None:
         base = "ft:" + (tuned["base"] or tuned["azure"])
         yield base, (f"fine-tuned: {base}",), None, None
-        for form, step in _undated(base):
+        for form, step in undated(base):
             yield form, (f"fine-tuned: {base}", step), None, None
         return  # a fine-tuned model is never priced as its base
     yield name, steps, place, tier
@@ -118,7 +118,7 @@ def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[
     for form, step, found in _unprefixed(book, where, name):
         name, steps, place = form, (*steps, step), found or place
         yield name, steps, place, tier
-    for form, step in _undated(name):
+    for form, step in undated(name):
         yield form, (*steps, step), place, tier
 
 
@@ -147,7 +147,7 @@ def _unprefixed(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, s
                 yield name.removeprefix(geography), f"profile {geography!r} costs what the model costs", None
 
 
-def _undated(name: str) -> Iterator[tuple[str, str]]:
+def undated(name: str) -> Iterator[tuple[str, str]]:
     """The name without a well-formed date, a moving suffix, a Bedrock version: (form, step)."""
     for pattern, what in ((_BEDROCK_VERSION, "version"), (_DATE, "date"), (_MOVING, "suffix")):
         if (found := pattern.search(name)) is not None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from _sources import Card, Item, Rates, Span, usd, writes
+from costaudit.price.sources import Card, Item, Rates, Span, usd, writes
 
-_package = distribution("litellm")  # not imported: its import takes seconds and asks the network
-TITLE = f"litellm {_package.version}"
 PROVIDERS = {  # its name -> ours; others keep theirs with hyphens
     "text-completion-openai": "openai",
     "gemini": "google",
@@ -75,11 +73,41 @@ FACTS = {
 }
 
 
-@cache
-def _map() -> dict[str, dict[str, Any]]:
-    path = Path(str(_package.locate_file("litellm/model_prices_and_context_window_backup.json")))
-    data: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
-    return {key: entry for key, entry in data.items() if key != "sample_spec" and entry.get("litellm_provider")}
+@dataclass(frozen=True)
+class Litellm:
+    """The cost map of the package that is installed, or one in a file."""
+
+    title: str
+    entries: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, file: Path | None = None) -> Litellm:
+        """Raises ImportError where the package is not installed, ValueError for a file that is no cost map.
+
+        The package is not imported: its import takes seconds and asks the network.
+        """
+        title = file.name if file else ""
+        if file is None:
+            package = distribution("litellm")
+            title = f"litellm {package.version}"
+            file = Path(str(package.locate_file("litellm/model_prices_and_context_window_backup.json")))
+        data = json.loads(file.read_text("utf-8"))
+        if not isinstance(data, dict) or not all(isinstance(entry, dict) for entry in data.values()):
+            raise ValueError("not a cost map of litellm: it must map model names to objects")
+        found = {key: e for key, e in data.items() if key != "sample_spec" and e.get("litellm_provider")}
+        return cls(title, found)
+
+    def names(self) -> list[str]:
+        return sorted({provider_of(entry) for entry in self.entries.values()})
+
+    def items(self, provider: str) -> Iterator[Item]:
+        """The models of one provider (our name) that have a price above 0: this package writes 0 for "not known"."""
+        for key, entry in self.entries.items():
+            if provider_of(entry) == provider:
+                name = _name(key, entry)
+                span = _span(provider, name, entry)
+                if any(span.card.rates.values()) or any(any(s.values()) for s in span.sizes.values()):
+                    yield Item(name, [span], facts=_facts(entry))
 
 
 def provider_of(entry: dict[str, Any]) -> str:
@@ -87,20 +115,6 @@ def provider_of(entry: dict[str, Any]) -> str:
     if listed.startswith("vertex_ai"):
         return "vertex"
     return PROVIDERS.get(listed, listed.replace("_", "-").replace(".", "-"))
-
-
-def names() -> list[str]:
-    return sorted({provider_of(entry) for entry in _map().values()})
-
-
-def items(provider: str) -> Iterator[Item]:
-    """The models of one provider (our name) that have a price above 0: this package writes 0 for "not known"."""
-    for key, entry in _map().items():
-        if provider_of(entry) == provider:
-            name = _name(key, entry)
-            span = _span(provider, name, entry)
-            if any(span.card.rates.values()) or any(any(s.values()) for s in span.sizes.values()):
-                yield Item(name, [span], facts=_facts(entry))
 
 
 def _name(key: str, entry: dict[str, Any]) -> str:

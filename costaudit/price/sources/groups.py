@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from _sources import Item
+from costaudit.price.sources import Item
 
 _FAMILIES = re.compile(
     r"(claude|gpt|o[134]|gemini|gemma|llama|qwen|qwq|deepseek|mistral|mixtral|ministral|codestral|devstral|magistral|"

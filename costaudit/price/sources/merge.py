@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from _sources import Card, Item, Rates, Span, gp, ll, mp
 from costaudit.price.classes import TOKENS
-from costaudit.price.match import _undated
+from costaudit.price.match import undated
+from costaudit.price.sources import Card, Item, Rates, Reader, Span
 
-READERS: dict[str, Callable[[str], Iterator[Item]]] = {"gp": gp.items, "ll": ll.items, "mp": mp.items}
 SEARCHES = {"web_search", "file_search"}
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "us-gov.")
 
@@ -35,13 +34,13 @@ class Merged:
     disputes: list[Dispute] = field(default_factory=list)
 
 
-def merge(provider: str, facts: dict[str, Any], today: str) -> Merged:
+def merge(provider: str, facts: dict[str, Any], readers: Mapping[str, Reader], today: str) -> Merged:
     """The models of one provider. `facts["order"]` says whose standard rates win; the others fill what is missing."""
     order = facts.get("order", ["gp", "ll", "mp"])
-    listed = {key: _by_name(READERS[key](provider)) for key in READERS}
+    listed = {key: _by_name(reader.items(provider)) for key, reader in readers.items()}
     merged = Merged()
     for name in _union(listed, order):
-        versions = {key: items[name] for key in READERS if name in (items := listed[key])}
+        versions = {key: items[name] for key in readers if name in (items := listed[key])}
         merged.models[name] = _one(provider, versions, order, merged.disputes, today)
     _leave_out(facts, merged.models)
     _geographies(provider, merged.models, listed)
@@ -338,7 +337,7 @@ def _without_repeats(provider: str, models: dict[str, Item]) -> dict[str, Item]:
     """
     kept: dict[str, Item] = {}
     for name, item in models.items():
-        base = next((fold(f) for f, _ in _undated(item.name.lower()) if fold(f) in models), None)
+        base = next((fold(f) for f, _ in undated(item.name.lower()) if fold(f) in models), None)
         own = provider == "bedrock" or item.name.startswith("ft:")
         if base is None or own or not _same_price(item, models[base]):
             kept[name] = item

@@ -3,43 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from _sources import Card, Item, Rates, Span, mp
 from costaudit.price.classes import CLASSES
+from costaudit.price.sources import Card, Item, Rates, Span
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _RANK = {name: nth for nth, name in enumerate(CLASSES)}
 
 
-def provider_yaml(
-    name: str,
-    models: dict[str, Item],
-    facts: dict[str, Any],
-    titles: dict[str, str],
-    groups: dict[str, str],
-    today: str,
-) -> str:
-    """The whole file of one provider."""
-    lines = [f"provider: {name}", "currency: USD"]
-    if "list_of" in facts:
-        lines.append(f"list_of: {facts['list_of']}")
-    sources: list[str] = []
-    used = _used(models)
-    for key, title in titles.items():
+@dataclass(frozen=True)
+class Header:
+    """What a file says above its models.
+
+    sources    key -> (title, day it was read, address or "")
+    schedules  name -> its settings as they are written
+    fees       dated fees of every model, as they are written
+    """
+
+    provider: str
+    sources: dict[str, tuple[str, str, str]]
+    list_of: str = ""
+    schedules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fees: Sequence[Mapping[str, Any]] = ()
+
+
+def provider_yaml(header: Header, models: Mapping[str, Item], groups: Mapping[str, str]) -> str:
+    """The whole file of one provider; only sources that a figure refers to are named."""
+    lines = [f"provider: {header.provider}", "currency: USD"]
+    if header.list_of:
+        lines.append(f"list_of: {header.list_of}")
+    used = _used(models) | {str(fee["source"]) for fee in header.fees}
+    sources = []
+    for key, (title, day, address) in header.sources.items():
         if key in used:
-            sources.append(f"  {key}: {{title: {title}, read_on: {today}}}")
-    if "derived" in used:
-        sources.append(f"  derived: {{title: same share of the standard rate as in the next period, read_on: {today}}}")
-    for key, source in facts.get("sources", {}).items():
-        url = f", url: {quoted(source['url'])}" if "url" in source else ""
-        sources.append(f"  {key}: {{title: {quoted(source['title'])}, read_on: {source['read_on']}{url}}}")
+            url = f", url: {quoted(address)}" if address else ""
+            sources.append(f"  {key}: {{title: {quoted(title)}, read_on: {day}{url}}}")
     lines += ["sources:", *sources] if sources else []
-    lines += _schedules(facts)
-    lines += _fees(facts)
+    lines += _schedules(header)
+    lines += _fees(header)
     lines += ["models:"] if models else []
-    for key in sorted(models, key=lambda k: models[k].name.lower()):
+    for key in sorted(models, key=lambda k: (models[k].name.lower(), models[k].name)):
         lines += _model(models[key], groups.get(key, ""))
     return "\n".join(lines) + "\n"
 
@@ -50,21 +57,16 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _used(models: dict[str, Item]) -> set[str]:
+def _used(models: Mapping[str, Item]) -> set[str]:
     spans = [span for item in models.values() for span in item.spans]
     cards = {card.source for span in spans for card in span.tiers.values()}
     return {span.source for span in spans} | cards | {key for span in spans for key in span.filled}
 
 
-def _schedules(facts: dict[str, Any]) -> list[str]:
-    if "schedules" not in facts:
-        return []
-    lines = ["schedules:"]
-    for name, schedule in facts["schedules"].items():
-        lines.append(f"  {name}:")
-        for key, listed in schedule.items():
-            value = list(mp.holidays()) if (key, listed) == ("holidays", "cn") else listed
-            lines.append(f"    {key}: {_flow(value)}")
+def _schedules(header: Header) -> list[str]:
+    lines = ["schedules:"] if header.schedules else []
+    for name, schedule in header.schedules.items():
+        lines += [f"  {name}:", *(f"    {key}: {_flow(value)}" for key, value in schedule.items())]
     return lines
 
 
@@ -74,13 +76,12 @@ def _flow(value: Any) -> str:
     return quoted(str(value)) if ":" in str(value) or " " in str(value) else str(value)
 
 
-def _fees(facts: dict[str, Any]) -> list[str]:
-    lines = []
-    for fee in facts.get("fees", ()):
-        lines += ["fees:"] if not lines else []
+def _fees(header: Header) -> list[str]:
+    lines = ["fees:"] if header.fees else []
+    for fee in header.fees:
         since = f"since: {fee['since']}, " if "since" in fee else ""
         rates = ", ".join(f"{k}: {v}" for k, v in fee["rates"].items())
-        lines.append(f"- {{{since}source: {fee.get('source', 'facts')}, rates: {{{rates}}}}}")
+        lines.append(f"- {{{since}source: {fee['source']}, rates: {{{rates}}}}}")
     return lines
 
 
@@ -148,7 +149,7 @@ def _rates(rates: Rates) -> str:
     return "{" + ", ".join(f"{name}: {rates[name]:f}" for name in _ordered(rates)) + "}"
 
 
-def _ordered(names: Any) -> list[str]:
+def _ordered(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: _RANK[name])
 
 

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from _sources import Card, Item, Rates, Span, tidy, writes
+from costaudit.price.sources import Card, Item, Rates, Span, tidy, writes
 
-TITLE = f"model-prices {version('model-prices')}"
 PROVIDERS = {"xai": "x-ai", "alibaba": "dashscope", "amazon-bedrock": "bedrock"}  # its name -> ours
 CLASSES = {"input": "input", "output": "output", "cache_read": "cache_read"}
 
-_snapshot: dict[str, Any] = json.loads(
-    files("model_prices").joinpath("snapshot.json").read_text("utf-8"), parse_float=Decimal, parse_int=Decimal
-)
 
+@dataclass(frozen=True)
+class ModelPrices:
+    """The package that is installed."""
 
-def names() -> list[str]:
-    return [PROVIDERS.get(p, p) for p in _snapshot["prices"]]
+    title: str
+    snapshot: dict[str, Any]
 
+    @classmethod
+    def read(cls) -> ModelPrices:
+        text = files("model_prices").joinpath("snapshot.json").read_text("utf-8")
+        return cls(f"model-prices {version('model-prices')}", json.loads(text, parse_float=Decimal, parse_int=Decimal))
 
-def holidays() -> tuple[str, ...]:
-    """Public holidays of the Chinese calendar that the schedules follow."""
-    return tuple(_snapshot["schedules"]["holidays"]["cn"]["dates"])
+    def names(self) -> list[str]:
+        return [PROVIDERS.get(p, p) for p in self.snapshot["prices"]]
 
+    def holidays(self) -> tuple[str, ...]:
+        """Public holidays of the Chinese calendar that the schedules follow."""
+        return tuple(self.snapshot["schedules"]["holidays"]["cn"]["dates"])
 
-def items(provider: str) -> Iterator[Item]:
-    """The models of one provider (our name); a stretch without any price above 0 is a placeholder and left out."""
-    for listed, models in _snapshot["prices"].items():
-        if PROVIDERS.get(listed, listed) == provider:
-            for name, tiers in models.items():
-                spans = _spans(provider, name, tiers)
-                if spans:
-                    yield Item(name, spans)
+    def items(self, provider: str) -> Iterator[Item]:
+        """The models of one provider (our name); a stretch without any price above 0 is a placeholder, left out."""
+        for listed, models in self.snapshot["prices"].items():
+            if PROVIDERS.get(listed, listed) == provider:
+                for name, tiers in models.items():
+                    spans = _spans(provider, name, tiers)
+                    if spans:
+                        yield Item(name, spans)
 
 
 def _spans(provider: str, name: str, tiers: dict[str, Any]) -> list[Span]:

@@ -1,11 +1,18 @@
-"""What a package knows about prices, in one form for all of them. Used by `pricing/build.py` only."""
+"""Public price lists in one form: what other packages know about prices.
+
+Read when the book is built (`pricing/build.py`) and by `costaudit prices import`, never to price a log. A list is read
+from the package a user has installed or from its data file; none is imported before it is asked for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
 Rates = dict[str, Decimal]
+FINEST = Decimal("1e-12")  # USD per unit of a class
 
 
 @dataclass
@@ -51,9 +58,18 @@ def usd(per_token: float | Decimal, per: int) -> Decimal:
 
 def tidy(rate: Decimal) -> Decimal:
     """At most 12 decimals: a few router prices are cut-off repeating decimals."""
-    return (rate if -rate.as_tuple().exponent <= 12 else rate.quantize(Decimal("1e-12"))).normalize()
+    return rate.quantize(FINEST).normalize()
 
 
 def writes(provider: str, model: str) -> str:
     """The class a plain "cache write" is: OpenAI's live 30 minutes, everybody else's 5."""
     return "cache_write_30m" if provider == "openai" or "gpt-" in model else "cache_write_5m"
+
+
+class Reader(Protocol):
+    """One price list."""
+
+    @property
+    def title(self) -> str: ...
+    def names(self) -> list[str]: ...
+    def items(self, provider: str) -> Iterator[Item]: ...
