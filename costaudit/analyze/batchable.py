@@ -55,6 +55,14 @@ class Batchable(Analyzer):
     Batch prices are usually half, for an answer within a day instead of seconds.
     ## What to do
     Send the task through the provider's batch interface; name it under `async_tasks` once you know that nobody waits.
+    ## Example
+    ```console
+    $ costaudit analyze --select batchable sample_logs/analyzers/batchable.jsonl
+    …
+           $2.50  digest: 208 calls nobody seems to wait for, $2.50 less as a batch
+                  low     batchable · F-f49292 · $2.50 · confidence low · EXPERIMENT · 208 requests
+    …
+    ```
     """
 
     name = "batchable"

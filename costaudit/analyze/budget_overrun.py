@@ -50,6 +50,14 @@ class BudgetOverrun(Analyzer):
     ## What to do
     Already exceeded: look at the findings of the same task or tenant, or raise the budget on purpose. Will be exceeded:
     there is still time, the dates say how much.
+    ## Example
+    ```console
+    $ costaudit analyze --config sample_logs/analyzers/budget-overrun.yaml sample_logs/analyzers/budget-overrun.jsonl
+    …
+           $1.25  all calls: budget of $10.00 a month will be exceeded about 2026-09-27, $1.25 beyond it
+                  medium  budget-overrun · F-20e8ab · $1.25 · confidence medium · 36 requests
+    …
+    ```
     """
 
     name = "budget-overrun"

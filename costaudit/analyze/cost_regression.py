@@ -66,6 +66,15 @@ class CostRegression(Analyzer):
     ## What to do
     Look at what was deployed on the days printed; the bridge says which factor moved. Put the task under `costaudit
     check` so that the next change fails the build that makes it.
+    ## Example
+    ```console
+    $ costaudit analyze --select cost-regression sample_logs/analyzers/cost-regression.jsonl
+    …
+           $1.98  answer: a unit costs +86% since 2026-09-20, mostly input tokens; $1.98 beyond the cost
+                  before
+                  medium  cost-regression · F-54797a · $1.74 to $2.22 · confidence medium ·
+    …
+    ```
     """
 
     name = "cost-regression"

@@ -47,6 +47,15 @@ class DearerSibling(Analyzer):
     ## What to do
     Change endpoint, name or tier in the configuration. Check first that no rule of residency or contract forbids it:
     calls with a region, under a price of your own or on provisioned capacity are left alone.
+    ## Example
+    ```console
+    $ costaudit analyze --select dearer-sibling sample_logs/analyzers/dearer-sibling.jsonl
+    …
+           $1.38  answer: openai:gpt-5 (priority): nobody asked for tier priority, tier standard would
+                  do, $1.38 dearer
+                  medium  dearer-sibling · F-2489fa · $1.38 · confidence high · PROVEN-PRICE ·
+    …
+    ```
     """
 
     name = "dearer-sibling"
@@ -97,10 +106,12 @@ class DearerSibling(Analyzer):
         saved, offer, patch = best
         name = f"{task or NO_TASK}: {entry}" + (f" ({tier})" if tier else "")
         target = ":".join(offer.arm) if offer.arm else f"tier {offer.tier}"
+        title = f"{name} is the same as {target}" if offer.arm else f"{name}: {offer.differs}, {target} would do"
+        cold = ("a cold cache at the new place is part of the price",) if offer.arm else ()
         return Claim(
             subject={"task": task or NO_TASK, "from": entry, "tier": tier or "standard"},
-            title=f"{name} is the same as {target}, {{usd}} dearer",
-            remedy=f"buy from {target}",
+            title=f"{title}, {{usd}} dearer",
+            remedy=f"buy from {target}" if offer.arm else f"ask for {target} by name",
             severity=Severity.MEDIUM if saved * 10 >= now else Severity.LOW,
             confidence=Confidence.HIGH,
             evidence=pl.DataFrame(
@@ -109,7 +120,7 @@ class DearerSibling(Analyzer):
             patch=patch.with_columns(pl.lit(name).alias(CASE)),
             evidence_key=CASE,
             grade=Grade.PROVEN_PRICE,
-            because=(offer.differs, "a cold cache at the new place is part of the price"),
+            because=(offer.differs, *cold),
             requests=patch.height,
         )
 
@@ -131,7 +142,7 @@ class DearerSibling(Analyzer):
                 yield Offer(arm, model.facts, None, place)
         asked = calls["service_tier_requested"].str.to_lowercase().unique().to_list()
         if tier in FAST and all(a is None or a in UNASKED for a in asked):
-            yield Offer(None, own, "standard", f"tier {tier} was served without being asked for")
+            yield Offer(None, own, "standard", f"nobody asked for tier {tier}")
         if task in self.latency_tolerant and (tier or "standard") in {"standard", *FAST}:
             yield Offer(None, own, "flex", "the task may wait, as declared")
 

@@ -56,6 +56,15 @@ class OverpoweredModel(Analyzer):
     PROVEN: change the model of that task. SUPPORTED: change it for a part of the traffic first. EXPERIMENT: send a copy
     of the stated number of requests to the cheaper model and score both. Advice is per task: the total over all tasks
     can point the other way.
+    ## Example
+    ```console
+    $ costaudit analyze --select overpowered-model sample_logs/analyzers/overpowered-model.jsonl
+    …
+           $1.64  triage: claude-opus-4-1 gives short answers, claude-haiku-4-5 may do: worth an
+                  experiment, $1.64
+                  low     overpowered-model · F-bfb4f5 · $1.60 to $1.67 · confidence low · EXPERIMENT ·
+    …
+    ```
     """
 
     name = "overpowered-model"
@@ -73,7 +82,9 @@ class OverpoweredModel(Analyzer):
     candidates: tuple[str, ...] = option(
         (), "provider/model", "Models you would try; empty: those of the log and the book."
     )
-    repeated: bool = option(False, "", "The same growing log is audited again and again: bounds hold at every look.")
+    repeated: bool = option(
+        False, "yes or no", "The same growing log is audited again and again: bounds hold at every look."
+    )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = requests_of(ledger)
@@ -332,9 +343,10 @@ def _remedy(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
 
 def _plan(subject: Subject, to: Arm, n: int, margin: float) -> str:
     """The experiment to run: how many, which share of the traffic, when to stop."""
-    share = min(1.0, n / max(subject.calls.height, 1))
+    share = n / max(subject.calls.height, 1)
+    part = f"{share:.0%} of this window's" if share < 1 else "more than this window has"
     return (
-        f"send a copy of {n:,} requests of {subject.task} ({share:.0%} of this window's) to {to.model}, log score or "
+        f"send a copy of {n:,} requests of {subject.task} ({part}) to {to.model}, log score or "
         f"success of both; change over once the lower bound of the difference is above {-margin * 100:+.0f} points, "
         f"stop once the upper bound is below it"
     )

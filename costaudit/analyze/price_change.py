@@ -46,6 +46,14 @@ class PriceChange(Analyzer):
     own: it is kept out of `cost-regression` and stands here instead.
     ## What to do
     Plan with the new price. Before an announced rise, compare models again (`overpowered-model`, `dearer-sibling`).
+    ## Example
+    ```console
+    $ costaudit analyze --select price-change sample_logs/analyzers/price-change.jsonl
+    …
+          -$1.57  openai:o3: price changed on 2025-06-10, -$1.57 since then
+                  low     price-change · F-75fa04 · -$1.57 · confidence high · 2 requests
+    …
+    ```
     """
 
     name = "price-change"

@@ -33,6 +33,14 @@ class ReasoningOverspend(Analyzer):
     Reasoning is billed as output, the dearest class, and nobody sees it.
     ## What to do
     Lower the effort of that task, or set a reasoning budget; in an experiment score both efforts on the same requests.
+    ## Example
+    ```console
+    $ costaudit analyze --select reasoning-overspend sample_logs/analyzers/reasoning-overspend.jsonl
+    …
+           $1.21  moderate: gpt-5 reasons 1520 times as long as it answers, $1.21
+                  low     reasoning-overspend · F-66587e · $0.00 to $2.42 · confidence low ·
+    …
+    ```
     """
 
     name = "reasoning-overspend"

@@ -37,6 +37,15 @@ class SpendAnomaly(Analyzer):
     ## What to do
     Look at the day's tenants and runs. If it was planned, suppress the finding with the reason; if not, set a daily
     budget.
+    ## Example
+    ```console
+    $ costaudit analyze --select spend-anomaly sample_logs/analyzers/spend-anomaly.jsonl
+    …
+           $1.17  import: 2026-09-18 stands out, growth, not price: volume ×7.0, unit cost flat; $1.17
+                  beyond the usual
+                  medium  spend-anomaly · F-52732d · $1.17 · confidence medium · 14 requests
+    …
+    ```
     """
 
     name = "spend-anomaly"

@@ -35,6 +35,14 @@ class TenantConcentration(Analyzer):
     A plan priced for the average tenant loses on the largest one, and its growth is the growth of the bill.
     ## What to do
     Set a budget for that tenant, look at its tasks first, and price large plans by use.
+    ## Example
+    ```console
+    $ costaudit analyze --select tenant-concentration sample_logs/analyzers/tenant-concentration.jsonl
+    …
+           $1.69  northwind: 60% of the spend of 3 tenants, $1.69
+                  medium  tenant-concentration · F-996894 · $1.69 · confidence high · 9 requests
+    …
+    ```
     """
 
     name = "tenant-concentration"

@@ -34,6 +34,14 @@ class TenantUnderWater(Analyzer):
     Such a tenant loses money with every request, and the better it likes the product the more.
     ## What to do
     Look at its dearest tasks and users, set a budget or a ceiling for it, or change its plan.
+    ## Example
+    ```console
+    $ costaudit analyze --config sample_logs/analyzers/tenant-under-water.yaml sample_logs/analyzers/*water.jsonl
+    …
+           $3.32  northwind: costs $8.32 and pays $5.00, $3.32 under water
+                  medium  tenant-under-water · F-92a993 · $3.32 · confidence high · 30 requests
+    …
+    ```
     """
 
     name = "tenant-under-water"
