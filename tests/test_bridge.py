@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from priced import book, call, calls, later
 
 from costaudit.price.bridge import FACTORS, Bridge, between, bridge
-from costaudit.price.mix import mix
+from costaudit.price.engine import bill, bill_by
+from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix, mix
 
 SEPTEMBER, OCTOBER = later(0), later(40 * 24 * 60)
 
@@ -85,6 +86,21 @@ def test_a_mix_is_additive_in_dollars_and_calls(first, second):
     assert whole.usd == parts[0].usd + parts[1].usd
     assert whole.tasks["calls"].sum() == sum(p.tasks["calls"].sum() for p in parts)
     assert whole.unpriced.calls == sum(p.unpriced.calls for p in parts)
+
+
+@settings(max_examples=20, deadline=None)
+@given(logs)
+def test_sums_of_bills_are_the_bills_summed(rows):
+    frame = calls(rows).filter(pl.col("cost_usd").is_not_null() & pl.col("price_status").is_not_null())
+    keys = frame.select("task", "model")
+    parts = bill(frame, book())
+    by_row = pl.concat([keys[parts["row"]], parts], how="horizontal").with_columns(
+        pl.col("class").replace("reasoning", "output")
+    )
+    by_key = bill_by(frame, book(), keys).with_columns(pl.col("class").replace("reasoning", "output"))
+    names = ["task", "model", "class"]
+    sums = [of.group_by(names).agg(pl.col("quantity", "usd").sum()).sort(names) for of in (by_row, by_key)]
+    assert sums[0].equals(sums[1])
 
 
 def a_month(seed: int = 1, runs: int = 60, **changes: object) -> list[dict[str, object]]:
@@ -269,8 +285,6 @@ def test_the_bars_agree_with_brute_force_shapley_in_sign_and_size():
 
 def _three_factors(before: list[float], after: list[float]) -> list[float]:
     """Units, calls a unit and tokens a call through the bridge, on mixes built by hand."""
-
-    from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix
 
     def window(units: float, per_unit: float, tokens: float) -> Mix:
         n = units * per_unit

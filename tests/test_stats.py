@@ -132,6 +132,11 @@ def test_the_unpaired_ratio_is_its_formula():
     assert ratio.interval().low == pytest.approx(2 * math.exp(-1.645 / math.sqrt(6)))
 
 
+def test_variation_is_the_standard_deviation_over_the_mean():
+    assert stats.variation([1, 2, 3]) == pytest.approx(0.5)
+    assert stats.variation(_costs(1, 50)) == pytest.approx(scipy_stats.variation(_costs(1, 50), ddof=1))
+
+
 def test_the_paired_ratio_is_its_formula_and_ignores_what_pairs_share():
     # d = 1/4 - 1/2, 3/4 - 1/2 ... for base (1, 3), head (2, 6): d = (2/4 - 1/2, 6/4 - 3/2) = (0, 0).
     assert stats.mean_ratio_paired([1, 3], [2, 6]) == stats.LogRatio(math.log(2), 0.0, 1.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from math import fsum, sqrt
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
 import polars as pl
 
@@ -245,7 +245,7 @@ def _needed(sample: _Sample, formula: stats.LogRatio, step: float) -> int:
     """Units a side at which a ratio of `step` beyond the limit is seen by 8 in 10."""
     if sample.paired:
         return stats.units_for_paired_ratio(formula.se * sqrt(len(sample.base)), step)
-    cv = [stdev(side) / fmean(side) for side in (sample.base, sample.head)]
+    cv = [stats.variation(side) for side in (sample.base, sample.head)]
     return stats.units_for_ratio(sqrt((cv[0] ** 2 + cv[1] ** 2) / 2), step)
 
 

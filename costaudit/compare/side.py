@@ -154,11 +154,15 @@ def _units(calls: pl.DataFrame) -> pl.DataFrame:
 
 def _openings(calls: pl.DataFrame) -> dict[str, Opening]:
     """How the first call of each unit begins, for the tasks whose logs carry prompt hashes."""
-    run = pl.coalesce(unit(), pl.format("\0\0{}", "row"))
+    hashes = ("block_sha", "block_tokens", "tools_sha")
+    if calls["block_sha"].null_count() == calls["tools_sha"].null_count() == calls.height:
+        return {}
+    run = pl.coalesce(unit(), pl.format("\0\0{}", "row")).alias("run")
     first = (
-        calls.sort("started_at", "row")
-        .group_by("task", "instance_id", run.alias("run"), maintain_order=True)
-        .agg(pl.col("block_sha", "block_tokens", "tools_sha").first())
+        calls.select("started_at", "row", "task", "instance_id", run, *hashes)
+        .sort("started_at", "row")
+        .group_by("task", "instance_id", "run", maintain_order=True)
+        .agg(pl.col(hashes).first())
     )
     places = [_place(first, k) for k in range(BLOCKS)]
     tools = dict(_commonest(first.select("task", sha="tools_sha", tokens=pl.lit(0))).select("task", "sha").iter_rows())

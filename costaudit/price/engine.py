@@ -66,6 +66,15 @@ def bill(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     return _Bill(calls, book).parts()
 
 
+def bill_by(calls: pl.DataFrame, book: PriceBook, keys: pl.DataFrame) -> pl.DataFrame:
+    """The bills of all calls, summed by class over those that share the values of `keys` (one row a call).
+
+    out   the columns of `keys`, class, quantity, usd [USD; null: no rate is known for some of it]; the same sums as
+          those of `bill`, without a row a call. Reasoning is always apart from output, priced apart or not.
+    """
+    return _Bill(calls, book).sums(keys)
+
+
 def _billed(calls: pl.DataFrame) -> pl.Series:
     """Whether the provider was called and counted: not a roll-up, not a gateway's own cache, not an empty error."""
     have = calls.columns
@@ -133,6 +142,38 @@ class _Bill:
         return shown.sort("at", rank, "class").select(
             pl.col("at").alias("row"), "class", "quantity", "rate", "unit", "multiplier", "usd"
         )
+
+    def sums(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """Quantity and list price by `keys` and class: tokens are summed by rate line first, and priced once."""
+        names = keys.columns
+        classes = self._reasoning_apart()
+        summed = (
+            pl.concat([keys, self.counts], how="horizontal")
+            .group_by(*names, "line")
+            .agg(tokens.sum().alias(name) for name, tokens in classes.items())
+        )
+        text = [
+            summed.select(*names, "line", pl.lit(name).alias("class"), quantity=pl.col(name).cast(QUANTITY))
+            for name in classes
+        ]
+        fees = pl.concat([keys[self.extras["at"]], self._extra_parts()], how="horizontal")
+        parts = [*([self._with_rates(pl.concat(text))] if text else []), fees]
+        return (
+            pl.concat([part.select(*names, "class", "quantity", "usd") for part in parts])
+            .filter(pl.col("quantity").is_null() | (pl.col("quantity") > 0))
+            .group_by(*names, "class")
+            .agg(pl.col("quantity").sum(), _sum_or_null("usd"))
+        )
+
+    def _reasoning_apart(self) -> dict[str, pl.Expr]:
+        """The text classes with all hidden output in `reasoning`, which has the rate of output where it has none."""
+        if "output" not in self.classes:
+            return self.classes
+        written = self.classes["output"]
+        inside = pl.min_horizontal("reasoning_tokens", written)
+        hidden = pl.when("own_reasoning").then(pl.lit(0)).otherwise(inside)
+        apart = hidden + self.classes["reasoning"] if "reasoning" in self.classes else hidden
+        return self.classes | {"output": written - hidden, "reasoning": apart}
 
     def _text_usd(self) -> pl.Series:
         """Σ tokens × rate over the text classes; null where a used class has no rate."""

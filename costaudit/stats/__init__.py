@@ -30,6 +30,7 @@ from costaudit.stats.ratios import (
     exchange_p,
     mean_ratio,
     mean_ratio_paired,
+    variation,
     wants_bootstrap,
 )
 from costaudit.stats.series import ChangePoint, change_point, mann_kendall, theil_sen
@@ -79,6 +80,7 @@ __all__ = [
     "units_for_difference",
     "units_for_paired_ratio",
     "units_for_ratio",
+    "variation",
     "wants_bootstrap",
     "wilson",
 ]

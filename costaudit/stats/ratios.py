@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from costaudit.stats.normal import (
@@ -66,7 +66,7 @@ def mean_ratio(base: Sequence[float], head: Sequence[float]) -> LogRatio:
         if len(values) < 2:
             raise ValueError("two values a side are needed")
         mean = _positive_mean(values)
-        parts.append((mean, variance(values, mean) / (len(values) * mean * mean), len(values)))
+        parts.append((mean, _variance(values, mean) / (len(values) * mean * mean), len(values)))
     (m_a, v_a, n_a), (m_b, v_b, n_b) = parts
     total = v_a + v_b
     df = total * total / (v_a**2 / (n_a - 1) + v_b**2 / (n_b - 1)) if total else float(n_a + n_b - 2)
@@ -83,7 +83,7 @@ def mean_ratio_paired(base: Sequence[float], head: Sequence[float]) -> LogRatio:
     m_a, m_b = _positive_mean(base), _positive_mean(head)
     d = [b / m_b - a / m_a for a, b in zip(base, head, strict=True)]
     # Differences at the rounding of a float are no spread: costs that moved by one exact factor have none.
-    spread = math.sqrt(variance(d, 0.0))
+    spread = math.sqrt(_variance(d, 0.0))
     return LogRatio(math.log(m_b / m_a), spread / math.sqrt(n) if spread > 1e-12 else 0.0, float(n - 1))
 
 
@@ -177,6 +177,19 @@ def cuped(values: Sequence[float], covariate: Sequence[float]) -> list[float]:
         return list(values)
     theta = math.fsum((x - m_x) * (v - m_v) for x, v in zip(covariate, values, strict=True)) / spread
     return [v - theta * (x - m_x) for x, v in zip(covariate, values, strict=True)]
+
+
+def variation(values: Sequence[float]) -> float:
+    """Coefficient of variation: standard deviation over mean; ValueError under two values or for a mean of zero."""
+    if len(values) < 2:
+        raise ValueError("two values are needed")
+    mean = _positive_mean(values)
+    return math.sqrt(_variance(values, mean)) / mean
+
+
+def _variance(values: Sequence[float], mean: float) -> float:
+    """Sample variance around a known mean; `statistics.variance` works in fractions, at a hundred times the cost."""
+    return math.fsum((x - mean) ** 2 for x in values) / (len(values) - 1)
 
 
 def _positive_mean(values: Sequence[float]) -> float:
