@@ -21,6 +21,16 @@ TOOLS = ("gen_ai.tool.definitions", "gen_ai.request.tools", "llm.request.functio
 NUMBERED_MESSAGES = ("gen_ai.prompt.", "llm.input_messages.", "llm.prompts.")
 NUMBERED_ANSWERS = ("gen_ai.completion.", "llm.output_messages.", "llm.completions.")
 NUMBERED_TOOLS = ("llm.request.functions.", "llm.tools.")
+TEXTS = (
+    *MESSAGES,
+    *ANSWERS,
+    *SYSTEM,
+    *TOOLS,
+    *NUMBERED_MESSAGES,
+    *NUMBERED_ANSWERS,
+    "ai.response.text",
+    "ai.response.toolCalls",
+)
 FINISH = (
     "gen_ai.response.finish_reasons",
     "gen_ai.response.finish_reason",
@@ -36,6 +46,9 @@ MOST = 2_000  # numbered messages of one span; a number beyond is not one
 
 def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The fingerprint columns of a call and why its answer ended; columns of what is not logged are absent."""
+    if not events and not any(name.startswith(TEXTS) for name in attributes):
+        reason = _finish(attributes, None)  # most instrumentations keep no text unless told to
+        return {"has_text": False} if reason is None else {"has_text": False, "finish_reason": reason}
     messages = _first(attributes, MESSAGES) or _numbered(attributes, NUMBERED_MESSAGES) or _told(events, answers=False)
     answers = _first(attributes, ANSWERS) or _numbered(attributes, NUMBERED_ANSWERS) or _told(events, answers=True)
     if not answers and isinstance(attributes.get("ai.response.text"), str):
@@ -68,14 +81,14 @@ def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
     return None
 
 
-def _numbered(attributes: Mapping[str, Any], prefixes: Sequence[str]) -> list[Any] | None:
+def _numbered(attributes: Mapping[str, Any], prefixes: tuple[str, ...]) -> list[Any] | None:
     """A list given as one attribute a leaf: `prefix.0.role`, `prefix.0.tool_calls.1.name`."""
     tree: dict[str, Any] = {}
     for name, value in attributes.items():
-        for prefix in prefixes:
-            if name.startswith(prefix):
-                _plant(tree, name[len(prefix) :].split("."), value)
-    listed = _listed(tree)
+        if name.startswith(prefixes):
+            prefix = next(p for p in prefixes if name.startswith(p))
+            _plant(tree, name[len(prefix) :].split("."), value)
+    listed = _listed(tree) if tree else None
     return listed if isinstance(listed, list) else None
 
 
@@ -108,25 +121,25 @@ def _told(events: Sequence[tuple[str, Mapping[str, Any]]], *, answers: bool) -> 
             continue
         body = attributes.get("message", attributes.get("gen_ai.event.content", attributes))
         body = opened(body) if isinstance(body, str) else body
-        body = body.get("message", body) if isinstance(body, Mapping) else None
-        if isinstance(body, Mapping):
+        body = body.get("message", body) if isinstance(body, dict) else None
+        if isinstance(body, dict):
             found.append({"role": role, **{str(k).removeprefix("gen_ai."): v for k, v in body.items()}})
     return found or None
 
 
 def _message(message: Any) -> Any:
     """A message as the Chat Completions and Messages APIs write it."""
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return message
     inner = message.get("message")
-    message = inner if isinstance(inner, Mapping) else message
+    message = inner if isinstance(inner, dict) else message
     made: dict[str, Any] = {"role": str(message.get("role") or "user")}
     content = message.get("parts", message.get("content", message.get("contents")))
     made["content"] = _content(_unwrapped(content) if isinstance(content, str) and content[:1] == "[" else content)
     calls = message.get("tool_calls")
     calls = opened(calls) if isinstance(calls, str) else calls
     if isinstance(calls, list):
-        made["tool_calls"] = [c.get("tool_call", c) for c in calls if isinstance(c, Mapping)]
+        made["tool_calls"] = [c.get("tool_call", c) for c in calls if isinstance(c, dict)]
     if message.get("tool_call_id", message.get("id")) is not None:
         made["tool_call_id"] = message.get("tool_call_id", message.get("id"))
     return made
@@ -140,10 +153,10 @@ def _content(content: Any) -> Any:
 
 def _part(part: Any) -> Any:
     """A part of a message: the conventions say `content` and `arguments` where the APIs say `text` and `input`."""
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return part
     inner = part.get("message_content")
-    part = inner if isinstance(inner, Mapping) else part
+    part = inner if isinstance(inner, dict) else part
     kind = part.get("type")
     if kind in ("tool_call", "tool-call") or (kind is None and ("tool.name" in part or "toolName" in part)):
         name = part.get("name", part.get("toolName", part.get("tool.name")))
@@ -176,7 +189,7 @@ def _answer(answers: Any) -> Any:
     if not answers:
         return None
     first = answers[0]
-    if isinstance(first, Mapping) and not {"role", "message", "parts", "content", "tool_calls"} & set(first):
+    if isinstance(first, dict) and not {"role", "message", "parts", "content", "tool_calls"} & set(first):
         return [_part(part) for part in answers]
     return [{"message": _message(first)}]
 
@@ -185,9 +198,9 @@ def _tool(tool: Any) -> Any:
     """A tool's definition, out of whatever wraps it."""
     if isinstance(tool, str):
         return opened(tool)
-    if isinstance(tool, Mapping) and isinstance(tool.get("tool"), Mapping):
+    if isinstance(tool, dict) and isinstance(tool.get("tool"), dict):
         tool = tool["tool"]
-    if isinstance(tool, Mapping) and isinstance(tool.get("json_schema"), str):
+    if isinstance(tool, dict) and isinstance(tool.get("json_schema"), str):
         return opened(tool["json_schema"])
     return tool
 
@@ -199,7 +212,7 @@ def _finish(attributes: Mapping[str, Any], answers: Any) -> str | None:
         known = known[0] if isinstance(known, list) and known else known
         if isinstance(known, str) and known:
             return known[:200]
-    if isinstance(answers, list) and answers and isinstance(answers[0], Mapping):
+    if isinstance(answers, list) and answers and isinstance(answers[0], dict):
         said = answers[0].get("finish_reason")
         return said[:200] if isinstance(said, str) else None
     return None
@@ -209,12 +222,12 @@ def answered(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Id of the response and why it ended, out of the whole response that OpenInference keeps as text."""
     value = attributes.get("output.value")
     value = opened(value) if isinstance(value, str) else value
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None, None
     identity, choices = value.get("id"), value.get("choices")
     known = identity[:200] if isinstance(identity, str) and identity.startswith(IDS) else None
     first = choices[0] if isinstance(choices, list) and choices else None
-    reason = first.get("finish_reason") if isinstance(first, Mapping) else value.get("stop_reason")
+    reason = first.get("finish_reason") if isinstance(first, dict) else value.get("stop_reason")
     return known, reason[:200] if isinstance(reason, str) else None
 
 

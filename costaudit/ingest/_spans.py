@@ -167,13 +167,13 @@ def _metadata(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dict[s
     more: dict[str, Any] = {}
     said = attributes.get("metadata")
     said = opened(said) if isinstance(said, str) else said
-    if isinstance(said, Mapping):
+    if isinstance(said, dict):
         for column, names in METADATA.items():
             if found.get(column) is None:
                 more[column] = next((v for name in names if (v := text(said.get(name))) is not None), None)
     asked = attributes.get("llm.invocation_parameters")
     asked = opened(asked) if isinstance(asked, str) else asked
-    if isinstance(asked, Mapping):
+    if isinstance(asked, dict):
         for column, names in {
             "model_requested": ("model",),
             "temperature": ("temperature",),
@@ -248,18 +248,18 @@ def _of_provider(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dic
     """Cache counts that the Vercel SDK before version 6 gives in the provider's own words only."""
     said = attributes.get("ai.response.providerMetadata")
     said = opened(said) if isinstance(said, str) else said
-    if not isinstance(said, Mapping):
+    if not isinstance(said, dict):
         return {}
     more: dict[str, Any] = {}
     anthropic = said.get("anthropic")
-    if isinstance(anthropic, Mapping):
+    if isinstance(anthropic, dict):
         usage = anthropic.get("usage")
-        usage = usage if isinstance(usage, Mapping) else {}
+        usage = usage if isinstance(usage, dict) else {}
         write = anthropic.get("cacheCreationInputTokens", usage.get("cache_creation_input_tokens"))
         read = anthropic.get("cacheReadInputTokens", usage.get("cache_read_input_tokens"))
         more = {"cache_write_tokens": write, "cache_read_tokens": read, "_uncached": usage.get("input_tokens")}
     openai = said.get("openai")
-    if isinstance(openai, Mapping):
+    if isinstance(openai, dict):
         more = {
             "cache_read_tokens": openai.get("cachedPromptTokens"),
             "reasoning_tokens": openai.get("reasoningTokens"),

@@ -32,7 +32,7 @@ class OtelSdk(Format):
         if _is_span(record):
             return 90
         spans = record.get("spans")
-        return 90 if isinstance(spans, list) and any(isinstance(s, Mapping) and _is_span(s) for s in spans[:5]) else 0
+        return 90 if isinstance(spans, list) and any(isinstance(s, dict) and _is_span(s) for s in spans[:5]) else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # dumps are never wrapped
@@ -41,7 +41,7 @@ class OtelSdk(Format):
 
 def _is_span(record: Mapping[str, Any]) -> bool:
     context = record.get("context")
-    if not isinstance(context, Mapping) or "attributes" not in record:
+    if not isinstance(context, dict) or "attributes" not in record:
         return False
     return "span_id" in context or "spanId" in context
 
@@ -67,7 +67,7 @@ class _Reader:
                 out.skipped["dump without spans"] += 1
             out.extra_lines += max(0, len(inside) - 1)
             for item in inside:
-                if isinstance(item, Mapping) and _is_span(item):
+                if isinstance(item, dict) and _is_span(item):
                     spans.append(_span(item, record))
                 else:
                     out.rejects.append((record.line, "not a span"))
@@ -84,7 +84,7 @@ def _span(span: Mapping[str, Any], record: Record) -> Span:
     events = [
         (str(event.get("name") or "")[:200], _mapping(event.get("attributes")))
         for event in listed(span.get("events"))
-        if isinstance(event, Mapping)
+        if isinstance(event, dict)
     ]
     scope = _mapping(span.get("instrumentation_scope", span.get("instrumentationScope")))
     return Span(
@@ -108,4 +108,4 @@ def _span(span: Mapping[str, Any], record: Record) -> Span:
 def _mapping(value: Any) -> Mapping[str, Any]:
     """An object, also one kept as JSON text; else an empty one."""
     value = opened(value) if isinstance(value, str) else value
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

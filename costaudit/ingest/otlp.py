@@ -98,7 +98,7 @@ class _Reader:
         found = 0
         for item, around, log in _items(value):
             found += 1
-            if not isinstance(item, Mapping):
+            if not isinstance(item, dict):
                 out.rejects.append((record.line, "a span is not an object"))
             elif not log:
                 self.waiting.append(_span(item, around, record))
@@ -116,7 +116,7 @@ class _Reader:
 def _traces(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """The export itself: some backends put it under `trace`."""
     inner = record.get("trace")
-    return inner if isinstance(inner, Mapping) and any(name in inner for name in TRACES) else record
+    return inner if isinstance(inner, dict) and any(name in inner for name in TRACES) else record
 
 
 def _bare(record: Mapping[str, Any]) -> bool:
@@ -126,7 +126,7 @@ def _bare(record: Mapping[str, Any]) -> bool:
         isinstance(attributes, list)
         and "name" in record
         and ("spanId" in record or "kind" in record or "startTimeUnixNano" in record)
-        and all(isinstance(a, Mapping) and "key" in a for a in attributes[:3])
+        and all(isinstance(a, dict) and "key" in a for a in attributes[:3])
     )
 
 
@@ -134,13 +134,13 @@ def _items(value: Mapping[str, Any]) -> Iterator[tuple[Any, _Around, bool]]:
     """Spans and log events of an export, each with its surroundings; shapes that are none hold no spans."""
     for name in (*TRACES, *LOGS):
         for group in listed(value.get(name)):
-            if not isinstance(group, Mapping):
+            if not isinstance(group, dict):
                 continue
             resource = group.get("resource")
-            resource = flat(resource.get("attributes")) if isinstance(resource, Mapping) else {}
+            resource = flat(resource.get("attributes")) if isinstance(resource, dict) else {}
             for scopes in SCOPES:
                 for scoped in listed(group.get(scopes)):
-                    if not isinstance(scoped, Mapping):
+                    if not isinstance(scoped, dict):
                         continue
                     around = _Around(resource, _scope(scoped))
                     yield from ((span, around, False) for span in listed(scoped.get("spans")))
@@ -150,18 +150,18 @@ def _items(value: Mapping[str, Any]) -> Iterator[tuple[Any, _Around, bool]]:
 
 def _scope(scoped: Mapping[str, Any]) -> str:
     scope = scoped.get("scope", scoped.get("instrumentationLibrary"))
-    if not isinstance(scope, Mapping):
+    if not isinstance(scope, dict):
         return ""
     return " ".join(str(scope[key])[:200] for key in ("name", "version") if scope.get(key))
 
 
 def _span(span: Mapping[str, Any], around: _Around, record: Record) -> Span:
     status = span.get("status")
-    code = status.get("code") if isinstance(status, Mapping) else None
+    code = status.get("code") if isinstance(status, dict) else None
     events = [
         (str(event.get("name") or "")[:200], flat(event.get("attributes")))
         for event in listed(span.get("events"))
-        if isinstance(event, Mapping)
+        if isinstance(event, dict)
     ]
     return Span(
         record.line,
@@ -185,7 +185,7 @@ def _event(log: Mapping[str, Any], around: _Around, record: Record) -> Span | No
     attributes = dict(flat(log.get("attributes")))
     body = plain(log.get("body"))
     body = opened(body) if isinstance(body, str) else body
-    if isinstance(body, Mapping):
+    if isinstance(body, dict):
         attributes = {**{str(key): value for key, value in body.items()}, **attributes}
     if not any("input_tokens" in name or "prompt_tokens" in name for name in attributes):
         return None
@@ -211,18 +211,20 @@ def _event(log: Mapping[str, Any], around: _Around, record: Record) -> Span | No
 
 def flat(attributes: Any) -> Mapping[str, Any]:
     """Attributes as a plain dictionary, from the list of OTLP or from a dictionary that is flat already."""
-    if isinstance(attributes, Mapping):
+    if isinstance(attributes, dict):
         return attributes
     found: dict[str, Any] = {}
     for attribute in listed(attributes):
-        if isinstance(attribute, Mapping) and isinstance(attribute.get("key"), str):
-            found[attribute["key"]] = plain(attribute.get("value"))
+        if isinstance(attribute, dict) and isinstance(attribute.get("key"), str):
+            value = attribute.get("value")
+            text = value.get("stringValue") if isinstance(value, dict) else None
+            found[attribute["key"]] = plain(value) if text is None else text
     return found
 
 
 def plain(value: Any, depth: int = 0) -> Any:
     """The value that OTLP wraps in its type: `{"intValue": "12"}` is 12."""
-    if not isinstance(value, Mapping) or depth > 30:
+    if not isinstance(value, dict) or depth > 30:
         return value
     for kind in ("stringValue", "boolValue", "doubleValue", "string_value", "bool_value", "double_value"):
         if kind in value:
@@ -231,14 +233,14 @@ def plain(value: Any, depth: int = 0) -> Any:
         if kind in value:
             return _int(value[kind])
     array = value.get("arrayValue", value.get("array_value"))
-    if isinstance(array, Mapping):
+    if isinstance(array, dict):
         return [plain(v, depth + 1) for v in listed(array.get("values"))]
     named = value.get("kvlistValue", value.get("kvlist_value"))
-    if isinstance(named, Mapping):
+    if isinstance(named, dict):
         return {
             pair["key"]: plain(pair.get("value"), depth + 1)
             for pair in listed(named.get("values"))
-            if isinstance(pair, Mapping) and isinstance(pair.get("key"), str)
+            if isinstance(pair, dict) and isinstance(pair.get("key"), str)
         }
     return None if not value else dict(value)
 
