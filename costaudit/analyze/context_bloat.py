@@ -1,0 +1,340 @@
+"""The rule context-bloat (METHODS 8.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from costaudit.analyze._analyzer import (
+    NO_TASK,
+    SOURCE,
+    Analyzer,
+    CannotCheck,
+    Claim,
+    Turn,
+    need,
+    option,
+    requests_of,
+)
+from costaudit.analyze._cache import WRITES
+from costaudit.finding import Confidence, Kind, Severity
+from costaudit.price.ledger import Ledger
+from costaudit.stats import theil_sen
+
+LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
+SLOPES = 50  # longest runs from which a task's growth is read
+
+
+@dataclass(frozen=True)
+class ContextBloat(Analyzer):
+    """Input that did no work: tools nobody calls, results sent twice, history nobody trims.
+
+    ## What it finds
+    Three parts, each on its own. Tools that a task declares for a week and never calls. Results of tools that stand in
+    a prompt more than once: every copy but the last. And, as a decision with an interval because it can change answers,
+    history older than the last steps of long runs, with the cache that trimming breaks.
+    Tokens are priced as they were billed: what was read from a cache is cheap, and stays cheap here.
+    ## Why it costs money
+    Everything in a prompt is sent again with every step of a run.
+    ## What to do
+    Declare tools where they can be called; replace a repeated result by a reference; trim or summarise long histories
+    if the figures still say so after caching.
+    """
+
+    name = "context-bloat"
+    kind = Kind.WASTE
+    order = 5
+    keep: int = option(10, "steps", "History that a trimmed context would keep.")
+    min_calls: int = option(50, "calls", "Calls that must declare a tool before it counts as never called.")
+    min_days: float = option(7.0, "days", "Time over which a tool must not be called.")
+
+    def turns(self) -> tuple[Turn, ...]:
+        return (
+            Turn(self.order, Kind.WASTE, self.unused_tools),
+            Turn(self.order, Kind.WASTE, self.repeated_results),
+            Turn(8, Kind.DECIDE, self.long_history),
+        )
+
+    def unused_tools(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger).with_columns(pl.col("task").fill_null(NO_TASK))
+        offering = calls.filter(pl.col("tools_declared").list.len() > 0)
+        if offering.is_empty():
+            raise CannotCheck("unused tools: no declared tools")
+        called = _called(calls)
+        if called.is_empty():
+            raise CannotCheck("unused tools: no tool calls are logged")
+        idle = self._idle(offering, called)
+        priced = (
+            _lists(offering)
+            .join(idle, on=["task", "tool"])
+            .group_by("task", "tools")
+            .agg(unused=pl.col("tool").sort().str.join(", "), tokens=pl.col("tokens").sum())
+        )
+        found = (
+            offering.with_columns(tools=_names())
+            .join(priced, on=["task", "tools"])
+            .filter(pl.col("tokens") > 0)
+            .sort("task", "tools", "row")
+            # The first call without the tools writes its shorter prefix to the cache: it saves nothing.
+            .filter(
+                (pl.col("row") != pl.col("row").first().over("task", "tools"))
+                | (pl.col("cache_read_tokens").fill_null(0) == 0)
+            )
+            .with_columns(tool_list=pl.struct("task", "tools").rle_id())
+        )
+        for (task,), one in found.group_by("task", maintain_order=True):
+            yield _tools_claim(str(task), one, self)
+
+    def _idle(self, offering: pl.DataFrame, called: pl.DataFrame) -> pl.DataFrame:
+        """task, tool of tools declared long enough and never called in the task."""
+        span = (pl.col("last") - pl.col("first")).dt.total_seconds() / 86_400
+        counts = (
+            offering.with_columns(tools=_names())
+            .group_by("task", "tools")
+            .agg(calls=pl.len(), first=pl.col("started_at").min(), last=pl.col("started_at").max())
+        )
+        return (
+            _lists(offering)
+            .join(counts, on=["task", "tools"])
+            .group_by("task", "tool")
+            .agg(pl.col("calls").sum(), pl.col("first").min(), pl.col("last").max())
+            .filter((pl.col("calls") >= self.min_calls) & (span >= self.min_days))
+            .join(called, on=["task", "tool"], how="anti")
+            .select("task", "tool")
+        )
+
+    def repeated_results(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger).filter(pl.col("run_id").is_not_null())
+        lacks = "repeated results: no tool results with message sizes in runs"
+        if calls.is_empty():
+            raise CannotCheck(lacks)
+        need(calls, {"tool_results": lacks, "block_tokens": lacks})
+        copies = _copies(calls)
+        for (task,), one in copies.group_by("task", maintain_order=True):
+            yield _results_claim(str(task), one)
+
+    def long_history(self, ledger: Ledger) -> Iterator[Claim]:
+        calls = requests_of(ledger).filter((pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null())
+        if calls.is_empty():
+            raise CannotCheck("long history: no runs with token counts")
+        steps = _steps(calls)
+        long = steps.filter(pl.col("n") > self.keep)
+        for (task,), one in long.sort("task", "run_id", "nth").group_by("task", maintain_order=True):
+            slope = _growth(one)
+            if slope >= LEAST_GROWTH:
+                yield from _history_claim(str(task), one, slope, self.keep)
+
+
+def _names() -> pl.Expr:
+    return pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n").alias("tools")
+
+
+def _lists(offering: pl.DataFrame) -> pl.DataFrame:
+    """Every list of tools that a task declares, by tool: task, tools, tool, tokens."""
+    return (
+        offering.select("task", _names(), "tools_declared")
+        .unique(["task", "tools"], keep="first", maintain_order=True)
+        .explode("tools_declared")
+        .select(
+            "task",
+            "tools",
+            tool=pl.col("tools_declared").struct.field("name"),
+            tokens=pl.col("tools_declared").struct.field("tokens").fill_null(0),
+        )
+        .unique(["task", "tools", "tool"], keep="first", maintain_order=True)
+    )
+
+
+def _called(calls: pl.DataFrame) -> pl.DataFrame:
+    """task, tool: every tool that a task called, however the log says so."""
+    listed = calls.select("task", tool=pl.col("tool_calls").list.eval(pl.element().struct.field("name"))).explode(
+        "tool"
+    )
+    named = calls.select("task", tool=pl.col("tool_name").str.split("+")).explode("tool")
+    return pl.concat([listed, named]).drop_nulls("tool").unique()
+
+
+def _without(tokens: pl.Expr) -> list[pl.Expr]:
+    """The token columns of a call without so many tokens near the front of its prompt, where a cache reads first."""
+    read, write = pl.col("cache_read_tokens").fill_null(0), pl.col("cache_write_tokens").fill_null(0)
+    gone = pl.min_horizontal(tokens, "input_tokens")
+    from_read = pl.min_horizontal(gone, read)
+    from_write = pl.min_horizontal(gone - from_read, write)
+    left = from_write
+    lives = []
+    for name in WRITES.values():
+        part = pl.min_horizontal(left, pl.col(name).fill_null(0))
+        lives.append((pl.col(name).fill_null(0) - part).alias(name))
+        left = left - part
+    return [
+        (pl.col("input_tokens") - gone).alias("input_tokens"),
+        (read - from_read).alias("cache_read_tokens"),
+        (write - from_write).alias("cache_write_tokens"),
+        *lives,
+    ]
+
+
+def _tools_claim(task: str, calls: pl.DataFrame, rule: ContextBloat) -> Claim:
+    evidence = calls.group_by("tool_list", maintain_order=True).agg(
+        pl.col("unused").first(),
+        tokens_a_call=pl.col("tokens").first(),
+        calls=pl.len().cast(pl.Int64),
+        source=SOURCE.first(),
+    )
+    return Claim(
+        subject={"task": task, "part": "unused-tools"},
+        title=f"{task}: tools declared in {calls.height:,} calls and never called, {{usd}}",
+        remedy="declare tools where they can be called; the list is in the evidence",
+        severity=Severity.MEDIUM,
+        confidence=Confidence.HIGH,
+        evidence=evidence,
+        evidence_key="tool_list",
+        patch=calls.select("row", "tool_list", *_without(pl.col("tokens"))),
+        because=(
+            f"at least {rule.min_calls:,} calls over {rule.min_days:g} days declared each of them; none called it",
+        ),
+    )
+
+
+def _steps(calls: pl.DataFrame) -> pl.DataFrame:
+    """Calls of runs in order: nth in the run, n calls of it, the input of its first call."""
+    return (
+        calls.with_columns(run=pl.col("run_id").cast(pl.Categorical).to_physical())
+        .sort("run", "step", "row", nulls_last=True)
+        .with_columns(
+            nth=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("run"),
+            n=pl.len().over("run"),
+            opening=pl.col("input_tokens").first().over("run"),
+            task=pl.col("task").drop_nulls().first().over("run").fill_null(NO_TASK),
+        )
+    )
+
+
+def _copies(calls: pl.DataFrame) -> pl.DataFrame:
+    """Calls whose prompt holds results more than once: row, task, run_id, tokens of all copies but the last.
+
+    A result that comes again with its hash is a copy of the earlier one, from then on and as long as the call still
+    begins with the message that brought it. Its size is that of the message, where that brought one result only.
+    """
+    steps = _steps(calls)
+    brought = (
+        steps.filter((pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0))
+        .select(
+            "run",
+            "nth",
+            sha=pl.col("tool_results").list.first().struct.field("sha"),
+            message=pl.col("block_sha").list.last(),
+            place=pl.col("block_sha").list.len() - 1,
+            tokens=pl.col("block_tokens").list.last(),
+        )
+        .drop_nulls()
+    )
+    again = brought.with_columns(next=pl.col("nth").shift(-1).over("run", "sha", order_by="nth")).drop_nulls("next")
+    held = again.join(steps.select("run", "row", "block_sha", later="nth"), on="run").filter(
+        (pl.col("later") >= pl.col("next"))
+        & (pl.col("block_sha").list.get(pl.col("place"), null_on_oob=True) == pl.col("message"))
+    )
+    sums = held.group_by("row").agg(copies=pl.len().cast(pl.Int64), tokens=pl.col("tokens").sum())
+    return (
+        steps.drop("block_sha", "block_tokens")
+        .join(sums, on="row")
+        .filter(pl.col("tokens") > 0)
+        .sort("task", "run_id", "row")
+    )
+
+
+def _results_claim(task: str, calls: pl.DataFrame) -> Claim:
+    evidence = calls.group_by("run_id", maintain_order=True).agg(
+        calls=pl.len().cast(pl.Int64),
+        most_copies=pl.col("copies").max() + 1,
+        repeated_tokens=pl.col("tokens").sum(),
+        source=SOURCE.first(),
+    )
+    return Claim(
+        subject={"task": task, "part": "repeated-results"},
+        title=f"{task}: tool results sent again in {calls.height:,} prompts that hold them already, {{usd}}",
+        remedy="replace a result that is already in the prompt by a reference to it",
+        severity=Severity.LOW,
+        confidence=Confidence.MEDIUM,
+        evidence=evidence,
+        evidence_key="run_id",
+        patch=calls.select("row", "run_id", *_without(pl.col("tokens"))),
+        because=(
+            "sizes are those of the messages that brought the results",
+            "what was read from a cache is priced as such",
+        ),
+    )
+
+
+def _growth(steps: pl.DataFrame) -> float:
+    """Tokens a step by which contexts grow: Theil-Sen within runs, the median over the longest ones."""
+    longest = steps.unique("run_id").sort("n", "run_id", descending=[True, False]).head(SLOPES)["run_id"]
+    own = steps.filter(pl.col("run_id").is_in(longest.implode()))
+    slopes = [
+        theil_sen(one["nth"].to_list(), one["input_tokens"].to_list())
+        for _, one in own.group_by("run_id", maintain_order=True)
+        if one.height >= 2
+    ]
+    return float(pl.Series(slopes, dtype=pl.Float64).median() or 0.0)  # type: ignore[arg-type]  # a Float64 column
+
+
+def _trimmed(steps: pl.DataFrame, keep: int) -> pl.DataFrame:
+    """The calls after step `keep` with a context of the opening and the last `keep` steps.
+
+    What lies between is gone, and with it the cache behind the opening: everything after that is sent fresh, or written
+    again where the run writes to a cache.
+    """
+    old = pl.col("input_tokens").shift(keep).over("run") - pl.col("opening")
+    left = pl.col("input_tokens") - pl.col("old")
+    read = pl.min_horizontal(pl.col("cache_read_tokens").fill_null(0), "opening")
+    writes = pl.col("cache_write_tokens").fill_null(0) > 0
+    earlier = pl.lit(value=False)
+    lives = []
+    for name in WRITES.values():
+        used = pl.col(name).fill_null(0) > 0
+        lives.append(pl.when(used & ~earlier).then(left - read).otherwise(0).alias(name))
+        earlier = earlier | used
+    return (
+        steps.with_columns(old=old)
+        .filter((pl.col("nth") > keep) & (pl.col("old") > 0) & (left > pl.col("opening")))
+        .select(
+            "row",
+            "run_id",
+            left.alias("input_tokens"),
+            read.alias("cache_read_tokens"),
+            pl.when(writes).then(left - read).otherwise(0).alias("cache_write_tokens"),
+            *lives,
+        )
+    )
+
+
+def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int) -> Iterator[Claim]:
+    point = _trimmed(steps, keep)
+    if point.is_empty():
+        return
+    touched = steps.join(point.select("row"), on="row", how="semi")
+    evidence = touched.group_by("run_id", maintain_order=True).agg(
+        steps=pl.col("n").first(),
+        calls=pl.len().cast(pl.Int64),
+        largest_input_tokens=pl.col("input_tokens").max(),
+        source=SOURCE.first(),
+    )
+    many = evidence.height
+    yield Claim(
+        subject={"task": task, "part": "long-history"},
+        title=f"{task}: history older than {keep} steps in {many:,} {'run' if many == 1 else 'runs'}, {{usd}}",
+        remedy=f"keep the opening and the last {keep} steps, or a summary; test that answers stay as good",
+        severity=Severity.LOW,
+        confidence=Confidence.LOW,
+        evidence=evidence,
+        evidence_key="run_id",
+        patch=point,
+        low=_trimmed(steps, 2 * keep),
+        because=(
+            f"contexts grow by {slope:,.0f} tokens a step in {many:,} long runs",
+            f"at the low end {2 * keep} steps are kept; the cache behind the opening is lost either way",
+            "it can change answers",
+        ),
+    )

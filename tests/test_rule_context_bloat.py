@@ -1,0 +1,154 @@
+"""context-bloat: three parts, each priced at the class its tokens were billed in."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from ledgers import ask, at
+
+from costaudit.finding import Confidence, Kind
+
+DAY = 86_400
+TOOLS = [{"name": name, "sha": nth, "tokens": 100 * (nth + 1)} for nth, name in enumerate(["search", "read", "never"])]
+
+
+def offering(n=60, days=10, tools=TOOLS, called="search", **changes):
+    """Calls of a task that declare tools, evenly over some days; every second one calls one."""
+    return [
+        {
+            "task": "research",
+            "started_at": at(DAY * days * nth / (n - 1)),
+            "tools_declared": tools,
+            "tool_name": called if nth % 2 else None,
+        }
+        | changes
+        for nth in range(n)
+    ]
+
+
+def parts(rows, **options):
+    said = ask("context-bloat", rows, **options)
+    for finding in said.findings:
+        assert sum(finding.evidence["waste_usd"].to_list(), Decimal(0)) == finding.owned_usd
+    return {f.subject["part"]: f for f in said.findings}
+
+
+def test_tools_that_are_declared_for_a_week_and_never_called():
+    rows = [row | {"tool_name": row["tool_name"] and "read+search"} for row in offering()]
+    finding = parts(rows)["unused-tools"]
+    assert finding.owned_usd == 60 * 300 * Decimal(10) / 1_000_000
+    assert finding.evidence.select("unused", "tokens_a_call", "calls").row(0) == ("never", 300, 60)
+    assert (finding.kind, finding.confidence) == (Kind.WASTE, Confidence.HIGH)
+
+
+def test_tools_in_a_cached_prefix_are_as_cheap_as_they_were_billed():
+    finding = parts(offering(cache_read_tokens=800))["unused-tools"]
+    # `read` and `never`, 500 tokens at a tenth; the first call without them writes its prefix and saves nothing.
+    assert finding.owned_usd == 59 * 500 * Decimal(1) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        offering(n=40),
+        offering(days=5),
+        [*offering(tools=TOOLS[:1])],
+        [
+            *offering(tools=TOOLS),
+            {"task": "research", "started_at": at(DAY), "tool_name": "read+never"},
+        ],  # once is enough
+        offering(tools=[tool | {"tokens": None} for tool in TOOLS]),
+    ],
+)
+def test_tools_that_are_called_or_hardly_declared_are_silent(rows):
+    assert "unused-tools" not in parts(rows)
+
+
+def test_a_tool_is_judged_by_its_task():
+    rows = [*offering(), *[row | {"task": "write", "tool_name": row["tool_name"] and "never"} for row in offering()]]
+    found = [f for f in ask("context-bloat", rows).findings if f.subject["part"] == "unused-tools"]
+    assert {f.subject["task"]: f.evidence["unused"].to_list() for f in found} == {
+        "research": ["never, read"],
+        "write": ["read, search"],
+    }
+
+
+def history(results, run="run-1", size=1_000):
+    """A run in which every step brings one result; equal letters are equal results."""
+    rows = []
+    for nth in range(len(results)):
+        blocks = [1, *[100 * (k + 1) for k in range(nth + 1)]]
+        rows.append(
+            {
+                "task": "research",
+                "run_id": run,
+                "step": nth + 1,
+                "started_at": at(10 * nth),
+                "block_sha": blocks,
+                "block_tokens": [500] + [size] * (nth + 1),
+                "input_tokens": 500 + size * (nth + 1),
+                "tool_results": [{"id": nth, "sha": ord(results[nth]), "error": None}],
+            }
+        )
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("results", "copies"),
+    [
+        ("abcd", 0),
+        ("aba", 1),  # the third prompt holds `a` twice
+        ("abab", 3),  # one copy in the third prompt, two in the fourth
+        ("aaa", 3),
+    ],
+)
+def test_every_copy_of_a_result_but_the_last(results, copies):
+    found = parts(history(results), keep=50)
+    owned = found["repeated-results"].owned_usd if found else Decimal(0)
+    assert owned == copies * 1_000 * Decimal(10) / 1_000_000
+
+
+def test_a_result_that_left_the_context_is_no_copy():
+    rows = history("aba")
+    rows[2] |= {"block_sha": [7, 8], "block_tokens": [500, 1_000], "input_tokens": 1_500}
+    assert "repeated-results" not in parts(rows)
+
+
+def long_run(n, grow=500, **changes):
+    return [
+        {"task": "code", "run_id": "long", "step": k + 1, "started_at": at(9 * k), "input_tokens": 5_000 + grow * k}
+        | changes
+        for k in range(n)
+    ]
+
+
+def test_history_older_than_the_last_steps_is_a_decision_with_an_interval():
+    finding = parts(long_run(30))["long-history"]
+    # From step 11 on, step n drops the growth up to step n - 10: 0, 500, 1,000, ... 19 × 500.
+    assert finding.owned_usd == sum(500 * k for k in range(20)) * Decimal(10) / 1_000_000
+    assert finding.low_usd == sum(500 * k for k in range(10)) * Decimal(10) / 1_000_000
+    assert (finding.kind, finding.confidence) == (Kind.DECIDE, Confidence.LOW)
+    assert finding.because[0] == "contexts grow by 500 tokens a step in 1 long runs"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        long_run(9),  # short
+        long_run(60, grow=10),  # trimmed already
+        [row | {"cache_read_tokens": row["input_tokens"] - 500} for row in long_run(30)],  # trimming breaks the cache
+    ],
+)
+def test_history_that_pays_is_silent(rows):
+    assert parts(rows) == {}
+
+
+def test_each_part_says_what_it_lacks():
+    assert [n.why for n in ask("context-bloat", [{}]).not_checked] == [
+        "long history: no runs with token counts",
+        "repeated results: no tool results with message sizes in runs",
+        "unused tools: no declared tools",
+    ]
+    rows = offering(called=None)
+    assert "unused tools: no tool calls are logged" in [n.why for n in ask("context-bloat", rows).not_checked]
