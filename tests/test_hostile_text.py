@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -44,6 +45,8 @@ ATTACKS = (
     "名前" * 200,
     "::error file=x::pwned",
     "%0A::stop-commands::x",
+    "a ::stop-commands::x " * 9,
+    "##vso[task.setvariable]x ##[error]y ##teamcity[z]",
 )
 hostile = st.one_of(
     st.sampled_from(ATTACKS), st.text(max_size=60), st.text(st.characters(categories=["Cc", "Cf", "Cs", "Mn", "Zl"]))
@@ -149,6 +152,8 @@ def test_csv_keeps_its_shape_and_runs_no_formula(text):
         ("\u0301x", "◌\u0301x"),
         ("❤\ufe0f", "❤"),
         ("a\u3000b", "a b"),
+        ("::error::x std::io ::y", ": :error::x std::io : :y"),
+        ("x##vso[y] ##[z] ## heading", "x# #vso[y] # #[z] ## heading"),
         ("x" * (LONGEST + 5), "x" * LONGEST + "…"),
     ],
 )
@@ -222,3 +227,37 @@ def test_html_holds_only_elements_of_ours_and_loads_nothing(text):
     assert not [name for name in page.attributes if name.startswith("on") or name in ("href", "src")]
     assert "default-src 'none'" in shown
     assert "url(" not in shown.partition("</style>")[0]
+
+
+@pytest.mark.parametrize("name", names())
+@given(text=hostile)
+def test_a_build_server_takes_no_line_for_a_command(name, text):
+    shown = renderer(name)(infected(text), View(width=80))
+    lines = [line for line in shown.splitlines() if line.lstrip().startswith("::")]
+    assert len(lines) == (1 + len(FINDINGS) if name == "github" else 0)
+    assert not re.search(r"##\w*\[", shown)
+
+
+@given(text=hostile)
+def test_annotations_keep_their_form(text):
+    for line in renderer("github")(infected(text), View()).splitlines():
+        assert re.fullmatch(r"::(error|warning|notice) title=[^:,]*(,file=[^:,]*,line=\d+)?::.*", line)
+
+
+@given(text=hostile)
+def test_junit_is_well_formed_and_counts_its_cases(text):
+    suite = ElementTree.fromstring(renderer("junit")(infected(text), View()))
+    assert int(suite.get("tests", "")) == len(suite) == len(FINDINGS) + 1 + 1
+    assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure")) == len(FINDINGS)
+    assert int(suite.get("skipped", "")) == len(suite.findall("testcase/skipped")) == 1
+
+
+@given(text=hostile)
+def test_sarif_and_gitlab_are_json_with_one_entry_a_finding(text):
+    log = json.loads(renderer("sarif")(infected(text), View()))
+    (run,) = log["runs"]
+    assert len(run["results"]) == len(FINDINGS)
+    for result in run["results"]:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+    entries = json.loads(renderer("gitlab")(infected(text), View()))
+    assert len({entry["fingerprint"] for entry in entries}) == len(FINDINGS)

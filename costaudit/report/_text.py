@@ -20,6 +20,10 @@ ELLIPSIS = "…"
 # private use, unassigned, line and paragraph separators.
 _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))  # change a neighbour's width
+# To GitHub's runner a log line that begins with `::`, blanks aside, is a command; to Azure's and TeamCity's `##vso[`
+# is one anywhere. Any word may come to stand at the beginning of a line, for reports are wrapped.
+_COMMANDS = re.compile(r"(?<!\S)::|##(?=\w*\[)")
+_JSON_COMMANDS = re.compile(r"##(?=\w*\[)")
 _NOT_ASCII = re.compile(r"[^\n -~]")
 _PLAIN = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u02ff]*")  # Latin: nothing in it acts
 
@@ -32,6 +36,7 @@ def clean(text: str) -> str:
     """
     if len(text) > LONGEST:
         text = text[:LONGEST] + ELLIPSIS
+    text = _COMMANDS.sub(lambda found: f"{found[0][0]} {found[0][1]}", text)
     if _PLAIN.fullmatch(text):
         return text
     seen: list[str] = []
@@ -106,7 +111,7 @@ def wrap(text: str, columns: int) -> list[str]:
 
 def printable_json(text: str) -> str:
     """JSON text whose acting characters are escaped: it parses to the same values and is safe to `cat`."""
-    return _NOT_ASCII.sub(lambda found: _escaped(found[0]), text)
+    return _NOT_ASCII.sub(lambda found: _escaped(found[0]), _JSON_COMMANDS.sub(r"#\\u0023", text))
 
 
 def _escaped(char: str) -> str:
