@@ -36,8 +36,10 @@ class _Plan:
         self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
         self.raws = [at[path] for path in raws]
         # Values of the object itself, not of its surroundings: a record that has none of them is of another format.
+        # An object of which only parts are looked for (`usage`) is no sign by itself, whatever stands in its place.
         own = {p for fields in form.own().values() for f in fields if f.scope == "self" for p in f.paths}
-        self.own = [at[(*found.self, *path.split("."))] for path in sorted(own)]
+        signs = sorted(p for p in own if not any(other.startswith(f"{p}.") for other in own))
+        self.own = [at[(*found.self, *path.split("."))] for path in signs]
 
 
 _PLANS: dict[tuple[TableFormat, Found], _Plan] = {}
