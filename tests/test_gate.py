@@ -13,6 +13,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from priced import book, call, calls, later
 
 from costaudit.audit import Window
@@ -23,6 +25,7 @@ from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
 from costaudit.errors import CostAuditError
 from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix, mix
+from costaudit.report import View, _gate
 from costaudit.schema import conform
 from costaudit.verdict import Verdict
 
@@ -426,6 +429,33 @@ def test_a_damaged_baseline_is_refused(tmp_path, damage):
     path.write_text(text.replace(*damage, 1))
     with pytest.raises(CostAuditError):
         files.load(path)
+
+
+def _places(value: object, path: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in inside for place in _places(item, (*path, key)))]
+
+
+WHOLE = json.loads(files.dumps(of_log(a_log(1)[:8], name="main")))
+HOSTILE = [None, -1, 1e308, 10**30, "1e30", "NaN", "9" * 400, "", [], {}, True, "0001-01-01", "zz", [None]]
+
+
+@given(st.sampled_from(_places(WHOLE)[1:]), st.sampled_from(HOSTILE))
+def test_a_baseline_with_any_value_replaced_is_read_or_refused(tmp_path_factory, place, value):
+    broken = json.loads(json.dumps(WHOLE))
+    inner = broken
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path = tmp_path_factory.getbasetemp() / "broken.json"
+    path.write_text(json.dumps(broken))
+    try:
+        base = files.load(path)
+    except CostAuditError:
+        return
+    found = check(of_log(a_log(2)[:8], name="head"), base, Limits(min_units=2))
+    for render in _gate.RENDERERS.values():
+        assert render(found, View())
 
 
 # A real A/A: one model, the same fifty cases, four trials each

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from costaudit.audit import Window
 from costaudit.compare.side import UNITS, Block, Opening, Side
+from costaudit.config import is_zone
 from costaudit.errors import CostAuditError
 from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix, Unpriced
 
@@ -26,22 +27,23 @@ SCHEMA = "costaudit.baseline/1"
 MOST_UNITS = 2_000  # kept a task: an interval of ±4 % at cv 1; a file of them is 70 kB
 MAX_BYTES = 256 * 2**20
 
-Count = Annotated[int, Meta(ge=0)]
-Quantity = Annotated[float, Meta(ge=0)]
-Usd = Decimal
+MOST_USD = Decimal(10) ** 15  # fits Decimal(38, 18) with room for sums
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Quantity = Annotated[float, Meta(ge=0, le=1e18)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class _Class(msgspec.Struct, frozen=True, array_like=True):
     model: str
     name: str
     quantity: Quantity
-    usd: Usd
-    estimated_usd: Usd
+    usd: Decimal
+    estimated_usd: Decimal
 
 
 class _Block(msgspec.Struct, frozen=True, array_like=True):
     sha: str
-    share: Quantity
+    share: Share
     tokens: Count
 
 
@@ -50,8 +52,8 @@ class _Units(msgspec.Struct, frozen=True):
 
     of: Count
     case: list[str | None]
-    runs: list[Annotated[int, Meta(ge=1)]]
-    usd: list[Usd | None]
+    runs: list[Annotated[int, Meta(ge=1, le=2**31)]]
+    usd: list[Decimal | None]
     tokens: list[Count]
 
 
@@ -68,7 +70,7 @@ class _Task(msgspec.Struct, frozen=True):
 
 class _Unpriced(msgspec.Struct, frozen=True):
     calls: Count
-    high_usd: Usd | None
+    high_usd: Decimal | None
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -78,7 +80,7 @@ class _File(msgspec.Struct, frozen=True):
     until: datetime | None
     tz: str
     calls: Count
-    coverage: Quantity
+    coverage: Share
     priced_on: date | None
     book_sha256: str
     unpriced: _Unpriced
@@ -181,8 +183,10 @@ def _thinned(units: pl.DataFrame) -> pl.DataFrame:
 
 def _side(file: _File) -> Side:
     for usd in _amounts(file):
-        if not usd.is_finite() or usd < 0:
+        if not usd.is_finite() or not 0 <= usd < MOST_USD:
             raise ValueError(f"{usd} is no cost")
+    if not is_zone(file.tz):
+        raise ValueError(f"{file.tz!r} is no time zone")
     units, tasks, models, classes = [], [], [], []
     for task, of in file.tasks.items():
         columns = {"case": of.units.case, "runs": of.units.runs, "usd": of.units.usd, "tokens": of.units.tokens}
@@ -210,6 +214,8 @@ def _side(file: _File) -> Side:
 
 
 def _amounts(file: _File) -> Iterator[Decimal]:
+    if file.unpriced.high_usd is not None:
+        yield file.unpriced.high_usd
     for task in file.tasks.values():
         yield from (usd for usd in task.units.usd if usd is not None)
         yield from (usd for c in task.classes for usd in (c.usd, c.estimated_usd))

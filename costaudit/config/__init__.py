@@ -36,6 +36,7 @@ __all__ = [
     "Suppression",
     "as_moment",
     "check_columns",
+    "is_zone",
     "load_assignment",
     "suggest",
     "unknown",
