@@ -123,7 +123,9 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
             said.not_checked.append(NotChecked(rule.name, str(why)))
             continue
         if turn.order is not None:
-            states, owned = settle(states, claims)
+            states, settled = settle(states, claims)
+            # A change that saves nothing is no finding; a claim without a change speaks for itself.
+            owned = [one for one in settled if one.claim.patch is None or one.owned_usd > ZERO]
         else:
             owned = [Owned(claim, claim.evidence) for claim in claims]
         said.findings.extend(_finding(rule, turn, one) for one in owned)
