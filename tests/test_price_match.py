@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,7 +124,7 @@ HOMES = {"gpt-5-mini": "openai", "claude-opus-5-5": "anthropic", "gemini-2.5-pro
 
 
 @settings(max_examples=60, deadline=None)
-@given(WORDS, st.dates().filter(lambda d: 2000 <= d.year < 2100), st.sampled_from(["-%Y%m%d", "-%Y-%m-%d", "@%Y%m%d"]))
+@given(WORDS, st.dates(date(2000, 1, 1), date(2099, 12, 31)), st.sampled_from(["-%Y%m%d", "-%Y-%m-%d", "@%Y%m%d"]))
 def test_any_well_formed_date_resolves_to_the_same_entry(book, model, day, form):
     home = HOMES[model]
     plain = match(book, home, model)

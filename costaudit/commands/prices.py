@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -168,12 +168,7 @@ def check(
     from costaudit.commands import _price_pages as pages
     from costaudit.price.check import check as problems
 
-    try:
-        day = datetime.fromisoformat(today).date() if today else datetime.now(UTC).date()
-    except ValueError:
-        raise UsageError(f"not a date: {today}", hint="e.g. 2026-11-23") from None
-    book = _book(prices, config)
-    found = problems(book, day)
+    found = problems(_book(prices, config), _day(today))
     if found:
         emit(pages.table(("kind", "where", "what"), [(p.kind, p.where, p.what) for p in found], left=3))
     errors = sum(p.kind == "error" for p in found)
@@ -199,6 +194,41 @@ def diff(
 
         read = pipeline.requests(paths, options.settings(config))
         emit("\n" + pages.costs(read.requests, before, after))
+
+
+@app.command("import")
+def import_prices(
+    source: Annotated[str, typer.Argument(metavar="LIST", help="genai-prices or litellm.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Its data file; else the installed package.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the price files.")] = Path(
+        "prices"
+    ),
+    everything: Annotated[bool, typer.Option("--all", help="Change figures the book read elsewhere, too.")] = False,
+    today: Annotated[str | None, typer.Option(metavar="DATE", help="Day the list is read on.")] = None,
+    config: options.Config = None,
+) -> None:
+    """Take newer prices from a price list you have installed, as files to use with --prices DIR. Nothing is downloaded.
+
+    Models the book does not have are added; a figure the book read in the same list and that has changed becomes a new
+    period from today. Figures the book read elsewhere stay, unless --all; they are counted.
+    """
+    from costaudit.commands import _price_import as importing
+
+    day = _day(today)
+    found = importing.adopted(source, file, _book(None, config), day, everything=everything)
+    for name, text in found.files.items():
+        output.mkdir(parents=True, exist_ok=True)
+        emit(text, output / f"{name}.yaml")
+    emit(importing.summary(found, output))
+
+
+def _day(written: str | None) -> date:
+    try:
+        return date.fromisoformat(written) if written else datetime.now(UTC).date()
+    except ValueError:
+        raise UsageError(f"not a date: {written}", hint="e.g. 2026-11-23") from None
 
 
 def _book(prices: Path | None, config: Path | None) -> PriceBook:

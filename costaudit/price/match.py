@@ -155,6 +155,12 @@ def undated(name: str) -> Iterator[tuple[str, str]]:
             yield name, f"{what} {found[0]!r} stripped"
 
 
+def exact(book: PriceBook, file: Provider, name: str) -> tuple[str, Model] | None:
+    """The entry of a name as it stands: listed, a documented alias, or either with dots as hyphens."""
+    hit = _shop(book, file).look(name.lower())
+    return (hit[0], file.models[hit[0]]) if hit else None
+
+
 def _placed(where: str, form: str, place: str | None) -> Iterator[str]:
     """Names under which a provider that sells by place lists the model there."""
     if place is None:

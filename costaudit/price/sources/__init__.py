@@ -26,9 +26,10 @@ class Card:
 
 @dataclass
 class Span:
-    """What a model costs from `since` (UTC; "" since launch) until the next span."""
+    """What a model costs from `since` (UTC; "" since launch) until the next span, or `until`."""
 
     since: str = ""
+    until: str = ""
     card: Card = field(default_factory=Card)
     tiers: dict[str, Card] = field(default_factory=dict)
     hours: dict[str, Card] = field(default_factory=dict)

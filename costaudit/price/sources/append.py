@@ -7,7 +7,7 @@ tiers may be added to a period, a changed rate becomes a new period from the day
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from costaudit.price.entry import Card as ListedCard
 from costaudit.price.entry import Model, Period
@@ -29,6 +29,7 @@ def item_of(name: str, model: Model) -> Item:
 def _span(period: Period) -> Span:
     return Span(
         since=period.since,
+        until=period.until,
         card=_card(period),
         tiers={name: _card(card) for name, card in period.tiers.items()},
         hours={name: _card(card) for name, card in period.hours.items()},
@@ -83,7 +84,8 @@ def _insert(item: Item, span: Span, today: str) -> None:
 def _add(known: Span, fresh: Span) -> list[str]:
     """Classes, tiers, uplifts that the period did not have; what it has stays."""
     told = []
-    if added := _missing(known.card, fresh.card):
+    sized = {name for fees in known.sizes.values() for name in fees}
+    if added := _missing(known.card, fresh.card, sized):
         known.filled.setdefault(fresh.source, []).extend(added)
         told.append(f"added {', '.join(added)}")
     for tier, card in fresh.tiers.items():
@@ -91,7 +93,7 @@ def _add(known: Span, fresh: Span) -> list[str]:
             known.tiers[tier] = copy.deepcopy(card)
             told.append(f"added the {tier} tier")
         else:
-            _missing(known.tiers[tier], card)
+            _missing(known.tiers[tier], card, sized)
     for name in ("hours", "sizes", "uplift", "least"):
         if not getattr(known, name) and getattr(fresh, name):
             setattr(known, name, copy.deepcopy(getattr(fresh, name)))
@@ -99,8 +101,8 @@ def _add(known: Span, fresh: Span) -> list[str]:
     return told
 
 
-def _missing(known: Card, fresh: Card) -> list[str]:
-    added = [name for name in fresh.rates if name not in known.rates]
+def _missing(known: Card, fresh: Card, elsewhere: Set[str]) -> list[str]:
+    added = [name for name in fresh.rates if name not in known.rates and name not in elsewhere]
     for name in added:
         known.rates[name] = fresh.rates[name]
         for above, rates in fresh.over.items():

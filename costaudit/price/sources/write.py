@@ -71,7 +71,7 @@ def _schedules(header: Header) -> list[str]:
 
 
 def _flow(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(v) for v in value) + "]"
     return quoted(str(value)) if ":" in str(value) or " " in str(value) else str(value)
 
@@ -107,6 +107,8 @@ def _word(value: object) -> str:
 
 def _span(span: Span) -> list[str]:
     body = [f"since: {_date(span.since)}"] if span.since else []
+    if span.until:
+        body.append(f"until: {_date(span.until)}")
     body.append(f"source: {span.source}")
     if span.status != "priced":
         body.append(f"status: {span.status}")
