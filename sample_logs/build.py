@@ -85,22 +85,34 @@ class Company:
 
     def triage(self, day: datetime) -> None:
         for at in self.moments(day, 34):
-            tokens = self.size(6_200, 0.12)
+            tokens = self.size(14_200, 0.12)
+            tenant = self.tenant(day)
             ticket = f"Ticket {self.random.randrange(10_000, 99_999)}: {self.random.choice(SUBJECTS)}"
             label = self.random.choice(QUEUES)
             right = self.random.random() < 0.955
-            self.logs["triage"].append(self.chat(at, "gpt-5.4", ticket, label, tokens, right))
+            self.logs["triage"].append(self.chat(at, tenant, "gpt-5.4", ticket, label, tokens, right))
             if day >= datetime(2026, 10, 19, tzinfo=UTC) and day.weekday() < 5:  # a shadow test nobody looked at
                 # The small model mostly fails where the large one does: the tickets are hard, not the model weak.
-                same = right if self.random.random() < 0.985 else not right
+                same = right if self.random.random() < 0.994 else not right
                 shadow = at + timedelta(seconds=1)
-                self.logs["triage"].append(self.chat(shadow, "gpt-5.4-mini", ticket, label, tokens, same, shadow=True))
-            if self.random.random() < 0.03:  # the form is submitted twice
+                self.logs["triage"].append(
+                    self.chat(shadow, tenant, "gpt-5.4-mini", ticket, label, tokens, same, shadow=True)
+                )
+            if self.random.random() < 0.05:  # the form is submitted twice
                 again = at + timedelta(seconds=round(self.random.uniform(0.2, 1.4), 3))
-                self.logs["triage"].append(self.chat(again, "gpt-5.4", ticket, label, tokens, right))
+                self.logs["triage"].append(self.chat(again, tenant, "gpt-5.4", ticket, label, tokens, right))
 
     def chat(
-        self, at: datetime, model: str, ticket: str, label: str, tokens: int, right: bool, *, shadow: bool = False
+        self,
+        at: datetime,
+        tenant: str,
+        model: str,
+        ticket: str,
+        label: str,
+        tokens: int,
+        right: bool,
+        *,
+        shadow: bool = False,
     ) -> Record:
         policy = f"{at:%Y-%m-%d %H:%M} You sort tickets of a help desk. Policy 7.2 applies. Answer with one queue."
         body: Record = {
@@ -130,6 +142,7 @@ class Company:
         return {
             "timestamp": iso(at),
             "task": "triage",
+            "tenant": tenant,
             "environment": "shadow" if shadow else "production",
             "latency_ms": self.size(420),
             "success": right,
@@ -141,7 +154,7 @@ class Company:
 
     def research(self, day: datetime) -> None:
         for at in self.moments(day, 3):
-            run = self.id("run-")
+            run, tenant = self.id("run-"), self.tenant(day)
             fate = self.random.random()
             steps = 4 + min(14, self.size(4, 0.5))
             loops = self.random.randrange(14, 30) if fate < 0.11 else 0
@@ -149,19 +162,19 @@ class Company:
                 f"Why did {self.random.choice(SUBJECTS).lower()} start for customer {self.random.randrange(900)}?"
             )
             messages: list[Record] = [{"role": "user", "content": question}]
-            context, asked = 5_200, None
+            context, asked = 14_000, None
             for step in range(steps + loops):
                 stuck = loops > 0 and step >= steps - 1
                 last = step == steps + loops - 1 and not loops
                 at += timedelta(seconds=round(self.random.uniform(4, 14), 3))
-                new = self.size(1_300, 0.4)
+                new = self.size(3_200, 0.4)
                 if last:
                     content: list[Record] = [{"type": "text", "text": "Found: configuration drift."}]
                 else:
                     path = "status/gateway" if stuck else f"logs/{self.random.randrange(10_000)}"
                     asked = {"type": "tool_use", "id": self.id("toolu_"), "name": "read", "input": {"path": path}}
                     content = [asked]
-                self.logs["research"].append(self.message(at, run, step + 1, messages, content, context, new))
+                self.logs["research"].append(self.message(at, run, tenant, step + 1, messages, content, context, new))
                 context += new
                 messages = [*messages, {"role": "assistant", "content": content}]
                 if asked is not None and not last:
@@ -170,7 +183,15 @@ class Company:
                     messages = [*messages, {"role": "user", "content": [block]}]
 
     def message(
-        self, at: datetime, run: str, step: int, messages: list[Record], content: list[Record], context: int, new: int
+        self,
+        at: datetime,
+        run: str,
+        tenant: str,
+        step: int,
+        messages: list[Record],
+        content: list[Record],
+        context: int,
+        new: int,
     ) -> Record:
         first = step == 1
         usage = {
@@ -202,6 +223,7 @@ class Company:
             "task": "research",
             "run_id": run,
             "step": step,
+            "tenant": tenant,
             "user": f"analyst-{int(run[4:10]) % 4}",
             "request": request,
             "response": response,
@@ -211,7 +233,7 @@ class Company:
 
     def answers(self, day: datetime) -> None:
         for at in self.moments(day, 26):
-            prompt = self.size(21_000 if at >= DEPLOYED else 9_500, 0.25)
+            prompt = self.size(31_000 if at >= DEPLOYED else 14_500, 0.25)
             tenant = self.tenant(day)
             chance = self.random.random()
             if chance < 0.02:
@@ -291,6 +313,10 @@ class Company:
                 "input_tokens": 4,
                 "cache_creation_input_tokens": new if turn else context,
                 "cache_read_input_tokens": context if turn else 0,
+                "cache_creation": {
+                    "ephemeral_5m_input_tokens": new if turn else context,
+                    "ephemeral_1h_input_tokens": 0,
+                },
                 "output_tokens": out,
                 "service_tier": "standard",
             }
