@@ -40,21 +40,34 @@ def _group(group: str, *columns: Column) -> tuple[Column, ...]:
 REQUEST: tuple[Column, ...] = (
     *_group(
         "identity",
-        Column("request_id", pl.String, "", "The provider's id of the response; else the id the log gives.", "gen_ai.response.id"),
+        Column(
+            "request_id",
+            pl.String,
+            "",
+            "The provider's id of the response; else the id the log gives.",
+            "gen_ai.response.id",
+        ),
         Column("format", pl.String, "", "The log format that read the row."),
         Column("source_file", pl.String, "", "Log file the row came from."),
         Column("source_line", pl.Int64, "", "Line in that file, from 1 (for a container: its element)."),
         Column("source_offset", pl.Int64, "bytes", "Where the record starts in the decompressed file."),
         Column("started_at", UTC, "UTC", "When the call was sent."),
         Column("ended_at", UTC, "UTC", "When the answer was complete."),
-        Column("ttft_s", pl.Float64, "s", "Time to the first piece of the answer.", "gen_ai.response.time_to_first_chunk"),
+        Column(
+            "ttft_s", pl.Float64, "s", "Time to the first piece of the answer.", "gen_ai.response.time_to_first_chunk"
+        ),
         Column("run_id", pl.String, "", "The agent execution the call belongs to.", "gen_ai.conversation.id"),
         Column("run_source", pl.String, "", "How the run is known: `log`, `chain` (rebuilt from messages), `guessed`."),
         Column("parent_id", pl.String, "", "The run, span or response that caused this call."),
         Column("step", pl.Int64, "", "Position of the call in its run, from 1."),
         Column("attempt", pl.Int64, "", "Number of this attempt at the same call, from 1, where the log says so."),
         Column("task", pl.String, "", "What the application was doing, e.g. `triage`.", "gen_ai.agent.name"),
-        Column("task_source", pl.String, "", "How the task is known: `mapping`, `field`, `family` (one prompt), `mixed`, `shape`."),
+        Column(
+            "task_source",
+            pl.String,
+            "",
+            "How it is known: `mapping`, `field`, `family` (one prompt), `mixed`, `shape`.",
+        ),
         Column("instance_id", pl.String, "", "The case being worked on; runs of one case share it (evaluations, CI)."),
         Column("tenant", pl.String, "", "Customer of a multi-tenant application."),
         Column("user", pl.String, "", "End user, as the log names them.", "user.id"),
@@ -70,7 +83,7 @@ REQUEST: tuple[Column, ...] = (
             "service_tier",
             pl.String,
             "",
-            "Tier that served the call: null is standard; `batch`, `flex`, `priority`, `fast`, `ultrafast`, `provisioned`.",
+            "Tier that served: null is standard; `batch`, `flex`, `priority`, `fast`, `ultrafast`, `provisioned`.",
             "openai.response.service_tier",
         ),
         Column("service_tier_requested", pl.String, "", "Tier asked for.", "openai.request.service_tier"),
@@ -78,7 +91,7 @@ REQUEST: tuple[Column, ...] = (
             "region",
             pl.String,
             "",
-            "What a price may depend on: OpenAI residency host, Anthropic inference_geo, Vertex location, AWS region, Azure zone.",
+            "Prices depend on it: OpenAI residency, Anthropic inference_geo, Vertex location, AWS region, Azure zone.",
             "cloud.region",
         ),
         Column("search_context_size", pl.String, "", "Perplexity: low, medium or high."),
@@ -89,8 +102,20 @@ REQUEST: tuple[Column, ...] = (
     ),
     *_group(
         "usage",
-        Column("input_tokens", pl.Int64, "tokens", "All input, cached reads and writes included.", "gen_ai.usage.input_tokens"),
-        Column("cache_read_tokens", pl.Int64, "tokens", "Input served from a prompt cache.", "gen_ai.usage.cache_read.input_tokens"),
+        Column(
+            "input_tokens",
+            pl.Int64,
+            "tokens",
+            "All input, cached reads and writes included.",
+            "gen_ai.usage.input_tokens",
+        ),
+        Column(
+            "cache_read_tokens",
+            pl.Int64,
+            "tokens",
+            "Input served from a prompt cache.",
+            "gen_ai.usage.cache_read.input_tokens",
+        ),
         Column(
             "cache_write_tokens",
             pl.Int64,
@@ -103,13 +128,15 @@ REQUEST: tuple[Column, ...] = (
         Column("cache_write_1h_tokens", pl.Int64, "tokens", "Part of the writes that lives 1 hour."),
         Column("cache_write_12h_tokens", pl.Int64, "tokens", "Part of the writes that lives 12 hours."),
         Column("output_tokens", pl.Int64, "tokens", "All output, reasoning included.", "gen_ai.usage.output_tokens"),
-        Column("reasoning_tokens", pl.Int64, "tokens", "Hidden part of the output.", "gen_ai.usage.reasoning.output_tokens"),
+        Column(
+            "reasoning_tokens", pl.Int64, "tokens", "Hidden part of the output.", "gen_ai.usage.reasoning.output_tokens"
+        ),
         Column(
             "extras",
             EXTRAS,
             "",
-            "Everything billed beyond text tokens, by class of `pricing/README.md`: modality tokens (parts of the totals above), "
-            "searches, pages, seconds, characters, sessions.",
+            "What is billed beyond text tokens, by class: modality tokens (parts of the totals above), searches, pages, "
+            "seconds, characters, sessions.",
         ),
         Column(
             "usage_source", pl.String, "", "Who counted: `provider`, `gateway`, `tokenizer` (estimated here), `absent`."
@@ -118,8 +145,8 @@ REQUEST: tuple[Column, ...] = (
             "convention",
             pl.String,
             "",
-            "How input and cache counts were read: null is the format's documented way; `proved`, `assumed`, or `undecided` "
-            "(then the counts hold the cheaper reading).",
+            "How input and cache counts were read: null is the documented way of the format; `proved`, `assumed`, or "
+            "`undecided` (then the counts hold the cheaper reading).",
         ),
         Column("rollup", pl.Boolean, "", "The row restates usage of other rows and is never summed."),
         Column("gateway_cache_hit", pl.Boolean, "", "Answered by a gateway's own cache: no provider was called."),
@@ -143,9 +170,13 @@ REQUEST: tuple[Column, ...] = (
         "fingerprints",
         Column("request_sha", SHA, "", "Hash of messages, tools and parameters, without the model."),
         Column("block_sha", pl.List(SHA), "", "Hash chain over the messages: equal prefixes have equal beginnings."),
-        Column("block_tokens", pl.List(pl.Int64), "tokens", "Estimated tokens of each message, scaled to `input_tokens`."),
+        Column(
+            "block_tokens", pl.List(pl.Int64), "tokens", "Estimated tokens of each message, scaled to `input_tokens`."
+        ),
         Column("system_sha", SHA, "", "Hash of the system prompt."),
-        Column("template_sha", SHA, "", "Hash of the masked system prompt, tools and output schema: the prompt family."),
+        Column(
+            "template_sha", SHA, "", "Hash of the masked system prompt, tools and output schema: the prompt family."
+        ),
         Column("line_sha", pl.List(SHA), "", "Hashes of the first 16 masked sentences of the system prompt, in order."),
         Column("tools_sha", SHA, "", "Hash of the sorted names of the declared tools."),
         Column("output_sha", SHA, "", "Hash of the answer."),
@@ -156,7 +187,12 @@ REQUEST: tuple[Column, ...] = (
         "tools",
         Column("tools_declared", TOOLS, "", "Tools offered to the model.", "gen_ai.tool.definitions"),
         Column("tool_calls", TOOL_CALLS, "", "Tools the answer calls."),
-        Column("tool_results", TOOL_RESULTS, "", "Results of earlier tool calls that this request sends for the first time."),
+        Column(
+            "tool_results",
+            TOOL_RESULTS,
+            "",
+            "Results of earlier tool calls that this request sends for the first time.",
+        ),
         Column("tool_name", pl.String, "", "Name of the tool called; several are joined with `+`.", "gen_ai.tool.name"),
         Column("tool_args_sha", SHA, "", "Hash of the arguments as canonical JSON."),
         Column("tool_result_sha", SHA, "", "Hash of the result, clock times, uuids and durations masked."),
@@ -175,7 +211,9 @@ PRICED: tuple[Column, ...] = _group(
     "price",
     Column("row", pl.UInt32, "", "Number of the call in this audit, in order of time; keys patches and evidence."),
     Column("cost_usd", USD, "USD", "What the call cost; null where no price is known."),
-    Column("price_status", pl.String, "", "`priced`, `free`, `subscription` or `unpriced`; null where nothing is billed."),
+    Column(
+        "price_status", pl.String, "", "`priced`, `free`, `subscription` or `unpriced`; null where nothing is billed."
+    ),
     Column("price_entry", pl.String, "", "The entry of the price book that was used."),
     Column("low_usd", USD, "USD", "Least the call can have cost, given what is not known about it."),
     Column("high_usd", USD, "USD", "Most it can have cost; null: no upper bound."),
@@ -193,6 +231,8 @@ def conform(frame: pl.DataFrame, schema: pl.Schema = REQUESTS) -> pl.DataFrame:
     """The frame with exactly the columns of `schema`, in its order; absent ones are null."""
     have = frame.schema
     return frame.select(
-        (pl.col(name) if have[name] == dtype else pl.col(name).cast(dtype)) if name in have else pl.lit(None, dtype).alias(name)
+        (pl.col(name) if have[name] == dtype else pl.col(name).cast(dtype))
+        if name in have
+        else pl.lit(None, dtype).alias(name)
         for name, dtype in schema.items()
     )
