@@ -30,6 +30,7 @@ from costaudit.schema import conform
 from costaudit.verdict import Verdict
 
 EMPTY_MIX = Mix(TASKS.to_frame(), MODELS.to_frame(), CLASS_ROWS.to_frame())
+OCTOBER = date(2026, 10, 1)
 TAU = Path(__file__).parents[2] / "shared" / "datasets" / "tau_airline_gpt4o"
 
 
@@ -395,6 +396,16 @@ def test_a_large_baseline_keeps_a_sample_that_does_not_depend_on_cost():
     assert (kept["of"], len(kept["usd"])) == (5_000, 2_000)
     mean = sum(map(float, kept["usd"])) / 2_000
     assert mean == pytest.approx(float(units.units["usd"].mean()), rel=0.1)
+
+
+def test_a_price_corrected_after_the_baseline_was_saved_is_noted_and_a_new_model_is_not():
+    base = of_log([call(run_id=f"r{i}") for i in range(6)], on=OCTOBER)
+    corrected = replace(base, rates=base.rates | {"acme:large": "0" * 16})
+    head = of_log([call(run_id=f"r{i}", model="small" if i else "large") for i in range(6)], on=OCTOBER)
+    assert check(head, base, Limits()).notes == ()
+    assert "prices of acme:large were corrected" in check(head, corrected, Limits()).notes[0]
+    cut = [of_log([call(model="falling")], on=date(2026, month, 5)).rates for month in (8, 9, 10)]
+    assert cut[0] == cut[1] != cut[2]
 
 
 @pytest.mark.parametrize(

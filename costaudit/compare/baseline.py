@@ -82,7 +82,7 @@ class _File(msgspec.Struct, frozen=True):
     calls: Count
     coverage: Share
     priced_on: date | None
-    book_sha256: str
+    rates: dict[str, str]
     unpriced: _Unpriced
     tasks: dict[str, _Task]
 
@@ -107,7 +107,7 @@ def dumps(side: Side) -> str:
         "calls": side.calls,
         "coverage": side.coverage,
         "priced_on": side.priced_on and side.priced_on.isoformat(),
-        "book_sha256": side.book_sha256,
+        "rates": dict(sorted(side.rates.items())),
         "unpriced": {"calls": side.mix.unpriced.calls, "high_usd": _text(side.mix.unpriced.high_usd)},
     }
     lines = [f"  {_json(key)}: {_json(value)}," for key, value in head.items()]
@@ -209,7 +209,7 @@ def _side(file: _File) -> Side:
         calls=file.calls,
         coverage=file.coverage,
         priced_on=file.priced_on,
-        book_sha256=file.book_sha256,
+        rates=file.rates,
     )
 
 

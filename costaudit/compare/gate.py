@@ -359,8 +359,9 @@ def _notes(candidate: Side, baseline: Side | None) -> list[str]:
     if baseline is None:
         return ["there is no baseline: nothing was compared"]
     notes = []
-    if baseline.book_sha256 != candidate.book_sha256:
-        notes.append("the baseline was priced with another price book: save it again where prices were corrected")
+    both = baseline.rates.keys() & candidate.rates.keys()
+    if corrected := sorted(entry for entry in both if baseline.rates[entry] != candidate.rates[entry]):
+        notes.append(f"prices of {', '.join(corrected)} were corrected since the baseline was saved: save it again")
     if candidate.guessed:
         notes.append(
             f"{candidate.guessed:,} calls of {candidate.name} have no task name and are told apart by size: there a "

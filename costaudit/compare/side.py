@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Window
@@ -22,6 +23,7 @@ from costaudit.schema import USD
 
 BLOCKS = 8  # messages at the beginning of a prompt that are compared: what calls of a task share is at the front
 COMMON = 0.5  # share of a task's units that must begin alike for the beginning to be the task's
+OVERRIDES = "(overrides)"
 DAYS_OF_MONTH = Decimal("30.4375")  # 365.25/12
 
 UNITS = pl.Schema({"task": pl.String(), "case": pl.String(), "runs": pl.Int64(), "usd": USD, "tokens": pl.Int64()})
@@ -53,6 +55,7 @@ class Side:
     openings   task -> how its prompts begin
     priced_on  the day whose prices are paid; None: no call had a time
     coverage   share of calls and tokens that can be priced, the worse of the two
+    rates      price entry -> fingerprint of all its rates on that day; of the user's own prices under OVERRIDES
     guessed    calls whose task is only their shape
     """
 
@@ -64,7 +67,7 @@ class Side:
     calls: int = 0
     coverage: float = 1.0
     priced_on: date | None = None
-    book_sha256: str = ""
+    rates: Mapping[str, str] = field(default_factory=dict)
     guessed: int = 0
 
 
@@ -93,7 +96,7 @@ def measure(
         calls=counted.height,
         coverage=coverage,
         priced_on=on,
-        book_sha256=book.sha256,
+        rates=_fingerprints(priced, book, on) if on else {},
         guessed=int((counted["task_source"] == "shape").sum()),
     )
 
@@ -118,6 +121,21 @@ def at_prices_of(calls: pl.DataFrame, book: PriceBook, on: date) -> pl.DataFrame
     known = again["cost_usd"].is_not_null()
     changed = ("started_at", "ended_at", "cost_usd", "price_status", "price_entry")
     return calls.with_columns(again[name].zip_with(known, calls[name]) for name in changed)
+
+
+def _fingerprints(calls: pl.DataFrame, book: PriceBook, on: date) -> dict[str, str]:
+    """What each price entry in use costs on a day, as a hash: equal hashes price alike."""
+    found = {}
+    for entry in calls["price_entry"].drop_nulls().unique().sort().to_list():
+        provider, _, name = entry.partition(":")
+        model = book.find(provider, name)
+        in_force = [p for p in model.prices if p.start is None or p.start.date() <= on] if model else []
+        if in_force:
+            rates = msgspec.structs.replace(in_force[-1], source="", since="", until="")
+            found[entry] = hashlib.sha256(msgspec.json.encode(rates)).hexdigest()[:16]
+    if book.overrides:
+        found[OVERRIDES] = hashlib.sha256(msgspec.json.encode(book.overrides)).hexdigest()[:16]
+    return found
 
 
 def month_units(calls: pl.DataFrame, days: float) -> dict[str, float]:
