@@ -135,7 +135,7 @@ REQUEST: tuple[Column, ...] = (
             "extras",
             EXTRAS,
             "",
-            "What is billed beyond text tokens, by class: modality tokens (parts of the totals above), searches, pages, "
+            "What is billed beyond text tokens, by class: tokens by modality (parts of the totals), searches, pages, "
             "seconds, characters, sessions.",
         ),
         Column(
