@@ -65,7 +65,20 @@ def test_colour_changes_no_character(golden):
 
 @pytest.mark.parametrize("name", names())
 def test_an_audit_of_nothing_is_a_report_and_no_crash(name):
-    assert show(name, EMPTY)
+    assert bool(show(name, EMPTY)) == (name != "short")  # no finding, no line
+
+
+@pytest.mark.parametrize(
+    ("name", "copied"),
+    [
+        ("terminal", '\n      - match: "a/b"\n        rates: {input: 1}  # why\n'),
+        ("markdown", '\n  ````yaml\n  - match: "a/b"\n    rates: {input: 1}  # why\n  ````\n'),
+        ("html", "<pre>- match: &quot;a/b&quot;\n  rates: {input: 1}  # why</pre>"),
+    ],
+)
+def test_the_lines_of_a_remedy_that_are_to_be_copied_stay_as_they_are(name, copied):
+    remedy = 'add this:\n- match: "a/b"\n  rates: {input: 1}  # why'
+    assert copied in show(name, replace(AUDIT, findings=(finding(remedy=remedy),)))
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

@@ -36,7 +36,14 @@ Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store.")
 ]
 Format = Annotated[
-    str, typer.Option("--format", "-f", metavar="NAME", autocompletion=_formats, help="terminal, json, markdown, csv …")
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="NAME",
+        autocompletion=_formats,
+        help="terminal, short, json, markdown, html, csv, sarif, junit, github, gitlab.",
+    ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file.")]
 Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment in; ISO 8601.")]

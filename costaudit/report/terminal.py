@@ -251,8 +251,8 @@ def _remedy(remedy: str, margin: str, columns: int) -> Iterator[Line]:
     first, *copied = remedy.splitlines() or [""]
     for number, (words,) in enumerate(paragraph(first, columns, first=" " * (len(margin) + 8))):
         yield (Span(f"{margin}{'' if number else 'do':<8}"), Span(words.text[len(margin) + 8 :], Style.GOOD))
-    for text in copied:
-        yield line(f"{margin}{'':<8}{fit(clean(text), columns - len(margin) - 8)}")
+    for text in copied:  # far to the left, so that few are too long to stay whole
+        yield line(f"      {fit(clean(text), columns - 6)}")
 
 
 def _rules(audit: Audit, columns: int) -> list[Line]:
