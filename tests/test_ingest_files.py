@@ -143,6 +143,7 @@ def test_a_record_that_is_no_request_is_skipped_by_type_not_rejected(tmp_path):
     [
         (None, b"", UsageError, "no such file"),
         ("empty", b"", LogError, "no log records"),
+        ("notes.md", b"# Notes\n\nWhat the logs of this folder are.\n", LogError, "not a log"),
         ("image", b"\x89PNG\r\n\x1a\n\x00\x00", LogError, "binary"),
         ("broken.parquet", b"PAR1 and nothing", LogError, "Parquet"),
     ],

@@ -181,8 +181,10 @@ def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[list[Recor
         yield from _lines(head, stream)
     elif _looks_tabular(start):
         yield from _table(head, stream)
+    elif b"\n{" in head.data or b"\ndata:" in head.data or not start:
+        yield from _lines(head, stream)  # records below lines of another kind
     else:
-        yield from _lines(head, stream)
+        raise LogError(f"{file.shown}: text without JSON lines or a table, not a log")
 
 
 class _Read(NamedTuple):
