@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from enum import StrEnum
 
 import polars as pl
 
 from costaudit.audit import Audit, Window
 from costaudit.price.bridge import Bridge
+from costaudit.price.mix import EXACT
 from costaudit.stats import Interval
 
 
@@ -29,6 +30,7 @@ class TaskVerdict:
     """One task of the gate.
 
     units          units (cases, runs, calls) compared, baseline and candidate
+    left_out       units not compared: something in them has no price, or their case is on one side only
     unit_usd       mean cost of a unit, baseline and candidate; None where nothing is known [USD]
     ratio          candidate over baseline, with the ends of a 90 % interval; None where it has no meaning
     median_ratio   a side line: the mean decides, because the mean is what is paid
@@ -45,6 +47,7 @@ class TaskVerdict:
     verdict: Verdict
     why: str
     units: tuple[int, int] = (0, 0)
+    left_out: tuple[int, int] = (0, 0)
     unit_usd: tuple[Decimal | None, Decimal | None] = (None, None)
     paired: bool = False
     ratio: Interval | None = None
@@ -124,4 +127,7 @@ class Month:
 
     @property
     def change_usd(self) -> Decimal | None:
-        return None if self.before_usd is None else self.audit.spend.total_usd - self.before_usd
+        if self.before_usd is None:
+            return None
+        with localcontext(prec=EXACT):
+            return self.audit.spend.total_usd - self.before_usd

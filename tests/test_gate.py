@@ -37,7 +37,7 @@ TAU = Path(__file__).parents[2] / "shared" / "datasets" / "tau_airline_gpt4o"
 def side(costs: dict[str, list[float] | dict[str, float]], name: str = "side") -> Side:
     """A side with the unit costs given by task: a list of runs, or cases with their cost."""
     rows = [
-        (task, case, 1, Decimal(repr(round(usd, 12))), round(usd * 1e6))
+        (task, case, 1, Decimal(repr(round(usd, 12))), min(round(usd * 1e6), 2**53))
         for task, units in costs.items()
         for case, usd in (units.items() if isinstance(units, dict) else ((None, u) for u in units))
     ]
@@ -312,6 +312,21 @@ def test_a_task_that_was_free_fails_once_most_of_it_is_billed():
     assert check(of_log(free), of_log(free), Limits()).rows[0].verdict is Verdict.PASS
     assert check(of_log(free), of_log(billed), Limits()).rows[0].verdict is Verdict.PASS
     assert check(of_log(free[1:] + billed[:1]), of_log(free), Limits()).rows[0].verdict is Verdict.CANNOT_TELL
+
+
+def test_cases_on_one_side_only_are_left_out_and_counted():
+    base = {f"case-{i}": 1.0 + i for i in range(10)}
+    head = {f"case-{i}": 1.0 + i for i in range(2, 13)}
+    found = check(side({"t": head}), side({"t": base}), Limits())
+    assert (found.rows[0].units, found.rows[0].left_out) == ((8, 8), (2, 3))
+    assert "left out 2 units of the baseline, 3 of the candidate" in _gate.remark(found.rows[0], found)
+
+
+def test_amounts_beyond_reason_are_judged_like_any_other():
+    base = {f"case-{i}": 1e13 + i for i in range(6)}
+    found = check(side({"t": {k: 3 * v for k, v in base.items()}}), side({"t": base}), Limits(), month={"t": 1e9})
+    assert found.verdict is Verdict.FAIL
+    assert all(render(found, View()) for render in _gate.RENDERERS.values())
 
 
 # Exit codes, and no baseline

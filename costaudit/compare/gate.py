@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from math import fsum, sqrt
 from statistics import fmean, median
 
@@ -20,6 +20,7 @@ from costaudit.compare.side import Opening, Side
 from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
 from costaudit.price.bridge import between
+from costaudit.price.mix import EXACT
 from costaudit.verdict import Gate, SideLabel, TaskVerdict, Verdict
 
 FALSE_DISCOVERY = 0.05  # share of failed tasks that may be chance
@@ -80,6 +81,10 @@ def _tasks(*units: pl.DataFrame) -> list[str]:
     return sorted({task for frame in units for task in frame["task"].unique().to_list()})
 
 
+def _by_task(units: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    return {str(key[0]): frame for key, frame in units.partition_by("task", as_dict=True).items()}
+
+
 def _enough(side: Side, least: float) -> bool:
     return side.coverage >= least
 
@@ -96,16 +101,20 @@ class _Judge:
 
     def all(self) -> list[TaskVerdict]:
         """Every task measured, then judged together: many tasks must not add up their false alarms."""
-        measured = [self.measure(task) for task in _tasks(self.candidate.units, self.baseline.units)]
+        base, head = (_by_task(side.units) for side in (self.baseline, self.candidate))
+        nothing = self.baseline.units.clear()
+        measured = [
+            self.measure(task, (base.get(task, nothing), head.get(task, nothing)))
+            for task in sorted(base.keys() | head.keys())
+        ]
         tested = [row for row in measured if row.p is not None]
         kept = stats.benjamini_hochberg([row.p for row in tested if row.p is not None])
         adjusted = {row.task: p for row, p in zip(tested, kept, strict=True)}
         rows = [self.judge(replace(row, p=adjusted.get(row.task))) for row in measured]
         return sorted(rows, key=lambda row: (ORDER.index(row.verdict), -(row.month_usd or ZERO), row.task))
 
-    def measure(self, task: str) -> TaskVerdict:
+    def measure(self, task: str, sides: tuple[pl.DataFrame, pl.DataFrame]) -> TaskVerdict:
         """Ratio, interval and p-value of one task; a verdict only where none of them can be had."""
-        sides = [side.units.filter(pl.col("task") == task) for side in (self.baseline, self.candidate)]
         if sides[0].is_empty():
             return TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline for this task", (0, sides[1].height))
         if sides[1].is_empty():
@@ -122,10 +131,11 @@ class _Judge:
             Verdict.CANNOT_TELL,
             "",
             sample.sizes,
-            (_money(sample.base), _money(sample.head)),
-            sample.paired,
+            unit_usd=(_money(sample.base), _money(sample.head)),
+            paired=sample.paired,
             token_ratio=_mean_ratio(sample.base_tokens, sample.head_tokens),
             month_units=self.month.get(task),
+            left_out=(sides[0].height - sample.sizes[0], sides[1].height - sample.sizes[1]),
         )
         if min(sample.sizes) < max(2, self.limits.min_units):
             least = max(2, self.limits.min_units)
@@ -136,7 +146,7 @@ class _Judge:
         base, head = fmean(sample.base), fmean(sample.head)
         month_usd = None
         if row.month_units is not None:
-            month_usd = Decimal((head - base) * row.month_units).quantize(Decimal(1).scaleb(-18))
+            month_usd = _decimal((head - base) * row.month_units)
         row = replace(row, month_usd=month_usd)
         if base == 0 or head == 0:
             return replace(row, p=_free_p(sample) if base == 0 < head else None)
@@ -278,7 +288,12 @@ def _percent(share: float) -> str:
 
 
 def _money(values: Sequence[float]) -> Decimal | None:
-    return Decimal(fmean(values)).quantize(Decimal(1).scaleb(-18)) if values else None
+    return _decimal(fmean(values)) if values else None
+
+
+def _decimal(usd: float) -> Decimal:
+    with localcontext(prec=EXACT):
+        return Decimal(usd).quantize(Decimal(1).scaleb(-18))
 
 
 def _first_difference(before: Opening | None, after: Opening | None) -> str:

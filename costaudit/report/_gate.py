@@ -107,10 +107,10 @@ def headline(gate: Gate) -> str:
 
 
 def remark(row: TaskVerdict, gate: Gate) -> str:
-    """What a verdict that is no PASS has to add."""
-    if gate.baseline is None or (row.verdict is Verdict.PASS and not row.accepted):
+    """What a verdict has to add: why it is no pass, what would have been seen, what was not compared."""
+    if gate.baseline is None:
         return ""
-    said = [row.why]
+    said = [] if row.verdict is Verdict.PASS and not row.accepted else [row.why]
     if row.verdict is Verdict.CANNOT_TELL and row.detectable is not None:
         said.append(f"a rise of {_percent(row.detectable)} would have been seen")
         if row.needed is not None:
@@ -118,6 +118,9 @@ def remark(row: TaskVerdict, gate: Gate) -> str:
             said.append(f"for {limit} it takes {money.count(row.needed)} {'pairs' if row.paired else 'units a side'}")
     if row.verdict is Verdict.FAIL and row.median_ratio is not None:
         said.append(f"median {_percent(row.median_ratio)}")
+    if any(row.left_out):
+        why = "without a price or on one side only" if row.paired else "without a price"
+        said.append(f"left out {row.left_out[0]:,} units of the baseline, {row.left_out[1]:,} of the candidate: {why}")
     return "; ".join(said)
 
 
@@ -252,6 +255,8 @@ def _row(row: TaskVerdict) -> dict[str, Any]:
         "paired": row.paired,
         "base_units": row.units[0],
         "head_units": row.units[1],
+        "base_left_out": row.left_out[0],
+        "head_left_out": row.left_out[1],
         "base_usd": None if row.unit_usd[0] is None else money.exact(row.unit_usd[0]),
         "head_usd": None if row.unit_usd[1] is None else money.exact(row.unit_usd[1]),
         "cost": _interval(row.ratio),

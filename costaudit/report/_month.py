@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import polars as pl
 
 from costaudit.finding import ZERO, Finding
+from costaudit.price.mix import EXACT
 from costaudit.report import View, _bridge, _words
 from costaudit.report import _money as money
 from costaudit.report._gate import folded
@@ -154,7 +155,8 @@ def _cells(month: Month, by: str, view: View) -> list[list[str]]:
     most = len(found) if by in view.by or len(found) <= ROWS + 1 else ROWS
     cells = [_row(row, row[by], month) for row in found[:most]]
     if rest := found[most:]:
-        sums = {name: sum((row[name] for row in rest), ZERO) for name in ("cost_usd", "before_usd", "change_usd")}
+        with localcontext(prec=EXACT):
+            sums = {name: sum((row[name] for row in rest), ZERO) for name in ("cost_usd", "before_usd", "change_usd")}
         units = {name: sum(row[name] for row in rest) for name in ("units", "units_before")}
         empty = {"unit_usd": None, "unit_before_usd": None}
         cells.append(_row(sums | units | empty, f"{len(rest):,} more", month))
