@@ -102,7 +102,7 @@ class Litellm:
 
     def items(self, provider: str) -> Iterator[Item]:
         """The models of one provider (our name) that have a price above 0: this package writes 0 for "not known"."""
-        for key, entry in self.entries.items():
+        for key, entry in sorted(self.entries.items(), key=_fullest):
             if provider_of(entry) == provider:
                 name = _name(key, entry)
                 span = _span(provider, name, entry)
@@ -115,6 +115,12 @@ def provider_of(entry: dict[str, Any]) -> str:
     if listed.startswith("vertex_ai"):
         return "vertex"
     return PROVIDERS.get(listed, listed.replace("_", "-").replace(".", "-"))
+
+
+def _fullest(pair: tuple[str, dict[str, Any]]) -> tuple[int, str]:
+    """The entry that says most about prices first: one model often stands under several keys."""
+    key, entry = pair
+    return -sum("cost" in field or "multiplier" in field for field in entry), key
 
 
 def _name(key: str, entry: dict[str, Any]) -> str:

@@ -55,10 +55,12 @@ def merge(provider: str, facts: dict[str, Any], readers: Mapping[str, Reader], t
 
 
 def _by_name(items: Iterator[Item]) -> dict[str, Item]:
-    """Items by lower-case name with dots as hyphens; of two spellings the first listed stays."""
+    """Items by lower-case name with dots as hyphens; of two spellings the first listed stays, tiers are shared."""
     found: dict[str, Item] = {}
     for item in items:
-        found.setdefault(fold(item.name), item)
+        first = found.setdefault(fold(item.name), item)
+        if first is not item and _agree(first, item):
+            _share_tiers(first, item)
     return found
 
 
@@ -74,8 +76,8 @@ def _one(provider: str, versions: dict[str, Item], order: list[str], disputes: l
     """One model: standard rates and history from the first package of the order, gaps filled from the others."""
     present = [key for key in order if key in versions]
     first = present[0]
-    if first == "ll" and "mp" in versions and _agree(versions["ll"], versions["mp"]):
-        first = "mp"  # the same price today, and mp knows since when
+    if first == "ll":  # of lists that say the same today, one that knows since when
+        first = next((key for key in present[1:] if _agree(versions["ll"], versions[key])), first)
     item = copy.deepcopy(versions[first])
     for span in item.spans:
         span.source = first
@@ -155,12 +157,12 @@ def _fill_tier(span: Span, tier: str, card: Card, key: str) -> None:
         span.tiers[tier] = copy.deepcopy(card)
         span.tiers[tier].source = key
         return
+    stepped = {name for rates in own.over.values() for name in rates}
     for name, rate in card.rates.items():
-        if name not in own.rates:
-            own.rates[name] = rate
+        if own.rates.setdefault(name, rate) == rate and name not in stepped:
             for above, rates in card.over.items():
-                if name in rates and above in own.over:
-                    own.over[above][name] = rates[name]
+                if name in rates:
+                    own.over.setdefault(above, {})[name] = rates[name]
 
 
 def _geographies(provider: str, models: dict[str, Item], listed: dict[str, dict[str, Item]]) -> None:
@@ -177,8 +179,22 @@ def _geographies(provider: str, models: dict[str, Item], listed: dict[str, dict[
     for name, item in models.items():
         for geography in GEOGRAPHIES:
             bare = models.get(name.removeprefix(fold(geography)))
-            if name.startswith(fold(geography)) and bare and _agree(item, bare) and name not in listed["gp"]:
-                item.spans = copy.deepcopy(bare.spans)
+            if name.startswith(fold(geography)) and bare and _agree(item, bare):
+                _share_tiers(item, bare)
+                if name not in listed["gp"]:
+                    item.spans = copy.deepcopy(bare.spans)
+
+
+def _share_tiers(one: Item, other: Item) -> None:
+    """Two names of one price: a tier that is listed for either holds for both."""
+    mine, theirs = one.spans[-1], other.spans[-1]
+    for source, target in ((mine, theirs), (theirs, mine)):
+        for tier, card in source.tiers.items():
+            if tier not in target.tiers:
+                target.tiers[tier] = copy.deepcopy(card)
+                target.tiers[tier].source = card.source or source.source
+            else:
+                _fill_tier(target, tier, card, source.source)
 
 
 def _leave_out(facts: dict[str, Any], models: dict[str, Item]) -> None:
@@ -341,6 +357,8 @@ def _without_repeats(provider: str, models: dict[str, Item]) -> dict[str, Item]:
         own = provider == "bedrock" or item.name.startswith("ft:")
         if base is None or own or not _same_price(item, models[base]):
             kept[name] = item
+        else:
+            _share_tiers(item, models[base])
     return kept
 
 
