@@ -113,6 +113,12 @@ def dig(record: Any, path: Path) -> Any:
     return record
 
 
+def inside(record: Any, path: Path) -> Any:
+    """The value at a path like `dig`, opened if it is JSON kept as text."""
+    value = dig(record, path)
+    return opened(value) if isinstance(value, str) else value
+
+
 def opened(value: str) -> Any:
     """The object that a text holds as JSON, else None."""
     if not value.lstrip().startswith(("{", "[")):

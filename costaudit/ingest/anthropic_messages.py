@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import dig, parsed
+from costaudit.ingest._decode import inside, parsed
 from costaudit.ingest._events import EVENTS, START, Message
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
@@ -157,7 +157,7 @@ class MessageReader(TableReader):
     def _opened(self, record: Record, out: Out) -> Sequence[Record]:
         """The whole messages that a record completes: itself with its steps, or the one its event begins after."""
         value = record.data if isinstance(record.data, dict) else parsed(record.data)
-        message = dig(value, self.found.self) if isinstance(value, dict) else None
+        message = inside(value, self.found.self) if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(message, Mapping):
             return [record]
         kind = message.get("type")

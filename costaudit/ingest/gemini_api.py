@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import dig
+from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     FileReader,
@@ -162,7 +162,7 @@ class GeminiReader(TableReader):
         super().feed([made for stream in waiting.values() for made in self._whole(*stream, out)], out)
 
     def _answers(self, record: Record, value: dict[str, Any], out: Out) -> Sequence[Record]:
-        answer = dig(value, self.found.self)
+        answer = inside(value, self.found.self)
         listed = self._listed(answer)
         if listed is not None:
             return self._whole(record, value, [camel(chunk) for chunk in listed], out)

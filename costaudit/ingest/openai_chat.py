@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest._chunks import EVENT, Stream, is_chunk
-from costaudit.ingest._decode import dig, parsed
+from costaudit.ingest._decode import dig, inside, parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     FileReader,
@@ -174,7 +174,7 @@ class ChatReader(TableReader):
         if isinstance(record.data, bytes) and b"delta" not in record.data and EVENT.encode() not in record.data:
             return False
         value = record.data if isinstance(record.data, dict) else parsed(record.data)
-        chunk = dig(value, self.found.self) if isinstance(value, dict) else None
+        chunk = inside(value, self.found.self) if isinstance(value, dict) else None
         if chunk is None or not isinstance(value, dict) or not is_chunk(chunk):
             return False
         # Some servers send no id: what they stream in one second with one model is taken for one answer.
