@@ -33,5 +33,4 @@ def test_four_loggers_are_read_with_copies_and_broken_lines_counted():
     assert {"openai-chat", "anthropic-messages", "litellm", "claude-code"} == set(read.requests["format"])
     assert read.fates.balanced
     assert read.fates.duplicates > 100
-    assert sum(read.fates.rejects.values()) == 4
-    assert set(read.fates.rejects) <= {"not JSON", "no format recognises this record"}
+    assert read.fates.rejects == {"not JSON": 3}
