@@ -61,6 +61,14 @@ class CacheMiss(Analyzer):
     A conversation is sent again with every turn, at ten times or more the price of a cached read.
     ## What to do
     Keep the stable part of a prompt first and byte for byte the same; mark it for caching with the policy shown.
+    ## Example
+    ```console
+    $ costaudit analyze --select cache-miss sample_logs/analyzers/cache-miss.jsonl
+    …
+           $5.65  chat on claude-opus-5-5: never cached, $5.65 of input paid in full again
+                  medium  cache-miss · F-03c9db · $1.96 to $5.65 · confidence medium · 12 requests
+    …
+    ```
     """
 
     name = "cache-miss"

@@ -41,6 +41,14 @@ class ContextBloat(Analyzer):
     ## What to do
     Declare tools where they can be called; replace a repeated result by a reference; trim or summarise long histories
     if the figures still say so after caching.
+    ## Example
+    ```console
+    $ costaudit analyze --select context-bloat sample_logs/analyzers/context-bloat.jsonl
+    …
+           $2.00  research: tool results sent again in 4 prompts that hold them already, $2.00
+                  low     context-bloat · F-f8448d · $2.00 · confidence medium · 4 requests
+    …
+    ```
     """
 
     name = "context-bloat"

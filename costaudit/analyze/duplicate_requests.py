@@ -30,6 +30,14 @@ class DuplicateRequests(Analyzer):
     ## What to do
     Keep answers by request for a day, in the application or in the gateway; guard buttons and jobs against a second
     start.
+    ## Example
+    ```console
+    $ costaudit analyze --select duplicate-requests sample_logs/analyzers/duplicate-requests.jsonl
+    …
+           $1.56  faq: 3 answers bought again, $1.56
+                  medium  duplicate-requests · F-4cf8a4 · $1.56 · confidence high · 3 requests
+    …
+    ```
     """
 
     name = "duplicate-requests"

@@ -29,6 +29,14 @@ class FailedCalls(Analyzer):
     ## What to do
     Look at the largest kind of failure: shorten prompts that exceed a limit, screen inputs that a filter refuses, stop
     sending what always fails. Tasks in which refusals are expected are named in `allow`.
+    ## Example
+    ```console
+    $ costaudit analyze --select failed-calls sample_logs/analyzers/failed-calls.jsonl
+    …
+           $1.23  moderate: 3 failed calls billed, $1.23
+                  medium  failed-calls · F-996897 · $1.23 · confidence high · 3 requests
+    …
+    ```
     """
 
     name = "failed-calls"

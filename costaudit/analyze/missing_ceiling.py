@@ -32,6 +32,14 @@ class MissingCeiling(Analyzer):
     ends them. A ceiling is insurance where models rarely fail, and real money where they often do.
     ## What to do
     Set the limit in the agent or the gateway, and look at what it cuts for a week.
+    ## Example
+    ```console
+    $ costaudit analyze --select missing-ceiling sample_logs/analyzers/missing-ceiling.jsonl
+    …
+           $4.06  book on claude-opus-5-5: a ceiling of 4 calls would have saved $4.06
+                  medium  missing-ceiling · F-cf1a32 · $4.06 · confidence low · 26 requests
+    …
+    ```
     """
 
     name = "missing-ceiling"

@@ -36,6 +36,14 @@ class RetryWaste(Analyzer):
     ## What to do
     Longer timeouts than the slowest good answer, growing pauses, a limit on attempts, and structured output enforced by
     the provider.
+    ## Example
+    ```console
+    $ costaudit analyze --select retry-waste sample_logs/analyzers/retry-waste.jsonl
+    …
+           $1.23  triage: 3 calls sent again after a failure, $1.23
+                  medium  retry-waste · F-95102e · $1.23 · confidence medium · 3 requests
+    …
+    ```
     """
 
     name = "retry-waste"

@@ -40,6 +40,14 @@ class RunawayLoop(Analyzer):
     ## What to do
     Stop a run when a call repeats with an unchanged result; set a ceiling in steps and one in dollars, because not
     every stuck run repeats itself (`missing-ceiling`).
+    ## Example
+    ```console
+    $ costaudit analyze --select runaway-loop sample_logs/analyzers/runaway-loop.jsonl
+    …
+           $1.58  research: 1 run repeats itself, $1.58 after the stop point
+                  high    runaway-loop · F-990fe6 · $1.58 · confidence high · 4 requests
+    …
+    ```
     """
 
     name = "runaway-loop"

@@ -35,6 +35,14 @@ class TruncatedOutput(Analyzer):
     ## What to do
     Set the limit from the answers that did end: the figure is given per task. A limit far above what is used costs
     nothing; output is billed by what is written.
+    ## Example
+    ```console
+    $ costaudit analyze --select truncated-output sample_logs/analyzers/truncated-output.jsonl
+    …
+           $1.26  report: 3 answers cut and bought again, $1.26
+                  medium  truncated-output · F-e197f2 · $1.26 · confidence high · 3 requests
+    …
+    ```
     """
 
     name = "truncated-output"

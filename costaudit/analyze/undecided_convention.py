@@ -25,6 +25,15 @@ class UndecidedConvention(Analyzer):
     ## What to do
     Log the total of tokens or the cost beside the counts, or send the provider's own usage block through unchanged: any
     of them decides it.
+    ## Example
+    ```console
+    $ costaudit analyze --select undecided-convention sample_logs/analyzers/undecided-convention.jsonl
+    …
+           $6.40  generic of anthropic: 4 calls with cached input inside or beside input, up to $6.40
+                  more
+                  high    undecided-convention · F-f1a508 · $0.00 to $6.40 · confidence high ·
+    …
+    ```
     """
 
     name = "undecided-convention"

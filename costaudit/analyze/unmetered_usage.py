@@ -25,6 +25,14 @@ class UnmeteredUsage(Analyzer):
     ## What to do
     Ask for usage in streams (`stream_options: {"include_usage": true}` for OpenAI), read streams to their end, and log
     the usage block of every answer.
+    ## Example
+    ```console
+    $ costaudit analyze --select unmetered-usage sample_logs/analyzers/unmetered-usage.jsonl
+    …
+           $3.22  claude-opus-5-5: 2 calls without usage
+                  high    unmetered-usage · F-791fe6 · $0.00 to $3.22 · confidence high · 2 requests
+    …
+    ```
     """
 
     name = "unmetered-usage"

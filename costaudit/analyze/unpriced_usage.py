@@ -27,6 +27,14 @@ class UnpricedUsage(Analyzer):
     An audit that counts the unknown as nothing is wrong by exactly that amount, and new models are often the dear ones.
     ## What to do
     Add the price entry shown, or name the model behind the deployment (`base_model`), in the settings.
+    ## Example
+    ```console
+    $ costaudit analyze --select unpriced-usage sample_logs/analyzers/unpriced-usage.jsonl
+    …
+           $9.72  claude-next: 3 calls without a known price
+                  high    unpriced-usage · F-f14275 · $0.00 to $9.72 · confidence high · 3 requests
+    …
+    ```
     """
 
     name = "unpriced-usage"
