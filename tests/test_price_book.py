@@ -15,7 +15,7 @@ from costaudit.errors import PriceError
 from costaudit.price.book import PriceBook
 from costaudit.price.check import check
 from costaudit.price.overrides import parse_overrides
-from tests.price_book import ACME, ask, write
+from price_book import ACME, ask, write
 
 M = 1_000_000
 HEAD = "provider: acme\nsources: {page: {title: Page, read_on: 2026-11-01}}\nmodels:\n"

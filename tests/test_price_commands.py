@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from costaudit.cli import main
-from tests.price_book import write
+from price_book import write
 
 
 @pytest.fixture

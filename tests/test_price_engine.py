@@ -16,7 +16,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.engine import bill, list_usd, price
 from costaudit.price.overrides import parse_override
 from costaudit.price.quote import Answer
-from tests.price_book import ask, at, write
+from price_book import ask, at, write
 
 M = 1_000_000
 NOON = "2026-11-05T12:00:00+00:00"

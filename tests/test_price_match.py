@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from costaudit.data import bundled
 from costaudit.price.book import PriceBook
 from costaudit.price.match import match
-from tests.price_book import write
+from price_book import write
 
 
 @pytest.fixture(scope="module")

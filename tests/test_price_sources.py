@@ -15,7 +15,7 @@ from costaudit.price.sources import Card, Item, Span, tidy, usd
 from costaudit.price.sources.append import append, item_of
 from costaudit.price.sources.ll import Litellm
 from costaudit.price.sources.write import Header, provider_yaml
-from tests.price_book import ask, write
+from price_book import ask, write
 
 M = 1_000_000
 

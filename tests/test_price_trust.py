@@ -19,7 +19,7 @@ from costaudit.price.engine import price
 from costaudit.price.overrides import parse_override
 from costaudit.price.spend import logged, spend
 from costaudit.price.trust import coverage, trust
-from tests.price_book import write
+from price_book import write
 
 M = 1_000_000
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
