@@ -5,14 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from costaudit.compare.side import UNITS, Side
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
+from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix
 from costaudit.schema import CALLS, REQUESTS, conform
 
 NAMES = "as_of: 2026-11-01\nproviders:\n  acme: []\n"
@@ -79,3 +82,18 @@ def calls(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 
 def later(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
+
+
+def side(costs: dict[str, list[float] | dict[str, float]], name: str = "side") -> Side:
+    """A side with the unit costs given by task: a list of runs, or cases with their cost."""
+    rows = [
+        (task, case, 1, Decimal(repr(round(usd, 12))), min(round(usd * 1e6), 2**53))
+        for task, units in costs.items()
+        for case, usd in (units.items() if isinstance(units, dict) else ((None, u) for u in units))
+    ]
+    units = pl.DataFrame(rows, schema=UNITS, orient="row")
+    spend = (
+        units.group_by("task").agg(pl.col("usd").sum(), quantity=pl.col("tokens").sum().cast(pl.Float64)).sort("task")
+    )
+    classes = conform(spend.with_columns(pl.lit("m").alias("model"), pl.lit("input").alias("class")), CLASS_ROWS)
+    return Side(name, units, Mix(TASKS.to_frame(), MODELS.to_frame(), classes))

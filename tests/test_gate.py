@@ -11,42 +11,24 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from priced import book, call, calls, later
+from priced import book, call, calls, later, side
 
 from costaudit.audit import Window
 from costaudit.compare import baseline as files
 from costaudit.compare.gate import check
-from costaudit.compare.side import UNITS, Side, at_prices_of, measure, month_units
+from costaudit.compare.side import Side, at_prices_of, measure, month_units
 from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
 from costaudit.errors import CostAuditError
-from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix, mix
+from costaudit.price.mix import mix
 from costaudit.report import View, _gate
-from costaudit.schema import conform
 from costaudit.verdict import Verdict
 
-EMPTY_MIX = Mix(TASKS.to_frame(), MODELS.to_frame(), CLASS_ROWS.to_frame())
 OCTOBER = date(2026, 10, 1)
 TAU = Path(__file__).parents[2] / "shared" / "datasets" / "tau_airline_gpt4o"
-
-
-def side(costs: dict[str, list[float] | dict[str, float]], name: str = "side") -> Side:
-    """A side with the unit costs given by task: a list of runs, or cases with their cost."""
-    rows = [
-        (task, case, 1, Decimal(repr(round(usd, 12))), min(round(usd * 1e6), 2**53))
-        for task, units in costs.items()
-        for case, usd in (units.items() if isinstance(units, dict) else ((None, u) for u in units))
-    ]
-    units = pl.DataFrame(rows, schema=UNITS, orient="row")
-    spend = (
-        units.group_by("task").agg(pl.col("usd").sum(), quantity=pl.col("tokens").sum().cast(pl.Float64)).sort("task")
-    )
-    classes = conform(spend.with_columns(pl.lit("m").alias("model"), pl.lit("input").alias("class")), CLASS_ROWS)
-    return Side(name, units, replace(EMPTY_MIX, classes=classes))
 
 
 def of_log(rows, name="log", **options) -> Side:

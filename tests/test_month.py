@@ -14,8 +14,7 @@ import pytest
 from audits import AUDIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from priced import book, call, calls
-from test_gate import side
+from priced import book, call, calls, side
 from test_hostile_text import ACTING, hostile
 
 from costaudit.audit import Window

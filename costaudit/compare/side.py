@@ -154,13 +154,13 @@ def _units(calls: pl.DataFrame) -> pl.DataFrame:
     run = pl.coalesce(unit(), pl.format("\0\0{}", "row"))
     runs = calls.group_by("task", case="instance_id", run=run).agg(
         usd=pl.when(pl.col("cost_usd").is_null().any()).then(None).otherwise(pl.col("cost_usd").sum()),
-        tokens=(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)).sum(),
+        tokens=_capped(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)),
     )
     named, nameless = runs.filter(pl.col("case").is_not_null()), runs.filter(pl.col("case").is_null())
     cases = named.group_by("task", "case").agg(
         runs=pl.len().cast(pl.Int64),
         usd=pl.when(pl.col("usd").is_null().any()).then(None).otherwise(pl.col("usd").sum()),
-        tokens=pl.col("tokens").sum(),
+        tokens=_capped(pl.col("tokens")),
     )
     keys = {case: case_key(case) for case in cases["case"].unique().to_list()}
     hashed = cases.with_columns(pl.col("case").replace_strict(keys, return_dtype=pl.String)) if keys else cases
@@ -168,6 +168,11 @@ def _units(calls: pl.DataFrame) -> pl.DataFrame:
         [hashed.select(*UNITS), nameless.with_columns(runs=pl.lit(1, pl.Int64)).select(*UNITS)], how="vertical_relaxed"
     )
     return units.cast(UNITS).sort("task", "case", "usd", "tokens", "runs", nulls_last=True)
+
+
+def _capped(tokens: pl.Expr) -> pl.Expr:
+    """The sum, at most what a double counts exactly: absurd counts of a broken log must not wrap around."""
+    return tokens.cast(pl.Int128).sum().clip(0, 2**53).cast(pl.Int64)
 
 
 def _openings(calls: pl.DataFrame) -> dict[str, Opening]:

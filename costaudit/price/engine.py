@@ -150,7 +150,7 @@ class _Bill:
         summed = (
             pl.concat([keys, self.counts], how="horizontal")
             .group_by(*names, "line")
-            .agg(tokens.sum().alias(name) for name, tokens in classes.items())
+            .agg(tokens.cast(pl.Int128).sum().alias(name) for name, tokens in classes.items())
         )
         text = [
             summed.select(*names, "line", pl.lit(name).alias("class"), quantity=pl.col(name).cast(QUANTITY))

@@ -154,7 +154,7 @@ def drill(bridge: Bridge) -> list[list[str]]:
             effect = about + printed.effect(shown, row["effect_usd"])
             rows.append([row["factor"], row["task"], row["model"], effect])
     others = bridge.rows.height - head.height
-    return [*rows, [f"{others:,} others", "", "", printed.effect(left, rest)]] if others else rows
+    return [*rows, [f"{others:,} more", "", "", printed.effect(left, rest)]] if others else rows
 
 
 DRILL_HEADS = ("bar", "task", "model", "effect")
