@@ -1,0 +1,92 @@
+"""A reader of records as plain dictionaries, for logs that are small and have state: sessions of coding agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from costaudit.ingest import _identity, _prompt
+from costaudit.ingest._decode import parsed
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import Out
+from costaudit.ingest._prompt import facts
+from costaudit.ingest._values import moment
+
+COLUMNS: dict[str, Any] = {**_identity.ROWS, **_prompt.COLUMNS}
+
+
+class PlainReader:
+    """Reads one file in order. `take` says what becomes of a record; ValueError from it refuses the record."""
+
+    def __init__(self, file: LogFile) -> None:
+        self.file = file
+        self.rows: list[dict[str, Any]] = []
+
+    def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+        """Add requests, count skipped records, or hand a foreign record on."""
+        raise NotImplementedError
+
+    def end(self, out: Out) -> None:
+        """What can be said only when the whole file is known."""
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        for record in records:
+            value = record.data if isinstance(record.data, dict) else parsed(record.data)
+            if isinstance(value, str):
+                out.rejects.append((record.line, value))
+                continue
+            try:
+                self.take(value, record, out)
+            except ValueError as problem:
+                out.rejects.append((record.line, f"usage: {problem}"))
+
+    def close(self, out: Out) -> None:
+        self.end(out)
+        out.rows(self.rows, COLUMNS)
+
+    def add(self, record: Record, **columns: Any) -> dict[str, Any]:
+        """A request of a record."""
+        row = {"source_line": record.line, "source_offset": record.offset, "run_source": "log"} | columns
+        self.rows.append(row)
+        return row
+
+
+def soft(one: Any, value: Any) -> Any:
+    """A value that does not change the bill; one that cannot be read is as if it were absent."""
+    try:
+        return None if value is None else one(value)
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def when(value: Any) -> datetime | None:
+    """A time, None where it cannot be read: the usage beside it is still right."""
+    found: datetime | None = soft(moment, value)
+    return found
+
+
+def part(value: Any, name: str) -> Mapping[str, Any]:
+    """An object inside an object; an empty one where there is none."""
+    inner = value.get(name) if isinstance(value, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def calls(made: Iterable[tuple[Any, Any, Any]]) -> list[dict[str, Any]] | None:
+    """Tool calls from their ids, names and arguments."""
+    blocks = [{"type": "tool_use", "id": i, "name": name, "input": given} for i, name, given in made]
+    found = facts(None, None, None, None, (), msgspec.json.encode(blocks, enc_hook=str)) if blocks else {}
+    known: list[dict[str, Any]] | None = found.get("tool_calls")
+    return known
+
+
+def results(given: Iterable[tuple[Any, Any, bool | None]]) -> list[dict[str, Any]] | None:
+    """Tool results from the ids of their calls, their content and whether they failed."""
+    blocks = [{"type": "tool_result", "tool_use_id": i, "content": c, "is_error": failed} for i, c, failed in given]
+    message = msgspec.json.encode([{"role": "user", "content": blocks}], enc_hook=str)
+    known: list[dict[str, Any]] | None = (
+        facts(message, None, None, None, (), None).get("tool_results") if blocks else None
+    )
+    return known
