@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from price_book import ACME, ask, write
 
 from costaudit.config._nouns import Located
 from costaudit.data import bundled
@@ -15,7 +16,6 @@ from costaudit.errors import PriceError
 from costaudit.price.book import PriceBook
 from costaudit.price.check import check
 from costaudit.price.overrides import parse_overrides
-from price_book import ACME, ask, write
 
 M = 1_000_000
 HEAD = "provider: acme\nsources: {page: {title: Page, read_on: 2026-11-01}}\nmodels:\n"

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from price_book import write
 
 from costaudit.cli import main
-from price_book import write
 
 
 @pytest.fixture

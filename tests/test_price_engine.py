@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from price_book import ask, at, write
 
 from costaudit import schema
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import bill, list_usd, price
 from costaudit.price.overrides import parse_override
 from costaudit.price.quote import Answer
-from price_book import ask, at, write
 
 M = 1_000_000
 NOON = "2026-11-05T12:00:00+00:00"

@@ -7,11 +7,11 @@ from datetime import date
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from price_book import write
 
 from costaudit.data import bundled
 from costaudit.price.book import PriceBook
 from costaudit.price.match import match
-from price_book import write
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from price_book import ask, write
 
 from costaudit.cli import main
 from costaudit.price.book import PriceBook, parse
@@ -15,7 +16,6 @@ from costaudit.price.sources import Card, Item, Span, tidy, usd
 from costaudit.price.sources.append import append, item_of
 from costaudit.price.sources.ll import Litellm
 from costaudit.price.sources.write import Header, provider_yaml
-from price_book import ask, write
 
 M = 1_000_000
 

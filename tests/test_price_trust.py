@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from price_book import write
 
 from costaudit import schema
 from costaudit.audit import Fates
@@ -19,7 +20,6 @@ from costaudit.price.engine import price
 from costaudit.price.overrides import parse_override
 from costaudit.price.spend import logged, spend
 from costaudit.price.trust import coverage, trust
-from price_book import write
 
 M = 1_000_000
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
