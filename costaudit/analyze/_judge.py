@@ -71,7 +71,7 @@ def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: p
     """The best design the log holds for one task and two models, and its result.
 
     task     units of the task, with `quality`
-    others   units of all other tasks: controls of a switch
+    others   units of all tasks: the other ones are controls of a switch
     """
     margin = by.margin[quality.level]
     known = task.filter(pl.col("quality").is_not_null())
@@ -114,7 +114,8 @@ def _pairs(new: pl.DataFrame, old: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataF
             runs=pl.len(),
         )
 
-    first, second = cases(new), cases(old)
+    common = new.select("case").join(old.select("case"), on="case", how="semi")
+    first, second = (cases(units.join(common, on="case", how="semi", maintain_order="left")) for units in (new, old))
     return (
         first.join(second.select("case"), on="case", how="semi").sort("case"),
         second.join(first.select("case"), on="case", how="semi").sort("case"),
@@ -198,7 +199,8 @@ def _switch(
 ) -> Verdict:
     moment, sign = switch
     when = f"the model changed on {moment:%Y-%m-%d}"
-    controls = _controls(others, moment, by.minimum) if quality.binary else []
+    task = arms[0]["task"][0]
+    controls = _controls(others.filter(pl.col("task") != task), moment, by.minimum) if quality.binary else []
     if not controls:
         why = f"{when}, and no other task shows what else changed on that day"
         return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, *arms, margin=margin)

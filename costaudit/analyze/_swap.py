@@ -65,13 +65,20 @@ def _ratio(new: Sequence[float], old: Sequence[float], *, paired: bool) -> Inter
     return (mean_ratio_paired if paired else mean_ratio)(old, new).interval()
 
 
-def shared_ratio(calls: pl.DataFrame, new: Arm, old: Arm) -> Interval | None:
-    """Input tokens of one model over another's on requests that both answered; None where fewer than 10 are."""
+def shared_requests(calls: pl.DataFrame) -> pl.DataFrame:
+    """Requests that several models answered: request_sha, provider, model, tokens (mean input); usually few or none."""
     known = calls.filter(pl.col("request_sha").is_not_null() & (pl.col("input_tokens") > 0))
+    several = known.group_by("request_sha").agg(pl.col("model").n_unique()).filter(pl.col("model") > 1)
+    both = known.join(several.select("request_sha"), on="request_sha", how="semi")
+    return both.group_by("request_sha", pl.col("provider").fill_null(""), "model").agg(tokens=pl.mean("input_tokens"))
+
+
+def shared_ratio(shared: pl.DataFrame, new: Arm, old: Arm) -> Interval | None:
+    """Input tokens of one model over another's on requests that both answered; None where fewer than 10 are."""
     sides = [
-        known.filter((pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model))
-        .group_by("request_sha")
-        .agg(tokens=pl.mean("input_tokens"))
+        shared.filter((pl.col("provider") == arm.provider) & (pl.col("model") == arm.model)).select(
+            "request_sha", "tokens"
+        )
         for arm in (new, old)
     ]
     both = sides[0].join(sides[1], on="request_sha", suffix="_old")

@@ -44,38 +44,56 @@ def units(calls: pl.DataFrame) -> pl.DataFrame:
           outages: provider/model that failed in it by a limit or an outage;
           opening_tokens, history [messages], tools, step, hour, template_sha: known before the model answered
     """
-    rows = with_unit(spend_rows(calls).filter(pl.col("task").is_not_null()))
+    known = spend_rows(calls).filter(pl.col("task").is_not_null())
     answered = pl.col("status").fill_null("ok") == "ok"
     outage = ~answered & ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
-    arm = pl.struct(pl.col("provider").fill_null(""), pl.col("model").fill_null(""))
-    one = arm.filter(answered).n_unique() == 1
     malformed = ~pl.col("schema_ok") | pl.col("tool_error") | pl.col("finish_reason").is_in(BAD_FINISH)
-    case = pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash())
-    return (
-        rows.group_by("unit", maintain_order=True)
-        .agg(
-            pl.first("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha"),
-            pl.when(one).then(pl.col("provider").fill_null("").filter(answered).first()).alias("provider"),
-            pl.when(one).then(pl.col("model").fill_null("").filter(answered).first()).alias("model"),
-            pl.len().alias("calls"),
-            pl.when(pl.col("cost_usd").null_count() == 0).then(pl.sum("cost_usd")).alias("cost_usd"),
-            pl.sum("input_tokens", "output_tokens"),
-            pl.sum("reasoning_tokens").alias("reasoning"),
-            pl.coalesce(case.first(), pl.first("request_sha")).alias("case"),
-            pl.col("success").drop_nulls().last(),
-            pl.col("score").drop_nulls().last(),
-            malformed.any().not_().alias("well_formed"),
-            pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()).any().alias("seen"),
-            pl.format("{}/{}", pl.col("provider").fill_null(""), pl.col("model").fill_null(""))
-            .filter(outage)
-            .unique()
-            .sort()
-            .alias("outages"),
-            pl.first("input_tokens").alias("opening_tokens"),
-            pl.first("block_sha").list.len().cast(pl.Int64).alias("history"),
-            pl.first("tools_declared").list.len().cast(pl.Int64).alias("tools"),
-            pl.first("started_at").dt.hour().cast(pl.Int64).alias("hour"),
+    arms = (
+        known.select(pl.col("provider", "model").fill_null("")).unique().sort("provider", "model").with_row_index("arm")
+    )
+    # Everything a group needs is a column before the grouping: expressions inside it run once a unit, not once in all.
+    rows = with_unit(
+        known.with_columns(pl.col("provider", "model").fill_null("")).join(
+            arms, on=["provider", "model"], how="left", maintain_order="left"
         )
-        .with_columns(well_formed=pl.when("seen").then("well_formed"))
-        .drop("seen")
+    ).select(
+        "unit",
+        *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha"),
+        *("cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score", "request_sha"),
+        arm=pl.when(answered).then("arm"),
+        outage=pl.when(outage).then(pl.format("{}/{}", "provider", "model")),
+        malformed=malformed,
+        seen=pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()),
+        instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
+        history=pl.col("block_sha").list.len().cast(pl.Int64),
+        tools=pl.col("tools_declared").list.len().cast(pl.Int64),
+        hour=pl.col("started_at").dt.hour().cast(pl.Int64),
+    )
+    failed = rows.drop_nulls("outage").group_by("unit").agg(outages=pl.col("outage").unique().sort())
+    grouped = rows.group_by("unit", maintain_order=True).agg(
+        pl.first("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha"),
+        pl.first("history", "tools", "hour", "instance", "request_sha"),
+        pl.first("input_tokens").alias("opening_tokens"),
+        pl.min("arm"),
+        pl.max("arm").alias("last_arm"),
+        pl.len().alias("calls"),
+        pl.sum("cost_usd"),
+        pl.col("cost_usd").null_count().alias("unknown"),
+        pl.sum("input_tokens", "output_tokens"),
+        pl.sum("reasoning_tokens").alias("reasoning"),
+        pl.col("success", "score").last(ignore_nulls=True),
+        pl.any("malformed", "seen"),
+    )
+    none = pl.lit([], pl.List(pl.String))
+    return (
+        grouped.with_columns(
+            arm=pl.when(pl.col("arm") == pl.col("last_arm")).then("arm"),
+            cost_usd=pl.when(pl.col("unknown") == 0).then("cost_usd"),
+            case=pl.coalesce("instance", "request_sha"),
+            well_formed=pl.when("seen").then(~pl.col("malformed")),
+        )
+        .join(arms, on="arm", how="left", maintain_order="left")
+        .join(failed, on="unit", how="left", maintain_order="left")
+        .with_columns(pl.col("outages").fill_null(none))
+        .drop("arm", "last_arm", "unknown", "instance", "request_sha", "malformed", "seen")
     )

@@ -5,38 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import NamedTuple
 
 import polars as pl
 
+from costaudit.analyze import _advice as advice
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, requests_of, total_usd
 from costaudit.analyze._candidates import Candidate, candidates, cheapest, reasoning_ratio, simple
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, broken, measure, stated_mean
-from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
+from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, shared_requests, swap
 from costaudit.analyze._units import Arm, units
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import price
 from costaudit.price.entry import Facts
 from costaudit.price.ledger import Ledger
-from costaudit.schema import USD
-from costaudit.stats import benjamini_hochberg, pairs_for_difference
+from costaudit.stats import benjamini_hochberg
 
 ARMS = 6  # models of a task that are compared, by spend
 MIXED = 5 / 9  # Sarle's bimodality coefficient above which a family holds several kinds of work
 MIXED_FROM = 100  # units from which it means anything
-DISAGREE = 0.1  # share of pairs assumed to disagree when an experiment is planned
-SHOWN = 20  # disagreeing requests listed
 SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
-CASE = "case"
-
-
-class Subject(NamedTuple):
-    """One task on one dear model, with the calls that would move."""
-
-    task: str
-    dear: Arm
-    calls: pl.DataFrame
+SAMPLE = 2_000  # calls from which the size of an unproven saving is judged
 
 
 @dataclass(frozen=True)
@@ -105,23 +94,24 @@ class OverpoweredModel(Analyzer):
     ) -> Iterator[tuple[Verdict, Claim]]:
         """A verdict and its claim for each dear model of each task that ran on several and has a known outcome."""
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
+        shared = shared_requests(calls)
         for task, mine in _large_tasks(everything, floor):
             values, quality = measure(mine)
             arms = _arms(values)
             if quality is None or len(arms) < 2:
                 continue
-            others = everything.filter(pl.col("task") != task)
-            why = broken(values, quality, stated_mean(self.stated, task), _labels(calls, task))
+            own = calls.filter(pl.col("task") == task)
+            why = broken(values, quality, stated_mean(self.stated, task), _labels(own))
             for place, dear in enumerate(arms[1:], 1):
                 verdicts = [
                     (Verdict(Grade.NO_EVIDENCE, (f"scores look broken: {why}",), quality), cheap)
                     if why
-                    else (judge(values, quality, cheap, dear, others, by), cheap)
+                    else (judge(values, quality, cheap, dear, everything, by), cheap)
                     for cheap in arms[:place]
                 ]
                 verdict, cheap = max(verdicts, key=lambda v: v[0].rank)
-                subject = Subject(task, dear, _calls_of(calls, task, dear))
-                claim = _comparison(ledger, calls, subject, cheap, _capped(verdict, mine))
+                subject = advice.Subject(task, dear, _calls_of(own, dear), _calls_of(own, cheap))
+                claim = _comparison(ledger, shared, subject, cheap, _capped(verdict, mine))
                 tables = {"dominated": _dominated(dear, verdicts)} if any(v.proven for v, _ in verdicts) else {}
                 yield verdict, replace(claim, details={**claim.details, **tables})
 
@@ -135,7 +125,9 @@ class OverpoweredModel(Analyzer):
         for task, provider, model, spend in groups.sort("task", "provider", "model").iter_rows():
             if spend < floor or (task, model) in done:
                 continue
-            subject = Subject(task, Arm(provider, model), _calls_of(calls, task, Arm(provider, model)))
+            arm = Arm(provider, model)
+            own = calls.filter(pl.col("task") == task)
+            subject = advice.Subject(task, arm, _calls_of(own, arm), own.clear())
             if not simple(subject.calls):
                 continue
             options = candidates(calls, subject.dear, ledger.book, self.candidates)
@@ -175,19 +167,17 @@ def _arms(values: pl.DataFrame) -> list[Arm]:
     return [Arm(provider, model) for provider, model in seen.select("provider", "model").iter_rows()]
 
 
-def _labels(calls: pl.DataFrame, task: str) -> int | None:
+def _labels(calls: pl.DataFrame) -> int | None:
     """Distinct answers of a task, where they are few enough to be labels."""
-    answers = calls.filter(pl.col("task") == task)["output_sha"].drop_nulls()
+    answers = calls["output_sha"].drop_nulls()
     if answers.len() < 50:
         return None
     distinct = answers.n_unique()
     return distinct if distinct <= LABELS else None
 
 
-def _calls_of(calls: pl.DataFrame, task: str, arm: Arm) -> pl.DataFrame:
-    return calls.filter(
-        (pl.col("task") == task) & (pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model)
-    )
+def _calls_of(calls: pl.DataFrame, arm: Arm) -> pl.DataFrame:
+    return calls.filter((pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model))
 
 
 def _capped(verdict: Verdict, mine: pl.DataFrame) -> Verdict:
@@ -202,44 +192,39 @@ def _capped(verdict: Verdict, mine: pl.DataFrame) -> Verdict:
     return verdict
 
 
-def _comparison(ledger: Ledger, calls: pl.DataFrame, subject: Subject, cheap: Arm, verdict: Verdict) -> Claim:
+def _comparison(ledger: Ledger, shared: pl.DataFrame, subject: advice.Subject, cheap: Arm, verdict: Verdict) -> Claim:
     """The claim of a verdict: a patch where it is proven or supported, $0 and the reason otherwise."""
-    entry = _calls_of(calls, subject.task, cheap)["price_entry"].drop_nulls()
+    entry = subject.cheap_calls["price_entry"].drop_nulls()
     facts = facts_of(ledger.book, entry[0] if entry.len() else None)
-    shared = shared_ratio(calls, cheap, subject.dear)
+    same = shared_ratio(shared, cheap, subject.dear)
     paired = verdict.comparison is not None and verdict.comparison.design == "paired"
-    measured = verdict.proven
-    ratio = (
-        ratios(verdict.new, verdict.old, paired=paired, shared=shared) if measured else reasoning_ratio(subject.calls)
-    )
+    if verdict.comparison is None:
+        ratio = reasoning_ratio(subject.calls)
+    else:
+        ratio = ratios(verdict.new, verdict.old, paired=paired, shared=same)
     movable = subject.calls.filter(able(facts, known=False))
     left = subject.calls.height - movable.height
-    because = [*verdict.because, _tokens_said(ratio)]
+    because = [*verdict.because, advice.tokens_said(ratio)]
     if left:
         because.append(f"{left:,} calls stay: the cheaper model cannot take their size, tools or images")
-    low, mid, high = _patches(subject.task, movable, cheap, facts, ratio)
     grade = verdict.grade
     claim = Claim(
-        subject=_named(subject, cheap),
-        title=_title(subject, cheap, grade, verdict),
-        remedy=_remedy(subject, cheap, grade, verdict),
+        subject=advice.named(subject, cheap),
+        title=advice.title(subject, cheap, grade, verdict),
+        remedy=advice.remedy(subject, cheap, grade, verdict),
         severity=SEVERITIES.get(grade, Severity.LOW),
         confidence=Confidence.MEDIUM if verdict.proven else Confidence.LOW,
-        evidence=_evidence(subject, cheap, verdict, ratio),
-        patch=mid,
-        low=low,
-        high=high,
-        evidence_key=CASE,
+        evidence=advice.evidence(subject, cheap, verdict, ratio),
+        evidence_key=advice.CASE,
         grade=grade,
         because=tuple(because),
-        requests=movable.height,
-        details=_details(verdict),
+        details=advice.details(verdict),
     )
     if verdict.proven:
-        return claim
+        low, mid, high = _patches(subject.task, movable, cheap, facts, ratio)
+        return replace(claim, patch=mid, low=low, high=high, requests=movable.height)
     # Nothing is claimed; what the change could bring at most says whether the question is worth asking.
-    most = _saving(ledger, movable, high)
-    return replace(claim, patch=None, low=None, high=None, stake_high=max(most, Decimal(0)), requests=0)
+    return replace(claim, stake_high=_most(ledger, movable, cheap, facts, ratio))
 
 
 def _discovered(judged: list[tuple[Verdict, Claim]], q: float) -> list[Claim]:
@@ -257,6 +242,7 @@ def _discovered(judged: list[tuple[Verdict, Claim]], q: float) -> list[Claim]:
             why = f"one of {len(proven)} comparisons: a chance find cannot be excluded (adjusted p {adjusted[i]:.2f})"
             claim = replace(
                 claim,
+                title=f"{claim.subject['task']}: {claim.subject['to']} may do, one comparison of many, {{usd}} claimed",
                 grade=Grade.EXPERIMENT,
                 severity=Severity.LOW,
                 patch=None,
@@ -268,28 +254,27 @@ def _discovered(judged: list[tuple[Verdict, Claim]], q: float) -> list[Claim]:
     return claims
 
 
-def _experiment(subject: Subject, to: Candidate, margin: float) -> Claim:
+def _experiment(subject: advice.Subject, to: Candidate, margin: float) -> Claim:
     ratio = reasoning_ratio(subject.calls)
     movable = subject.calls.filter(able(to.facts, known=not to.known))
     low, mid, high = _patches(subject.task, movable, to.arm, to.facts, ratio)
-    n = pairs_for_difference(DISAGREE, margin)
     verdict = Verdict(Grade.EXPERIMENT, (), margin=margin)
     return Claim(
-        subject=_named(subject, to.arm),
-        title=_title(subject, to.arm, Grade.EXPERIMENT, verdict),
-        remedy=_plan(subject, to.arm, n, margin),
+        subject=advice.named(subject, to.arm),
+        title=advice.title(subject, to.arm, Grade.EXPERIMENT, verdict),
+        remedy=advice.plan(subject, to.arm, margin),
         severity=Severity.LOW,
         confidence=Confidence.LOW,
-        evidence=_evidence(subject, to.arm, verdict, ratio),
+        evidence=advice.evidence(subject, to.arm, verdict, ratio),
         patch=mid,
         low=low,
         high=high,
-        evidence_key=CASE,
+        evidence_key=advice.CASE,
         grade=Grade.EXPERIMENT,
         because=(
             "shape only: short answers in one step from small prompts; no outcome says how good either model is",
             f"{to.arm.model}: {to.why}",
-            _tokens_said(ratio),
+            advice.tokens_said(ratio),
         ),
         requests=movable.height,
     )
@@ -304,114 +289,16 @@ def _patches(
         (ratio.input.value, ratio.output.value),
         (ratio.input.low, ratio.output.low),
     )
-    name = pl.lit(task).alias(CASE)
+    name = pl.lit(task).alias(advice.CASE)
     low, mid, high = (swap(calls, to, facts, r_in, r_out).with_columns(name) for r_in, r_out in ends)
     return low, mid, high
 
 
-def _saving(ledger: Ledger, calls: pl.DataFrame, patch: pl.DataFrame) -> Decimal:
-    after = price(calls.update(patch.drop(CASE), on="row", how="left"), ledger.book)
-    both = calls.select("row", before="cost_usd").join(after.select("row", "cost_usd"), on="row").drop_nulls()
-    return total_usd(both, "before") - total_usd(both)
-
-
-def _named(subject: Subject, to: Arm) -> dict[str, str]:
-    return {"task": subject.task, "from": subject.dear.model, "to": to.model}
-
-
-def _title(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
-    names = f"{subject.task}: {subject.dear.model}"
-    if verdict.proven:
-        word = "does it as well" if grade is Grade.PROVEN else "seems to do it as well"
-        return f"{names} is overpowered, {to.model} {word}, saves {{usd}}"
-    if grade is Grade.EXPERIMENT and verdict.quality is None:
-        return f"{names} gives short answers, {to.model} may do: worth an experiment, {{usd}}"
-    if verdict.comparison is not None:
-        return f"{names} is not shown to be overpowered: {to.model} may be worse, {{usd}} claimed"
-    return f"{names} against {to.model}: the log cannot tell, {{usd}} claimed"
-
-
-def _remedy(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
-    if grade is Grade.PROVEN:
-        return f"route {subject.task} to {to.model}"
-    if grade is Grade.SUPPORTED and verdict.proven:
-        return f"route a tenth of {subject.task} to {to.model} at random, score it, then decide"
-    if verdict.comparison is not None and not verdict.proven and verdict.comparison.difference.high < 0:
-        return f"keep {subject.dear.model} for {subject.task}"
-    return _plan(subject, to, pairs_for_difference(DISAGREE, verdict.margin or 0.02), verdict.margin or 0.02)
-
-
-def _plan(subject: Subject, to: Arm, n: int, margin: float) -> str:
-    """The experiment to run: how many, which share of the traffic, when to stop."""
-    share = n / max(subject.calls.height, 1)
-    part = f"{share:.0%} of this window's" if share < 1 else "more than this window has"
-    return (
-        f"send a copy of {n:,} requests of {subject.task} ({part}) to {to.model}, log score or "
-        f"success of both; change over once the lower bound of the difference is above {-margin * 100:+.0f} points, "
-        f"stop once the upper bound is below it"
-    )
-
-
-def _tokens_said(ratio: Ratios) -> str:
-    parts = " and ".join(
-        f"{name} × {interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
-        for name, interval in (("input", ratio.input), ("output", ratio.output))
-    )
-    return f"tokens {'measured' if ratio.measured else 'assumed'}: {parts}"
-
-
-def _evidence(subject: Subject, to: Arm, verdict: Verdict, ratio: Ratios) -> pl.DataFrame:
-    found = verdict.comparison
-    return pl.DataFrame(
-        {
-            CASE: [subject.task],
-            "from": [subject.dear.model],
-            "to": [to.model],
-            "calls": [subject.calls.height],
-            "design": [found.design if found else "none"],
-            "units_from": [found.dear if found else verdict.old.height],
-            "units_to": [found.cheap if found else verdict.new.height],
-            "difference": [found.difference.value if found else None],
-            "lower_bound": [found.difference.low if found else None],
-            "margin": [-verdict.margin if verdict.margin else None],
-            "r_in": [ratio.input.value],
-            "r_out": [ratio.output.value],
-            "calls_ratio": [ratio.calls],
-            "usd_per_success_from": [_per_success(verdict.old)],
-            "usd_per_success_to": [_per_success(verdict.new)],
-        },
-        schema_overrides={
-            "difference": pl.Float64,
-            "lower_bound": pl.Float64,
-            "margin": pl.Float64,
-            "usd_per_success_from": USD,
-            "usd_per_success_to": USD,
-        },
-    )
-
-
-def _per_success(arm: pl.DataFrame) -> Decimal | None:
-    """All spend of the compared units over their successes [USD]; None where it cannot be said."""
-    if "cost_usd" not in arm.columns or arm.is_empty() or arm["cost_usd"].null_count():
-        return None
-    runs = arm["runs"] if "runs" in arm.columns else 1
-    good = Decimal(str((arm["quality"] * runs).sum()))
-    return (total_usd(arm) / good).quantize(Decimal("1e-12")) if good else None
-
-
-def _details(verdict: Verdict) -> dict[str, pl.DataFrame]:
-    tables: dict[str, pl.DataFrame] = {}
-    if verdict.balance is not None and verdict.balance.height:
-        tables["balance"] = verdict.balance
-    if verdict.comparison is not None and verdict.comparison.design == "paired":
-        both = pl.DataFrame(
-            {
-                "request_to": verdict.new["request_id"],
-                "request_from": verdict.old["request_id"],
-                "quality_to": verdict.new["quality"],
-                "quality_from": verdict.old["quality"],
-            }
-        )
-        unequal = both.filter(pl.col("quality_to") != pl.col("quality_from"))
-        tables["disagreeing"] = unequal.sort("request_to", "request_from").head(SHOWN)
-    return tables
+def _most(ledger: Ledger, calls: pl.DataFrame, to: Arm, facts: Facts, ratio: Ratios) -> Decimal:
+    """What a change could save at most [USD], from an even sample of the calls; for scale, not for a sum."""
+    step = max(1, calls.height // SAMPLE)
+    sample = calls.gather_every(step)
+    patch = swap(sample, to, facts, ratio.input.low, ratio.output.low)
+    after = price(sample.update(patch, on="row", how="left"), ledger.book)
+    both = sample.select("row", before="cost_usd").join(after.select("row", "cost_usd"), on="row").drop_nulls()
+    return max(Decimal(0), (total_usd(both, "before") - total_usd(both)) * step)

@@ -85,7 +85,7 @@ class ReasoningOverspend(Analyzer):
         values, quality = measure(units(as_arms))
         if quality is None or broken(values, quality, None, None) is not None:
             return None
-        others = units(calls.filter(pl.col("task").is_not_null() & (pl.col("task") != task)))
+        others = units(calls)
         for high in reversed(efforts[1:]):
             for low in efforts[: efforts.index(high)]:
                 verdict = judge(values, quality, Arm("", low), Arm("", high), others, by)
