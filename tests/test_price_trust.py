@@ -50,6 +50,7 @@ def trusted(book: PriceBook, *rows: dict[str, Any]) -> pl.DataFrame:
         ({"cache_read_tokens": M, "convention": "undecided"}, "estimated", "0.2", "2.2"),
         ({"model": "caching", "cache_write_tokens": M}, "estimated", "5", "8"),  # kept five minutes, or an hour
         ({"model": "caching", "cache_write_tokens": M, "cache_write_5m_tokens": M}, "exact", "5", "5"),
+        ({"model": "halfhour", "cache_write_tokens": M}, "exact", "2.5", "2.5"),  # no dearer hour to doubt
         ({"model": "unheard-of", "output_tokens": M}, "unpriced", "0", "96"),  # 32 for audio in, 64 for audio out
         ({"provider": "nobody", "model": "x"}, "unpriced", "0", None),
         ({"input_tokens": None, "output_tokens": None, "usage_source": "absent"}, "unmetered", "0", None),

@@ -13,6 +13,7 @@ import polars as pl
 
 from costaudit.audit import Coverage, Fates
 from costaudit.price._sum import usd
+from costaudit.price._usage import LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import INPUT_SIDE
 from costaudit.price.engine import price
@@ -34,7 +35,8 @@ def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
     """
     frame = calls.with_columns(_tokens().alias("_tokens")).with_columns(_status().alias("trust"))
-    frame = frame.with_columns(_dearer(frame, book), _bound(frame, book)).with_columns(_peer().alias("_peer"))
+    frame = frame.with_columns(_dearer(frame, book), _bound(frame, book)).with_columns(_settled().alias("trust"))
+    frame = frame.with_columns(_peer().alias("_peer"))
     cost = pl.col("cost_usd").fill_null(Decimal(0))
     guessed = (pl.col("trust") == "estimated") & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
     low = pl.when(pl.col("trust").is_in(["unpriced", "unmetered"])).then(_ZERO).when(guessed).then(cost * LEAST)
@@ -121,13 +123,8 @@ def _status() -> pl.Expr:
     blank = (pl.col("usage_source") == "absent").fill_null(value=False) | (
         (pl.col("_tokens") == 0) & ~extras & pl.col("has_text").fill_null(value=False)
     )
-    split = pl.any_horizontal(pl.col(f"cache_write_{life}_tokens").is_not_null() for life in ("5m", "30m", "1h", "12h"))
+    split = pl.any_horizontal(pl.col(f"cache_write_{life}_tokens").is_not_null() for life in LIFETIMES)
     lifetime_unknown = (pl.col("cache_write_tokens").fill_null(0) > 0) & ~split
-    estimated = (
-        pl.col("usage_source").is_in(["tokenizer", "gateway"]).fill_null(value=False)
-        | (pl.col("convention") == "undecided").fill_null(value=False)
-        | lifetime_unknown
-    )
     return (
         pl.when(pl.col("rollup").fill_null(value=False))
         .then(None)
@@ -139,10 +136,22 @@ def _status() -> pl.Expr:
         .then(pl.lit("unmetered"))
         .when(pl.col("price_status") == "unpriced")
         .then(pl.lit("unpriced"))
-        .when(estimated)
+        .when(_guessed() | lifetime_unknown)
         .then(pl.lit("estimated"))
         .otherwise(pl.lit("exact"))
     )
+
+
+def _guessed() -> pl.Expr:
+    """Whether the counts themselves are in doubt: not the provider's, or read by an undecided convention."""
+    counted_elsewhere = pl.col("usage_source").is_in(["tokenizer", "gateway"]).fill_null(value=False)
+    return counted_elsewhere | (pl.col("convention") == "undecided").fill_null(value=False)
+
+
+def _settled() -> pl.Expr:
+    """The status once the dearest reading is known: a lifetime nobody states is no doubt where all cost the same."""
+    same = ~_guessed() & (pl.col("_dearer") == pl.col("cost_usd")).fill_null(value=False)
+    return pl.when((pl.col("trust") == "estimated") & same).then(pl.lit("exact")).otherwise("trust")
 
 
 def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
@@ -154,7 +163,7 @@ def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
         return cost
     undecided = (pl.col("convention") == "undecided").fill_null(value=False)
     cached = pl.col("cache_read_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
-    stated = pl.sum_horizontal(pl.col(f"cache_write_{life}_tokens").fill_null(0) for life in ("5m", "30m", "1h", "12h"))
+    stated = pl.sum_horizontal(pl.col(f"cache_write_{life}_tokens").fill_null(0) for life in LIFETIMES)
     kept = (pl.col("cache_write_tokens").fill_null(0) - stated).clip(0)
     dear = price(
         rows.with_columns(

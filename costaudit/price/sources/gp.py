@@ -15,7 +15,6 @@ from typing import Any
 from costaudit.price.sources import Card, Item, Rates, Span, tidy, writes
 
 PROVIDERS = {"aws": "bedrock"}  # its name -> ours, where they differ
-HOURS = {"audio_hours", "input_audio_hours"}
 CLASSES = {
     "input_mtok": "input",
     "cache_read_mtok": "cache_read",
