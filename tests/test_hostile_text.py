@@ -13,13 +13,15 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
+import yaml
 from audits import AUDIT, COVERAGE, FINDINGS, SPEND, evidence, finding
 from hypothesis import given
 from hypothesis import strategies as st
 
 from costaudit.audit import Audit, Fates
 from costaudit.finding import NotChecked
-from costaudit.report import View, names, renderer
+from costaudit.report import View, _doctor, _evidence, _layout, _page, names, renderer
+from costaudit.report._settings import proposal
 from costaudit.report._text import LONGEST, clean, fit, pad, width, wrap
 
 ACTING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -134,6 +136,53 @@ def test_csv_keeps_its_shape_and_runs_no_formula(text):
     assert {len(row) for row in rows} == {15}
     titles = [row[6] for row in rows[1:]]
     assert not [title for title in titles if title.lstrip().startswith(("=", "+", "-", "@"))]
+
+
+def diagnosis(text: str) -> _doctor.Diagnosis:
+    """A diagnosis with the text wherever a log can put one."""
+    audit, name = infected(text), _utf8(text)
+    keys = {"source_file": [name], "format": [name]}
+    return _doctor.Diagnosis(
+        fates=audit.coverage.fates,
+        sources=audit.coverage.sources.with_columns(rejects=1),
+        rejects=pl.DataFrame({**keys, "reason": [name], "source_line": [3]}),
+        shares=pl.DataFrame({**keys, "requests": [2], **{w.name: [0.25] for w in _doctor.WANTED}}),
+        notes=(text,),
+        coverage=audit.coverage,
+        not_checked=audit.not_checked,
+        problem=text,
+    )
+
+
+@given(text=hostile)
+def test_a_diagnosis_and_the_rows_of_a_finding_are_as_harmless_as_a_report(text):
+    view = View(width=80)
+    found = infected(text).findings[0]
+    for shown in (
+        _doctor.terminal(diagnosis(text), view),
+        _doctor.machine(diagnosis(text)),
+        _evidence.terminal(found, view),
+        "".join(_layout.paint(_page.shown(text, 80), color=False)),
+    ):
+        shown.encode()
+        assert not {c for c in shown if unicodedata.category(c) in ACTING} - {"\n"}
+        assert not [line for line in shown.splitlines() if line.lstrip().startswith("::")]
+
+
+@given(text=hostile)
+def test_proposed_settings_are_valid_whatever_a_log_calls_its_tasks(text):
+    name = _utf8(text)
+    audit = infected(text)
+    audit = replace(audit, spend=replace(audit.spend, by_task=audit.spend.by_task.head(1)))
+    shown = proposal(audit, tz="UTC")
+    assert not {c for c in shown if unicodedata.category(c) in ACTING} - {"\n"}
+    lines = shown.splitlines()
+    if len(name) > 1_000:
+        assert "#tasks:" not in lines
+        return
+    section = lines[lines.index("#tasks:") :]
+    (given,) = yaml.safe_load("\n".join(line[1:] for line in section[:2]))["tasks"].items()
+    assert given == (name, name)
 
 
 # --- the one place

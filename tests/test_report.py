@@ -130,6 +130,10 @@ def test_the_next_commands_carry_the_users_path_and_the_dearest_finding():
             "About $4,812 spent in 61 days; no waste found by 3 rules; 3 rules could not look.",
         ),
         (
+            {"coverage": replace(COVERAGE, share=0.0), "spend": replace(SPEND, total_usd=Decimal(0))},
+            "12,044 requests in 61 days, and too few have a known price to say what was spent.",
+        ),
+        (
             {"window": Window(), "findings": (finding(low_usd=Decimal(2), high_usd=Decimal(2)),)},
             "$4,812 spent; $612 (13 %) bought nothing.",
         ),

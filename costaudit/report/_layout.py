@@ -51,7 +51,7 @@ def paragraph(text: str, columns: int, *, first: str = "", rest: str | None = No
     """A text in lines of at most `columns`, the first one after `first`, the others after `rest` (else blanks)."""
     text = clean(text)
     rest = " " * width(first) if rest is None else rest
-    lines = wrap(text, columns - max(width(first), width(rest)))
+    lines = wrap(text, columns - max(width(first), width(rest))) or [""]
     return [line((first if i == 0 else rest) + words) for i, words in enumerate(lines)]
 
 

@@ -6,7 +6,6 @@ A proposal is commented with a bare `#`: without it the line, its indentation in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from decimal import ROUND_UP, Decimal
 
@@ -15,9 +14,10 @@ import polars as pl
 from costaudit.audit import Audit
 from costaudit.price.spend import NO_TASK, NO_TENANT
 from costaudit.report import _money as money
-from costaudit.report._text import printable_json
+from costaudit.report._text import clean, printable_yaml
 
 TASKS = 12  # named in the file, the dearest
+KEY = 1_000  # characters; YAML ends a key at 1,024
 ROOM = Decimal("1.2")  # a proposed budget over the mean month so far
 
 
@@ -69,10 +69,11 @@ def _tasks(audit: Audit) -> Iterator[str]:
 
 
 def _renamed(section: str, names: Sequence[str]) -> Iterator[str]:
-    if names:
+    written = [name for name in map(printable_yaml, names) if len(name) <= KEY]
+    if written:
         yield f"#{section}:"
-    for name in names:
-        yield f"#  {_quoted(name)}: {_quoted(name)}"
+    for name in written:
+        yield f"#  {name}: {name}"
 
 
 def _tenants(audit: Audit) -> Iterator[str]:
@@ -90,8 +91,8 @@ def _prices(audit: Audit) -> Iterator[str]:
     yield "# Models without a price: dollars per million tokens, or rates of 0 for what costs nothing."
     yield "#prices:"
     for entry in entries:
-        for text in printable_json(str(entry)).splitlines():
-            yield f"#  {text}"
+        for text in str(entry).splitlines():
+            yield f"#  {clean(text)}"
 
 
 def _budgets(audit: Audit) -> Iterator[str]:
@@ -105,7 +106,3 @@ def _budgets(audit: Audit) -> Iterator[str]:
     yield f"# Budgets; a month so far costs about {money.headline(mean)}. Scopes: task, tenant, model, user, key_id …"
     yield "#budgets:"
     yield f"#  - {{usd: {money.exact(limit)}, per: month}}"
-
-
-def _quoted(text: str) -> str:
-    return printable_json(json.dumps(text, ensure_ascii=False))

@@ -7,6 +7,7 @@ before any renderer lays it out; each output format then adds the escapes of its
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from functools import lru_cache
@@ -112,6 +113,18 @@ def wrap(text: str, columns: int) -> list[str]:
 def printable_json(text: str) -> str:
     """JSON text whose acting characters are escaped: it parses to the same values and is safe to `cat`."""
     return _NOT_ASCII.sub(lambda found: _escaped(found[0]), _JSON_COMMANDS.sub(r"#\\u0023", text))
+
+
+def printable_yaml(text: str) -> str:
+    """A text as a double-quoted YAML scalar, with the same care; YAML knows no surrogate pairs."""
+    quoted = _JSON_COMMANDS.sub(r"#\\u0023", json.dumps(text, ensure_ascii=False))
+    return _NOT_ASCII.sub(lambda found: _long(found[0]), quoted)
+
+
+def _long(char: str) -> str:
+    if unicodedata.category(char) not in _ACTING:
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def _escaped(char: str) -> str:

@@ -63,6 +63,9 @@ def verdict(audit: Audit) -> str:
     """The sentence the report begins with."""
     if not audit.coverage.fates.requests:
         return "No request was found in these logs."
+    if not audit.spend.total_usd and not audit.coverage.enough:
+        requests = money.plural(audit.coverage.fates.requests, "request")
+        return f"{requests}{duration(audit.window)}, and too few have a known price to say what was spent."
     spent = f"{qualifier(audit.coverage)}{money.headline(audit.spend.total_usd)} spent{duration(audit.window)}"
     return f"{spent[0].upper()}{spent[1:]}; {_bought(audit)}."
 
