@@ -86,10 +86,10 @@ def _settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned
         low = _apply(states.low, claims, [c.patch if c.low is None else c.low for c in claims])
         high = _apply(states.high, claims, [c.patch if c.high is None else c.high for c in claims])
     untouched = states.point.calls is states.point.original
-    alone = point if untouched else _apply(States.of(states.point).point, claims, [c.patch for c in claims])
+    alone = point.saved if untouched else _good(States.of(states.point).point, claims, [c.patch for c in claims])[1]
+    saved = (point.saved, low.saved, high.saved, alone)
     owned = [
-        _owned(claim, *(effect.saved.filter(pl.col("_claim") == nth) for effect in (point, low, high, alone)))
-        for nth, claim in enumerate(claims)
+        _owned(claim, *(table.filter(pl.col("_claim") == nth) for table in saved)) for nth, claim in enumerate(claims)
     ]
     return States(point.ledger, low.ledger, high.ledger), owned
 
@@ -127,17 +127,24 @@ def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
 
 def _apply(ledger: Ledger, claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> _Effect:
     """The patches that save something, applied to the calls that still exist."""
+    changed, good = _good(ledger, claims, patches)
+    if good.is_empty():
+        return _Effect(ledger, good)
+    removed = good.join(changed.select("row"), on="row", how="anti")["row"]
+    kept = changed.join(good.select("row"), on="row", how="semi", maintain_order="left")
+    return _Effect(ledger.replaced(removed, kept), good)
+
+
+def _good(
+    ledger: Ledger, claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The calls that the patches change, priced again; and what each call saves, of the patches that save something."""
     patch = _merged(claims, patches)
     patch = patch.join(ledger.calls.select("row"), on="row", how="semi", maintain_order="left")
     if patch.is_empty():
-        return _Effect(ledger, _nothing())
-    after = ledger.patched(_plain(patch))
-    saved = _saved(ledger, after, patch)
-    good = _paying(saved, claims)
-    if good.height < saved.height:
-        kept = patch.join(good.select("row"), on="row", how="semi", maintain_order="left")
-        after = ledger.patched(_plain(kept))
-    return _Effect(after, good.drop("group", "priced"))
+        return patch, _nothing()
+    changed = ledger.changed(_plain(patch))
+    return changed, _paying(_saved(ledger, changed, patch), claims).drop("group", "priced")
 
 
 def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
@@ -158,12 +165,12 @@ def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> 
     return pl.concat(marked, how="diagonal_relaxed") if marked else pl.DataFrame(schema={"row": pl.UInt32})
 
 
-def _saved(before: Ledger, after: Ledger, patch: pl.DataFrame) -> pl.DataFrame:
+def _saved(before: Ledger, changed: pl.DataFrame, patch: pl.DataFrame) -> pl.DataFrame:
     """What each patched call costs less: `_claim`, `_key`, `group`, `row`, `saved` [USD].
 
     `priced` is false where the changed call has no known price: such a change is no saving and is not made.
     """
-    then = after.calls.select("row", after="cost_usd", remains=pl.lit(value=True))
+    then = changed.select("row", after="cost_usd", remains=pl.lit(value=True))
     lost = pl.col("remains").is_not_null() & pl.col("after").is_null() & pl.col("before").is_not_null()
     saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(_ZERO))
     return (

@@ -10,6 +10,8 @@ from costaudit.config import Settings
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 
+_PRICE = ("cost_usd", "price_status", "price_entry")
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -44,15 +46,35 @@ class Ledger:
         Only touched calls are priced. Null in a patch column keeps the call's own value; calls the ledger no longer
         holds are left alone.
         """
-        if patch.is_empty():
-            return self
-        exists = pl.col("exists").fill_null(value=True) if "exists" in patch.columns else pl.lit(value=True)
-        removed = patch.filter(~exists).select("row")
-        changed = patch.filter(exists).drop("exists", strict=False)
-        calls = self.calls.join(removed, on="row", how="anti", maintain_order="left")
-        if changed.width > 1 and changed.height:
-            touched = calls.join(changed.select("row"), on="row", how="semi", maintain_order="left")
-            again = price(touched.update(changed, on="row", how="left"), self.book).select(calls.columns)
-            untouched = calls.join(changed.select("row"), on="row", how="anti")
-            calls = pl.concat([untouched, again]).sort("row")
+        changed = self.changed(patch)
+        return self.replaced(patch.filter(~_exists(patch))["row"], changed)
+
+    def changed(self, patch: pl.DataFrame) -> pl.DataFrame:
+        """The calls that a patch changes and does not remove, as they would have been: row, the patch's columns, and
+        what `price` says."""
+        kept = patch.filter(_exists(patch)).drop("exists", strict=False)
+        priced = [
+            name for name, dtype in self.calls.schema.items() if name == "extras" or not isinstance(dtype, pl.List)
+        ]
+        touched = self.calls.select(priced).join(kept.select("row"), on="row", how="semi", maintain_order="left")
+        names = ["row", *(name for name in kept.columns if name != "row")]
+        if kept.width > 1 and touched.height:
+            touched = price(touched.update(kept, on="row", how="left"), self.book)
+        return touched.select(*names, *(name for name in _PRICE if name not in names))
+
+    def replaced(self, removed: pl.Series, changed: pl.DataFrame) -> Ledger:
+        """The ledger without some calls, and with others as `changed` says; columns it lacks stay as they are."""
+        calls = self.calls
+        if removed.len():
+            calls = calls.filter(~pl.col("row").is_in(removed.implode()))
+        if changed.height:
+            place = changed.with_columns(_changed=pl.lit(value=True))
+            beside = calls.select("row").join(place, on="row", how="left", maintain_order="left")
+            now = beside["_changed"].fill_null(value=False)
+            news = [beside[name].zip_with(now, calls[name]) for name in changed.columns if name != "row"]
+            calls = calls.with_columns(new.alias(name) for new, name in zip(news, changed.columns[1:], strict=True))
         return replace(self, calls=calls)
+
+
+def _exists(patch: pl.DataFrame) -> pl.Expr:
+    return pl.col("exists").fill_null(value=True) if "exists" in patch.columns else pl.lit(value=True)
