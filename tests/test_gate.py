@@ -24,7 +24,7 @@ from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
 from costaudit.errors import CostAuditError
 from costaudit.price.mix import mix
-from costaudit.report import View, _gate
+from costaudit.report import View, _check, _gate
 from costaudit.verdict import Verdict
 
 OCTOBER = date(2026, 10, 1)
@@ -308,7 +308,7 @@ def test_amounts_beyond_reason_are_judged_like_any_other():
     base = {f"case-{i}": 1e13 + i for i in range(6)}
     found = check(side({"t": {k: 3 * v for k, v in base.items()}}), side({"t": base}), Limits(), month={"t": 1e9})
     assert found.verdict is Verdict.FAIL
-    assert all(render(found, View()) for render in _gate.RENDERERS.values())
+    assert all(render(found, View()) for render in _check.RENDERERS.values())
 
 
 # Exit codes, and no baseline
@@ -462,7 +462,7 @@ def test_a_baseline_with_any_value_replaced_is_read_or_refused(tmp_path_factory,
     except CostAuditError:
         return
     found = check(of_log(a_log(2)[:8], name="head"), base, Limits(min_units=2))
-    for render in _gate.RENDERERS.values():
+    for render in _check.RENDERERS.values():
         assert render(found, View())
 
 

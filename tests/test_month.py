@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,7 +26,7 @@ from costaudit.compare.side import measure
 from costaudit.config import Gate as Limits
 from costaudit.errors import UsageError
 from costaudit.price.spend import spend
-from costaudit.report import View, _bridge, _gate, _month
+from costaudit.report import View, _bridge, _check, _gate, _month
 from costaudit.verdict import Gate, Month
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
@@ -208,9 +209,12 @@ def a_gate() -> Gate:
     return check(sides[1], sides[0], Limits(), floor_usd=Decimal(1), month={"task-0": 40_000.0, "task-1": 10.0})
 
 
-@pytest.mark.parametrize(("name", "columns"), [("terminal", 80), ("terminal", 120), ("markdown", 80), ("json", 80)])
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("terminal", 80), ("terminal", 120), ("markdown", 80), ("json", 80), ("github", 80), ("junit", 80)],
+)
 def test_the_gate_reads_as_reviewed(name, columns, golden):
-    golden(f"gate/{name}-{columns}.txt", _gate.RENDERERS[name](a_gate(), View(width=columns)))
+    golden(f"gate/{name}-{columns}.txt", _check.RENDERERS[name](a_gate(), View(width=columns)))
 
 
 @pytest.mark.parametrize(("name", "columns"), [("terminal", 80), ("terminal", 120), ("markdown", 80)])
@@ -239,10 +243,16 @@ def test_names_from_a_log_act_on_no_reader(text):
     text = text.encode("utf-8", "replace").decode()[:3_000]
     month = reviewed(days_of(OCTOBER, 4, task=text, tenant=text), days_of(SEPTEMBER, 4, task=text))
     gate = check(side({text: [2.0] * 6}, text), side({text: [1.0] * 6}, text), Limits())
-    for name in ("terminal", "markdown", "json"):
-        for shown in (_gate.RENDERERS[name](gate, View()), _month.RENDERERS[name](month, View())):
-            assert not {unicodedata.category(c) for c in shown.replace("\n", "")} & ACTING
-            assert name != "markdown" or "<script" not in shown
+    shown = [*((name, render(gate, View())) for name, render in _check.RENDERERS.items())]
+    shown += [(name, render(month, View())) for name, render in _month.RENDERERS.items()]
+    for name, page in shown:
+        assert not {unicodedata.category(c) for c in page.replace("\n", "")} & ACTING
+        assert name != "markdown" or "<script" not in page
+    xml = ElementTree.fromstring(dict(shown)["junit"])
+    assert [(case.tag, len(case)) for case in xml] == [("testcase", 1)]
+    lines = dict(shown)["github"].splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("::error title=") for line in lines)
 
 
 # From the command line

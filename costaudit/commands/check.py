@@ -36,7 +36,7 @@ def command(
     require_baseline: Annotated[bool, typer.Option(help="Exit 3 where a task has no baseline.")] = False,
     fail_inconclusive: Annotated[bool, typer.Option(help="Exit 1 where the gate cannot tell.")] = False,
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown.")
+        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, github, junit.")
     ] = "terminal",
     output: options.Output = None,
     since: options.Since = None,
@@ -60,10 +60,10 @@ def command(
     from costaudit.compare.gate import check
     from costaudit.compare.side import measure
     from costaudit.errors import UsageError
-    from costaudit.report import _gate
+    from costaudit.report import _check
 
-    if format not in _gate.RENDERERS:
-        raise UsageError(f"check has no format {format!r}", hint=f"formats: {', '.join(_gate.RENDERERS)}")
+    if format not in _check.RENDERERS:
+        raise UsageError(f"check has no format {format!r}", hint=f"formats: {', '.join(_check.RENDERERS)}")
     settings = options.settings(
         config, since=since, until=until, tz=tz, tasks=tasks, min_coverage=min_coverage, prices_dir=prices
     )
@@ -93,7 +93,7 @@ def command(
     )
     if base is None:
         note(f"warning: {baseline} is not there: nothing was compared", quiet=quiet)
-    emit(_gate.RENDERERS[format](gate, options.view(no_color=no_color, output=output)), output)
+    emit(_check.RENDERERS[format](gate, options.view(no_color=no_color, output=output)), output)
     if gate.exit_code:
         raise typer.Exit(gate.exit_code)
 

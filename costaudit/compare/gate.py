@@ -24,6 +24,7 @@ from costaudit.price.mix import EXACT
 from costaudit.verdict import Gate, SideLabel, TaskVerdict, Verdict
 
 FALSE_DISCOVERY = 0.05  # share of failed tasks that may be chance
+EXCHANGED = 10_000  # units of both sides up to which they are exchanged; beyond, the formula is as good
 RULE = "cost-regression"  # the name under which a rise is accepted on purpose
 LEVEL = 0.95  # one-sided; the ends of a 90 % interval
 ORDER = (Verdict.FAIL, Verdict.CANNOT_JUDGE, Verdict.CANNOT_TELL, Verdict.PASS)
@@ -239,15 +240,19 @@ def _means(units: pl.DataFrame, column: str) -> tuple[float, ...]:
 def _tested(formula: stats.LogRatio, sample: _Sample, task: str, allowed: float) -> tuple[stats.Interval, float]:
     """Interval of the ratio, and p-value of "at most `allowed`"; by resampling where a formula would be too sure.
 
-    Where exchanging the units does not make a rise of this size rare, no formula may: p is then no less than that.
+    A rise that exchanging the units of both sides does not make rare is none, whatever formula or bootstrap say: where
+    nothing changed, that test is exact for any costs.
     """
-    p = formula.p_above(allowed)
-    if not stats.wants_bootstrap(sample.base, sample.head):
-        return formula.student(LEVEL), p
     seed = stats.seed_of("check", task)
-    resample = stats.bootstrap_ratio_paired if sample.paired else stats.bootstrap_ratio
+    if stats.wants_bootstrap(sample.base, sample.head):
+        resample = stats.bootstrap_ratio_paired if sample.paired else stats.bootstrap_ratio
+        interval = resample(sample.base, sample.head, seed, level=LEVEL)
+    else:
+        interval = formula.student(LEVEL)
+    p = formula.p_above(allowed)
+    if interval.low <= allowed or sum(sample.sizes) > EXCHANGED:
+        return interval, p
     exchanged = stats.exchange_p(sample.base, [usd / allowed for usd in sample.head], seed, paired=sample.paired)
-    interval = resample(sample.base, sample.head, seed, level=LEVEL)
     return interval, p if exchanged <= 1 - LEVEL else max(p, exchanged)
 
 

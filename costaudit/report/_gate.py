@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from costaudit.report import View, _bridge, _words
@@ -81,9 +80,6 @@ def machine(gate: Gate, _view: View) -> str:
     )
 
 
-RENDERERS: dict[str, Callable[[Gate, View], str]] = {"terminal": terminal, "json": machine, "markdown": markdown}
-
-
 def folded(title: str, body: str) -> str:
     return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
 
@@ -96,7 +92,7 @@ def headline(gate: Gate) -> str:
         worst = failed[0]
         others = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
         month = f", {_bridge.signed(worst.month_usd)} at last month's volume" if worst.month_usd else ""
-        return f"FAIL: a unit of {worst.task}{others} got dearer: {_change(worst)}{month} ({len(failed):,} of {tasks})."
+        return f"FAIL: a unit of {worst.task}{others} got dearer: {change(worst)}{month} ({len(failed):,} of {tasks})."
     if gate.verdict is Verdict.CANNOT_JUDGE:
         judged = len(gate.rows) - len(by[Verdict.CANNOT_JUDGE])
         why = by[Verdict.CANNOT_JUDGE][0].why if by[Verdict.CANNOT_JUDGE] else "no task on either side"
@@ -199,9 +195,10 @@ def _cause(row: TaskVerdict, columns: int) -> list[Line]:
     return lines
 
 
-def _change(row: TaskVerdict) -> str:
+def change(row: TaskVerdict) -> str:
+    """`+23 % (+12 % to +35 %)`; the two costs of a unit where there is no ratio."""
     if row.ratio is None:
-        return f"from nothing to {money.usd(row.unit_usd[1])}"
+        return f"from {money.usd(row.unit_usd[0])} to {money.usd(row.unit_usd[1])}"
     return f"{_percent(row.ratio.value)} ({_range(row.ratio)})"
 
 
