@@ -110,6 +110,11 @@ def _part(row: dict[str, Any], audit: Audit) -> float | None:
     return money.of(row["cost_usd"], audit.spend.total_usd) if audit.coverage.enough else None
 
 
+def _of_most(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float | None:
+    """The row's spend as a part of the dearest row's: what a bar draws, beside the share in figures."""
+    return money.of(row["cost_usd"], max(other["cost_usd"] for other in rows))
+
+
 def _bars(view: View) -> bool:
     return not view.plain and view.columns >= 90
 
@@ -130,7 +135,7 @@ def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -
         each = row["cost_usd"] / row["requests"] if audit.coverage.enough and priced else None
         cell = [str(row[key]), money.usd(row["cost_usd"]) if priced else "no price", money.share(part)]
         if _bars(view):
-            cell.append(bar(part, BAR_COLUMNS))
+            cell.append(bar(_of_most(row, rows), BAR_COLUMNS))
         cell += [money.count(row["requests"]), money.count(row["runs"] or None), money.usd(each)]
         if percentile:
             cell.append(money.usd(row["p95_usd"]))
@@ -157,7 +162,7 @@ def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[
                 str(row["model"]),
                 money.usd(row["cost_usd"]) if priced else "no price",
                 money.share(part),
-                *((bar(part, BAR_COLUMNS),) if _bars(view) else ()),
+                *((bar(_of_most(row, rows), BAR_COLUMNS),) if _bars(view) else ()),
                 money.count(row["requests"]),
                 money.tokens(row["input_tokens"]),
                 money.share(cached or None),
@@ -169,7 +174,6 @@ def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[
 
 
 def _by_day(rows: Sequence[dict[str, Any]], view: View) -> list[Line]:
-    most = max((row["cost_usd"] for row in rows), default=ZERO)
     columns = [Column("day", right=False), Column("spend"), Column("requests")]
     if not view.plain:
         columns.append(Column("", right=False, style=Style.FAINT))
@@ -178,7 +182,7 @@ def _by_day(rows: Sequence[dict[str, Any]], view: View) -> list[Line]:
             str(row["day"]),
             money.usd(row["cost_usd"]),
             money.count(row["requests"]),
-            *((bar(money.of(row["cost_usd"], most), 3 * BAR_COLUMNS),) if not view.plain else ()),
+            *((bar(_of_most(row, rows), 3 * BAR_COLUMNS),) if not view.plain else ()),
         ]
         for row in rows
     ]
