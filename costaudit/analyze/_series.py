@@ -12,8 +12,10 @@ import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK
 from costaudit.analyze._units import spend_rows, with_unit
+from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
+from costaudit.price.tariff import Key, timeline
 
 SEASON = 21  # daily points from which a weekday has an effect of its own
 LONGEST = 60  # bins of a sparse task; more would only make each of them noisier
@@ -64,7 +66,7 @@ def at_one_price(ledger: Ledger) -> pl.DataFrame:
     """
     calls = spend_rows(ledger.calls)
     now = calls["started_at"].max()
-    if now is None:
+    if now is None or not _price_moved(calls, ledger.book):
         return calls
     moved = calls.with_columns(started_at=pl.lit(now, calls.schema["started_at"]))
     again = price(moved.drop("cost_usd"), ledger.book)
@@ -74,6 +76,16 @@ def at_one_price(ledger: Ledger) -> pl.DataFrame:
         .with_columns(cost_usd=pl.when(kept.fill_null(value=True)).then("cost_usd").otherwise("again"))
         .drop("again")
     )
+
+
+def _price_moved(calls: pl.DataFrame, book: PriceBook) -> bool:
+    """Whether a tariff of these calls changes within them, or with the hour of the day."""
+    kinds = calls.group_by(Key._fields).agg(first=pl.min("started_at"), last=pl.max("started_at")).drop_nulls("first")
+    for *key, first, last in kinds.iter_rows():
+        line = timeline(book, Key(*key))
+        if any(first < start <= last for start in line.starts) or any(tariff.hours for tariff in line.tariffs):
+            return True
+    return False
 
 
 def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:

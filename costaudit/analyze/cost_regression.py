@@ -99,7 +99,7 @@ class CostRegression(Analyzer):
         compared = [] if ledger.baseline is None else list(self._months(ledger, units, looked))
         if not looked and not compared:
             raise CannotCheck(f"no task has {LEAST} days (or bins) with enough units")
-        numbered = with_unit(constant.with_columns(pl.col("task").fill_null(NO_TASK)))
+        numbered = with_unit(constant.with_columns(pl.col("task").fill_null(NO_TASK))) if found else constant
         for change in found:
             claim = _claim(change, units, numbered, ledger.book)
             if claim is not None:

@@ -76,14 +76,29 @@ class DearerSibling(Analyzer):
         movable = calls.filter(free_to_move)
         sold_at = self.providers or tuple(calls["price_entry"].drop_nulls().str.split(":").list.first().unique().sort())
         siblings = _siblings(ledger.book, sold_at)
-        groups = movable.partition_by(GROUP, as_dict=True)
-        for key in sorted(groups, key=lambda k: tuple(str(part) for part in k)):
-            entry, provider, model, tier, task = key
-            if _contract(ledger.book, str(provider or ""), str(model or ""), str(entry)):
+        for entry, provider, model, tier, task in movable.select(GROUP).unique().sort(GROUP).iter_rows():
+            if not self._could_move(entry, tier, task, siblings, ledger.book):
                 continue
-            claim = self._claim(groups[key], str(entry), tier, task, siblings, ledger.book)
+            if _contract(ledger.book, str(provider or ""), str(model or ""), entry):
+                continue
+            same = zip(GROUP, (entry, provider, model, tier, task), strict=True)
+            mine = movable.filter(
+                pl.all_horizontal([pl.col(name).eq_missing(pl.lit(v, pl.String)) for name, v in same])
+            )
+            claim = self._claim(mine, entry, tier, task, siblings, ledger.book)
             if claim is not None:
                 yield claim
+
+    def _could_move(
+        self,
+        entry: str,
+        tier: str | None,
+        task: str | None,
+        siblings: Mapping[str, Sequence[tuple[Arm, Model]]],
+        book: PriceBook,
+    ) -> bool:
+        """Whether there is any other way to buy: most groups of calls need no second look."""
+        return len(siblings.get(facts_of(book, entry).same_as, ())) > 1 or tier in FAST or task in self.latency_tolerant
 
     def _claim(
         self,
