@@ -48,6 +48,10 @@ def book() -> PriceBook:
         ("openai", "ft:gpt-4o-mini-2024-07-18:org:name:id", "openai:ft:gpt-4o-mini-2024-07-18"),
         ("openai", "gpt-4.1-2025-04-14.ft-0123abcd", "openai:ft:gpt-4.1-2025-04-14"),
         ("x_ai", "xai/grok-4.7", "x-ai:grok-4.7"),
+        ("google", "gemini-2.0-flash-001", "google:gemini-2.0-flash"),
+        ("vertex", "publishers/meta/models/llama-3.3-70b-instruct-maas", "vertex:meta/llama-3.3-70b-instruct-maas"),
+        ("bedrock", "eu.amazon.nova-pro-v1:0:300k", "bedrock:eu.amazon.nova-pro-v1:0"),  # not the dearer place's base
+        ("bedrock", "us.anthropic.claude-opus-5-5-20260921-v1:0", "bedrock:us.anthropic.claude-opus-5-5"),
         ("mistral_ai", "mistral-large-2512", "mistral:mistral-large-2512"),
         ("openrouter", "anthropic/claude-opus-5.5", "openrouter:anthropic/claude-opus-5.5"),
         (None, "claude-opus-5-5", "anthropic:claude-opus-5-5"),
@@ -66,6 +70,7 @@ def test_every_documented_spelling_finds_its_entry(book, provider, model, entry)
     [
         ("openai", "gpt"),
         ("openai", "gpt-5-mini-turbo"),
+        ("openai", "gpt-5-mini-v2"),
         ("openai", "my-gpt-5-mini"),
         ("openai", "gpt-5-mini-2025-13-07"),  # not a date
         ("openai", "ft:gpt-77:org::id"),

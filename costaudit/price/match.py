@@ -20,10 +20,11 @@ _PATH_WORDS = frozenset({"models", "publishers", "converse", "invoke", "converse
 _GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "sa.", "me.")  # AWS: no extra charge inside a geography
 _AWS_REGION = re.compile(r"[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d")
 _DATE = re.compile(r"[-@](20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])$")
+_STABLE = re.compile(r"(?<=-pro|lash|lite|h-8b)-00\d$")
 _MOVING = re.compile(r"(?:-latest|@latest|@default|-preview(?:-\d\d-\d\d)?)$")
 _BEDROCK_VERSION = re.compile(r"(?:-v\d+(?::\d+)?(?::\d+k)?|:\d+)$")
 _ARN = re.compile(r"arn:aws[\w-]*:bedrock:([a-z0-9-]*):\d*:([a-z-]+)/(.+)$")
-_VERTEX_PATH = re.compile(r"(?:projects/[^/]+/)?(?:locations/([^/]+)/)?publishers/[^/]+/models/(.+)$")
+_VERTEX_PATH = re.compile(r"(?:projects/[^/]+/)?(?:locations/([^/]+)/)?publishers/([^/]+)/models/(.+)$")
 _FINE_TUNED = re.compile(r"(?:ft:(?P<base>[^:]+)(?::.*)?|(?P<azure>.+?)\.ft-[0-9a-z-]+(?::.*)?)$")
 _ROUTED = re.compile(r":(free|batch|thinking)$")
 
@@ -107,7 +108,7 @@ def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[
     if (tuned := _FINE_TUNED.match(name.rpartition("/")[2])) is not None:
         base = "ft:" + (tuned["base"] or tuned["azure"])
         yield base, (f"fine-tuned: {base}",), None, None
-        for form, step in undated(base):
+        for form, step in undated(base, where):
             yield form, (f"fine-tuned: {base}", step), None, None
         return  # a fine-tuned model is never priced as its base
     yield name, steps, place, tier
@@ -118,8 +119,15 @@ def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[
     for form, step, found in _unprefixed(book, where, name):
         name, steps, place = form, (*steps, step), found or place
         yield name, steps, place, tier
-    for form, step in undated(name):
+    for form, step in undated(name, where):
         yield form, (*steps, step), place, tier
+    geography = next((g for g in _GEOGRAPHIES if where == "bedrock" and name.startswith(g)), None)
+    if geography is not None:
+        name = name.removeprefix(geography)
+        steps = (*steps, f"profile {geography!r} costs what the model costs")
+        yield name, steps, place, tier
+        for form, step in undated(name, where):
+            yield form, (*steps, step), place, tier
 
 
 def _unprefixed(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, str, str | None]]:
@@ -130,7 +138,8 @@ def _unprefixed(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, s
         name = arn[3]
         yield name, f"{arn[2]} ARN", arn[1] or None
     if (path := _VERTEX_PATH.match(name)) is not None:
-        name = path[2]
+        yield f"{path[2]}/{path[3]}", "publisher path", path[1]
+        name = path[3]
         yield name, "publisher path", path[1]
     while "/" in name:
         head, _, rest = name.partition("/")
@@ -141,15 +150,16 @@ def _unprefixed(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, s
         else:
             return
         name = rest
-    if where == "bedrock":
-        for geography in _GEOGRAPHIES:
-            if name.startswith(geography):
-                yield name.removeprefix(geography), f"profile {geography!r} costs what the model costs", None
 
 
-def undated(name: str) -> Iterator[tuple[str, str]]:
-    """The name without a well-formed date, a moving suffix, a Bedrock version: (form, step)."""
-    for pattern, what in ((_BEDROCK_VERSION, "version"), (_DATE, "date"), (_MOVING, "suffix")):
+def undated(name: str, where: str) -> Iterator[tuple[str, str]]:
+    """The name without a well-formed date or a moving suffix, at Bedrock without its version: (form, step).
+
+    Google numbers the stable releases of a Gemini model instead of dating them: `-001`.
+    """
+    for pattern, what in ((_BEDROCK_VERSION, "version"), (_DATE, "date"), (_STABLE, "release"), (_MOVING, "suffix")):
+        if pattern is _BEDROCK_VERSION and where != "bedrock":
+            continue  # elsewhere a version is another model
         if (found := pattern.search(name)) is not None:
             name = name[: found.start()]
             yield name, f"{what} {found[0]!r} stripped"

@@ -65,7 +65,8 @@ def _by_name(items: Iterator[Item]) -> dict[str, Item]:
 
 
 def fold(name: str) -> str:
-    return name.lower().replace(".", "-").replace("_", "-")
+    """The key of a name: lower case, dots as hyphens, without the `:0` that Bedrock's ids may end in."""
+    return name.lower().replace(".", "-").replace("_", "-").removesuffix(":0")
 
 
 def _union(listed: dict[str, dict[str, Item]], order: list[str]) -> list[str]:
@@ -84,7 +85,7 @@ def _one(provider: str, versions: dict[str, Item], order: list[str], disputes: l
     for key in present:
         if key != first:
             _fill(item, key, versions[key], today)
-            item.aliases |= versions[key].aliases
+            item.aliases |= versions[key].aliases | {versions[key].name}
     item.facts = {k: v for key in reversed(present) for k, v in versions[key].facts.items()}
     says = {key: _at(versions[key], today) for key in present}
     for what in ("input", "cache_read", "output"):
@@ -353,7 +354,7 @@ def _without_repeats(provider: str, models: dict[str, Item]) -> dict[str, Item]:
     """
     kept: dict[str, Item] = {}
     for name, item in models.items():
-        base = next((fold(f) for f, _ in undated(item.name.lower()) if fold(f) in models), None)
+        base = next((fold(f) for f, _ in undated(item.name.lower(), provider) if fold(f) in models), None)
         own = provider == "bedrock" or item.name.startswith("ft:")
         if base is None or own or not _same_price(item, models[base]):
             kept[name] = item
