@@ -13,7 +13,7 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Out
 from costaudit.ingest._prompt import facts
-from costaudit.ingest._values import moment
+from costaudit.ingest._values import count, moment
 
 COLUMNS: dict[str, Any] = {**_identity.ROWS, **_prompt.COLUMNS}
 
@@ -90,3 +90,31 @@ def results(given: Iterable[tuple[Any, Any, bool | None]]) -> list[dict[str, Any
         facts(message, None, None, None, (), None).get("tool_results") if blocks else None
     )
     return known
+
+
+def thoughtful(tokens: Any) -> dict[str, int]:
+    """Inclusive counts of input, output, cached, thoughts, tool and total as Gemini's clients write them.
+
+    The total decides: thoughts stand beside the output, and cached input inside the input, unless it says otherwise.
+    """
+    if not isinstance(tokens, Mapping):
+        return {}
+    said = {
+        str(name): n for name, value in tokens.items() if (n := None if value is None else count(value)) is not None
+    }
+    given, out, cached, hidden, tool = (said.get(k, 0) for k in ("input", "output", "cached", "thoughts", "tool"))
+    if not {"input", "output"} & set(said):
+        return {}
+    total = said.get("total")
+    beside = (
+        total is not None and cached and total in (given + cached + out + hidden, given + cached + out + hidden + tool)
+    )
+    inside = total is not None and hidden and total in (given + out, given + out + tool)
+    if total is None or total != given + out + (0 if inside else hidden) + (cached if beside else 0):
+        given += tool  # prompts of tools stand beside the input, unless the total leaves them out
+    return {
+        "input_tokens": given + (cached if beside else 0),
+        "cache_read_tokens": cached if beside else min(cached, given),
+        "output_tokens": out if inside else out + hidden,
+        "reasoning_tokens": hidden,
+    }

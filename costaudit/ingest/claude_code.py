@@ -52,7 +52,13 @@ class ClaudeCode(Format):
         if kind in ("started", "result") and "agentId" in record and "key" in record:
             return 70
         session = "sessionId" in record or "session_id" in record
-        if "usageMetadata" in record or not session:
+        message = record.get("message")
+        alike = (
+            "usageMetadata" in record
+            or "systemPayload" in record
+            or (isinstance(message, Mapping) and "parts" in message)
+        )
+        if alike or not session:  # Qwen Code writes rows like these around Gemini's messages
             return 40 if kind == "summary" and "leafUuid" in record else 0
         if "uuid" in record and ("parentUuid" in record or "isSidechain" in record or "parent_tool_use_id" in record):
             return 92

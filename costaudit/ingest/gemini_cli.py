@@ -8,8 +8,8 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, results, when
-from costaudit.ingest._values import count, text
+from costaudit.ingest._plain import PlainReader, calls, results, thoughtful, when
+from costaudit.ingest._values import text
 
 TALK = ("user", "info", "error", "warning")
 
@@ -109,7 +109,7 @@ class _Reader(PlainReader):
                 self.prompt = own
             out.skipped[kind[:60]] += 1
             return
-        usage = _usage(message.get("tokens"))
+        usage = thoughtful(message.get("tokens"))
         if own is not None and own != self.last[0]:
             self.sent.setdefault(own, self.last[1])
         tools = message.get("toolCalls")
@@ -135,28 +135,3 @@ class _Reader(PlainReader):
             _rank=len(self.rows) + (1 << 40 if usage else 0),
             **usage,
         )
-
-
-def _usage(tokens: Any) -> dict[str, int]:
-    """Inclusive counts, decided by the total: thoughts stand beside the output, and cached input inside the input."""
-    if not isinstance(tokens, Mapping):
-        return {}
-    said = {
-        str(name): n for name, value in tokens.items() if (n := None if value is None else count(value)) is not None
-    }
-    given, out, cached, hidden, tool = (said.get(k, 0) for k in ("input", "output", "cached", "thoughts", "tool"))
-    if not {"input", "output"} & set(said):
-        return {}
-    total = said.get("total")
-    beside = (
-        total is not None and cached and total in (given + cached + out + hidden, given + cached + out + hidden + tool)
-    )
-    inside = total is not None and hidden and total in (given + out, given + out + tool)
-    if total is None or total != given + out + (0 if inside else hidden) + (cached if beside else 0):
-        given += tool  # prompts of tools stand beside the input, unless the total leaves them out
-    return {
-        "input_tokens": given + (cached if beside else 0),
-        "cache_read_tokens": cached if beside else min(cached, given),
-        "output_tokens": out if inside else out + hidden,
-        "reasoning_tokens": hidden,
-    }

@@ -1,0 +1,129 @@
+"""Messages of OpenCode and Kilo CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from costaudit.ingest._decode import opened
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._values import count, text, usd
+
+
+class Opencode(Format):
+    """Message files of OpenCode and Kilo CLI, and rows of their databases exported as JSON or CSV.
+
+    ## Where
+    `~/.local/share/opencode/storage/message/<session>/*.json`, `storage/session/`, `storage/part/`, or below
+    `$OPENCODE_DATA_DIR`; Kilo CLI in `~/.local/share/kilo`. Newer versions keep a database: export its table
+    `message` (`sqlite3 -json opencode.db 'select * from message'`).
+    ## What it knows
+    Tokens with cache and reasoning, logged cost, agent, working directory. A run is one prompt of the user.
+    ## Traps
+    Cached input stands beside the input; where reasoning stands the total decides. A message without tokens may have
+    them on its steps (`step-finish` parts). Sessions of subagents have messages of their own. A cost of 0 under a
+    subscription is no price.
+    ## Limits
+    SQLite files are not opened; export the table.
+    """
+
+    name = "opencode"
+    title = "OpenCode and Kilo CLI messages"
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        if isinstance(record.get("data"), (str, Mapping)) and "session_id" in record and "id" in record:
+            return 60 if "role" in part(_unfolded(record), "data") else 0
+        if record.get("type") == "step-finish" and "messageID" in record:
+            return 90
+        model = part(record, "model")
+        if "sessionID" in record and ("modelID" in record or "modelID" in model):
+            return 92
+        if "sessionID" in record and "role" in record and "time" in record:
+            return 70
+        return 60 if "projectID" in record and "directory" in record and "time" in record else 0
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del found  # messages are never wrapped
+        return _Reader(file)
+
+
+def _unfolded(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A database row with its JSON column opened."""
+    data = record.get("data")
+    return {**record, "data": opened(data) if isinstance(data, str) else data}
+
+
+class _Reader(PlainReader):
+    def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+        row = part(_unfolded(value), "data")
+        if row:
+            value = {"id": value.get("id"), "sessionID": value.get("session_id"), **row}
+        own, session = text(value.get("id")), text(value.get("sessionID"))
+        if value.get("type") == "step-finish":
+            self._add(value, record, _usage(part(value, "tokens")), step=True)
+        elif session is None or own is None:
+            if "projectID" not in value:
+                out.foreign.append(record)
+            else:
+                out.skipped["session"] += 1
+        elif value.get("role", "assistant") != "assistant":
+            out.skipped[f"{text(value.get('role')) or 'other'} message"[:60]] += 1
+        else:
+            self._add(value, record, _usage(part(value, "tokens")), step=False)
+
+    def _add(self, value: Mapping[str, Any], record: Record, usage: dict[str, int], *, step: bool) -> None:
+        model, time, session = part(value, "model"), part(value, "time"), text(value.get("sessionID"))
+        own = text(value.get("id"))
+        message = text(value.get("messageID")) if step else own
+        prompt = text(value.get("parentID"))
+        error = part(value, "error")
+        self.add(
+            record,
+            request_id=None if step else own,
+            started_at=when(time.get("created", time.get("start"))),
+            ended_at=when(time.get("completed", time.get("end"))),
+            # A step belongs to the run of its message, which the tree lends it.
+            run_id=None if step else f"{session}:{prompt}" if session and prompt else session,
+            parent_id=session,
+            task=text(value.get("agent")) or text(value.get("mode")),
+            key_id=text(part(value, "path").get("root")) or text(part(value, "path").get("cwd")),
+            provider=text(value.get("providerID")) or text(model.get("providerID")),
+            model=text(value.get("modelID")) or text(model.get("modelID")),
+            finish_reason=text(value.get("finish")) or text(value.get("reason")),
+            status="cancelled" if error.get("name") == "MessageAbortedError" else "error" if error else None,
+            error_type=text(error.get("name")),
+            cost_logged_usd=soft(usd, value.get("cost")),
+            _key=f"opencode {session} {own}",
+            # Steps of a message stand below it: where both have tokens the message restates its steps.
+            _trace=f"opencode {session}",
+            _span=f"{message} {own}" if step else message,
+            _parent=message if step else None,
+            **usage,
+        )
+
+
+def _usage(tokens: Mapping[str, Any]) -> dict[str, int]:
+    """Inclusive counts; empty where the message has none, or only zeros that its steps will fill."""
+    cache = part(tokens, "cache")
+    said = {
+        name: n
+        for name, value in (
+            *((name, tokens.get(name)) for name in ("input", "output", "reasoning", "total")),
+            ("read", cache.get("read")),
+            ("write", cache.get("write")),
+        )
+        if (n := None if value is None else count(value)) is not None
+    }
+    given, out, hidden, read, write = (said.get(k, 0) for k in ("input", "output", "reasoning", "read", "write"))
+    if not (given or out or read or write):
+        return {}
+    beside = hidden and said.get("total") == given + read + write + out + hidden
+    return {
+        "input_tokens": given + read + write,
+        "cache_read_tokens": read,
+        "cache_write_tokens": write,
+        "output_tokens": out + hidden if beside or hidden > out else out,
+        "reasoning_tokens": hidden,
+    }
