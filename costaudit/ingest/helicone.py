@@ -1,0 +1,81 @@
+"""Helicone: its export command and its request API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from costaudit.ingest._format import TableFormat, count, maybe, moment, number, text, usd, whole
+from costaudit.ingest._prompt import Prompt
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+def _property(*names: str) -> tuple[str, ...]:
+    return tuple(f"{home}.{name}" for name in names for home in ("request_properties", "properties"))
+
+
+class Helicone(TableFormat):
+    """Requests as `@helicone/export` writes them (JSON lines, JSON, CSV) or as the request API returns them.
+
+    - Current versions count cached input beside `prompt_tokens`, older ones as the provider did. Each file's rows are
+      asked which it is (`total_tokens` tells); what they do not prove is priced as a range.
+    - A row with a `cache_reference_id` was answered by Helicone's own cache.
+    - There is no count of reasoning, and the CSV has none of cached input: its cost is an upper bound.
+    - Signed addresses of bodies are credentials and are not read.
+
+    Logged better: export as JSON lines with `--include-body`, and custom properties for task, tenant and session.
+    """
+
+    name = "helicone"
+    title = "Helicone exports"
+    context = False
+    fields = {
+        "request_id": text("response_body.id", "request_id", "response_id"),
+        "started_at": moment("request_created_at"),
+        "ended_at": maybe(moment("response_created_at")),
+        "provider": text("provider"),
+        "model": text("response_model", "model"),
+        "model_requested": text("request_model", "request_body.model"),
+        "temperature": number("request_body.temperature"),
+        "max_tokens": whole("request_body.max_completion_tokens", "request_body.max_tokens"),
+        "input_tokens": count("prompt_tokens"),
+        "cache_read_tokens": count("prompt_cache_read_tokens"),
+        "cache_write_tokens": count("prompt_cache_write_tokens"),
+        "output_tokens": count("completion_tokens"),
+        "cost_logged_usd": usd("costUSD", "cost"),
+        "http_status": whole("response_status"),
+        "finish_reason": text("response_body.choices.0.finish_reason", "response_body.stop_reason"),
+        "user": text("request_user_id", "helicone_user"),
+        "task": text(*_property("task", "Task", "feature", "Helicone-Session-Name"), "prompt_id"),
+        "tenant": text(*_property("tenant", "Tenant", "tenant_id", "customer", "Customer", "customer_id")),
+        "environment": text(*_property("environment", "Environment", "env")),
+        "run_id": text(*_property("run_id", "Helicone-Session-Id", "session_id")),
+        "_latency_ms": maybe(number("delay_ms", "latency")),
+        "_first_ms": maybe(number("time_to_first_token")),
+        "_cached": text("cache_reference_id"),
+        "_total": whole("total_tokens"),
+    }
+    prompt = Prompt(
+        messages=("self:request_body.messages", "self:request_body.input"),
+        system=("self:request_body.system",),
+        tools=("self:request_body.tools",),
+        parameters=("self:request_body.temperature",),
+        answer=("self:response_body.choices", "self:response_body.content", "self:response_body.output"),
+    )
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        known = ("request_created_at", "response_created_at", "response_status", "request_properties", "response_id")
+        return 95 if "request_created_at" in record and sum(name in record for name in known) >= 3 else 0
+
+    def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
+        hit = pl.col("_cached").is_not_null() & (pl.col("_cached") != NOBODY)
+        return picked.with_columns(
+            provider=pl.col("provider").str.to_lowercase(),
+            gateway_cache_hit=pl.when(hit).then(True),
+            ttft_s=pl.when(pl.col("_first_ms") >= 0).then(pl.col("_first_ms") / 1_000),
+            _reading=pl.lit("unknown"),
+            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+        ).drop("_first_ms", "_cached")
