@@ -40,6 +40,7 @@ class TaskVerdict:
     month_units    units of last month, where known; month_usd: the effect at that volume [USD]
     bridge         of the cost of a unit, on FAIL
     prompt         what differs first in the prompts, on FAIL; "" where nothing is known
+    advice         how to run the candidate so that more can be told; "" for none
     accepted       it would fail, but somebody accepted it: passes, and says so
     """
 
@@ -60,6 +61,7 @@ class TaskVerdict:
     month_usd: Decimal | None = None
     bridge: Bridge | None = None
     prompt: str = ""
+    advice: str = ""
     accepted: bool = False
 
 

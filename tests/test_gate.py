@@ -296,6 +296,24 @@ def test_a_task_that_was_free_fails_once_most_of_it_is_billed():
     assert check(of_log(free[1:] + billed[:1]), of_log(free), Limits()).rows[0].verdict is Verdict.CANNOT_TELL
 
 
+@pytest.mark.parametrize(("temperature", "runs", "advised"), [(0.7, 1, True), (0.7, 3, False), (0.0, 1, False)])
+def test_sampled_cases_that_ran_once_are_advised_to_run_more_often(temperature, runs, advised):
+    rows = [
+        call(
+            instance_id=f"{i}",
+            run_id=f"{i}-{n}",
+            temperature=temperature,
+            output_tokens=random.Random(f"{i}-{n}").randint(1, 2_000),
+        )
+        for i in range(6)
+        for n in range(runs)
+    ]
+    again = [row | {"output_tokens": random.Random(f"{row['run_id']} again").randint(1, 2_000)} for row in rows]
+    found = check(of_log(again), of_log(rows), Limits())
+    assert found.rows[0].verdict is Verdict.CANNOT_TELL
+    assert ("run each case at least 3 times" in _gate.remark(found.rows[0], found)) is advised
+
+
 def test_cases_on_one_side_only_are_left_out_and_counted():
     base = {f"case-{i}": 1.0 + i for i in range(10)}
     head = {f"case-{i}": 1.0 + i for i in range(2, 13)}

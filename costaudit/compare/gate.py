@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, localcontext
 from math import fsum, sqrt
-from statistics import fmean, median
+from statistics import fmean
 
 import polars as pl
 
 from costaudit import stats
+from costaudit.compare._sample import Sample, free_p, mean_ratio, median_ratio, needed, sample_of, tested
 from costaudit.compare.side import Opening, Side
 from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
@@ -24,26 +25,10 @@ from costaudit.price.mix import EXACT
 from costaudit.verdict import Gate, SideLabel, TaskVerdict, Verdict
 
 FALSE_DISCOVERY = 0.05  # share of failed tasks that may be chance
-EXCHANGED = 10_000  # units of both sides up to which they are exchanged; beyond, the formula is as good
+REPEATS = 3  # runs of a case that a comparison at a temperature above 0 should have
 RULE = "cost-regression"  # the name under which a rise is accepted on purpose
-LEVEL = 0.95  # one-sided; the ends of a 90 % interval
 ORDER = (Verdict.FAIL, Verdict.CANNOT_JUDGE, Verdict.CANNOT_TELL, Verdict.PASS)
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """The comparable units of a task: mean cost and tokens of a run of each; if paired, case by case."""
-
-    base: tuple[float, ...]
-    head: tuple[float, ...]
-    base_tokens: tuple[float, ...]
-    head_tokens: tuple[float, ...]
-    paired: bool
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        return len(self.base), len(self.head)
 
 
 def check(
@@ -126,7 +111,7 @@ class _Judge:
                 why = f"{units.height - known:,} of {units.height:,} units of the {name} have no price"
                 return TaskVerdict(task, Verdict.CANNOT_JUDGE, why, (sides[0].height, sides[1].height))
         base, head = (units.filter(pl.col("usd").is_not_null()) for units in sides)
-        sample = _sample(base, head, self.limits.min_units)
+        sample = sample_of(base, head, self.limits.min_units)
         row = TaskVerdict(
             task,
             Verdict.CANNOT_TELL,
@@ -134,8 +119,9 @@ class _Judge:
             sample.sizes,
             unit_usd=(_money(sample.base), _money(sample.head)),
             paired=sample.paired,
-            token_ratio=_mean_ratio(sample.base_tokens, sample.head_tokens),
+            token_ratio=mean_ratio(sample.base_tokens, sample.head_tokens),
             month_units=self.month.get(task),
+            advice=self.advice(task, sides[1]),
             left_out=(sides[0].height - sample.sizes[0], sides[1].height - sample.sizes[1]),
         )
         if min(sample.sizes) < max(2, self.limits.min_units):
@@ -143,25 +129,33 @@ class _Judge:
             return replace(row, why=f"{min(sample.sizes)} units on one side, {least} are needed", needed=least)
         return self.estimate(row, sample)
 
-    def estimate(self, row: TaskVerdict, sample: _Sample) -> TaskVerdict:
+    def advice(self, task: str, units: pl.DataFrame) -> str:
+        """Cases that are sampled at a temperature vary by themselves: repeats, averaged, take that out."""
+        temperature = self.candidate.sampled.get(task, 0.0)
+        cases = units.filter(pl.col("case").is_not_null())
+        if not temperature or cases.is_empty() or int((cases["runs"] < REPEATS).sum()) * 2 <= cases.height:
+            return ""
+        return f"answers are sampled at temperature {temperature:g}: run each case at least {REPEATS} times"
+
+    def estimate(self, row: TaskVerdict, sample: Sample) -> TaskVerdict:
         base, head = fmean(sample.base), fmean(sample.head)
         month_usd = None
         if row.month_units is not None:
             month_usd = _decimal((head - base) * row.month_units)
         row = replace(row, month_usd=month_usd)
         if base == 0 or head == 0:
-            return replace(row, p=_free_p(sample) if base == 0 < head else None)
+            return replace(row, p=free_p(sample) if base == 0 < head else None)
         formula = (stats.mean_ratio_paired if sample.paired else stats.mean_ratio)(sample.base, sample.head)
         allowed = 1 + self.limits.tolerance
         step = (allowed + self.limits.pass_margin) / allowed
-        ratio, p = _tested(formula, sample, row.task, allowed)
+        ratio, p = tested(formula, sample, row.task, allowed)
         return replace(
             row,
             ratio=ratio,
-            median_ratio=_median_ratio(sample),
+            median_ratio=median_ratio(sample),
             p=p,
             detectable=allowed * stats.detectable_ratio(formula.se),
-            needed=max(self.limits.min_units, _needed(sample, formula, step)) if step > 1 else None,
+            needed=max(self.limits.min_units, needed(sample, formula, step)) if step > 1 else None,
         )
 
     def judge(self, row: TaskVerdict) -> TaskVerdict:
@@ -215,83 +209,6 @@ class _Judge:
         return replace(row, verdict=Verdict.PASS, why=why, accepted=True)
 
 
-def _sample(base: pl.DataFrame, head: pl.DataFrame, least: int) -> _Sample:
-    """Pairs where enough cases are on both sides, else all units of either."""
-    cases = base.filter(pl.col("case").is_not_null()).join(
-        head.filter(pl.col("case").is_not_null()), on="case", suffix="_head", maintain_order="left"
-    )
-    shared = cases.height
-    if shared >= max(2, least) and 2 * shared >= min(base.height, head.height):
-        before = cases.select("usd", "tokens", "runs")
-        after = cases.select(usd="usd_head", tokens="tokens_head", runs="runs_head")
-        return _pack(before, after, paired=True)
-    return _pack(base, head, paired=False)
-
-
-def _pack(base: pl.DataFrame, head: pl.DataFrame, *, paired: bool) -> _Sample:
-    return _Sample(_means(base, "usd"), _means(head, "usd"), _means(base, "tokens"), _means(head, "tokens"), paired)
-
-
-def _means(units: pl.DataFrame, column: str) -> tuple[float, ...]:
-    """The mean of a run of each unit."""
-    return tuple((units[column].cast(pl.Float64) / units["runs"]).to_list())
-
-
-def _tested(formula: stats.LogRatio, sample: _Sample, task: str, allowed: float) -> tuple[stats.Interval, float]:
-    """Interval of the ratio, and p-value of "at most `allowed`"; by resampling where a formula would be too sure.
-
-    A rise that exchanging the units of both sides does not make rare is none, whatever formula or bootstrap say: where
-    nothing changed, that test is exact for any costs.
-    """
-    seed = stats.seed_of("check", task)
-    if stats.wants_bootstrap(sample.base, sample.head):
-        resample = stats.bootstrap_ratio_paired if sample.paired else stats.bootstrap_ratio
-        interval = resample(sample.base, sample.head, seed, level=LEVEL)
-    else:
-        interval = formula.student(LEVEL)
-    p = formula.p_above(allowed)
-    if interval.low <= allowed or sum(sample.sizes) > EXCHANGED:
-        return interval, p
-    exchanged = stats.exchange_p(sample.base, [usd / allowed for usd in sample.head], seed, paired=sample.paired)
-    return interval, p if exchanged <= 1 - LEVEL else max(p, exchanged)
-
-
-def _needed(sample: _Sample, formula: stats.LogRatio, step: float) -> int:
-    """Units a side at which a ratio of `step` beyond the limit is seen by 8 in 10."""
-    if sample.paired:
-        return stats.units_for_paired_ratio(formula.se * sqrt(len(sample.base)), step)
-    cv = [stats.variation(side) for side in (sample.base, sample.head)]
-    return stats.units_for_ratio(sqrt((cv[0] ** 2 + cv[1] ** 2) / 2), step)
-
-
-def _free_p(sample: _Sample) -> float:
-    """p-value of "as many units are free as before", where all were: Fisher's exact test, one-sided."""
-    n_base, n_head = sample.sizes
-    paid = sum(x > 0 for x in sample.head)
-    # All `paid` units fall on the candidate's side of n_base + n_head by chance.
-    chance = 1.0
-    for i in range(paid):
-        chance *= (n_head - i) / (n_base + n_head - i)
-    return chance
-
-
-def _mean_ratio(base: Sequence[float], head: Sequence[float]) -> float | None:
-    before = fmean(base) if base else 0.0
-    return fmean(head) / before if before and head else None
-
-
-def _median_ratio(sample: _Sample) -> float | None:
-    if sample.paired:
-        ratios = [b / a for a, b in zip(sample.base, sample.head, strict=True) if a > 0]
-        return median(ratios) if ratios else None
-    before = median(sample.base)
-    return median(sample.head) / before if before else None
-
-
-def _percent(share: float) -> str:
-    return f"{round(100 * share, 1):g} %"
-
-
 def _money(values: Sequence[float]) -> Decimal | None:
     return _decimal(fmean(values)) if values else None
 
@@ -299,6 +216,10 @@ def _money(values: Sequence[float]) -> Decimal | None:
 def _decimal(usd: float) -> Decimal:
     with localcontext(prec=EXACT):
         return Decimal(usd).quantize(Decimal(1).scaleb(-18))
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share, 1):g} %"
 
 
 def _first_difference(before: Opening | None, after: Opening | None) -> str:

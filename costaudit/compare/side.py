@@ -56,6 +56,7 @@ class Side:
     priced_on  the day whose prices are paid; None: no call had a time
     coverage   share of calls and tokens that can be priced, the worse of the two
     rates      price entry -> fingerprint of all its rates on that day; of the user's own prices under OVERRIDES
+    sampled    task -> highest temperature asked for, where it is above 0
     guessed    calls whose task is only their shape
     """
 
@@ -68,6 +69,7 @@ class Side:
     coverage: float = 1.0
     priced_on: date | None = None
     rates: Mapping[str, str] = field(default_factory=dict)
+    sampled: Mapping[str, float] = field(default_factory=dict)
     guessed: int = 0
 
 
@@ -97,6 +99,9 @@ def measure(
         coverage=coverage,
         priced_on=on,
         rates=_fingerprints(priced, book, on) if on else {},
+        sampled=dict(
+            counted.group_by("task").agg(pl.col("temperature").max()).filter(pl.col("temperature") > 0).iter_rows()
+        ),
         guessed=int((counted["task_source"] == "shape").sum()),
     )
 

@@ -112,6 +112,8 @@ def remark(row: TaskVerdict, gate: Gate) -> str:
         if row.needed is not None:
             limit = _percent(1 + gate.tolerance + gate.pass_margin)
             said.append(f"for {limit} it takes {money.count(row.needed)} {'pairs' if row.paired else 'units a side'}")
+    if row.verdict is Verdict.CANNOT_TELL and row.advice:
+        said.append(row.advice)
     if row.verdict is Verdict.FAIL and row.median_ratio is not None:
         said.append(f"median {_percent(row.median_ratio)}")
     if any(row.left_out):
@@ -265,5 +267,6 @@ def _row(row: TaskVerdict) -> dict[str, Any]:
         "month_units": _number(row.month_units),
         "month_usd": None if row.month_usd is None else money.exact(row.month_usd),
         "prompt": row.prompt or None,
+        "advice": row.advice or None,
         "bridge": _bridge.machine(row.bridge),
     }
