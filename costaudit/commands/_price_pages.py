@@ -65,6 +65,8 @@ def history(provider: Provider, name: str, model: Model) -> str:
         for p in model.prices
     ]
     lines = [f"{provider.provider}:{clean(name)}", "", table(("since", *classes, "source"), rows)]
+    for period in model.prices[:-1]:
+        lines += [f"from {period.since or 'launch'}, {clean(line)}" for line in _steps(period)]
     lines += [clean(line) for line in _details(model.prices[-1])]
     if model.aliases:
         lines.append("also called: " + ", ".join(map(clean, model.aliases)))
@@ -73,8 +75,12 @@ def history(provider: Provider, name: str, model: Model) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _steps(period: Period) -> list[str]:
+    return [f"prompts above {step.above:,} tokens: {_rates(step.rates)}" for step in period.over]
+
+
 def _details(period: Period) -> list[str]:
-    lines = [f"prompts above {step.above:,} tokens: {_rates(step.rates)}" for step in period.over]
+    lines = _steps(period)
     for kind, cards in (("tier", period.tiers), ("hours", period.hours)):
         for name, card in cards.items():
             lines.append(f"{kind} {name}: {_rates(card.rates)}")
