@@ -139,3 +139,26 @@ def test_the_e_value_is_that_of_its_authors(cheap, e_value):
     # The margin leaves 0.42 - 0.02 = 0.4 to beat: a risk ratio of 0.8/0.4 = 2, of failures 0.6/0.2 = 3.
     sides = [1.0] * good + [0.0] * (1_000 - good), [1.0] * 420 + [0.0] * 580
     assert unpaired(*sides, binary=True, design="overlap").e_value(0.02) == pytest.approx(e_value)
+
+
+def test_equal_models_pass_at_the_printed_number_of_pairs_in_four_of_five_experiments():
+    """Ten per cent of the pairs disagree, either way alike; 1,547 pairs are printed for a margin of 2 points."""
+    random = Random(7)
+    passed = 0
+    for _ in range(200):
+        split = [random.random() for _ in range(1_547)]
+        cheap = [0.0 if x < 0.05 else 1.0 for x in split]
+        dear = [0.0 if 0.05 <= x < 0.10 else 1.0 for x in split]
+        passed += paired(cheap, dear, binary=True).as_good(0.02)
+    assert passed >= 143  # 80 % of 200 is 160; fewer than 143 has a probability under 0.2 %
+
+
+def test_a_model_at_the_margin_passes_in_one_of_twenty_experiments():
+    random = Random(8)
+    passed = 0
+    for _ in range(200):
+        split = [random.random() for _ in range(600)]
+        cheap = [0.0 if x < 0.06 else 1.0 for x in split]
+        dear = [0.0 if 0.06 <= x < 0.10 else 1.0 for x in split]
+        passed += paired(cheap, dear, binary=True).as_good(0.02)
+    assert passed <= 20  # 5 % of 200 is 10; more than 20 has a probability of 0.1 %

@@ -80,8 +80,8 @@ def any_log(seed: int, n: int) -> pl.DataFrame:
     return calls([any_call(random) for _ in range(n)])
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(0, 400))
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 250))
 def test_no_log_stops_a_rule_and_evidence_adds_up(seed, n):
     answer = analyze(Ledger.of(any_log(seed, n), book()), CONFIG)
     assert {f.rule for f in answer.findings} | set(answer.clean) | {x.rule for x in answer.not_checked} == set(RULES)
@@ -95,10 +95,10 @@ def test_no_log_stops_a_rule_and_evidence_adds_up(seed, n):
             assert finding.low_usd <= finding.high_usd
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10**6))
 def test_the_order_of_the_rows_changes_no_finding(seed):
-    log = any_log(seed, 300)
+    log = any_log(seed, 200)
     answers = [
         analyze(Ledger.of(frame, book()), CONFIG) for frame in (log, log.sample(fraction=1, shuffle=True, seed=seed))
     ]
