@@ -221,6 +221,15 @@ def test_places_in_the_ledger_decide_and_names_only_break_ties(rules: Any) -> No
     }
 
 
+def test_the_order_of_the_table_is_the_order_of_the_rules() -> None:
+    turns = [(turn.order, nth, kind.name) for kind in subject.analyzers() for nth, turn in enumerate(kind().turns())]
+    assert [name for order, _, name in sorted(t for t in turns if t[0] is not None)] == [
+        *("runaway-loop", "duplicate-requests", "retry-waste", "failed-calls", "truncated-output", "cache-miss"),
+        *("context-bloat", "context-bloat", "dearer-sibling", "missing-ceiling"),
+        *("overpowered-model", "reasoning-overspend", "context-bloat", "batchable"),
+    ]
+
+
 def test_rules_outside_the_ledger_see_the_calls_as_logged(rules: Any) -> None:
     seen: list[int] = []
 

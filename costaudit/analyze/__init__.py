@@ -112,11 +112,12 @@ def _chosen(settings: Settings) -> list[Analyzer]:
 
 def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
     """Every turn of every rule, in order: the ledger first, from the cause outwards; then what stands outside it."""
-    turns = [(turn, rule) for rule in rules for turn in rule.turns()]
-    turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1].name))
+    turns = [(turn, nth, rule) for rule in rules for nth, turn in enumerate(rule.turns())]
+    # At one place of the ledger, what a rule says first comes before what another says as its last word.
+    turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1], t[2].name))
     said = _Said([], [])
     states = States.of(ledger)
-    for turn, rule in turns:
+    for turn, _, rule in turns:
         try:
             claims = list(turn.look(states.point if turn.order is not None else ledger))
         except CannotCheck as why:
