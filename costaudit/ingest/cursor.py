@@ -1,0 +1,76 @@
+"""Usage exports of Cursor's dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from costaudit.ingest._format import TableFormat, custom, moment, text, usd
+from costaudit.ingest._values import count
+
+WITH, WITHOUT = "Input (w/ Cache Write)", "Input (w/o Cache Write)"
+
+
+def _tokens(value: Any) -> int | None:
+    """A count as the export writes it: with thousands separators, or not at all."""
+    return count(value.replace(",", "") if isinstance(value, str) else value)
+
+
+class Cursor(TableFormat):
+    """The usage table that Cursor's dashboard exports as CSV.
+
+    ## Where
+    Dashboard, *Usage*, *Export CSV*. The application itself keeps no token counts on disk.
+    ## What it knows
+    Tokens of each request with cache reads and writes, the model, and what Cursor charged.
+    ## Traps
+    The two input columns overlap in some exports and not in others: the total decides. A cost of `Included` is a
+    subscription, not a price. Columns come and go between versions and are found by name.
+    ## Limits
+    No prompts, runs or tasks. Rows with a date and no time cannot be told from copies: do not give two exports of one
+    day.
+    """
+
+    name = "cursor"
+    title = "Cursor usage exports"
+    context = False
+    fields = {
+        "started_at": moment("Date"),
+        "model": text("Model"),
+        "user": text("User", "User Email"),
+        "parent_id": text("Cloud Agent ID"),
+        "cost_logged_usd": usd("Cost"),
+        "cache_read_tokens": custom(_tokens, pl.Int64(), "Cache Read"),
+        "output_tokens": custom(_tokens, pl.Int64(), "Output Tokens"),
+        "_with": custom(_tokens, pl.Int64(), WITH),
+        "_without": custom(_tokens, pl.Int64(), WITHOUT),
+        "_total": custom(_tokens, pl.Int64(), "Total Tokens"),
+        "_date": text("Date"),
+    }
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        return 95 if "Date" in record and "Model" in record and (WITH in record or WITHOUT in record) else 0
+
+    def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
+        inner, outer = pl.col("_without").fill_null(0), pl.col("_with").fill_null(0)
+        read, output = pl.col("cache_read_tokens").fill_null(0), pl.col("output_tokens").fill_null(0)
+        apart = pl.col("_total") == inner + outer + read + output
+        within = pl.col("_total") == outer + read + output
+        known = pl.any_horizontal(pl.col("_with", "_without", "cache_read_tokens").is_not_null())
+        timed = pl.col("_date").str.contains(r"\d\d:\d\d")
+        values = pl.concat_str(
+            "_date", "model", "user", "_with", "_without", "_total", separator=" ", ignore_nulls=True
+        )
+        return picked.with_columns(
+            input_tokens=pl.when(~known)
+            .then(None)
+            .when(apart)
+            .then(inner + outer + read)
+            .otherwise(pl.max_horizontal(inner, outer) + read),
+            cache_write_tokens=pl.when(apart).then(outer).otherwise((outer - inner).clip(0)),
+            convention=pl.when(apart | within | (outer == 0)).then(None).otherwise(pl.lit("assumed")),
+            # An export has no ids; a moment, a user, a model and all counts together are one request.
+            _key=pl.when(timed).then(pl.lit("cursor ") + values),
+        ).drop("_with", "_without", "_total", "_date")

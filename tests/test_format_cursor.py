@@ -1,0 +1,65 @@
+"""Cursor: two input columns that overlap or do not, costs that are words, rows without ids."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import SAMPLES, fates, sample, spent
+
+from costaudit.ingest import ingest
+
+HEADER, *ROWS = sample("cursor.csv")
+COLUMNS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "convention")
+
+
+def exported(tmp_path, *rows, header=HEADER):
+    (tmp_path / "usage.csv").write_text("\n".join([header, *rows]) + "\n")
+    return ingest([tmp_path / "usage.csv"])
+
+
+def test_the_sample_reads_as_its_totals_say():
+    made = ingest([SAMPLES / "cursor.csv"])
+    # 1,200 of which 200 written, and 5,000 read: 6,500 with the output. 200 written, 1,000 and 400 read: 1,650.
+    assert spent(made) == (4, 6_200 + 1_600 + 700, 5_000 + 400, 200 + 200, 300 + 50 + 20, 0)
+    assert fates(made) == {"duplicates": 1, "rollups": 0, "rejects": 0}
+    assert made.requests["cost_logged_usd"].drop_nulls().to_list() == [Decimal("0.12")]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ("1200,1000,5000,300,6500", (6_200, 5_000, 200, 300, None)),
+        ("200,1000,5000,300,6500", (6_200, 5_000, 200, 300, None)),
+        ("0,700,0,20,720", (700, 0, 0, 20, None)),
+        ("1200,1000,5000,300,", (6_200, 5_000, 200, 300, "assumed")),
+    ],
+)
+def test_the_total_decides_whether_the_input_columns_overlap(tmp_path, counts, expected):
+    made = exported(tmp_path, f"2026-09-06T10:00:00Z,x,m,No,{counts},$1")
+    assert made.requests.select(COLUMNS).row(0) == expected
+
+
+def test_the_older_header_reads_the_same(tmp_path):
+    header = HEADER.replace("Kind,", "").replace("Max Mode,", "") + ",Cost to you"
+    made = exported(tmp_path, "2026-01-06,m,1200,1000,5000,300,6500,0.50,0", header=header)
+    assert made.requests.select(COLUMNS).row(0) == (6_200, 5_000, 200, 300, None)
+    assert made.requests["cost_logged_usd"].item() == Decimal("0.50")
+
+
+def test_rows_with_a_date_and_no_time_are_all_kept(tmp_path):
+    row = "2026-01-06,x,m,No,1200,1000,5000,300,6500,$1"
+    assert exported(tmp_path, row, row).fates.requests == 2
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["7", "-1", "x", "", '"1,2"', "NaN", "9e99"]), min_size=9, max_size=11), max_size=5
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_odd_cells_cost_their_row_and_nothing_else(tmp_path_factory, cells):
+    rows = [",".join(["2026-09-06T10:00:00Z", *row]) for row in cells]
+    assert exported(tmp_path_factory.mktemp("csv"), *rows, ROWS[0]).fates.balanced
