@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
-
-import polars as pl
 
 from costaudit.audit import Audit
 from costaudit.finding import ZERO, Finding, Kind, Severity
-from costaudit.report import View, _words
+from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
 from costaudit.report._evidence import cell
 from costaudit.report._svg import Bar, bars
@@ -105,36 +102,22 @@ def _trust(audit: Audit) -> str:
 def _where(audit: Audit, view: View) -> list[str]:
     days = [Bar(row["day"], row["cost_usd"]) for row in audit.spend.by_day.iter_rows(named=True)]
     parts = [_scrolled("Spend by day", drawn)] if len(days) > 1 and (drawn := bars("Spend by day", days)) else []
-    for by in view.by or ("task", "model", "tenant"):
-        rows = list(audit.spend.by(by).filter(pl.col("requests") > 0).iter_rows(named=True))
-        if len(rows) > 1 or (rows and by != "tenant"):
-            parts.append(_spend(by, rows, audit, None if view.by else ROWS))
+    parts += [_spend(by, _tables.rows(audit, by, None if view.by else ROWS)) for by in _tables.asked(audit, view)]
     return ["<h2>Where it went</h2>", *parts] if parts else []
 
 
-def _spend(by: str, rows: Sequence[dict[str, Any]], audit: Audit, most: int | None) -> str:
-    unknown = _words.priceless(audit)
-    shown = rows if most is None or len(rows) <= most + 1 else rows[:most]
-    body = []
-    for row in shown:
-        priced = row.get("p95_usd", ZERO) is not None and (
-            by != "model" or (row["model"], row["provider"]) not in unknown
-        )
-        body.append(_row(str(row[by]), row, audit, priced=priced))
-    if rest := rows[len(shown) :]:
-        others = {name: sum(row[name] for row in rest) for name in ("cost_usd", "requests")}
-        body.append(_row(f"{len(rest):,} more", others, audit, priced=True))
+def _spend(by: str, rows: Sequence[_tables.Row]) -> str:
     heads = f'<tr><th class="name" scope="col">{text(by)}</th><th scope="col">spend</th><th scope="col">share</th>'
     heads += '<th scope="col">requests</th><td class="part"></td></tr>'
-    return _scrolled(f"Spend by {by}", f"<table><thead>{heads}</thead><tbody>{''.join(body)}</tbody></table>")
+    body = "".join(map(_row, rows))
+    return _scrolled(f"Spend by {by}", f"<table><thead>{heads}</thead><tbody>{body}</tbody></table>")
 
 
-def _row(name: str, row: dict[str, Any], audit: Audit, *, priced: bool) -> str:
-    part = money.of(row["cost_usd"], audit.spend.total_usd) if audit.coverage.enough and priced else None
-    drawn = f'<span style="width:{100 * part:.1f}%"></span>' if part else ""
+def _row(row: _tables.Row) -> str:
+    drawn = f'<span style="width:{100 * row.share:.1f}%"></span>' if row.share else ""
     return (
-        f'<tr><td class="name">{text(name)}</td><td>{text(money.usd(row["cost_usd"]) if priced else "no price")}</td>'
-        f'<td>{text(money.share(part))}</td><td>{money.count(row["requests"])}</td><td class="part">{drawn}</td></tr>'
+        f'<tr><td class="name">{text(row.name)}</td><td>{text(row.spend)}</td><td>{text(money.share(row.share))}</td>'
+        f'<td>{money.count(row.requests)}</td><td class="part">{drawn}</td></tr>'
     )
 
 

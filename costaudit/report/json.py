@@ -23,6 +23,7 @@ from costaudit.report._text import printable_json
 
 SCHEMA = "costaudit.report/1"
 EVIDENCE = 100  # rows of one finding; a report of 50 findings stays under a few megabytes
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 SAFE = 2**53  # integers beyond it lose digits in readers that know only doubles
 
 
@@ -33,7 +34,18 @@ def render(audit: Audit, _view: View) -> str:
 
 def document(values: Mapping[str, Any]) -> str:
     """Plain values as JSON text that is safe to print."""
-    return printable_json(json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
+    return printable_json(_written(values, "\n")) + "\n"
+
+
+def _written(given: Any, newline: str) -> str:
+    """Nested values indented, flat ones on one line each: a row of a table is a line to read and to grep."""
+    inner = newline + "  "
+    if isinstance(given, dict) and any(isinstance(v, dict | list) for v in given.values()):
+        fields = (f"{_encode(name)}: {_written(v, inner)}" for name, v in given.items())
+        return "{" + inner + f",{inner}".join(fields) + newline + "}"
+    if isinstance(given, list) and any(isinstance(v, dict | list) for v in given):
+        return "[" + inner + f",{inner}".join(_written(v, inner) for v in given) + newline + "]"
+    return _encode(given)
 
 
 def report(audit: Audit) -> dict[str, Any]:
@@ -144,11 +156,16 @@ def total(column: pl.Series) -> Decimal:
 
 def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """A table as objects, one a row, keys in the order of the columns."""
-    hashes = {name for name, kind in frame.schema.items() if kind == pl.UInt64}
-    return [
-        {name: _hash(v) if name in hashes and name.endswith("sha") else value(v) for name, v in row.items()}
-        for row in frame.iter_rows(named=True)
-    ]
+    columns = [_column(frame[name]) for name in frame.columns]
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _column(column: pl.Series) -> list[Any]:
+    if column.dtype in (pl.String, pl.Boolean):
+        return column.to_list()
+    if column.dtype == pl.UInt64 and column.name.endswith("sha"):
+        return [_hash(v) for v in column]
+    return [value(v) for v in column]
 
 
 def value(given: Any) -> Any:

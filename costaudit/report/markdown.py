@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import polars as pl
 
 from costaudit.audit import Audit
 from costaudit.finding import Finding, Kind
-from costaudit.report import View, _words
+from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
 from costaudit.report._text import clean
 
@@ -70,30 +67,11 @@ def _trust(audit: Audit) -> list[tuple[str, str]]:
 
 def _where(audit: Audit, view: View) -> list[str]:
     parts = []
-    for by in view.by or ("task", "model", "tenant"):
-        rows = list(audit.spend.by(by).filter(pl.col("requests") > 0).iter_rows(named=True))
-        if len(rows) > 1 or (rows and by != "tenant"):
-            parts.append(_spend(by, rows, audit, None if view.by else ROWS))
+    for by in _tables.asked(audit, view):
+        rows = _tables.rows(audit, by, None if view.by else ROWS)
+        cells = [[text(row.name), row.spend, money.share(row.share), money.count(row.requests)] for row in rows]
+        parts.append(grid([by, "spend", "share", "requests"], cells))
     return ["## Where it went", *parts] if parts else []
-
-
-def _spend(by: str, rows: Sequence[dict[str, Any]], audit: Audit, most: int | None) -> str:
-    unknown = _words.priceless(audit)
-    shown = rows if most is None or len(rows) <= most + 1 else rows[:most]
-    cells = []
-    for row in shown:
-        priced = by != "model" or (row["model"], row["provider"]) not in unknown
-        spent = money.usd(row["cost_usd"]) if priced else "no price"
-        cells.append([text(row[by]), spent, _share(row, audit) if priced else money.NONE, money.count(row["requests"])])
-    if rest := rows[len(shown) :]:
-        others = {"cost_usd": sum(row["cost_usd"] for row in rest)}
-        requests = money.count(sum(row["requests"] for row in rest))
-        cells.append([f"{len(rest):,} more", money.usd(others["cost_usd"]), _share(others, audit), requests])
-    return grid([by, "spend", "share", "requests"], cells)
-
-
-def _share(row: dict[str, Any], audit: Audit) -> str:
-    return money.share(money.of(row["cost_usd"], audit.spend.total_usd) if audit.coverage.enough else None)
 
 
 def _fix(audit: Audit) -> list[str]:

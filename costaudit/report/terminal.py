@@ -5,15 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
-
-import polars as pl
 
 from costaudit.audit import Audit
 from costaudit.finding import ZERO, Confidence, Finding, Kind, Severity
-from costaudit.report import View, _words
+from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
 from costaudit.report._layout import EMPTY, Column, Line, Span, Style, bar, items, line, paint, paragraph, strong, table
+from costaudit.report._tables import Row
 from costaudit.report._text import clean, fit
 
 ROWS = 8  # of a table on the first screen; the rest is one row, so that each table still adds up
@@ -70,80 +68,46 @@ def _allowance(amount: Decimal) -> str:
 
 
 def _where(audit: Audit, view: View) -> list[Line]:
-    several = _used(audit.spend.by_tenant).height > 1
     lines = [strong("Where it went")]
-    for by in view.by or ("task", "model", *(("tenant",) if several else ())):
-        frame = _used(audit.spend.by(by))
-        if frame.height:
-            rows = _top(frame, by, None if view.by else ROWS)
-            lines += [*([EMPTY] if len(lines) > 1 else []), *_table(by, rows, audit, view)]
+    for by in _tables.asked(audit, view):
+        rows = _tables.rows(audit, by, None if view.by else ROWS)
+        lines += [*([EMPTY] if len(lines) > 1 else []), *_table(by, rows, audit, view)]
     return lines if len(lines) > 1 else []
 
 
-def _table(by: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+def _table(by: str, rows: Sequence[Row], audit: Audit, view: View) -> list[Line]:
     if by == "model":
-        return _by_model(rows, audit, view)
+        return _by_model(rows, view)
     return _by_day(rows, view) if by == "day" else _units(by, rows, audit, view)
 
 
-def _used(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows that stand for calls: a table names "nobody" even where every call has a name."""
-    return frame.filter(pl.col("requests") > 0)
-
-
-def _top(frame: pl.DataFrame, key: str, most: int | None) -> list[dict[str, Any]]:
-    """The first rows of a table and one row for all others, which adds up what can be added."""
-    rows = list(frame.iter_rows(named=True))
-    if most is None or len(rows) <= most + 1:
-        return rows
-    rest = rows[most:]
-    numbers = [name for name, kind in frame.schema.items() if kind.is_integer() or name == "cost_usd"]
-    others: dict[str, Any] = dict.fromkeys(frame.columns) | {
-        name: sum((row[name] for row in rest if row[name] is not None), ZERO if name == "cost_usd" else 0)
-        for name in numbers
-    }
-    return [*rows[:most], others | {key: f"{len(rest):,} more", "_rest": True}]
-
-
-def _part(row: dict[str, Any], audit: Audit) -> float | None:
-    """The row's share of spend; none where too little of the log is priced to speak of shares."""
-    return money.of(row["cost_usd"], audit.spend.total_usd) if audit.coverage.enough else None
-
-
-def _of_most(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> float | None:
+def _of_most(row: Row, rows: Sequence[Row]) -> float | None:
     """The row's spend as a part of the dearest row's: what a bar draws, beside the share in figures."""
-    return money.of(row["cost_usd"], max(other["cost_usd"] for other in rows))
+    return money.of(row.usd or ZERO, max(other.usd or ZERO for other in rows))
 
 
 def _bars(view: View) -> bool:
     return not view.plain and view.columns >= 90
 
 
-def _units(key: str, rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+def _units(key: str, rows: Sequence[Row], audit: Audit, view: View) -> list[Line]:
     columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share", optional=True)]
     if _bars(view):
         columns.append(Column("", right=False, style=Style.FAINT))
     columns += [Column("requests"), Column("runs", optional=True), Column("$/request", optional=True)]
-    percentile = rows and "p95_usd" in rows[0]
-    if percentile:
-        columns.append(Column("p95", optional=True))
+    columns.append(Column("p95", optional=True))
     cells = []
     for row in rows:
-        # A task none of whose calls has a price has no 95th dearest call either: its spend is unknown, not zero.
-        priced = "_rest" in row or row.get("p95_usd", ZERO) is not None
-        part = _part(row, audit) if priced else None
-        each = row["cost_usd"] / row["requests"] if audit.coverage.enough and priced else None
-        cell = [str(row[key]), money.usd(row["cost_usd"]) if priced else "no price", money.share(part)]
+        each = row.usd / row.requests if row.usd is not None and audit.coverage.enough else None
+        cell = [row.name, row.spend, money.share(row.share)]
         if _bars(view):
             cell.append(bar(_of_most(row, rows), BAR_COLUMNS))
-        cell += [money.count(row["requests"]), money.count(row["runs"] or None), money.usd(each)]
-        if percentile:
-            cell.append(money.usd(row["p95_usd"]))
-        cells.append(cell)
+        cell += [money.count(row.requests), money.count(row.rest["runs"] or None), money.usd(each)]
+        cells.append([*cell, money.usd(row.rest.get("p95_usd"))])
     return table(columns, cells, view.columns)
 
 
-def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[Line]:
+def _by_model(rows: Sequence[Row], view: View) -> list[Line]:
     columns = [
         Column("model", right=False, flexible=True),
         Column("spend"),
@@ -151,37 +115,35 @@ def _by_model(rows: Sequence[dict[str, Any]], audit: Audit, view: View) -> list[
         *((Column("", right=False, style=Style.FAINT),) if _bars(view) else ()),
         *(Column(head, optional=head in ("cached", "thinking")) for head in MODEL_COLUMNS),
     ]
-    unknown = _words.priceless(audit)
     cells = []
     for row in rows:
-        priced = (row["model"], row["provider"]) not in unknown or "_rest" in row
-        part = _part(row, audit) if priced else None
-        cached = row["cache_read_tokens"] / row["input_tokens"] if row["input_tokens"] else None
+        tokens = row.rest
+        cached = tokens["cache_read_tokens"] / tokens["input_tokens"] if tokens["input_tokens"] else None
         cells.append(
             [
-                str(row["model"]),
-                money.usd(row["cost_usd"]) if priced else "no price",
-                money.share(part),
+                row.name,
+                row.spend,
+                money.share(row.share),
                 *((bar(_of_most(row, rows), BAR_COLUMNS),) if _bars(view) else ()),
-                money.count(row["requests"]),
-                money.tokens(row["input_tokens"]),
+                money.count(row.requests),
+                money.tokens(tokens["input_tokens"]),
                 money.share(cached or None),
-                money.tokens(row["output_tokens"]),
-                money.tokens(row["reasoning_tokens"] or None),
+                money.tokens(tokens["output_tokens"]),
+                money.tokens(tokens["reasoning_tokens"] or None),
             ]
         )
     return table(columns, cells, view.columns)
 
 
-def _by_day(rows: Sequence[dict[str, Any]], view: View) -> list[Line]:
+def _by_day(rows: Sequence[Row], view: View) -> list[Line]:
     columns = [Column("day", right=False), Column("spend"), Column("requests")]
     if not view.plain:
         columns.append(Column("", right=False, style=Style.FAINT))
     cells = [
         [
-            str(row["day"]),
-            money.usd(row["cost_usd"]),
-            money.count(row["requests"]),
+            row.name,
+            row.spend,
+            money.count(row.requests),
             *((bar(_of_most(row, rows), 3 * BAR_COLUMNS),) if not view.plain else ()),
         ]
         for row in rows
