@@ -106,7 +106,7 @@ class Bedrock(TableFormat):
             return 95
         if isinstance(record.get("logEvents"), list) and SCHEMA in str(record["logEvents"][:1]):
             return 95
-        return 70 if "recordId" in record and "modelInput" in record else 0
+        return 90 if "recordId" in record and "modelInput" in record else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         return BedrockReader(self, file, found)
