@@ -48,7 +48,7 @@ def effects(of: Bridge) -> dict[tuple[str, str, str], Decimal]:
     return {(f, t, m): usd for f, _, t, m, usd, _ in of.rows.iter_rows()}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(logs, logs)
 def test_the_bars_add_up_to_the_change_on_any_two_logs_and_swapping_turns_every_sign(first, second):
     before, after = calls(first), calls(second)
@@ -63,7 +63,7 @@ def test_the_bars_add_up_to_the_change_on_any_two_logs_and_swapping_turns_every_
     assert turned == effects(there)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(logs, logs, st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(first, second, shuffle):
     there = bridge(calls(first), calls(second), book())
@@ -72,14 +72,14 @@ def test_the_order_of_rows_changes_nothing(first, second, shuffle):
     assert bridge(calls(first), calls(second), book()).rows.equals(there.rows)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(logs)
 def test_a_window_compared_with_itself_has_no_bars(rows):
     window = mix(calls(rows), book())
     assert between(window, window).rows.is_empty()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(logs, logs)
 def test_a_mix_is_additive_in_dollars_and_calls(first, second):
     parts, whole = (mix(calls(first), book()), mix(calls(second), book())), mix(calls(first + second), book())
@@ -88,7 +88,7 @@ def test_a_mix_is_additive_in_dollars_and_calls(first, second):
     assert whole.unpriced.calls == sum(p.unpriced.calls for p in parts)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(logs)
 def test_sums_of_bills_are_the_bills_summed(rows):
     frame = calls(rows).filter(pl.col("cost_usd").is_not_null() & pl.col("price_status").is_not_null())

@@ -187,7 +187,7 @@ def test_clusters_of_several_units_are_resampled_whole():
 
 @pytest.mark.parametrize("n", [5, 10, 25])
 def test_bounds_from_few_units_miss_about_as_often_as_they_say(n):
-    trials = 400
+    trials = 120
     missed = sum(
         stats.bootstrap_ratio(_costs(2 * i, n, 0.7), _costs(2 * i + 1, n, 0.7), seed=i).low > 1 for i in range(trials)
     )
