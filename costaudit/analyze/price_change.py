@@ -69,6 +69,7 @@ class PriceChange(Analyzer):
         assert isinstance(first, datetime)
         assert isinstance(last, datetime)
         recent = paid.filter(pl.col("started_at") > last - RECENT)
+        ahead: set[Key] = set()
         past: dict[tuple[str, datetime], list[pl.DataFrame]] = {}
         future: dict[tuple[str, datetime], list[pl.DataFrame]] = {}
         for move in _moves(paid, ledger.book):
@@ -76,7 +77,8 @@ class PriceChange(Analyzer):
                 mine = _of(paid, move.key).filter(pl.col("started_at") >= move.moment)
                 mine = mine.filter(pl.col("started_at") < _next(move, ledger.book, last))
                 _note(past, move, mine, _by_class(mine, _before(mine, move), mine, ledger.book))
-            elif move.moment > last:
+            elif move.moment > last and move.key not in ahead:  # only the next one: later ones start from its price
+                ahead.add(move.key)
                 mine = _of(recent, move.key)
                 _note(future, move, mine, _by_class(mine, mine, _after(mine, move), ledger.book))
         yield from (_claim(model, moment, parts, announced=False) for (model, moment), parts in sorted(past.items()))
