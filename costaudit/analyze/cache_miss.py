@@ -108,7 +108,9 @@ class CacheMiss(Analyzer):
         )
         found = _cache.occurrences(wanted)
         lives = sorted({life for rate in rates.values() if rate for life in rate.writes}, key=lambda life: LIVES[life])
-        policies = [*_cache.choices(lives), Policy(_cache.ALL)]
+        policies = [*_cache.choices(lives)]
+        if set(wanted["cached_as"].unique()) - set(explicit):
+            policies.append(Policy(_cache.ALL))  # what automatic caches do, at no price
         done = {p: _cache.bounded(_cache.simulate(found, p, LIVES[p.life or "5m"]), wanted) for p in policies}
         sums = {p: _sums(table, wanted) for p, table in done.items()}
         for (number,), one in wanted.group_by("group", maintain_order=True):
