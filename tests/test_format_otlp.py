@@ -306,6 +306,26 @@ def test_the_dump_of_an_sdk_reads_as_the_same_spans_would_as_an_export():
     assert (by[f"{11:032x}"]["task"], by[f"{11:032x}"]["error_type"]) == ("desk", "TimeoutError")
 
 
+def test_a_table_of_spans_reads_as_the_spans_and_its_running_sums_are_left_out(tmp_path):
+    names = (
+        "context.trace_id",
+        "context.span_id",
+        "parent_id",
+        "span_kind",
+        "start_time",
+        "cumulative_token_count.prompt",
+    )
+    counts = ("attributes.llm.token_count.prompt", "attributes.llm.token_count.completion", "attributes.llm.model_name")
+    rows = [
+        ("a1", "b1", "", "AGENT", "2026-09-02T08:00:00Z", "300", "", "", ""),
+        ("a1", "b2", "b1", "LLM", "2026-09-02T08:00:01Z", "300", "300", "7", "gpt-5-nano"),
+    ]
+    (tmp_path / "spans.csv").write_text("\n".join(",".join(row) for row in [(*names, *counts), *rows]) + "\n")
+    made = ingest([tmp_path / "spans.csv"])
+    assert spent(made) == (1, 300, 0, 0, 7, 0)
+    assert made.requests["model"].item() == "gpt-5-nano"
+
+
 @pytest.mark.parametrize(
     ("path", "calls", "seen"),
     [

@@ -15,12 +15,13 @@ class OtelSdk(Format):
     """Spans printed by the console and file exporters of OpenTelemetry's SDKs, and spans exported by Phoenix.
 
     ## Where
-    The Python console exporter (pretty objects one after the other), dumps of the form `{"spans": [...]}`, and the
-    spans of Phoenix' REST interface. Ids are hex, `0x…` or whole numbers; attributes are flat.
+    The Python console exporter (pretty objects one after the other), dumps of the form `{"spans": [...]}`, the spans
+    of Phoenix' REST interface, and its tables of spans as CSV or Parquet. Ids are hex, `0x…` or whole numbers.
     ## What it knows
     The same as the format `otlp`, from the same attributes.
     ## Traps
-    The same as in `otlp`: usage is repeated on the spans around a call, and the deepest span counts.
+    The same as in `otlp`: usage is repeated on the spans around a call, and the deepest span counts. The columns
+    `cumulative_token_count.*` of Phoenix' tables are running sums and are left out.
     ## Limits
     Dumps without ids cannot be put in order: their spans are all counted.
     """
@@ -29,7 +30,7 @@ class OtelSdk(Format):
     title = "OpenTelemetry SDK dumps and Phoenix spans"
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if _is_span(record):
+        if _is_span(_nested(record)):
             return 90
         spans = record.get("spans")
         return 90 if isinstance(spans, list) and any(isinstance(s, dict) and _is_span(s) for s in spans[:5]) else 0
@@ -37,6 +38,18 @@ class OtelSdk(Format):
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # dumps are never wrapped
         return _Reader()
+
+
+def _nested(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row of a table of spans as a span: `context.span_id` and `attributes.<name>` are columns there."""
+    if "context.span_id" not in record:
+        return record
+    parts: dict[str, dict[str, Any]] = {"context": {}, "attributes": {}}
+    for name, value in record.items():
+        head, _, rest = name.partition(".")
+        if head in parts and rest:
+            parts[head][rest] = value
+    return {**record, **parts}
 
 
 def _is_span(record: Mapping[str, Any]) -> bool:
@@ -56,8 +69,9 @@ class _Reader:
             if isinstance(value, str):
                 out.rejects.append((record.line, value))
                 continue
-            if _is_span(value):
-                spans.append(_span(value, record))
+            span = _nested(value)
+            if _is_span(span):
+                spans.append(_span(span, record))
                 continue
             inside = value.get("spans")
             if not isinstance(inside, list):
