@@ -11,7 +11,7 @@ from costaudit import schema
 from costaudit.ingest._columns import series
 
 calls = st.fixed_dictionaries(
-    {"id": st.none() | st.integers(0, 2**64 - 1), "name": st.none() | st.text(max_size=3), "args_sha": st.integers(0, 9)}
+    {"id": st.none() | st.integers(0, 2**64 - 1), "name": st.none() | st.text(max_size=3), "args_sha": st.just(7)}
 )
 
 
