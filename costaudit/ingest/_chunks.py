@@ -50,7 +50,8 @@ class Stream:
         usage = chunk.get("usage") or (timing.get("usage") if isinstance(timing, Mapping) else None)
         if isinstance(usage, Mapping) and usage:
             self.usage = usage
-        for choice in chunk.get("choices") or ():
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, Mapping):
                 self._choice(choice)
 
@@ -63,7 +64,8 @@ class Stream:
             return
         if isinstance(delta.get("content"), str):
             mine.content.append(delta["content"])
-        mine.annotations += delta.get("annotations") or []
+        notes = delta.get("annotations")
+        mine.annotations += notes if isinstance(notes, list) else []
         calls = delta.get("tool_calls")
         for n, call in enumerate(calls if isinstance(calls, list) else ()):
             if isinstance(call, Mapping):

@@ -60,7 +60,8 @@ class Message:
 def _content(block: Mapping[str, Any]) -> dict[str, Any]:
     start = dict(block.get("start") or {"type": "text"})
     if start.get("type") == "text":
-        start["text"] = (start.get("text") or "") + block["text"]
+        begun = start.get("text")
+        start["text"] = (begun if isinstance(begun, str) else "") + block["text"]
     elif block["json"]:
         start["input"] = opened(block["json"]) or block["json"]
     return start

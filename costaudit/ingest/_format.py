@@ -111,6 +111,16 @@ class Out:
     extra_lines: int = 0  # records beyond one a line: elements of a container
     notes: list[str] = field(default_factory=list)
 
+    def add(self, other: Out) -> None:
+        """Take over what another reader made."""
+        self.frames += other.frames
+        self.nodes += other.nodes
+        self.skipped.update(other.skipped)
+        self.rejects += other.rejects
+        self.foreign += other.foreign
+        self.extra_lines += other.extra_lines
+        self.notes += other.notes
+
     def rows(self, rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, Any]) -> None:
         """Append rows given as dictionaries; `dtypes` names the type of every column they may have."""
         if rows:

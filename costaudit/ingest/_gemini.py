@@ -13,14 +13,17 @@ MODALITIES = {"AUDIO": "audio", "IMAGE": "image", "VIDEO": "video"}  # text and 
 USER_KEYS = ("args", "response", "parameters", "labels")  # what stands below is the caller's and keeps its names
 
 
-def camel(value: Any) -> Any:
+DEPTH = 60  # below that nothing of the API's own stands, only what a caller nested
+
+
+def camel(value: Any, depth: int = 0) -> Any:
     """The value with snake_case keys, as Python clients and BigQuery write them, in the API's camelCase."""
-    if isinstance(value, list):
-        return [camel(item) for item in value]
-    if not isinstance(value, Mapping):
+    if isinstance(value, list) and depth < DEPTH:
+        return [camel(item, depth + 1) for item in value]
+    if not isinstance(value, Mapping) or depth >= DEPTH:
         return value
     return {
-        re.sub(r"_([a-z])", lambda m: m[1].upper(), str(key)): item if key in USER_KEYS else camel(item)
+        re.sub(r"_([a-z])", lambda m: m[1].upper(), str(key)): item if key in USER_KEYS else camel(item, depth + 1)
         for key, item in value.items()
     }
 

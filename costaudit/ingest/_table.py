@@ -60,6 +60,20 @@ class TableReader:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
+        mine = Out()
+        try:
+            self._feed(records, mine)
+        except RecursionError:  # a value nested almost as deeply as JSON can be; halves find the record that has it
+            if len(records) == 1:
+                out.rejects.append((records[0].line, "nested too deeply"))
+                return
+            middle = len(records) // 2
+            self.feed(records[:middle], out)
+            self.feed(records[middle:], out)
+        else:
+            out.add(mine)
+
+    def _feed(self, records: Sequence[Record], out: Out) -> None:
         parts = [part for record in records for part in self.form.explode(record)]
         out.extra_lines += len(parts) - len(records)
         rows = [part.data for part in parts if isinstance(part.data, dict)]
