@@ -174,6 +174,6 @@ def test_real_rollouts_read_right(shared, path, calls, first, last):
 
 
 @given(mangled(LOG))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_damaged_lines_cost_themselves_and_nothing_else(lines):
     assert read(lines).fates.balanced

@@ -118,6 +118,6 @@ def test_real_traces_read_right(shared, path, calls, rollups, seen):
 
 
 @given(mangled(LOG))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_damaged_lines_cost_themselves_and_nothing_else(lines):
     assert read(lines).fates.balanced

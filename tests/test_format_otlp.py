@@ -236,7 +236,7 @@ def test_a_response_seen_by_application_and_gateway_in_two_traces_is_one_call():
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 3)), min_size=1, max_size=12), st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_in_any_tree_the_leaves_with_usage_are_the_bill(shape, random):
     """Span n stands below an earlier one; tokens are powers of ten so that every sum names its parts."""
     letters = "123456789abc"
@@ -357,6 +357,6 @@ def test_a_dump_and_its_conversion_are_the_same_calls(shared):
 
 
 @given(mangled([*LOG, *[json.dumps(json.loads(line)) for line in LOG]]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_damaged_lines_cost_themselves_and_nothing_else(lines):
     assert read(lines).fates.balanced
