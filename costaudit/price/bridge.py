@@ -232,7 +232,7 @@ def _quotient(x: float, y: float) -> float:
 
 
 def _settled(effects: dict[Key, list[float]], before: Decimal, after: Decimal) -> dict[Key, Decimal]:
-    """The bars to a trillionth of a dollar; what rounding left over goes to the largest, so that they add up to the change."""
+    """The bars to a trillionth of a dollar; what rounding left over goes to the largest, so that they add up."""
     with localcontext(prec=EXACT):
         exact = {key: Decimal(math.fsum(parts)).quantize(PLACES) for key, parts in effects.items()}
         if exact:

@@ -51,10 +51,18 @@ def _spans(provider: str, name: str, tiers: dict[str, Any]) -> list[Span]:
         card = _card(provider, name, period["rates"])
         if card is None or (spans and spans[-1].card == card):
             continue
+        if spans and not name.endswith("-latest") and _completes(card, spans[-1].card):
+            spans[-1].card = card  # the list learnt of more classes; no price changed. Aliases may have moved
+            continue
         spans.append(Span(since=(period["start"] or "").replace("T00:00:00Z", ""), card=card))
     if spans:
         spans[0].since = ""
     return spans
+
+
+def _completes(newer: Card, older: Card) -> bool:
+    """Whether a record only adds classes to the one before it: the first one was incomplete."""
+    return newer.over == older.over and older.rates.items() < newer.rates.items()
 
 
 def _card(provider: str, name: str, listed: dict[str, Any] | None) -> Card | None:
