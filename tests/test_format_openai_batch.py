@@ -40,6 +40,11 @@ def test_failed_lines_say_why_and_bill_nothing():
     assert set(failed["usage_source"]) == {"absent"}
 
 
+def test_a_status_that_is_no_status_is_absent():
+    row = read([LOG[4].replace("400", str(2**70))]).requests.row(0, named=True)
+    assert (row["status"], row["http_status"]) == ("error", None)
+
+
 def test_the_answer_alone_in_another_log_is_the_same_call():
     usage = {"prompt_tokens": 500, "completion_tokens": 20}
     made = read(LOG[1:2], [{"id": "chatcmpl-b1", "object": "chat.completion", "choices": [], "usage": usage}])

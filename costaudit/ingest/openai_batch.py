@@ -9,7 +9,7 @@ from costaudit.ingest._batch import Answered, BatchReader, Failed, Lines
 from costaudit.ingest._decode import dig
 from costaudit.ingest._files import LogFile
 from costaudit.ingest._format import FileReader, Format, Found
-from costaudit.ingest._values import lenient, text
+from costaudit.ingest._values import count, lenient, text
 from costaudit.ingest.openai_chat import OpenAIChat
 from costaudit.ingest.openai_embeddings import OpenAIEmbeddings
 from costaudit.ingest.openai_responses import OpenAIResponses
@@ -52,7 +52,7 @@ class OpenAIBatch(Format, Lines):
         why = lenient(text)(
             dig(record, ("error", "code")) or dig(body, ("error", "code")) or dig(body, ("error", "type"))
         )
-        code = status if isinstance(status, int) else None
+        code = lenient(count)(status)
         return Failed(lenient(text)(record.get("id")), "error", code, why or "batch request failed")
 
 
