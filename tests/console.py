@@ -72,6 +72,7 @@ def rewrite(example: Example, printed: list[str]) -> None:
     if any(line.strip() == ANY for line in example.said):
         return
     lines = example.path.read_text(encoding="utf-8").split("\n")
-    new = [f"{example.indent}{line}".rstrip() for line in printed]
-    lines[example.line : example.line + len(example.said)] = new
+    at = lines.index(f"{example.indent}$ {example.command}") + 1  # earlier blocks may have grown
+    new = [f"{example.indent}{line}".rstrip() for line in printed if printed != [""]]
+    lines[at : at + len(example.said)] = new
     example.path.write_text("\n".join(lines), encoding="utf-8")
