@@ -117,19 +117,23 @@ def _counted(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _table(calls: pl.DataFrame, before: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Spend and unit cost of both months by one column; the dearest first."""
+    """Spend and unit cost of both months by one column; the dearest first.
+
+    No calls in a month cost nothing; calls without any price cost an unknown amount: null, and so is their change.
+    """
     sides = [_summed(calls, by), _summed(before, by).rename({"cost_usd": "before_usd", "units": "units_before"})]
     joined = sides[0].join(sides[1], on=by, how="full", coalesce=True)
     known = joined.with_columns(
-        pl.col("cost_usd", "before_usd").fill_null(ZERO), pl.col("units", "units_before").fill_null(0)
-    )
+        cost_usd=pl.when(pl.col("units").is_null()).then(ZERO).otherwise("cost_usd"),
+        before_usd=pl.when(pl.col("units_before").is_null()).then(ZERO).otherwise("before_usd"),
+    ).with_columns(pl.col("units", "units_before").fill_null(0))
     return (
         known.with_columns(
             change_usd=pl.col("cost_usd") - pl.col("before_usd"),
             unit_usd=_each("cost_usd", "units"),
             unit_before_usd=_each("before_usd", "units_before"),
         )
-        .sort("cost_usd", "before_usd", by, descending=[True, True, False])
+        .sort("cost_usd", "before_usd", by, descending=[True, True, False], nulls_last=True)
         .select(by, "cost_usd", "before_usd", "change_usd", "units", "units_before", "unit_usd", "unit_before_usd")
     )
 
@@ -139,7 +143,9 @@ def _summed(calls: pl.DataFrame, by: str) -> pl.DataFrame:
         _counted(calls)
         .group_by(pl.col(by).fill_null(NOBODY[by]))
         .agg(
-            cost_usd=pl.col("cost_usd").fill_null(ZERO).sum(),
+            cost_usd=pl.when(pl.col("price_status").eq("unpriced").all())
+            .then(None)
+            .otherwise(pl.col("cost_usd").sum()),
             units=(pl.len() if by == "model" else units()).cast(pl.Int64),
         )
     )

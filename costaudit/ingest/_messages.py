@@ -19,6 +19,10 @@ from costaudit.ingest._files import UNREADABLE
 
 _PAIR = struct.Struct("<QQ").pack
 OPENING = 20_000  # characters of a message that can name its family
+FRAME = 16  # bytes that stand for what a message adds around its text: about 4 tokens (`_tokens.PER_MESSAGE`)
+SAID = ("text", "input", "args", "content", "response")  # where a part of a message keeps what it says
+DECLARED = ("name", "description", "parameters", "input_schema", "parametersJsonSchema", "inputSchema")  # of a tool
+NESTED = 5  # levels of a content that are opened: list, result, list, text; what is deeper weighs what it is sent as
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
 SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
 
@@ -29,6 +33,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     id: int | None
     name: str
     args_sha: int
+    size: int = 0  # bytes of name and arguments
 
 
 class Block(msgspec.Struct, gc=False):
@@ -98,21 +103,22 @@ def _message(message: Mapping[str, Any]) -> Block:
     role = str(message.get("role") or "")
     if not role and kind in ("function_call", "custom_tool_call"):
         call = _call(message.get("call_id"), message.get("name"), message.get("arguments", message.get("input")))
-        return Block("assistant", sha("call", call.name, call.args_sha), _size(message), calls=(call,))
+        return Block("assistant", sha("call", call.name, call.args_sha), FRAME + call.size, calls=(call,))
     if not role and kind in ("function_call_output", "custom_tool_call_output"):
         result = _result(message.get("call_id"), message.get("output"), None)
-        return Block("tool", sha("result", result[1]), _size(message), results=(result,))
+        return Block("tool", sha("result", result[1]), FRAME + _weight(message.get("output")), results=(result,))
     role = _ROLES.get(role, role or ("assistant" if kind in ("reasoning", "message") else "user"))
     texts: list[str] = []
     calls: list[Call] = []
     results: list[tuple[int | None, int, bool]] = []
     others: list[int] = []
     content = message.get("content", message.get("parts"))
-    if role == "tool":
+    if role == "tool" and not _holds_results(content):
         results.append(_result(message.get("tool_call_id"), content, message.get("is_error")))
     else:
         for part in content if isinstance(content, list) else [content]:
             _part(part, texts, calls, results, others)
+    inside = len(calls)
     for raw in message.get("tool_calls") or ():
         if isinstance(raw, dict):
             function = raw.get("function")
@@ -126,7 +132,7 @@ def _message(message: Mapping[str, Any]) -> Block:
     return Block(
         role,
         sha(role, joined, *parts),
-        _size(message),
+        FRAME + _weight(content) + sum(c.size for c in calls[inside:]),
         tuple(calls),
         tuple(results),
         joined[:OPENING] if role in ("system", "user") else "",
@@ -164,20 +170,46 @@ def _part(
             others.append(sha(msgspec.json.encode(part, enc_hook=str, order="deterministic")))
 
 
-def _size(value: Any) -> int:
-    return len(msgspec.json.encode(value, enc_hook=str))
+def _holds_results(content: Any) -> bool:
+    """Whether a tool's message is a list of results with ids of their own, as OpenTelemetry writes it."""
+    return isinstance(content, list) and any(isinstance(p, dict) and p.get("type") == "tool_result" for p in content)
+
+
+def _weight(content: Any, depth: int = 0) -> int:
+    """Bytes of what a content says, without the wire shape around it: a message weighs the same in every format."""
+    if content is None:
+        return 0
+    if isinstance(content, str):
+        return len(content.encode("utf-8", "replace"))
+    if depth < NESTED and isinstance(content, list):
+        return sum(_weight(part, depth + 1) for part in content)
+    if depth < NESTED and isinstance(content, dict):
+        inner = content.get("functionCall", content.get("functionResponse"))
+        part = inner if isinstance(inner, dict) else content
+        said = next((part[key] for key in SAID if part.get(key) is not None), part)
+        named = len(str(part.get("name") or ""))
+        if isinstance(said, (str, list)):
+            return named + _weight(said, depth + 1)
+        return named + len(msgspec.json.encode(said, enc_hook=str))
+    return len(msgspec.json.encode(content, enc_hook=str))
 
 
 def _call(identity: Any, name: Any, arguments: Any) -> Call:
-    return Call(sha("tool", identity) if identity else None, str(name or "")[:200], args_sha(arguments))
+    data = _canonical_args(arguments)
+    called = str(name or "")[:200]
+    return Call(sha("tool", identity) if identity else None, called, sha(data), len(called) + len(data))
 
 
 def args_sha(arguments: Any) -> int:
     """Hash of tool arguments as canonical JSON: keys sorted, text trimmed, numbers normalised."""
+    return sha(_canonical_args(arguments))
+
+
+def _canonical_args(arguments: Any) -> bytes:
     if isinstance(arguments, str):
         opened = decode(arguments.encode("utf-8", "replace"))
         arguments = arguments if opened is None else opened
-    return sha(msgspec.json.encode(_canonical(arguments), enc_hook=str, order="deterministic"))
+    return msgspec.json.encode(_canonical(arguments), enc_hook=str, order="deterministic")
 
 
 def _canonical(value: Any) -> Any:
@@ -256,7 +288,8 @@ def declared_tools(data: bytes) -> tuple[tuple[dict[str, Any], ...], int] | None
                 continue
             raw = msgspec.json.encode(one, enc_hook=str, order="deterministic")
             name = str(one.get("name") or tool.get("type") or "")[:200]
-            tools.append({"name": name, "sha": sha(raw), "tokens": max(1, len(raw) // BYTES_PER_TOKEN)})
+            said = sum(len(msgspec.json.encode(one[key], enc_hook=str)) for key in DECLARED if key in one)
+            tools.append({"name": name, "sha": sha(raw), "tokens": max(1, (said or len(raw)) // BYTES_PER_TOKEN)})
     return tuple(tools), sha(*sorted(t["name"] for t in tools))
 
 

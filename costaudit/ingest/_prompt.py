@@ -29,6 +29,7 @@ from costaudit.ingest._messages import (
 )
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
 
+FAMILY = ("system_sha", "template_sha", "line_sha")
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
 
 
@@ -130,7 +131,9 @@ def facts(
     if system is not None:
         blocks = [system_block(system), *blocks]
     if blocks:
-        found |= _chain(blocks, tools, output_schema, parameters, found.get("tools_sha"))
+        chained = _chain(blocks, tools, output_schema, parameters, found.get("tools_sha"))
+        # Instructions without the messages after them name the family of a call, but not the call.
+        found |= chained if messages is not None else {k: v for k, v in chained.items() if k in FAMILY}
     replies = answer_blocks(answer) if answer else []
     if replies:
         reply = replies[-1]
@@ -139,7 +142,7 @@ def facts(
         calls = [c for b in replies for c in b.calls]
         if calls:
             found["tool_calls"] = [{"id": c.id, "name": c.name, "args_sha": c.args_sha} for c in calls]
-        if blocks:
+        if blocks and messages is not None:
             head = found["block_sha"][-1]
             for block in replies:  # as the next request will echo them
                 head = link(head, block.sha)

@@ -156,7 +156,10 @@ def _cells(month: Month, by: str, view: View) -> list[list[str]]:
     cells = [_row(row, row[by], month) for row in found[:most]]
     if rest := found[most:]:
         with localcontext(prec=EXACT):
-            sums = {name: sum((row[name] for row in rest), ZERO) for name in ("cost_usd", "before_usd", "change_usd")}
+            sums = {
+                name: sum((row[name] or ZERO for row in rest), ZERO)
+                for name in ("cost_usd", "before_usd", "change_usd")
+            }
         units = {name: sum(row[name] for row in rest) for name in ("units", "units_before")}
         empty = {"unit_usd": None, "unit_before_usd": None}
         cells.append(_row(sums | units | empty, f"{len(rest):,} more", month))
@@ -164,19 +167,23 @@ def _cells(month: Month, by: str, view: View) -> list[list[str]]:
 
 
 def _row(row: dict[str, Any], name: str, month: Month) -> list[str]:
-    now = [name, money.usd(row["cost_usd"])]
+    now = [name, _spend(row["cost_usd"])]
     units = [money.count(row["units"])]
     if month.bridge is None:
         return [*now, *units, money.usd(row["unit_usd"])]
     return [
         *now,
-        money.usd(row["before_usd"]),
-        _bridge.signed(row["change_usd"]),
+        _spend(row["before_usd"]),
+        money.NONE if row["change_usd"] is None else _bridge.signed(row["change_usd"]),
         *units,
         money.count(row["units_before"]),
         money.usd(row["unit_usd"]),
         money.usd(row["unit_before_usd"]),
     ]
+
+
+def _spend(amount: Decimal | None) -> str:
+    return "no price" if amount is None else money.usd(amount)
 
 
 def _events(month: Month) -> list[str]:
