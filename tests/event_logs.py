@@ -227,7 +227,7 @@ def litellm(made: Sequence[Event]) -> Files:
             "startTime": e.at.timestamp(), "endTime": e.end.timestamp(), "completionStartTime": e.end.timestamp(),
             "response_time": float(e.seconds), "end_user": e.user, "messages": request["messages"],
             "response": response if response else {}, "model_parameters": parameters,
-            "metadata": {"user_api_key_hash": "k1", "requester_metadata": tags, "usage_object": usage or None},
+            "metadata": {"requester_metadata": tags, "usage_object": usage or None},
             "error_str": "it broke" if e.error else None,
             "error_information": {"error_code": str(e.http), "error_class": e.error} if e.error else None,
             "hidden_params": {"litellm_model_name": e.model},
@@ -279,7 +279,7 @@ def _runs(made: Sequence[Event]) -> Iterator[tuple[str, Iterator[Event]]]:
 
 
 def _trace(e: Event) -> str:
-    return (e.run or e.id).encode().hex().zfill(32)
+    return (e.run or e.first or e.id).encode().hex().zfill(32)
 
 
 def _chat_span(e: Event) -> object:

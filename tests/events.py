@@ -60,6 +60,7 @@ class Event:
     written: int = 0
     output: int | None = None
     reasoning: int = 0
+    first: str | None = None  # id of the call that this one retries
     http: int = 200
     error: str | None = None
 
@@ -101,6 +102,10 @@ class Planter:
     def again(self, event: Event, later: timedelta, **changes: object) -> None:
         """The same request sent another time."""
         self.made.append(replace(event, id=f"{len(self.made):08x}", at=event.at + later, **changes))
+
+    def retry(self, event: Event, later: timedelta, **changes: object) -> None:
+        """The same request sent again by the same handler: one trace, where traces are logged."""
+        self.again(event, later, http=200, error=None, first=event.id, **changes)
 
 
 SYSTEMS = {
@@ -156,12 +161,12 @@ def _support(plant: Planter) -> None:
         billed = {"input": 6_000 + n, "output": 1_500, "reasoning": 700}
         if n % 12 == 5:  # refused before any work, sent again
             event = plant.call("support", "large", at, [question], answer="", http=429, error="rate_limit_error")
-            plant.again(event, timedelta(seconds=15), http=200, error=None, answer="The tariff is 4 a month.", **billed)
+            plant.retry(event, timedelta(seconds=15), answer="The tariff is 4 a month.", **billed)
         elif n % 12 == 7:  # broke off after the work was billed, never sent again
             plant.call("support", "large", at, [question], answer="", http=500, error="api_error", **billed)
         elif n % 12 == 9:  # broke off after the work was billed, sent again
             event = plant.call("support", "large", at, [question], answer="", http=500, error="api_error", **billed)
-            plant.again(event, timedelta(seconds=20), http=200, error=None, answer="Roaming is included.", **billed)
+            plant.retry(event, timedelta(seconds=20), answer="Roaming is included.", **billed)
         else:
             plant.call("support", "large", at, [question], **billed)
 
