@@ -28,7 +28,7 @@ PARTLY = {
     },
 }  # fmt: skip
 STEPLESS = ("openai_chat_http", "anthropic_messages_http", "litellm", "otlp")  # nothing in them counts steps
-SILENT_HTTP = ("openai_chat_in_out", "anthropic_messages_in_out", "litellm")  # no HTTP status of a call that went well
+SILENT_HTTP = ("litellm",)  # no HTTP status of a call that went well
 
 
 @cache

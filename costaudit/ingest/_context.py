@@ -5,7 +5,11 @@ Names are matched exactly, never by substring; the record itself, then its metad
 
 from __future__ import annotations
 
-from costaudit.ingest._format import Field, around, flag, maybe, moment, number, request, text, usd, whole
+from typing import Any
+
+import polars as pl
+
+from costaudit.ingest._format import Field, around, custom, flag, maybe, moment, number, request, text, usd, whole
 
 _HOMES = ("", "metadata.", "tags.", "context.", "labels.", "properties.", "attributes.", "extra.")
 
@@ -15,6 +19,11 @@ def _anywhere(*names: str) -> tuple[Field, ...]:
     outer = [home + name for name in names for home in _HOMES]
     inner = [f"metadata.{name}" for name in names]
     return around(text(*outer)), request(text(*inner)), text(*inner)
+
+
+def _http(status: Any) -> int | None:
+    """A status that is an HTTP code; words and other numbers say nothing here."""
+    return status if type(status) is int and 100 <= status <= 599 else None
 
 
 CONTEXT: dict[str, tuple[Field, ...]] = {
@@ -52,7 +61,10 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
         around(number("latency_ms", "duration_ms", "elapsed_ms", "response_time_ms", "metadata.latency_ms")),
     ),
     "_latency_s": (around(number("latency_s", "duration_s", "elapsed_s", "latency_seconds", "duration_seconds")),),
-    "http_status": (around(whole("status_code", "http_status", "statusCode", "response.status_code")),),
+    "http_status": (
+        around(whole("status_code", "http_status", "statusCode", "response.status_code")),
+        around(custom(_http, pl.Int64, "status")),
+    ),
     "error_type": (
         text("error.type", "error.code"),
         around(text("error.type", "error.code", "error_type", "error_class", "exception", "error")),
