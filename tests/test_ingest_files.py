@@ -10,6 +10,7 @@ import random
 
 import pytest
 import zstandard
+from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -189,3 +190,20 @@ def test_no_line_is_lost_whatever_stands_in_it(tmp_path_factory, lines):
     read = ingest([path])
     assert read.fates.balanced
     assert read.requests.height + read.fates.duplicates >= 1
+
+
+DEEP = "[" * 900 + "]" * 900  # shallow enough for a decoder, too deep to be written again
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sample_logs" / "formats").glob("*.jsonl")), ids=lambda p: p.stem)
+def test_deep_nesting_costs_at_most_the_records_that_have_it(tmp_path, path):
+    plain, deep = [], []
+    for line in path.read_text().splitlines():
+        record = json.loads(line)
+        marked = {k: v | {"input": "%"} if isinstance(v, dict) else v for k, v in record.items()} | {"extra": "%"}
+        plain.append(line)
+        deep.append(json.dumps(marked).replace('"%"', DEEP))
+    (tmp_path / "log.jsonl").write_text("\n".join([*plain, *deep]))
+    read = ingest([tmp_path])
+    assert read.fates.balanced
+    assert read.requests.height >= ingest([path]).requests.height

@@ -24,6 +24,7 @@ SAID = ("text", "input", "args", "content", "response")  # where a part of a mes
 DECLARED = ("name", "description", "parameters", "input_schema", "parametersJsonSchema", "inputSchema")  # of a tool
 NESTED = 5  # levels of a content that are opened: list, result, list, text; what is deeper weighs what it is sent as
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
+DEEP = b'"nested too deeply"'  # JSON, for it is read again
 SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
 
 
@@ -54,6 +55,14 @@ def sha(*parts: bytes | str | int | None) -> int:
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         pieces += (len(data).to_bytes(8, "little"), data)
     return xxhash.xxh3_64_intdigest(b"".join(pieces))
+
+
+def encoded(value: Any) -> bytes:
+    """A value as JSON with sorted keys; values nested too deeply to be written are all alike."""
+    try:
+        return msgspec.json.encode(value, enc_hook=str, order="deterministic")
+    except RecursionError:
+        return DEEP
 
 
 def link(chain: int, block: int) -> int:
@@ -167,7 +176,7 @@ def _part(
             if not part.get("thought"):
                 texts.append(part["text"])
         else:
-            others.append(sha(msgspec.json.encode(part, enc_hook=str, order="deterministic")))
+            others.append(sha(encoded(part)))
 
 
 def _holds_results(content: Any) -> bool:
@@ -190,8 +199,8 @@ def _weight(content: Any, depth: int = 0) -> int:
         named = len(str(part.get("name") or ""))
         if isinstance(said, (str, list)):
             return named + _weight(said, depth + 1)
-        return named + len(msgspec.json.encode(said, enc_hook=str))
-    return len(msgspec.json.encode(content, enc_hook=str))
+        return named + len(encoded(said))
+    return len(encoded(content))
 
 
 def _call(identity: Any, name: Any, arguments: Any) -> Call:
@@ -209,7 +218,10 @@ def _canonical_args(arguments: Any) -> bytes:
     if isinstance(arguments, str):
         opened = decode(arguments.encode("utf-8", "replace"))
         arguments = arguments if opened is None else opened
-    return msgspec.json.encode(_canonical(arguments), enc_hook=str, order="deterministic")
+    try:
+        return encoded(_canonical(arguments))
+    except RecursionError:
+        return DEEP
 
 
 def _canonical(value: Any) -> Any:
@@ -238,7 +250,7 @@ def _plain(content: Any) -> str:
         return content
     if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         return "\n".join(p["text"] for p in content)
-    return msgspec.json.encode(content, enc_hook=str, order="deterministic").decode()
+    return encoded(content).decode()
 
 
 _VOLATILE = re.compile(
@@ -286,9 +298,9 @@ def declared_tools(data: bytes) -> tuple[tuple[dict[str, Any], ...], int] | None
         for one in several if isinstance(several, list) else [inner if isinstance(inner, dict) else tool]:
             if not isinstance(one, dict):
                 continue
-            raw = msgspec.json.encode(one, enc_hook=str, order="deterministic")
+            raw = encoded(one)
             name = str(one.get("name") or tool.get("type") or "")[:200]
-            said = sum(len(msgspec.json.encode(one[key], enc_hook=str)) for key in DECLARED if key in one)
+            said = sum(len(encoded(one[key])) for key in DECLARED if key in one)
             tools.append({"name": name, "sha": sha(raw), "tokens": max(1, (said or len(raw)) // BYTES_PER_TOKEN)})
     return tuple(tools), sha(*sorted(t["name"] for t in tools))
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from costaudit.ingest._decode import opened
+from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import facts
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
@@ -232,4 +231,4 @@ def answered(attributes: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _encode(value: Any) -> bytes | None:
-    return None if value is None else msgspec.json.encode(value, enc_hook=str)
+    return None if value is None else encoded(value)

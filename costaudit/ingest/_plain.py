@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from costaudit.ingest import _identity, _prompt
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Out
+from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import count, moment
 
@@ -77,7 +76,7 @@ def part(value: Any, name: str) -> Mapping[str, Any]:
 def calls(made: Iterable[tuple[Any, Any, Any]]) -> list[dict[str, Any]] | None:
     """Tool calls from their ids, names and arguments."""
     blocks = [{"type": "tool_use", "id": i, "name": name, "input": given} for i, name, given in made]
-    found = facts(None, None, None, None, (), msgspec.json.encode(blocks, enc_hook=str)) if blocks else {}
+    found = facts(None, None, None, None, (), encoded(blocks)) if blocks else {}
     known: list[dict[str, Any]] | None = found.get("tool_calls")
     return known
 
@@ -85,7 +84,7 @@ def calls(made: Iterable[tuple[Any, Any, Any]]) -> list[dict[str, Any]] | None:
 def results(given: Iterable[tuple[Any, Any, bool | None]]) -> list[dict[str, Any]] | None:
     """Tool results from the ids of their calls, their content and whether they failed."""
     blocks = [{"type": "tool_result", "tool_use_id": i, "content": c, "is_error": failed} for i, c, failed in given]
-    message = msgspec.json.encode([{"role": "user", "content": blocks}], enc_hook=str)
+    message = encoded([{"role": "user", "content": blocks}])
     known: list[dict[str, Any]] | None = (
         facts(message, None, None, None, (), None).get("tool_results") if blocks else None
     )

@@ -21,6 +21,7 @@ from costaudit.ingest._messages import (
     blocks_of,
     declared_tools,
     decode,
+    encoded,
     link,
     masked,
     sentence_shas,
@@ -109,7 +110,7 @@ class PromptReader:
 def _bytes(raw: Any) -> bytes | None:
     if raw is None:
         return None
-    data = bytes(raw) if isinstance(raw, msgspec.Raw) else msgspec.json.encode(raw, enc_hook=str)
+    data = bytes(raw) if isinstance(raw, msgspec.Raw) else encoded(raw)
     return None if data in (b"null", b"", b"[]", b"{}", b'""') else data
 
 

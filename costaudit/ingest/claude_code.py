@@ -14,7 +14,7 @@ from costaudit import schema
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out, loads
-from costaudit.ingest._messages import sha
+from costaudit.ingest._messages import encoded, sha
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._steps import Step, steps
 from costaudit.ingest._values import count, flag, moment, text, usd
@@ -299,7 +299,7 @@ class _Reader:
             value = parsed(block)
             given = value.get("input") if isinstance(value, dict) else None
             if isinstance(given, Mapping) and isinstance(given.get("subagent_type"), str):
-                self.spawned[sha(msgspec.json.encode(given.get("prompt"), enc_hook=str))] = given["subagent_type"][:200]
+                self.spawned[sha(encoded(given.get("prompt")))] = given["subagent_type"][:200]
 
     def _finish(self, lane: _Lane) -> None:
         """The rows of a response whose content is complete: all of them know its tools."""
@@ -317,7 +317,7 @@ _UNMETERED = Step("", None, None, None, None, None, None, None, None, (), assume
 
 def _row(record: Record, out: Out) -> _Row | None:
     """A record as a row; odd shapes of rows that cost nothing are counted by type, others are rejects."""
-    data = record.data if isinstance(record.data, bytes) else msgspec.json.encode(record.data, enc_hook=str)
+    data = record.data if isinstance(record.data, bytes) else encoded(record.data)
     try:
         return _decode(data)
     except UNREADABLE:

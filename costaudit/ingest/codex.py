@@ -11,6 +11,7 @@ import msgspec
 
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out, loads
+from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._rollout import MAIN, Event, Thread, counts, settle
 from costaudit.ingest._values import moment, text
@@ -223,14 +224,14 @@ class _Reader:
 
 
 def _row(record: Record, out: Out) -> _Row | None:
-    data = record.data if isinstance(record.data, bytes) else msgspec.json.encode(record.data, enc_hook=str)
+    data = record.data if isinstance(record.data, bytes) else encoded(record.data)
     try:
         return _decode(data)
     except UNREADABLE:
         value = loads(data, record.line, out)
     if value is None:
         return None
-    payload = msgspec.Raw(msgspec.json.encode(value.get("payload"), enc_hook=str))
+    payload = msgspec.Raw(encoded(value.get("payload")))
     return _Row(value.get("timestamp"), value.get("type"), payload, value.get("thread_id"), value.get("usage"))
 
 
