@@ -1,4 +1,4 @@
-"""Values nested almost as deeply as JSON can be cost their record, never the run."""
+"""Values nested almost as deeply as JSON can be never end a run, and a call that holds one is still a call."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ DEEP = '{"a":' * 900 + "1" + "}" * 900
          '"input":{"inputBodyJson":{"messages":[{"role":"user","content":[{"toolUse":{"input":@}}]}]}},"output":{}}'),
     ],
 )  # fmt: skip
-def test_one_deep_record_among_sound_ones_is_one_reject(name, record):
+def test_a_call_with_a_deep_value_is_counted_like_any_other(name, record):
     log = sample(f"{name}.jsonl")
     sound = read(log)
     made = read([*log, record.replace("@", DEEP)])
-    assert made.fates.rejects.get("nested too deeply") == 1
-    assert made.requests.height == sound.requests.height
+    assert made.requests.height == sound.requests.height + 1
+    assert made.fates.rejects == sound.fates.rejects
     assert made.fates.balanced
 
 
-def test_a_deep_argument_of_a_table_is_one_reject():
+def test_a_deep_argument_of_a_table_costs_no_call():
     row = json.dumps({"model": "m", "input_tokens": 1, "output_tokens": 1, "tool_args": "@"})
     made = read([row, row.replace('"@"', DEEP)])
-    assert made.fates.rejects == {"nested too deeply": 1}
-    assert made.requests.height == 1
+    assert not made.fates.rejects
+    assert made.requests["input_tokens"].to_list() == [1, 1]
