@@ -230,6 +230,8 @@ TOKEN_COLUMNS: tuple[str, ...] = tuple(c.name for c in REQUEST if c.unit == "tok
 def conform(frame: pl.DataFrame, schema: pl.Schema = REQUESTS) -> pl.DataFrame:
     """The frame with exactly the columns of `schema`, in its order; absent ones are null."""
     have = frame.schema
+    if not have:
+        return schema.to_frame()  # a selection of literals alone would have one row
     return frame.select(
         (pl.col(name) if have[name] == dtype else pl.col(name).cast(dtype))
         if name in have

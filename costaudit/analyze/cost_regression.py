@@ -214,10 +214,11 @@ def _claim(change: Change, units: pl.DataFrame, calls: pl.DataFrame, book: Price
     name = one.task if one.tenant is None else f"{one.task} of {one.tenant}"
     factor = bars["factor"][0] if bars.height else "its mix"
     when = f"slowly since {since}" if change.drift else f"since {points['day'][change.index]}"
+    days = f"on {since}" if since == until else f"between {since} and {until}"
     return Claim(
         subject=one.subject,
         title=f"{name}: a unit costs {change.ratio - 1:+.0%} {when}, mostly {factor}; {{usd}} beyond the cost before",
-        remedy=f"look at what changed between {since} and {until}: {factor}; guard the task with `costaudit check`",
+        remedy=f"look at what changed {days}: {factor}; guard the task with `costaudit check`",
         severity=_severity(change, confidence),
         confidence=confidence,
         evidence=evidence.sort("day"),

@@ -109,7 +109,8 @@ def _entry(provider: str | None, model: str | None) -> str:
     """An override for one model, to be completed; the name is quoted, its glob characters are meant literally."""
     name = f"{provider or ''}/{model or ''}"
     literal = "".join(f"[{c}]" if c in "*?[" else c for c in name)
-    return f"- match: {json.dumps(literal)}\n  rates_per_mtok: {{input: , output: }}  # USD per million tokens\n"
+    name = json.dumps(literal, ensure_ascii=False)
+    return f"- match: {name}\n  rates_per_mtok: {{input: , output: }}  # USD per million tokens\n"
 
 
 def _tokens() -> pl.Expr:
