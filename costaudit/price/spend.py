@@ -61,13 +61,15 @@ def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal) -> pl.Dat
         pl.len().cast(pl.Int64).alias("requests"),
         pl.col("run_id").drop_nulls().n_unique().cast(pl.Int64).alias("runs"),
         known.sum().alias("cost_usd"),
+        pl.col("cost_usd").count().cast(pl.Int64).alias("_known"),
         # the 95th dearest call in a hundred, a cost that occurred (nearest rank): exact, no interpolation
         pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank(), null_on_oob=True).first().alias("p95_usd"),
     )
     if not grouped.filter(pl.col(column) == nobody).height:
-        empty = {column: nobody, "requests": 0, "runs": 0, "cost_usd": ZERO, "p95_usd": None}
+        empty = {column: nobody, "requests": 0, "runs": 0, "cost_usd": ZERO, "_known": 0, "p95_usd": None}
         grouped = pl.concat([grouped, pl.DataFrame([empty], schema=grouped.schema)])
-    each = pl.when(pl.col("requests") > 0).then(pl.col("cost_usd") / pl.col("requests").cast(pl.Decimal(38, 0)))
+    # A call without a price would make the others look cheaper: the mean is that of calls whose cost is known.
+    each = pl.when(pl.col("_known") > 0).then(pl.col("cost_usd") / pl.col("_known").cast(pl.Decimal(38, 0)))
     share = pl.col("cost_usd").cast(pl.Float64) / float(total) if total else pl.lit(0.0)
     return (
         grouped.sort("cost_usd", "requests", column, descending=[True, True, False])
