@@ -9,7 +9,6 @@ import random
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +27,6 @@ from costaudit.report import View, _check, _gate
 from costaudit.verdict import Verdict
 
 OCTOBER = date(2026, 10, 1)
-TAU = Path(__file__).parents[2] / "shared" / "datasets" / "tau_airline_gpt4o"
 
 
 def of_log(rows, name="log", **options) -> Side:
@@ -489,10 +487,8 @@ def test_a_baseline_with_any_value_replaced_is_read_or_refused(tmp_path_factory,
 
 
 @pytest.mark.parametrize("trials", list(itertools.combinations(range(4), 2)))
-def test_trials_of_one_agent_on_the_same_cases_do_not_fail_each_other(trials):
-    found = sorted(TAU.glob("*.json"))
-    if not found:
-        pytest.skip("the development data sets are not beside the project")
+def test_trials_of_one_agent_on_the_same_cases_do_not_fail_each_other(trials, shared):
+    found = sorted((shared / "datasets" / "tau_airline_gpt4o").glob("*.json"))
     costs: dict[int, dict[str, float]] = {}
     for run in json.loads(found[0].read_text()):
         characters = list(itertools.accumulate(len(str(turn.get("content") or "")) for turn in run["traj"]))

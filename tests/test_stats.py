@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,7 +16,6 @@ from costaudit.stats import Z95
 scipy_stats = pytest.importorskip("scipy.stats", reason="scipy is the oracle of these tests (extra `dev`)")
 
 Z = 1.96
-SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 
 
 # Shares
@@ -64,11 +62,8 @@ def test_swapping_the_sides_of_a_difference_mirrors_its_interval(cells):
     assert -1 <= there.low <= there.value <= there.high <= 1
 
 
-def test_newcombe_pairs_reproduce_the_cells_of_real_answers():
-    path = SHARED / "routellm_gsm8k"
-    files = sorted(path.glob("*.csv"))
-    if not files:
-        pytest.skip("the development data sets are not beside the project")
+def test_newcombe_pairs_reproduce_the_cells_of_real_answers(shared):
+    files = sorted((shared / "datasets" / "routellm_gsm8k").glob("*.csv"))
     with files[0].open(newline="") as file:
         rows = list(csv.DictReader(file))
     columns = [name for name, value in rows[0].items() if value in ("True", "False")]
