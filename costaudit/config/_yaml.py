@@ -114,6 +114,8 @@ def _events(text: str, file: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
+        if "nesting depth" in (error.problem or ""):  # newer readers refuse what is far too deep before it is built
+            raise ConfigError(f"{file}{line}: nested more than {MAX_DEPTH} levels deep") from error
         raise ConfigError(f"{file}{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from error
