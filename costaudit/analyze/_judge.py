@@ -76,7 +76,7 @@ def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: p
     margin = by.margin[quality.level]
     known = task.filter(pl.col("quality").is_not_null())
     new, old = of_arm(known, cheap), of_arm(known, dear)
-    pairs = _pairs(new, old)
+    pairs = pairs_of(new, old)
     if pairs[0].height >= by.minimum:
         return _paired(pairs, (new, old), quality, margin, by)
     new, old = _per_case(new), _per_case(old)
@@ -101,7 +101,7 @@ def _per_case(units: pl.DataFrame) -> pl.DataFrame:
     return units.group_by(case.alias("case"), maintain_order=True).agg(rest, pl.mean("quality")).select(units.columns)
 
 
-def _pairs(new: pl.DataFrame, old: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def pairs_of(new: pl.DataFrame, old: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Cases that both models worked on, row by row; several runs of a case are averaged first."""
     means = ("quality", "calls", "input_tokens", "output_tokens", "reasoning")
 

@@ -82,12 +82,12 @@ class CacheMiss(Analyzer):
         counted = calls["cache_write_tokens"].null_count() + calls["cache_read_tokens"].null_count() < 2 * calls.height
         if not blocks and not counted:
             raise CannotCheck("no prompt blocks and no cache counts")
-        named = _named(calls)
-        seen = named.filter(pl.col("block_sha").list.len() > 0)
-        rates = {key: _rates(one, ledger.book) for key, one in _samples(named)}
+        priced = named(calls)
+        seen = priced.filter(pl.col("block_sha").list.len() > 0)
+        rates = {key: rates_of(one, ledger.book) for key, one in samples(priced)}
         found = [
             *self._simulated(seen, rates),
-            *_unread(named.filter(~pl.col("row").is_in(seen["row"].implode())), rates),
+            *_unread(priced.filter(~pl.col("row").is_in(seen["row"].implode())), rates),
         ]
         for (task, model), groups in sorted(_by_subject(found).items()):
             yield _claim(task, model, groups)
@@ -137,7 +137,7 @@ class _Group:
     simulated: pl.DataFrame | None
 
 
-def _named(calls: pl.DataFrame) -> pl.DataFrame:
+def named(calls: pl.DataFrame) -> pl.DataFrame:
     """The priced calls with task and model named, their cache's scope, and whether their prefix is unstable."""
     first = pl.col("block_sha").list.first()
     size = pl.len().over("task", "model", "template_sha")
@@ -171,14 +171,14 @@ def _named(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _samples(calls: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+def samples(calls: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     for (key,), one in calls.unique("cached_as", keep="first", maintain_order=True).group_by(
         "cached_as", maintain_order=True
     ):
         yield str(key), one
 
 
-def _rates(sample: pl.DataFrame, book: PriceBook) -> Rates | None:
+def rates_of(sample: pl.DataFrame, book: PriceBook) -> Rates | None:
     """What the book asks for cached tokens, read off the price of probes; None where a read is not cheaper."""
     none = dict.fromkeys(
         ("cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", *WRITES.values()), 0
@@ -312,12 +312,22 @@ def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
 
 def _patch(group: _Group, nth: int, halves: int) -> pl.DataFrame:
     """The token classes each call would have had; with `halves`, half of the additional reads are written again."""
-    calls = group.calls.select("row", was="cache_read_tokens")
-    table = calls.with_columns(read=pl.lit(0, pl.Int64), write=pl.lit(0, pl.Int64))
-    if group.simulated is not None:
-        table = calls.join(group.simulated, on="row", maintain_order="left")
+    number = pl.lit(nth, pl.Int64)
+    found = classes(group.calls, group.simulated, group.best.policy.life, halves)
+    return found.with_columns(group=number, prefix=number)
+
+
+def classes(calls: pl.DataFrame, simulated: pl.DataFrame | None, life: str, halves: int) -> pl.DataFrame:
+    """A patch: what each call would have read from a cache and written to it, for one lifetime.
+
+    simulated   row, read, write [tokens]; None: nothing is cached
+    halves      1: half of the additional reads are written again; 0: none is
+    """
+    before = calls.select("row", was="cache_read_tokens")
+    table = before.with_columns(read=pl.lit(0, pl.Int64), write=pl.lit(0, pl.Int64))
+    if simulated is not None:
+        table = before.join(simulated, on="row", maintain_order="left")
     missed = pl.max_horizontal(pl.col("read") - pl.col("was"), 0) // 2 * halves
-    life = group.best.policy.life
     written = {name: pl.col("write") if name == WRITES.get(life) else pl.lit(0, pl.Int64) for name in WRITES.values()}
     return (
         table.with_columns(missed=missed)
@@ -325,14 +335,7 @@ def _patch(group: _Group, nth: int, halves: int) -> pl.DataFrame:
             read=pl.col("read") - pl.col("missed"),
             write=(pl.col("write") + pl.col("missed")) if life else pl.lit(0, pl.Int64),
         )
-        .select(
-            "row",
-            group=pl.lit(nth, pl.Int64),
-            prefix=pl.lit(nth, pl.Int64),
-            cache_read_tokens="read",
-            cache_write_tokens="write",
-            **written,
-        )
+        .select("row", cache_read_tokens="read", cache_write_tokens="write", **written)
     )
 
 
