@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from costaudit.analyze import Analysis, analyze
-from costaudit.analyze._project import ahead
 from costaudit.config import Budget, Settings
 from costaudit.finding import Confidence
 from costaudit.price.ledger import Ledger
@@ -95,13 +94,3 @@ def test_runs_and_calls_have_budgets_of_their_own():
 def test_without_a_budget_it_is_not_checked():
     (why,) = (n.why for n in ask(days(3)).not_checked)
     assert "budgets" in why
-
-
-def test_weeks_that_grow_are_extrapolated_and_flat_ones_are_not():
-    last = date(2026, 10, 31)
-    flat = {last - timedelta(days=k): 10.0 for k in range(56)}
-    assert ahead(flat, last, last + timedelta(days=7)).mid[-1] == pytest.approx(70)
-    growing = {last - timedelta(days=k): 10.0 * 1.1 ** (-k // 7) for k in range(56)}
-    assert ahead(growing, last, last + timedelta(days=7)).mid[-1] > 70
-    short = {last - timedelta(days=k): 10.0 + k for k in range(10)}
-    assert ahead(short, last, last + timedelta(days=1)).mid[-1] == pytest.approx(14.5)

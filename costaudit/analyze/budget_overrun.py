@@ -12,13 +12,13 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze._analyzer import COST, Analyzer, CannotCheck, Claim, total_usd
-from costaudit.analyze._project import Ahead, ahead
 from costaudit.analyze._series import local_day, partial_day
 from costaudit.analyze._units import spend_rows, with_unit
 from costaudit.config import Budget
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
+from costaudit.stats import forecast
 
 PLACES = Decimal(1).scaleb(-18)
 ZERO = Decimal(0)
@@ -42,8 +42,9 @@ class BudgetOverrun(Analyzer):
 
     ## What it finds
     For each budget (of a month, week or day; for all calls or one task, tenant, model, ...) the spend to date and where
-    it goes: the usual spend of each weekday, with the trend of whole weeks once there are four, as an 80 % interval,
-    and the earliest, likely and latest day on which the budget is used up. Budgets of a run or a call list what exceeds
+    it goes: the mean day, and from four whole weeks on the forecast of `costaudit forecast` (the trend of whole weeks,
+    or the last week again where that was nearer), as an 80 % interval, and the earliest, likely and latest day on which
+    the budget is used up. Budgets of a run or a call list what exceeds
     them.
     ## Why it costs money
     A limit that is noticed on the invoice is no limit.
@@ -173,16 +174,21 @@ def _outlook(budget: Budget, start: date, end: date, days: pl.DataFrame, today: 
         return Outlook(start, end, spent, total_usd(inside, "low"), spent, total_usd(inside, "high"), (gone,) * 3)
     history = {day: float(usd) for day, usd in days.filter(pl.col("day") <= whole).select("day", "usd").iter_rows()}
     known = inside.filter(pl.col("day") <= whole)
-    coming = ahead(history, whole, end - timedelta(days=1)) if history else Ahead((), (), (), ())
+    coming = forecast(history, whole, end - timedelta(days=1)).path() if history else []
     ends, dates = [], []
-    for column, path in (("low", coming.low), ("usd", coming.mid), ("high", coming.high)):
+    for column, path in (
+        ("low", [c.low for c in coming]),
+        ("usd", [c.value for c in coming]),
+        ("high", [c.high for c in coming]),
+    ):
         base = total_usd(known, column)
         # What today has already cost is spent, whatever the projection says.
         floor = total_usd(inside, column)
         ends.append(max(floor, base + Decimal(repr(path[-1] if path else 0.0)).quantize(PLACES)))
         gone = _used_up(inside, column, budget.usd)
         dates.append(
-            gone or next((d for d, x in zip(coming.days, path, strict=True) if base + Decimal(x) > budget.usd), None)
+            gone
+            or next((whole + timedelta(days=k) for k, x in enumerate(path, 1) if base + Decimal(x) > budget.usd), None)
         )
     return Outlook(start, end, spent, ends[0], ends[1], ends[2], (dates[2], dates[1], dates[0]))
 
@@ -225,4 +231,6 @@ def _basis(mine: pl.DataFrame, zone: tzinfo) -> str:
     days = mine.select(local_day(zone).n_unique()).item()
     if days < 28:
         return f"{days} days of history: run-rate with spread, no trend"
-    return f"{days} days of history: weekday levels and the trend of whole weeks, 80 % interval"
+    return (
+        f"{days} days of history: the trend of whole weeks, or the last week again where that is nearer; 80 % interval"
+    )

@@ -6,8 +6,10 @@ seed and gives the same digits for it. Arguments that make a formula meaningless
 
 from __future__ import annotations
 
+from costaudit.stats.forecast import Backtest, Outlook, forecast
 from costaudit.stats.multiple import benjamini_hochberg
 from costaudit.stats.normal import Z95, Interval, normal_cdf, normal_quantile, seed_of, student_cdf, student_quantile
+from costaudit.stats.peaks import peak, peak_ahead
 from costaudit.stats.power import (
     detectable_ratio,
     pairs_for_difference,
@@ -46,9 +48,11 @@ from costaudit.stats.spread import (
 
 __all__ = [
     "Z95",
+    "Backtest",
     "ChangePoint",
     "Interval",
     "LogRatio",
+    "Outlook",
     "benjamini_hochberg",
     "bootstrap_ratio",
     "bootstrap_ratio_paired",
@@ -57,6 +61,7 @@ __all__ = [
     "cuped",
     "detectable_ratio",
     "exchange_p",
+    "forecast",
     "gini",
     "herfindahl",
     "lmdi_weight",
@@ -71,6 +76,8 @@ __all__ = [
     "normal_cdf",
     "normal_quantile",
     "pairs_for_difference",
+    "peak",
+    "peak_ahead",
     "robust_z",
     "seed_of",
     "student_cdf",
