@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 
-from costaudit.analyze import analyze, checked
+from costaudit.analyze import analyze, checked, chosen
+from costaudit.analyze._scenario import replay
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
@@ -23,6 +25,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
+from costaudit.scenario import Change, Scenario, known_tasks
 
 __all__ = [
     "Loaded",
@@ -34,6 +37,7 @@ __all__ = [
     "loaded",
     "prices",
     "requests",
+    "simulated",
 ]
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
@@ -105,6 +109,30 @@ def audited(known: Loaded, settings: Settings, paths: Sequence[str]) -> Audit:
         suppressed=found.suppressed,
         paths=tuple(str(path) for path in paths),
         range_usd=found.range_usd,
+    )
+
+
+def simulated(known: Loaded, settings: Settings, changes: Sequence[Change]) -> Scenario:
+    """Loaded calls as they would have been with some changes.
+
+    Raises UsageError for a change of something that is not there.
+    """
+    settings = checked(settings)
+    known_tasks(changes, [str(task) for task in known.calls["task"].drop_nulls().unique().sort()])
+    done = replay(Ledger.of(known.calls, known.book, settings=settings), changes, chosen(settings))
+    total = known.calls["cost_usd"].sum()
+    return Scenario(
+        window=known.window,
+        prices=known.prices,
+        coverage=known.coverage,
+        before_usd=total if isinstance(total, Decimal) else Decimal(0),
+        after_usd=done.usd[0],
+        low_usd=min(done.usd),
+        high_usd=max(done.usd),
+        steps=done.steps,
+        by_task=done.by_task,
+        by_model=done.by_model,
+        unseen=known.calls.filter(pl.col("cost_usd").is_null() & ~pl.col("rollup").fill_null(value=False)).height,
     )
 
 

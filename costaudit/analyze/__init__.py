@@ -19,7 +19,7 @@ from costaudit.config import Settings, Suppression
 from costaudit.finding import ZERO, Finding, Grade, Kind, NotChecked
 from costaudit.price.ledger import Ledger
 
-__all__ = ["Analysis", "analyze", "analyzers", "checked"]
+__all__ = ["Analysis", "analyze", "analyzers", "checked", "chosen"]
 
 _UNPROVEN = (Grade.EXPERIMENT, Grade.NO_EVIDENCE)
 _DAYS_OF_A_MONTH = Decimal("30.4375")  # 365.25 / 12; a suppression's cap is an amount a month
@@ -76,7 +76,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
     Raises ConfigError for a rule or an option that does not exist.
     """
     settings = checked(settings)
-    rules = _chosen(settings)
+    rules = chosen(settings)
     ledger = dataclasses.replace(ledger, settings=settings, calls=ledger.original)
     if ledger.calls.is_empty():
         nothing = tuple(NotChecked(rule.name, "there are no calls") for rule in rules)
@@ -102,7 +102,7 @@ def _defaults(kind: type[Analyzer]) -> dict[str, Any]:
     return {option.name: getattr(rule, option.name) for option in kind.options()}
 
 
-def _chosen(settings: Settings) -> list[Analyzer]:
+def chosen(settings: Settings) -> list[Analyzer]:
     """The rules to ask, with the user's options, by name."""
     wanted = [
         k for k in analyzers() if (not settings.select or k.name in settings.select) and k.name not in settings.ignore

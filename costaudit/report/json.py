@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.audit import Audit, Coverage
+from costaudit.audit import Audit, Coverage, Window
 from costaudit.finding import ZERO, Finding, Kind
 from costaudit.report import View, _words
 from costaudit.report import _money as money
@@ -53,7 +53,7 @@ def report(audit: Audit) -> dict[str, Any]:
     spend = audit.spend
     return {
         "schema": SCHEMA,
-        "window": {"from": _at(audit.window.start, audit), "to": _at(audit.window.end, audit), "tz": audit.window.tz},
+        "window": span(audit.window),
         "prices": {
             "as_of": audit.prices.as_of.isoformat(),
             "book_sha256": audit.prices.book_sha256,
@@ -199,8 +199,11 @@ def _hash(given: int | None) -> str | None:
     return None if given is None else f"{given:016x}"
 
 
-def _at(when: datetime | None, audit: Audit) -> str | None:
-    return None if when is None else str(value(when.astimezone(_words.zone(audit.window))))
+def span(window: Window) -> dict[str, str | None]:
+    """A half-open window, both ends in its own zone."""
+    zone = _words.zone(window)
+    ends = [None if when is None else str(value(when.astimezone(zone))) for when in (window.start, window.end)]
+    return {"from": ends[0], "to": ends[1], "tz": window.tz}
 
 
 def _usd(amount: Decimal | None) -> str | None:
