@@ -19,6 +19,7 @@ from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import Ingested, ingest
 from costaudit.ingest import _store as store
+from costaudit.ingest._cache import place
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -32,6 +33,7 @@ __all__ = [
     "Progress",
     "audit",
     "audited",
+    "cached",
     "checked",
     "load",
     "loaded",
@@ -140,13 +142,18 @@ def requests(paths: Sequence[str], settings: Settings, progress: Progress | None
     """The requests at `paths`: log files, folders and globs in any mixture, or one store."""
     stores = [path for path in map(Path, paths) if store.is_store(path)]
     if not stores:
-        return ingest(paths, columns=settings.columns, progress=progress)
+        return ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings))
     if len(paths) > 1:
         raise UsageError(
             f"{stores[0]} is a store: it cannot be read together with other paths",
             hint=f"merge the logs into it first: costaudit ingest LOGS --store {stores[0]}",
         )
     return stored(store.read(stores[0]))
+
+
+def cached(settings: Settings) -> Path | None:
+    """The folder of the ingest cache, if the settings want one."""
+    return place(settings.cache_dir) if settings.cache else None
 
 
 def stored(held: pl.DataFrame) -> Ingested:

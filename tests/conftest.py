@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +15,19 @@ from hypothesis import settings
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("suite")
 
+# The suite's own cache: never the user's, and empty at the start.
+os.environ["COSTAUDIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="costaudit-tests-")
+
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files; read the diff, it is the review")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["COSTAUDIT_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture

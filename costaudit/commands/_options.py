@@ -77,6 +77,7 @@ Config = Annotated[
 Prices = Annotated[Path | None, typer.Option(metavar="DIR", help="A price book instead of the one built in.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the report and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name each file as it is read; tracebacks of bugs.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Read every file anew; keep nothing for the next run.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")]
 
 
@@ -86,6 +87,7 @@ def settings(
     since: str | None = None,
     until: str | None = None,
     tasks: Path | None = None,
+    no_cache: bool = False,
     **flags: Any,
 ) -> Settings:
     """The settings of the file, with the flags that were given over them; a flag left out changes nothing."""
@@ -93,6 +95,8 @@ def settings(
 
     given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items() if v is not None}
     given |= {name: v for name, v in (("since", _moment(since)), ("until", _moment(until))) if v is not None}
+    if no_cache:
+        given["cache"] = False
     if tasks is not None:
         given["tasks"] = load_assignment("task", tasks)
     return replace(Settings.load(config, start=Path.cwd()), **given)

@@ -30,6 +30,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -47,6 +48,7 @@ def command(
     render = renderer(format)
     settings = options.settings(
         config,
+        no_cache=no_cache,
         since=since,
         until=until,
         tz=tz,

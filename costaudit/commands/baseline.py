@@ -31,6 +31,7 @@ def save(
     tasks: options.Tasks = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -42,7 +43,9 @@ def save(
     from costaudit.compare import baseline
     from costaudit.compare.side import measure
 
-    settings = options.settings(config, since=since, until=until, tz=tz, tasks=tasks, prices_dir=prices)
+    settings = options.settings(
+        config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, prices_dir=prices
+    )
     with progress(quiet=quiet, verbose=verbose) as show:
         loaded = pipeline.load(paths, settings, show)
     side = measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share)

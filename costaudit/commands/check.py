@@ -47,6 +47,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -65,7 +66,14 @@ def command(
     if format not in _check.RENDERERS:
         raise UsageError(f"check has no format {format!r}", hint=f"formats: {', '.join(_check.RENDERERS)}")
     settings = options.settings(
-        config, since=since, until=until, tz=tz, tasks=tasks, min_coverage=min_coverage, prices_dir=prices
+        config,
+        no_cache=no_cache,
+        since=since,
+        until=until,
+        tz=tz,
+        tasks=tasks,
+        min_coverage=min_coverage,
+        prices_dir=prices,
     )
     limits = replace(
         settings.gate,

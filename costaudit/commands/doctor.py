@@ -24,6 +24,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -38,7 +39,7 @@ def command(
 
     if format not in ("terminal", "json"):
         raise UsageError(f"doctor has no format {format!r}", hint="formats: terminal, json")
-    settings = options.settings(config, tasks=tasks, outcomes=outcomes, prices_dir=prices)
+    settings = options.settings(config, no_cache=no_cache, tasks=tasks, outcomes=outcomes, prices_dir=prices)
     with progress(quiet=quiet, verbose=verbose) as show:
         read = pipeline.requests(paths, settings, show)
     found = diagnose(read, settings, paths)

@@ -15,6 +15,7 @@ def command(
     paths: options.Paths,
     store: Annotated[Path, typer.Option(metavar="DIR", help="The store; made if it is not there.")],
     config: options.Config = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -25,12 +26,13 @@ def command(
     """
     from costaudit.errors import LogError
     from costaudit.ingest import _store, ingest
+    from costaudit.pipeline import cached
     from costaudit.report import _money as money
     from costaudit.report import _words
 
-    settings = options.settings(config)
+    settings = options.settings(config, no_cache=no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
-        read = ingest(paths, columns=settings.columns, progress=show)
+        read = ingest(paths, columns=settings.columns, progress=show, cache=cached(settings))
     if read.requests.is_empty():
         raise LogError(
             f"no request among {money.plural(read.fates.lines, 'record')}", hint="`costaudit doctor PATH` says why"

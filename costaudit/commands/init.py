@@ -18,6 +18,7 @@ def command(
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     tz: options.Zone = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -33,7 +34,7 @@ def command(
     printed = str(output) == "-"
     if not printed and output.exists() and not force:
         raise UsageError(f"{output} is there already", hint="--force replaces it, -o - prints the proposal")
-    settings = Settings() if tz is None else Settings(tz=tz)
+    settings = Settings(cache=not no_cache) if tz is None else Settings(tz=tz, cache=not no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
         loaded = pipeline.load(paths, settings, show)
     text = proposal(pipeline.audited(loaded, settings, paths), tz=settings.tz)

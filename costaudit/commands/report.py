@@ -29,6 +29,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -53,6 +54,7 @@ def command(
     settings = checked(
         options.settings(
             config,
+            no_cache=no_cache,
             tz=tz,
             by=by,
             tasks=tasks,

@@ -30,6 +30,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -45,7 +46,7 @@ def command(
     if format not in FORMATS:
         raise UsageError(f"show has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     settings = options.settings(
-        config, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
+        config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         audit = pipeline.audit(paths, settings, report)

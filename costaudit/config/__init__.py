@@ -56,6 +56,7 @@ class Settings:
     tasks ... runs what the user says about calls, see Assignment
     prices         price overrides, parsed by `costaudit.price`; prices_dir: a folder of price files
     outcomes, revenue, limits  files, relative to the settings file
+    cache, cache_dir  whether what files gave is kept for the next run, and where; None: the system's cache folder
     origin         setting -> file:line, for messages
     """
 
@@ -78,6 +79,8 @@ class Settings:
     columns: tuple[Columns, ...] = ()
     prices: tuple[Located, ...] = ()
     prices_dir: Path | None = None
+    cache: bool = True
+    cache_dir: Path | None = None
     budgets: tuple[Budget, ...] = ()
     gate: Gate = field(default_factory=Gate)
     suppressions: tuple[Suppression, ...] = ()

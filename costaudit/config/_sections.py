@@ -73,6 +73,8 @@ def sections(base: Path) -> dict[str, Reader[Any]]:
         "columns": _columns,
         "prices": each(_located),
         "prices_dir": path,
+        "cache": flag,
+        "cache_dir": path,
         "budgets": each(_budget),
         "gate": _gate,
         "suppressions": each(_suppression),

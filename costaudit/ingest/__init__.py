@@ -14,6 +14,7 @@ from costaudit.audit import Fates
 from costaudit.config import Columns
 from costaudit.errors import LogError
 from costaudit.ingest import _detect
+from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
@@ -92,19 +93,25 @@ def ingest(
     *,
     columns: Mapping[str, str] | Sequence[Columns] = (),
     progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> Ingested:
     """Read every log below the paths, in any mixture of formats, and count what became of each record.
 
     columns   request-table column <- name in the log, for the `generic` format; for all files, or by file
+    cache     a folder where what a file gave is kept, and taken from while the file is the same (`_cache`)
     Raises UsageError for a path that is not there, ConfigError for a column that does not exist, LogError if nothing
     at all could be read as a log.
     """
-    files = walk(paths)
+    files = [(file, _names(file, columns)) for file in walk(paths)]
+    kept = Cache(cache, paths) if cache is not None else None
+    known = kept.find(files) if kept else {}
     reads: list[FileRead] = []
-    for number, file in enumerate(files, 1):
-        if progress:
+    for number, (file, names) in enumerate(files, 1):
+        if progress and file not in known:
             progress(file.shown, number, len(files))
-        reads.append(read_file(file, _names(file, columns)))
+        reads.append(known.get(file) or read_file(file, names))
+    if kept:
+        kept.keep(files, reads)
     if not any(read.lines for read in reads):
         raise LogError(_nothing(paths, reads), hint="`costaudit formats` lists what is understood")
     return _join(reads)

@@ -83,6 +83,11 @@ def _expand(path: Path) -> list[Path]:
     raise UsageError(f"{path}: no such file or folder", hint="give log files, folders, globs, or - for standard input")
 
 
+def beside(path: Path) -> Path:
+    """The description that may lie beside a log: `agent-1.jsonl` has `agent-1.meta.json`."""
+    return path.with_name(path.name.partition(".")[0] + ".meta.json")
+
+
 def _hidden(path: Path, root: Path) -> bool:
     """Version control and the like; `.claude` and `.codex` hold logs and are walked when named."""
     return any(part in {".git", ".hg", ".svn", "__pycache__", "node_modules"} for part in path.relative_to(root).parts)
@@ -132,8 +137,7 @@ def open_log(path: Path) -> IO[bytes] | Inflated:
     if path == STDIN:
         return io.BytesIO(sys.stdin.buffer.read())
     raw = path.open("rb")
-    magic = raw.read(6)
-    raw.seek(0)
+    magic = raw.peek(6)[:6]  # a pipe cannot go back
     if magic.startswith(b"\x1f\x8b"):
         from isal import isal_zlib
 

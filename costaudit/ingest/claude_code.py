@@ -12,7 +12,7 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest._decode import parsed
-from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import FileReader, Format, Found, Out, loads
 from costaudit.ingest._messages import encoded, sha
 from costaudit.ingest._prompt import facts
@@ -342,9 +342,8 @@ def _family(path: PurePath) -> tuple[str, str]:
 
 def _agent_type(file: LogFile) -> str:
     """The kind of subagent, as the description beside its transcript says."""
-    beside = file.path.with_name(file.path.name.partition(".")[0] + ".meta.json")
     try:
-        with beside.open("rb") as stream:
+        with beside(file.path).open("rb") as stream:
             value = msgspec.json.decode(stream.read(1 << 16))
     except (OSError, *UNREADABLE):
         return ""

