@@ -283,7 +283,7 @@ def _elements(text: bytes, number: int, offset: int) -> list[Record | Bad]:
 
 
 def _array(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
-    """A JSON array of records; lines that are arrays each are a log of batches."""
+    """A JSON array of records, or of arrays of records; lines that are arrays each are a log of batches."""
     rest = _Read(b"", head.problem) if head.problem else _rest(stream)
     data = head.data + rest.data
     try:
@@ -295,7 +295,8 @@ def _array(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | 
             return
         yield _values(data.lstrip(b"\xef\xbb\xbf \t\r\n")[1:], rest.problem)
         return
-    yield [Record(n, 0, bytes(e)) for n, e in enumerate(elements, 1)]
+    numbered = enumerate(map(bytes, elements), 1)
+    yield [r for n, e in numbered for r in (_elements(e, n, 0) if e.startswith(b"[") else [Record(n, 0, e)])]
 
 
 def _documents(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:

@@ -11,7 +11,7 @@ FINISH = {
     "max_tokens": "length", "length": "length", "max_output_tokens": "length", "model_length": "length",
     "model_context_window_exceeded": "length", "incomplete": "length",
     "tool_use": "tool_calls", "tool_calls": "tool_calls", "function_call": "tool_calls", "tool-calls": "tool_calls",
-    "tooluse": "tool_calls",
+    "tool_call": "tool_calls", "tooluse": "tool_calls",
     "content_filter": "content_filter", "safety": "content_filter", "recitation": "content_filter",
     "content-filter": "content_filter", "blocklist": "content_filter", "prohibited_content": "content_filter",
     "guardrail_intervened": "content_filter", "refusal": "refusal", "pause_turn": "pause", "error": "error",

@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -41,13 +42,14 @@ class Span(NamedTuple):
     failed: bool
     events: Sequence[tuple[str, Mapping[str, Any]]] = ()  # name and attributes
     kind: str = ""  # what the dump itself says a span is, where it says so beside the attributes
+    known: Mapping[str, Any] = MappingProxyType({})  # columns of the request table that the dump states outright
 
 
 ROWS: dict[str, Any] = {
     **schema.REQUESTS,
     **_prompt.COLUMNS,
     **_convention.COLUMNS,
-    **dict.fromkeys((*_tree.PLACE, "_label"), pl.String()),
+    **dict.fromkeys((*_tree.PLACE, "_label", "_key", "_also"), pl.String()),
     "_latency_ms": pl.Float64(),
     "_rank": pl.Int64(),
 }
@@ -78,7 +80,7 @@ def _row(span: Span) -> dict[str, Any]:
     """A span's columns; ValueError where a count is none."""
     attributes = span.attributes
     kind = _kind(span)
-    row = _facts(span)
+    row = _facts(span) | _stated(span.known)
     usage = _usage(attributes, kind)
     row |= {"_trace": span.trace, "_span": span.span, "_parent": span.parent}
     row["model"] = row.get("model") or row.get("model_requested")
@@ -111,6 +113,15 @@ def _row(span: Span) -> dict[str, Any]:
         row.setdefault("request_id", identity)
         found.setdefault("finish_reason", reason)
     return found | {name: value for name, value in row.items() if value is not None}
+
+
+def _stated(known: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dump states outright; its counts are as strict as any."""
+    return {
+        name: _count(name, value) if name.endswith("_tokens") else value
+        for name, value in known.items()
+        if value is not None
+    }
 
 
 def _kind(span: Span) -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._dump import SpanReader, mapping
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._spans import Span, collect, hex_id, listed
+from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._spans import Span, hex_id, listed
 
 
 class OtelSdk(Format):
     """Spans printed by the console and file exporters of OpenTelemetry's SDKs, and spans exported by Phoenix.
 
     ## Where
-    The Python console exporter (pretty objects one after the other), dumps of the form `{"spans": [...]}`, the spans
-    of Phoenix' REST interface, and its tables of spans as CSV or Parquet. Ids are hex, `0x…` or whole numbers.
+    The Python console exporter (pretty objects one after the other), dumps of the form `{"spans": [...]}`, pages of
+    Phoenix' REST interface, and its tables of spans as CSV or Parquet. Ids are hex, `0x…` or whole numbers.
     ## What it knows
     The same as the format `otlp`, from the same attributes.
     ## Traps
@@ -32,8 +32,7 @@ class OtelSdk(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         if _is_span(_nested(record)):
             return 90
-        spans = record.get("spans")
-        return 90 if isinstance(spans, list) and any(isinstance(s, dict) and _is_span(s) for s in spans[:5]) else 0
+        return 90 if any(isinstance(s, dict) and _is_span(s) for s in (_inside(record) or ())[:5]) else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # dumps are never wrapped
@@ -59,48 +58,39 @@ def _is_span(record: Mapping[str, Any]) -> bool:
     return "span_id" in context or "spanId" in context
 
 
-class _Reader:
+def _inside(record: Mapping[str, Any]) -> list[Any] | None:
+    """The spans of a dump: under `spans`, on a page under `data`, or in lists by whatever name."""
+    named = [record.get("spans"), record.get("data")]
+    lists = [v for v in (*named, *(v for n, v in record.items() if n not in ("spans", "data"))) if isinstance(v, list)]
+    for found in lists:
+        if any(isinstance(s, dict) and _is_span(s) for s in found[:5]):
+            return found if found in named else [s for part in lists for s in part]
+    return record["spans"] if isinstance(record.get("spans"), list) else None
+
+
+class _Reader(SpanReader):
     """Reads spans and containers of spans; one bad span costs one span."""
 
-    def feed(self, records: Sequence[Record], out: Out) -> None:
-        spans: list[Span] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
-                out.rejects.append((record.line, value))
-                continue
-            span = _nested(value)
-            if _is_span(span):
-                spans.append(_span(span, record))
-                continue
-            inside = value.get("spans")
-            if not isinstance(inside, list):
-                out.foreign.append(record)
-                continue
-            if not inside:
-                out.skipped["dump without spans"] += 1
-            out.extra_lines += max(0, len(inside) - 1)
-            for item in inside:
-                if isinstance(item, dict) and _is_span(item):
-                    spans.append(_span(item, record))
-                else:
-                    out.rejects.append((record.line, "not a span"))
-        collect(spans, out)
-
-    def close(self, out: Out) -> None:
-        """Nothing is held back between records."""
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        span = _nested(value)
+        if _is_span(span):
+            return [_span(span, record)]
+        inside = _inside(value)
+        if inside is None:
+            return None
+        return [_span(s, record) if isinstance(s, dict) and _is_span(s) else None for s in inside]
 
 
 def _span(span: Mapping[str, Any], record: Record) -> Span:
-    context, parent, status = (_mapping(span.get(name)) for name in ("context", "parent", "status"))
+    context, parent, status = (mapping(span.get(name)) for name in ("context", "parent", "status"))
     above = span.get("parent_id", span.get("parentSpanId"))
     code = status.get("status_code", status.get("code", span.get("status_code")))
     events = [
-        (str(event.get("name") or "")[:200], _mapping(event.get("attributes")))
+        (str(event.get("name") or "")[:200], mapping(event.get("attributes")))
         for event in listed(span.get("events"))
         if isinstance(event, dict)
     ]
-    scope = _mapping(span.get("instrumentation_scope", span.get("instrumentationScope")))
+    scope = mapping(span.get("instrumentation_scope", span.get("instrumentationScope")))
     return Span(
         record.line,
         record.offset,
@@ -110,16 +100,10 @@ def _span(span: Mapping[str, Any], record: Record) -> Span:
         str(span["name"])[:200] if span.get("name") is not None else None,
         span.get("start_time", span.get("startTime")),
         span.get("end_time", span.get("endTime")),
-        _mapping(span.get("attributes")),
-        _mapping(_mapping(span.get("resource")).get("attributes")),
+        mapping(span.get("attributes")),
+        mapping(mapping(span.get("resource")).get("attributes")),
         " ".join(str(scope[key])[:200] for key in ("name", "version") if scope.get(key)),
         str(code).lower() in ("2", "error", "status_code_error", "statuscode.error"),
         events,
         kind=str(span.get("span_kind") or "")[:60],
     )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """An object, also one kept as JSON text; else an empty one."""
-    value = opened(value) if isinstance(value, str) else value
-    return value if isinstance(value, dict) else {}

@@ -1,0 +1,75 @@
+"""Spans of platforms that keep them in words of their own, said again in OpenTelemetry's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._files import UNREADABLE, Record
+from costaudit.ingest._format import Out
+from costaudit.ingest._spans import Span, collect
+
+
+class SpanReader:
+    """Reads records that hold one span or many; one bad span costs one span."""
+
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        """The spans of a record (None for an element that is no span); None where the record is of another format."""
+        raise NotImplementedError
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        waiting: list[Span] = []
+        for record in records:
+            value = record.data if isinstance(record.data, dict) else parsed(record.data)
+            if isinstance(value, str):
+                out.rejects.append((record.line, value))
+                continue
+            found = self.spans(value, record)
+            if found is None:
+                out.foreign.append(record)
+                continue
+            every = list(found)
+            if not every:
+                out.skipped["record without spans"] += 1
+            out.extra_lines += max(0, len(every) - 1)
+            out.rejects += [(record.line, "not a span")] * every.count(None)
+            waiting += [span for span in every if span is not None]
+        collect(waiting, out)
+
+    def close(self, out: Out) -> None:
+        """Nothing is held back between records."""
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """An object, also one kept as JSON text; else an empty one."""
+    value = opened(value) if isinstance(value, str) else value
+    return value if isinstance(value, dict) else {}
+
+
+def listing(value: Any) -> list[Any]:
+    """A list, also one kept as JSON text; whatever is none holds nothing."""
+    value = opened(value) if isinstance(value, str) else value
+    return value if isinstance(value, list) else []
+
+
+def unquoted(value: Any) -> Any:
+    """What a text holds as JSON of any kind, else the text itself: `"\\"gpt-5\\""` is gpt-5, `"12"` is 12."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (*UNREADABLE, UnicodeEncodeError):
+        return value
+
+
+def first(value: Mapping[str, Any], *names: str) -> Any:
+    """The first of several names that has a value."""
+    return next((value[name] for name in names if value.get(name) not in (None, "")), None)
+
+
+def written(value: Any) -> str | None:
+    """A name as text of bounded length; None where there is none."""
+    return None if value in (None, "") else str(value)[:200]
