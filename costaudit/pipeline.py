@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from costaudit.analyze import analyze, checked, chosen
+from costaudit.analyze import _prompts, _timeline, analyze, checked, chosen
 from costaudit.analyze._scenario import replay
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
@@ -20,13 +20,17 @@ from costaudit.errors import LogError, UsageError
 from costaudit.ingest import Ingested, ingest
 from costaudit.ingest import _store as store
 from costaudit.ingest._cache import place
+from costaudit.ingest._original import difference as differing
+from costaudit.ingest._original import original
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
+from costaudit.prompts import Difference, Parting
 from costaudit.scenario import Change, Scenario, known_tasks
+from costaudit.timeline import Timeline
 
 __all__ = [
     "Loaded",
@@ -37,8 +41,12 @@ __all__ = [
     "checked",
     "load",
     "loaded",
+    "original",
+    "parting",
     "prices",
+    "request_rows",
     "requests",
+    "run",
     "simulated",
 ]
 
@@ -136,6 +144,43 @@ def simulated(known: Loaded, settings: Settings, changes: Sequence[Change]) -> S
         by_model=done.by_model,
         unseen=known.calls.filter(pl.col("cost_usd").is_null() & ~pl.col("rollup").fill_null(value=False)).height,
     )
+
+
+def run(known: Loaded, settings: Settings, wanted: str) -> Timeline:
+    """One run of loaded calls, step by step, with what the rules say of it; UsageError where there is none."""
+    settings = checked(settings)
+    ledger = Ledger.of(known.calls, known.book, settings=settings)
+    return _timeline.timeline(ledger, wanted, chosen(settings), known.window)
+
+
+def request_rows(known: Loaded, wanted: str) -> pl.DataFrame:
+    """The calls of one request id [schema.CALLS]: one, or its billed parts; UsageError where there is none."""
+    exact = known.calls.filter(pl.col("request_id") == wanted)
+    rows = (
+        exact if exact.height else known.calls.filter(pl.col("request_id").str.starts_with(wanted)) if wanted else exact
+    )
+    if rows.is_empty():
+        raise UsageError(
+            f"no request {wanted!r} in these logs", hint="`costaudit show run RUN PATH` lists those of a run"
+        )
+    if (ids := rows["request_id"].unique().sort()).len() > 1:
+        raise UsageError(f"{ids.len():,} requests begin with {wanted!r}", hint=f"they are: {', '.join(ids.head(5))}")
+    return rows
+
+
+def parting(known: Loaded, subject: Mapping[str, str]) -> Parting | None:
+    """Where the prompts of a finding's task and model part."""
+    calls = known.calls.filter(~pl.col("rollup").fill_null(value=False))
+    for name in ("task", "model"):
+        if name in subject:
+            calls = calls.filter(pl.col(name) == subject[name])
+    return _prompts.parting(calls)
+
+
+def difference(found: Parting) -> Difference | None:
+    """The characters at which two calls part, read from their logs; LogError where a log has gone."""
+    sides = [original(place.source_file, place.source_line) for place in (found.before, found.after)]
+    return differing(*sides)
 
 
 def requests(paths: Sequence[str], settings: Settings, progress: Progress | None = None) -> Ingested:

@@ -1,4 +1,4 @@
-"""The rows behind a finding"""
+"""The rows behind a finding, a run step by step, a request line by line"""
 
 from __future__ import annotations
 
@@ -10,18 +10,34 @@ from costaudit.commands import _options as options
 from costaudit.commands._output import emit, progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from costaudit.audit import Audit
+    from costaudit.config import Settings
     from costaudit.finding import Finding
+    from costaudit.pipeline import Loaded, Progress
 
 FORMATS = ("terminal", "json", "csv")
+KINDS = ("run", "request")
 
 
 def command(
-    finding: Annotated[str, typer.Argument(help="Its id in the report, e.g. F-3ac91b; the beginning is enough.")],
-    paths: options.Paths,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FINDING|run|request", help="A finding's id, e.g. F-3ac91b; or `run`, `request` and ID."
+        ),
+    ],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="[ID] PATH...", help="After run or request its id (the beginning is enough); the logs."),
+    ],
+    text: Annotated[
+        bool, typer.Option("--text", help="Open the log again and show the text of prompts and answers.")
+    ] = False,
     format: options.Format = "terminal",
     output: options.Output = None,
-    all: Annotated[bool, typer.Option("--all", help="Every row of evidence, not only the worst.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Every row, not only the worst.")] = False,
     since: options.Since = None,
     until: options.Until = None,
     tz: options.Zone = None,
@@ -34,28 +50,60 @@ def command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show a finding in full: how sure it is, what could be wrong with it, and the rows that add up to it.
+    """Show what a figure rests on.
 
-    Give the same paths and flags as to `costaudit analyze`: the finding is worked out again.
-    `--format csv` writes every row with exact amounts.
+    show FINDING PATH...      a finding: how sure it is, what could be wrong with it, the rows that add up to it
+    show run RUN PATH...      a run step by step: time, dollars, context, where it stopped getting anywhere, a ceiling
+    show request ID PATH...   the bill of a request, line by line
+
+    Give the same paths and flags as to `costaudit analyze`: everything is worked out again. `--format csv` and `json`
+    write every row with exact amounts. Text is shown only with --text, and read from the log itself.
     """
-    from costaudit import pipeline
     from costaudit.errors import UsageError
-    from costaudit.report import _evidence, csv, json
 
     if format not in FORMATS:
         raise UsageError(f"show has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
+    kind = what if what in KINDS else ""
+    if kind and len(paths) < 2:
+        raise UsageError(f"which {kind}, and in which logs?", hint=f"costaudit show {kind} ID PATH...")
     settings = options.settings(
         config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )
     with progress(quiet=quiet, verbose=verbose) as report:
-        audit = pipeline.audit(paths, settings, report)
-    found = find(finding, audit)
-    if format == "terminal":
-        text = _evidence.terminal(found, options.view(no_color=no_color, output=output), every=all)
-    else:
-        text = csv.written(found.evidence) if format == "csv" else json.document(json.finding(found, most=None))
-    emit(text, output)
+        if kind == "run":
+            shown = _run(paths[0], paths[1:], settings, report, format, no_color=no_color, output=output, every=all)
+        elif kind == "request":
+            shown = _request(paths[0], paths[1:], settings, report, format, text=text)
+        else:
+            shown = _finding(
+                what, paths, settings, report, format, no_color=no_color, output=output, every=all, text=text
+            )
+    emit(shown, output)
+
+
+def _finding(
+    wanted: str,
+    paths: list[str],
+    settings: Settings,
+    report: Progress | None,
+    format: str,
+    *,
+    no_color: bool,
+    output: Path | None,
+    every: bool,
+    text: bool,
+) -> str:
+    from costaudit import pipeline
+    from costaudit.report import _evidence, csv, json
+
+    known = pipeline.load(paths, settings, report)
+    found = find(wanted, pipeline.audited(known, settings, paths))
+    if format == "csv":
+        return csv.written(found.evidence)
+    if format == "json":
+        return json.document(json.finding(found, most=None))
+    page = _evidence.terminal(found, options.view(no_color=no_color, output=output), every=every)
+    return page + _prompts(found, known, text=text)
 
 
 def find(wanted: str, audit: Audit) -> Finding:
@@ -73,3 +121,58 @@ def find(wanted: str, audit: Audit) -> Finding:
         raise UsageError(f"several findings begin with {wanted!r}", hint=f"they are: {some}")
     hint = f"the dearest are: {some}" if some else "there are no findings in these logs"
     raise UsageError(f"no finding {wanted!r} in these logs", hint=hint)
+
+
+def _prompts(finding: Finding, known: Loaded, *, text: bool) -> str:
+    """For a cache that misses: where the prompts of its calls part, and with `text` the characters."""
+    from costaudit import pipeline
+    from costaudit.report import _original
+
+    if finding.rule != "cache-miss":
+        return ""
+    found = pipeline.parting(known, finding.subject)
+    return _original.parting(found, pipeline.difference(found) if text and found else None, asked=text)
+
+
+def _run(
+    wanted: str,
+    paths: list[str],
+    settings: Settings,
+    report: Progress | None,
+    format: str,
+    *,
+    no_color: bool,
+    output: Path | None,
+    every: bool,
+) -> str:
+    from costaudit import pipeline
+    from costaudit.report import _timeline, csv
+
+    run = pipeline.run(pipeline.load(paths, settings, report), settings, wanted)
+    if format == "csv":
+        return csv.written(run.steps)
+    if format == "json":
+        return _timeline.json(run)
+    return _timeline.terminal(run, options.view(no_color=no_color, output=output), every=every)
+
+
+def _request(
+    wanted: str, paths: list[str], settings: Settings, report: Progress | None, format: str, *, text: bool
+) -> str:
+    from costaudit import pipeline
+    from costaudit.commands import _price_pages as pages
+    from costaudit.price.quote import explained
+    from costaudit.report import _original, csv, json
+
+    known = pipeline.load(paths, settings, report)
+    rows = pipeline.request_rows(known, wanted)
+    if format == "csv":
+        return csv.written(rows)
+    if format == "json":
+        return json.document({"schema": "costaudit.request/1", "requests": json.rows(rows)})
+    shown = []
+    for row, answer in zip(rows.iter_rows(named=True), explained(rows, known.book), strict=True):
+        shown += [_original.facts(row), pages.arithmetic(answer, "bill")]
+        if text:
+            shown.append(_original.record(pipeline.original(row["source_file"], row["source_line"])))
+    return "\n".join(shown)
