@@ -138,3 +138,13 @@ def test_real_records_read_right(shared, name):
 @settings(max_examples=30, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+def test_daily_sums_are_counted_and_never_billed():
+    row = {
+        "id": "u-1", "user_id": "ann", "date": "2026-09-02", "api_key": "8f1e", "model": "gpt-5", "spend": 1.5,
+        "prompt_tokens": 100_000, "completion_tokens": 5_000, "api_requests": 70, "successful_requests": 69,
+    }  # fmt: skip
+    made = read([*LOG, row, row | {"api_key": "77aa"}])
+    assert spent(made) == spent(read(LOG))
+    assert made.fates.skipped["daily sum of calls"] == 2

@@ -16,6 +16,7 @@ from costaudit.ingest._prompt import Prompt
 
 PAYLOAD = ("call_type", "response_cost", "model_map_information", "hidden_params")
 SPEND = ("request_id", "call_type", "spend", "prompt_tokens")
+DAILY = ("api_requests", "spend", "date", "prompt_tokens")
 
 # Where a payload, a spend row and the response inside them keep the provider's usage.
 USAGE = ("metadata.usage_object", "metadata.additional_usage_values", "response.usage")
@@ -43,6 +44,8 @@ class LiteLLM(TableFormat):
     - `response_cost` and `spend` are shown beside the computed cost and never summed. A cost of 0 is no free call.
     - Rows with `cache_hit` were answered by the gateway's own cache: tokens, but no cost.
     - Session ids that are different on every row are generated ones, no sessions; runs are then rebuilt from messages.
+    - Rows of the daily tables (`LiteLLM_DailyUserSpend` and its kin) are sums of the same calls, and of each other:
+      they are counted as skipped, for no call can be priced or judged from them.
     - Rows of MCP tools are no calls to a model and are skipped. Prompts that LiteLLM redacted are as if not logged.
 
     Logged better: `store_prompts_in_spend_logs`, a `session_id` from the caller, and task and tenant in the request's
@@ -107,6 +110,7 @@ class LiteLLM(TableFormat):
         "user": text("end_user", "metadata.user_api_key_end_user_id", "metadata.user_api_key_user_id", "user"),
         "key_id": text("metadata.user_api_key_alias", "metadata.user_api_key_hash", "api_key"),
         "_call": text("call_type"),
+        "_daily": text("api_requests"),
         "_speed": text(*_usage("speed")),
         "_total": whole("total_tokens"),
         "_rest": whole(*_usage("prompt_tokens_details.text_tokens")),
@@ -121,6 +125,8 @@ class LiteLLM(TableFormat):
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         if sum(name in record for name in PAYLOAD) >= 3 and ("id" in record or "startTime" in record):
+            return 95
+        if all(name in record for name in DAILY):
             return 95
         timed = any(name in record for name in ("startTime", "starttime"))
         return 95 if timed and all(name in record for name in SPEND) else 0
@@ -159,8 +165,11 @@ class LiteLLM(TableFormat):
             _reading=pl.lit("inside"),
             _scope=pl.col("_call"),
             _rank=pl.col("cache_read_tokens").is_not_null().cast(pl.Int64),
-            _skip=pl.when(call.str.contains("mcp")).then("_call"),
-        ).drop("_call", "_speed", "_first_at", "_rest", "_session", "_trace")
+            _skip=pl.when(pl.col("_daily").is_not_null())
+            .then(pl.lit("daily sum of calls"))
+            .when(call.str.contains("mcp"))
+            .then("_call"),
+        ).drop("_call", "_daily", "_speed", "_first_at", "_rest", "_session", "_trace")
 
 
 REDACTED = "redacted-by-litellm"
