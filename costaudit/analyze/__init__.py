@@ -77,8 +77,8 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
     """
     settings = checked(settings)
     rules = chosen(settings)
-    ledger = dataclasses.replace(ledger, settings=settings, calls=ledger.original)
-    if ledger.calls.is_empty():
+    ledger = dataclasses.replace(ledger.as_logged(), settings=settings)
+    if ledger.original.is_empty():
         nothing = tuple(NotChecked(rule.name, "there are no calls") for rule in rules)
         return Analysis((), (), nothing)
     said = _ask(rules, ledger)
@@ -119,7 +119,7 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
     states = States.of(ledger)
     for turn, _, rule in turns:
         try:
-            claims = list(turn.look(states.point if turn.order is not None else ledger))
+            claims = list(turn.look((states.point if turn.order is not None else ledger).reading(rule.reads)))
         except CannotCheck as why:
             said.not_checked.append(NotChecked(rule.name, str(why)))
             continue

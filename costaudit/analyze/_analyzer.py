@@ -88,12 +88,14 @@ class Analyzer:
     name   kebab-case; names the problem; the module is the same in snake_case
     kind   which of the four kinds of dollars it speaks of
     order  place in the waste ledger (METHODS 6); None outside it
+    reads  the columns it looks at, those of `Ledger.reading` aside: no others are loaded for it; None: all
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
     order: ClassVar[int | None] = None
     aliases: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...] | None] = None
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         """The claims this rule makes about the calls that still exist; raises CannotCheck where it cannot look."""
@@ -126,7 +128,8 @@ def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
 
 def requests_of(ledger: Ledger) -> pl.DataFrame:
     """The calls of the ledger without rows that only restate others; every call is there once."""
-    return ledger.calls.filter(~pl.col("rollup").fill_null(value=False))
+    calls = ledger.calls
+    return calls if not calls["rollup"].any() else calls.filter(~pl.col("rollup").fill_null(value=False))
 
 
 def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:

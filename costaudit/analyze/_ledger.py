@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
@@ -51,7 +51,7 @@ class States:
 
     @classmethod
     def of(cls, ledger: Ledger) -> States:
-        start = replace(ledger, calls=ledger.original)
+        start = ledger.as_logged()
         return cls(start, start, start)
 
 
@@ -85,13 +85,15 @@ def _settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned
     else:
         low = _apply(states.low, claims, [c.patch if c.low is None else c.low for c in claims])
         high = _apply(states.high, claims, [c.patch if c.high is None else c.high for c in claims])
-    untouched = states.point.calls is states.point.original
-    alone = point.saved if untouched else _good(States.of(states.point).point, claims, [c.patch for c in claims])[1]
-    saved = (point.saved, low.saved, high.saved, alone)
-    owned = [
-        _owned(claim, *(table.filter(pl.col("_claim") == nth) for table in saved)) for nth, claim in enumerate(claims)
-    ]
+    first = states.point.as_logged()
+    alone = point.saved if first is states.point else _good(first, claims, [c.patch for c in claims])[1]
+    saved = [_by_claim(table) for table in (point.saved, low.saved, high.saved, alone)]
+    owned = [_owned(claim, *(parts.get(nth, _nothing()) for parts in saved)) for nth, claim in enumerate(claims)]
     return States(point.ledger, low.ledger, high.ledger), owned
+
+
+def _by_claim(saved: pl.DataFrame) -> dict[int, pl.DataFrame]:
+    return {int(nth): part for (nth,), part in saved.partition_by("_claim", as_dict=True).items()}
 
 
 def _owned(claim: Claim, point: pl.DataFrame, low: pl.DataFrame, high: pl.DataFrame, alone: pl.DataFrame) -> Owned:
@@ -140,7 +142,7 @@ def _good(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The calls that the patches change, priced again; and what each call saves, of the patches that save something."""
     patch = _merged(claims, patches)
-    patch = patch.join(ledger.calls.select("row"), on="row", how="semi", maintain_order="left")
+    patch = patch.filter(ledger.place(patch["row"]).is_not_null())
     if patch.is_empty():
         return patch, _nothing()
     changed = ledger.changed(_plain(patch))
@@ -175,7 +177,7 @@ def _saved(before: Ledger, changed: pl.DataFrame, patch: pl.DataFrame) -> pl.Dat
     saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(_ZERO))
     return (
         patch.select("row", *_MARKS)
-        .join(before.calls.select("row", before="cost_usd"), on="row", how="left", maintain_order="left")
+        .with_columns(before=before.value("cost_usd").gather(before.place(patch["row"])))
         .join(then, on="row", how="left", maintain_order="left")
         .with_columns(saved=saved.otherwise(_ZERO).cast(USD), priced=~lost)
         .drop("before", "after", "remains")
@@ -210,14 +212,15 @@ def _total(amounts: pl.Series) -> Decimal:
 def _disjoint(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
     """Consecutive claims in batches that touch no call twice, so that a batch is priced in one pass."""
     batch: list[Claim] = []
-    touched: set[int] = set()
+    touched = pl.Series([], dtype=pl.UInt32)
     for claim in claims:
         patches = [patch for patch in (claim.patch, claim.low, claim.high) if patch is not None]
-        rows = {row for patch in patches for row in patch["row"].to_list()}
-        if batch and not touched.isdisjoint(rows):
+        rows = pl.concat([touched.clear(), *(patch["row"].cast(pl.UInt32) for patch in patches)]).unique()
+        both = pl.concat([touched, rows])
+        if batch and both.n_unique() < both.len():
             yield batch
-            batch, touched = [], set()
+            batch, both = [], rows
         batch.append(claim)
-        touched |= rows
+        touched = both
     if batch:
         yield batch

@@ -12,7 +12,7 @@ from costaudit.price.classes import CLASSES
 QUANTITY = pl.Decimal(38, 9)
 LIFETIMES = ("5m", "30m", "1h", "12h")
 _TOTALS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
-_COUNTS = (*_TOTALS, *(f"cache_write_{life}_tokens" for life in LIFETIMES), "reasoning_tokens")
+COUNTS = (*_TOTALS, *(f"cache_write_{life}_tokens" for life in LIFETIMES), "reasoning_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def totals(calls: pl.DataFrame) -> Totals:
     have = calls.columns
     extras = _extras(calls)
     counts = calls.select(
-        (pl.col(c).fill_null(0).clip(0) if c in have else pl.lit(0, pl.Int64)).cast(pl.Int64).alias(c) for c in _COUNTS
+        (pl.col(c).fill_null(0).clip(0) if c in have else pl.lit(0, pl.Int64)).cast(pl.Int64).alias(c) for c in COUNTS
     )
     if counts.height != calls.height:  # only literals: polars makes one row of them
-        counts = pl.DataFrame({c: pl.zeros(calls.height, pl.Int64, eager=True) for c in _COUNTS})
+        counts = pl.DataFrame({c: pl.zeros(calls.height, pl.Int64, eager=True) for c in COUNTS})
     if any(f"cache_write_{life}_tokens" in have for life in LIFETIMES):
         stated = pl.sum_horizontal(f"cache_write_{life}_tokens" for life in LIFETIMES)
         counts = counts.with_columns(cache_write_tokens=pl.max_horizontal("cache_write_tokens", stated))

@@ -12,15 +12,17 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 import polars as pl
 
 from costaudit.price._table import Lines, lines
-from costaudit.price._usage import QUANTITY, Totals, text_classes, totals
+from costaudit.price._usage import COUNTS, QUANTITY, Totals, text_classes, totals
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, rate_of
+from costaudit.price.tariff import Key
 from costaudit.schema import USD
 
 SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
 _ZERO = pl.lit(Decimal(0), USD)
 _NO_COST = ["free", "subscription"]
+READS = (*Key._fields, *COUNTS, *("extras", "status", "rollup", "gateway_cache_hit", "started_at", "ended_at"))
 
 
 def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from costaudit.config import Settings
 from costaudit.price.book import PriceBook
-from costaudit.price.engine import price
+from costaudit.price.engine import READS, price
 
 _PRICE = ("cost_usd", "price_status", "price_entry")
+_ALWAYS = ("row", "rollup", "gateway_cache_hit")
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Priced calls [schema.CALLS], one row a call, in order of `row`.
 
-    calls     calls that still exist in the state the ledger describes, at their counterfactual cost
+    Most of the table is never changed and never copied: a state of the ledger is the calls as logged, which of them are
+    gone, and the few values that are different.
+
     original  the calls as logged (state 0 of METHODS 6)
     book      prices, to ask "what if"
     baseline  calls of the window before, where the report compares; None otherwise
     settings  what the user decided: time zone, budgets, revenue, forecast
+    columns   those that `calls` has; None: all
+    gone      [Boolean] by place in `original`: calls that a patch removed; None: all exist
+    news      tables of `place` and the columns that changed there, the oldest first
     """
 
-    calls: pl.DataFrame
     original: pl.DataFrame
     book: PriceBook
     baseline: pl.DataFrame | None = None
     settings: Settings = field(default_factory=Settings)
+    columns: tuple[str, ...] | None = None
+    gone: pl.Series | None = None
+    news: tuple[pl.DataFrame, ...] = ()
 
     @classmethod
     def of(
@@ -38,7 +47,50 @@ class Ledger:
         baseline: pl.DataFrame | None = None,
         settings: Settings | None = None,
     ) -> Ledger:
-        return cls(calls, calls, book, baseline, settings or Settings())
+        ordered = calls if calls["row"].is_sorted() else calls.sort("row")
+        return cls(ordered, book, baseline, settings or Settings())
+
+    @property
+    def calls(self) -> pl.DataFrame:
+        """The calls that still exist in this state, at their counterfactual cost."""
+        names = self.original.columns if self.columns is None else list(self.columns)
+        changed = {name for table in self.news for name in table.columns} & set(names)
+        frame = self.original.select(names).with_columns(self.value(name) for name in names if name in changed)
+        return frame if self.gone is None else frame.filter(~self.gone)
+
+    def reading(self, columns: Sequence[str] | None) -> Ledger:
+        """The same state with `calls` of these columns only, and of those that every reader needs; None: all."""
+        return replace(self, columns=None if columns is None else tuple(dict.fromkeys((*_ALWAYS, *columns))))
+
+    def as_logged(self) -> Ledger:
+        """State 0: nothing is gone, nothing is new."""
+        return self if self.untouched else replace(self, gone=None, news=())
+
+    @property
+    def untouched(self) -> bool:
+        return self.gone is None and not self.news
+
+    def value(self, name: str) -> pl.Series:
+        """A column in this state, one value a call of `original`, gone ones included."""
+        column = self.original[name]
+        for table in self.news:
+            if name in table.columns:
+                column = column.scatter(table["place"], table[name])
+        return column
+
+    def place(self, rows: pl.Series) -> pl.Series:
+        """Where calls stand in `original` [UInt32]; null for numbers that the ledger does not hold, or no longer."""
+        own = self.original["row"]
+        if own.is_empty():
+            return pl.repeat(None, rows.len(), dtype=pl.UInt32, eager=True)
+        last = own.len() - 1
+        numbered = own[0] == 0 and own[last] == last  # sorted and unique: every row is its own place
+        at = rows.cast(pl.UInt32) if numbered else own.search_sorted(rows).cast(pl.UInt32)
+        near = at.clip(0, last)
+        held = own.gather(near) == rows
+        if self.gone is not None:
+            held = held & ~self.gone.gather(near)
+        return near.set(~held, None)
 
     def patched(self, patch: pl.DataFrame) -> Ledger:
         """The ledger after a patch [row, exists?, changed columns]: removed calls are gone, changed ones priced again.
@@ -51,29 +103,38 @@ class Ledger:
 
     def changed(self, patch: pl.DataFrame) -> pl.DataFrame:
         """The calls that a patch changes and does not remove, as they would have been: row, the patch's columns, and
-        what `price` says."""
+        what `price` says, in order of `row`."""
         kept = patch.filter(_exists(patch)).drop("exists", strict=False)
-        priced = [
-            name for name, dtype in self.calls.schema.items() if name == "extras" or not isinstance(dtype, pl.List)
-        ]
-        touched = self.calls.select(priced).join(kept.select("row"), on="row", how="semi", maintain_order="left")
-        names = ["row", *(name for name in kept.columns if name != "row")]
-        if kept.width > 1 and touched.height:
+        kept = kept.filter(self.place(kept["row"]).is_not_null())
+        names = [name for name in kept.columns if name != "row"]
+        read = dict.fromkeys((*READS, *_PRICE, *names))
+        touched = self.at(kept["row"].unique().sort(), [name for name in read if name in self.original.columns])
+        if names and touched.height:
             touched = price(touched.update(kept, on="row", how="left"), self.book)
-        return touched.select(*names, *(name for name in _PRICE if name not in names))
+        return touched.select("row", *names, *(name for name in _PRICE if name not in names))
+
+    def at(self, rows: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+        """These calls, in this order: row and some columns of this state. The ledger must hold them."""
+        place = self.place(rows)
+        found = self.original.select(columns)[place]
+        for table in self.news:
+            names = [name for name in columns if name in table.columns]
+            if names:
+                news = table.select("place", *names).with_columns(_new=pl.lit(value=True))
+                now = place.to_frame("place").join(news, on="place", how="left", maintain_order="left")
+                new = now["_new"].fill_null(value=False)
+                found = found.with_columns(now[name].zip_with(new, found[name]) for name in names)
+        return found.insert_column(0, rows.alias("row"))
 
     def replaced(self, removed: pl.Series, changed: pl.DataFrame) -> Ledger:
         """The ledger without some calls, and with others as `changed` says; columns it lacks stay as they are."""
-        calls = self.calls
-        if removed.len():
-            calls = calls.filter(~pl.col("row").is_in(removed.implode()))
+        gone, news = self.gone, self.news
+        if (places := self.place(removed).drop_nulls()).len():
+            gone = pl.repeat(value=False, n=self.original.height, eager=True) if gone is None else gone.clone()
+            gone = gone.scatter(places, values=True)
         if changed.height:
-            place = changed.with_columns(_changed=pl.lit(value=True))
-            beside = calls.select("row").join(place, on="row", how="left", maintain_order="left")
-            now = beside["_changed"].fill_null(value=False)
-            news = [beside[name].zip_with(now, calls[name]) for name in changed.columns if name != "row"]
-            calls = calls.with_columns(new.alias(name) for new, name in zip(news, changed.columns[1:], strict=True))
-        return replace(self, calls=calls)
+            news = (*news, changed.select(self.place(changed["row"]).alias("place"), pl.exclude("row")))
+        return replace(self, gone=gone, news=news)
 
 
 def _exists(patch: pl.DataFrame) -> pl.Expr:
