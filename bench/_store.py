@@ -2,7 +2,8 @@
 
     python bench/_store.py /tmp/store --rows 1000000 [--seed 1]
 
-Sixty days in months of Parquet, a row group a day. Ten tasks, six models of three providers, forty tenants of very different sizes.
+Sixty days in months of Parquet, a row group a day.
+Ten tasks, six models of three providers, forty tenants of very different sizes.
 Six tasks are agents: runs of about ten steps with tool calls and their results, some of them stuck; every third run
 carries the hash chain of its prompt and the tokens of each block. The other tasks are single calls, some sent twice.
 Every column comes from vectors, and a day from the seed and its number alone.
@@ -116,7 +117,7 @@ def _day(n: int, rows: int, dice: np.random.Generator) -> pl.DataFrame:
     _tokens(calls, dice)
     _ends(calls, dice)
     frame = _columns(calls, n, dice)
-    fat = _lists(calls, frame)
+    fat = _lists(calls)
     return schema.conform(frame.with_columns(**fat)).sort("started_at", "source_line")
 
 
@@ -276,7 +277,7 @@ def _columns(calls: dict[str, Any], n: int, dice: np.random.Generator) -> pl.Dat
     )
 
 
-def _lists(calls: dict[str, Any], frame: pl.DataFrame) -> dict[str, pl.Series]:
+def _lists(calls: dict[str, Any]) -> dict[str, pl.Series]:
     """Tool calls and results, and the chains of blocks: each step sends what the one before sent, and two more."""
     blocks = np.where(calls["chained"], 1 + 2 * calls["step"], 0)
     at = np.repeat(np.arange(len(blocks)), blocks)

@@ -122,7 +122,7 @@ COST: pl.Expr = pl.col("cost_usd").fill_null(pl.lit(Decimal(0), USD))
 def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
     """Raise CannotCheck unless each column has at least one value; the mapping gives the words for each."""
     for column, words in columns.items():
-        if column not in calls.columns or calls[column].null_count() == calls.height:
+        if calls[column].null_count() == calls.height:
             raise CannotCheck(words)
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, requests_of, total_usd
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.book import PriceBook
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import STANDARD
@@ -68,6 +69,10 @@ class Batchable(Analyzer):
     name = "batchable"
     kind = Kind.DECIDE
     order = 9
+    reads = (
+        *("run_id", "task", "tenant", "streamed", "template_sha", "score", "cost_usd", "price_status"),
+        *PRICING,
+    )
 
     min_score: int = option(3, "signs of 4", "Signs that nobody waits.")
     min_calls: int = option(200, "calls", "Calls of a task before it is looked at.")

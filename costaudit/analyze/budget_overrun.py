@@ -63,6 +63,10 @@ class BudgetOverrun(Analyzer):
 
     name = "budget-overrun"
     kind = Kind.EXPOSURE
+    reads = (
+        *("request_id", "started_at", "run_id", "task", "tenant", "model", "cost_usd", "price_status"),
+        *("low_usd", "high_usd"),
+    )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         if not ledger.settings.budgets:

@@ -12,6 +12,7 @@ from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 
@@ -74,6 +75,11 @@ class CacheMiss(Analyzer):
     name = "cache-miss"
     kind = Kind.WASTE
     order = 4
+    reads = (
+        *("source_file", "source_line", "run_id", "task", "tenant", "key_id", "block_sha", "block_tokens"),
+        *("template_sha", "cost_usd", "price_status", "price_entry"),
+        *PRICING,
+    )
     min_saving: float = option(0.05, "share", "Least share of a task's input cost that another policy must save.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:

@@ -54,6 +54,12 @@ class ContextBloat(Analyzer):
     name = "context-bloat"
     kind = Kind.WASTE
     order = 5
+    reads = (
+        *("source_file", "source_line", "started_at", "run_id", "step", "task", "input_tokens"),
+        *("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens"),
+        *("cache_write_1h_tokens", "cache_write_12h_tokens", "block_sha", "block_tokens", "tools_declared"),
+        *("tool_calls", "tool_results", "tool_name"),
+    )
     keep: int = option(10, "steps", "History that a trimmed context would keep.")
     min_calls: int = option(50, "calls", "Calls that must declare a tool before it counts as never called.")
     min_days: float = option(7.0, "days", "Time over which a tool must not be called.")

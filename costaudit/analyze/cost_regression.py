@@ -17,6 +17,7 @@ from costaudit.analyze._units import spend_rows, with_unit
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.bridge import FACTORS, between
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 from costaudit.price.mix import mix
 from costaudit.schema import USD
@@ -79,6 +80,11 @@ class CostRegression(Analyzer):
 
     name = "cost-regression"
     kind = Kind.EXCESS
+    reads = (
+        *("request_id", "source_file", "source_line", "run_id", "task", "instance_id", "tenant", "cost_usd"),
+        *("price_status", "price_entry", "high_usd", "trust"),
+        *PRICING,
+    )
 
     alpha: float = option(0.01, "probability", "False alarms allowed a series.")
     min_change: float = option(0.10, "share", "Change of unit cost that matters.")

@@ -14,6 +14,7 @@ from costaudit.analyze._swap import able, facts_of, swap
 from costaudit.analyze._units import Arm
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.book import PriceBook
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.entry import Facts, Model
 from costaudit.price.ledger import Ledger
@@ -61,6 +62,11 @@ class DearerSibling(Analyzer):
     name = "dearer-sibling"
     kind = Kind.WASTE
     order = 6
+    reads = (
+        *("task", "service_tier_requested", "request_sha", "block_sha", "system_sha", "template_sha"),
+        *("tools_declared", "tool_calls", "schema_ok", "cost_usd", "price_status", "price_entry"),
+        *PRICING,
+    )
 
     latency_tolerant: tuple[str, ...] = option((), "tasks", "Tasks that may wait: a flex tier is offered for them.")
     providers: tuple[str, ...] = option((), "providers", "Where you may buy; empty: where this log already buys.")

@@ -43,6 +43,12 @@ class DuplicateRequests(Analyzer):
     name = "duplicate-requests"
     kind = Kind.WASTE
     order = 2
+    reads = (
+        *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "parent_id", "step"),
+        *("attempt", "task", "instance_id", "tenant", "user", "key_id", "model_requested", "model"),
+        *("temperature", "input_tokens", "output_tokens", "status", "http_status", "finish_reason"),
+        *("request_sha", "output_sha", "schema_ok", "cost_usd"),
+    )
     window: float = option(24.0, "h", "How long an answer could have been kept.")
     double_submit: float = option(DOUBLE_SUBMIT_S, "s", "Equal requests closer than this were sent by one action.")
     allow: tuple[str, ...] = option((), "tasks", "Tasks that repeat requests on purpose, such as health checks.")

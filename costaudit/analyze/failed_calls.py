@@ -42,6 +42,11 @@ class FailedCalls(Analyzer):
     name = "failed-calls"
     kind = Kind.WASTE
     order = 3
+    reads = (
+        *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "step", "attempt"),
+        *("task", "instance_id", "tenant", "key_id", "model_requested", "model", "temperature", "status"),
+        *("http_status", "error_type", "finish_reason", "request_sha", "schema_ok", "cost_usd"),
+    )
     min_rate: float = option(0.01, "share", "Failures rarer than this are part of life.")
     allow: tuple[str, ...] = option((), "tasks", "Tasks in which refusals are expected, such as moderation.")
 

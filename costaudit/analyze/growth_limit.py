@@ -49,6 +49,7 @@ class GrowthLimit(Analyzer):
 
     name = "growth-limit"
     kind = Kind.EXPOSURE
+    reads = ("started_at", "provider", "model", "input_tokens", "output_tokens", "cost_usd")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         if ledger.settings.limits is None:

@@ -45,6 +45,10 @@ class MissingCeiling(Analyzer):
     name = "missing-ceiling"
     kind = Kind.DECIDE
     order = 7
+    reads = (
+        *("request_id", "source_file", "source_line", "started_at", "run_id", "run_source", "step", "task"),
+        *("model", "input_tokens", "status", "finish_reason", "success", "cost_usd"),
+    )
     max_harm: float = option(0.05, "share", "Largest share of good runs a limit may cut, with confidence.")
     metrics: tuple[str, ...] = option(
         ("steps", "usd"), "names", "What may be limited: steps, usd, input_tokens, minutes."

@@ -16,6 +16,7 @@ from costaudit.analyze._quality import LABELS, broken, measure, stated_mean
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, shared_requests, swap
 from costaudit.analyze._units import Arm, units
 from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.entry import Facts
 from costaudit.price.ledger import Ledger
@@ -59,6 +60,13 @@ class OverpoweredModel(Analyzer):
     name = "overpowered-model"
     kind = Kind.DECIDE
     order = 8
+    reads = (
+        *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
+        *("temperature", "http_status", "finish_reason", "request_sha", "block_sha", "system_sha"),
+        *("template_sha", "output_sha", "tools_declared", "tool_calls", "tool_error", "score", "success"),
+        *("schema_ok", "cost_usd", "price_status", "price_entry"),
+        *PRICING,
+    )
 
     delta_s3: float = option(0.02, "share of the scale", "How much worse an outcome may be and still count as equal.")
     delta_s2: float = option(0.01, "share", "The same for the form of the answer: schema, tool errors, cut answers.")

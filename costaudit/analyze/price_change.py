@@ -13,6 +13,7 @@ from costaudit.analyze._analyzer import Analyzer, Claim, need, total_usd
 from costaudit.analyze._units import spend_rows
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import bill
 from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import ALWAYS, Key, timeline
@@ -58,6 +59,10 @@ class PriceChange(Analyzer):
 
     name = "price-change"
     kind = Kind.EXCESS
+    reads = (
+        *("task", "cost_usd", "price_status", "price_entry"),
+        *PRICING,
+    )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = spend_rows(ledger.calls)

@@ -13,6 +13,7 @@ from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import broken, measure
 from costaudit.analyze._units import Arm, units
 from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
 CASE = "case"
@@ -46,6 +47,13 @@ class ReasoningOverspend(Analyzer):
     name = "reasoning-overspend"
     kind = Kind.DECIDE
     order = 8
+    reads = (
+        *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
+        *("temperature", "reasoning_effort", "http_status", "finish_reason", "request_sha", "block_sha"),
+        *("template_sha", "tools_declared", "tool_calls", "tool_error", "score", "success", "schema_ok"),
+        *("cost_usd", "price_status", "price_entry"),
+        *PRICING,
+    )
 
     ratio: float = option(
         10.0, "times", "Reasoning over visible answer, at the median, from which one effort is doubted."

@@ -53,6 +53,11 @@ class RunawayLoop(Analyzer):
     name = "runaway-loop"
     kind = Kind.WASTE
     order = 1
+    reads = (
+        *("request_id", "source_file", "source_line", "started_at", "run_id", "run_source", "step", "task"),
+        *("input_tokens", "output_tokens", "request_sha", "output_sha", "tool_name", "tool_args_sha"),
+        *("tool_result_sha", "tool_error", "cost_usd"),
+    )
     repetitions: int = option(3, "repeats", "Equal periods in a row that count as a loop.")
     max_period: int = option(4, "calls", "Longest cycle looked for.")
     polling_gap: float = option(20.0, "s", "Calls at steady gaps above it are polling where no result is logged.")

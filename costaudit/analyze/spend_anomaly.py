@@ -15,6 +15,7 @@ from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, opti
 from costaudit.analyze._series import partial_day, work
 from costaudit.analyze._units import spend_rows
 from costaudit.finding import Confidence, Kind, Severity
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 
@@ -50,6 +51,10 @@ class SpendAnomaly(Analyzer):
 
     name = "spend-anomaly"
     kind = Kind.EXCESS
+    reads = (
+        *("run_id", "task", "tenant", "cost_usd", "price_status"),
+        *PRICING,
+    )
 
     z: float = option(4.0, "robust standard deviations", "Distance from the usual that stands out.")
 

@@ -47,6 +47,7 @@ class TenantConcentration(Analyzer):
 
     name = "tenant-concentration"
     kind = Kind.EXPOSURE
+    reads = ("started_at", "task", "tenant", "model", "cost_usd", "low_usd", "high_usd")
 
     top_share: float = option(0.40, "share", "Part of the spend of the largest tenant from which it is a finding.")
 

@@ -46,6 +46,7 @@ class TenantUnderWater(Analyzer):
 
     name = "tenant-under-water"
     kind = Kind.EXPOSURE
+    reads = ("started_at", "task", "tenant", "user", "cost_usd", "price_status", "low_usd", "high_usd")
 
     margin: float = option(0.0, "share", "Part of the revenue that must be left after the cost.")
 

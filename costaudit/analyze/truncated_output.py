@@ -48,6 +48,13 @@ class TruncatedOutput(Analyzer):
     name = "truncated-output"
     kind = Kind.WASTE
     order = 3
+    reads = (
+        *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "run_source"),
+        *("step", "task", "tenant", "key_id", "model", "max_tokens", "input_tokens", "cache_read_tokens"),
+        *("cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens", "cache_write_1h_tokens"),
+        *("cache_write_12h_tokens", "output_tokens", "reasoning_tokens", "status", "finish_reason"),
+        *("request_sha", "block_sha", "block_tokens", "reply_sha", "success", "schema_ok", "cost_usd"),
+    )
     follow_up: float = option(600.0, "s", "Longest pause between a cut answer and its continuation or repetition.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:

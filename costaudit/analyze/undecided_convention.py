@@ -38,6 +38,10 @@ class UndecidedConvention(Analyzer):
 
     name = "undecided-convention"
     kind = Kind.EXPOSURE
+    reads = (
+        *("format", "source_file", "source_line", "provider", "input_tokens", "output_tokens", "convention"),
+        *("cost_usd", "low_usd", "high_usd", "trust"),
+    )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = requests_of(ledger)

@@ -37,6 +37,10 @@ class UnmeteredUsage(Analyzer):
 
     name = "unmetered-usage"
     kind = Kind.EXPOSURE
+    reads = (
+        *("source_file", "source_line", "provider", "model_requested", "model", "input_tokens"),
+        *("output_tokens", "usage_source", "status", "cost_usd", "low_usd", "high_usd", "trust"),
+    )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = requests_of(ledger)

@@ -39,6 +39,10 @@ class UnpricedUsage(Analyzer):
 
     name = "unpriced-usage"
     kind = Kind.EXPOSURE
+    reads = (
+        *("source_file", "source_line", "provider", "model_requested", "model", "input_tokens"),
+        *("output_tokens", "cost_usd", "low_usd", "high_usd", "trust"),
+    )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = requests_of(ledger)
