@@ -9,7 +9,7 @@ import re
 import pytest
 from console import ROOT
 
-from costaudit import plugins
+from costaudit import plugins, schema
 from costaudit.analyze import analyzers
 from costaudit.finding import Kind
 from costaudit.ingest import formats, ingest
@@ -50,6 +50,12 @@ def test_the_page_of_a_rule_has_the_four_headings(rule):
     first = page.split("\n")[0]
     assert first.endswith(".")
     assert len(first) <= 110
+
+
+@pytest.mark.parametrize("rule", analyzers(), **by_name)
+def test_a_rule_names_the_columns_it_reads(rule):
+    assert rule.reads is not None
+    assert set(rule.reads) <= set(schema.CALLS)
 
 
 @pytest.mark.parametrize("rule", analyzers(), **by_name)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from costaudit.analyze import Analysis, analyze
-from costaudit.config import Budget, Settings
+from costaudit.config import SCOPES, Budget, Settings
 from costaudit.finding import Confidence
 from costaudit.price.ledger import Ledger
 from tests.priced import book, call, calls
@@ -51,6 +51,14 @@ def test_what_is_already_exceeded_is_certain():
     (finding,) = ask(days(20), Budget(Decimal("1"))).findings
     assert finding.confidence is Confidence.HIGH
     assert "exceeded since 2026-10-08" in finding.title  # $1.12 after eight days
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_budget_may_be_of_any_scope(scope):
+    mine = {"provider": "acme", "model": "large"}.get(scope, "mine")
+    rows = [*days(20, **{scope: mine}), *days(20, **{scope: "other"})]
+    (finding,) = ask(rows, Budget(Decimal("1"), scope={scope: mine})).findings
+    assert finding.subject[scope] == mine
 
 
 def test_stepped_spend_widens_the_interval_to_a_may():

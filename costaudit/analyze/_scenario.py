@@ -78,7 +78,7 @@ def replay(ledger: Ledger, changes: Sequence[Change], rules: Sequence[Analyzer])
     rules   all rules with the user's options, for changes that act on a rule's findings
     Raises UsageError for a model, a rule or a price that does not exist.
     """
-    start = replace(ledger, calls=ledger.original)
+    start = ledger.as_logged()
     state = _State(start, start, start)
     steps: list[Step] = []
     again = [pl.DataFrame(schema={"row": pl.UInt32, "usd": USD})]

@@ -14,7 +14,7 @@ import polars as pl
 from costaudit.analyze._analyzer import COST, Analyzer, CannotCheck, Claim, total_usd
 from costaudit.analyze._series import local_day, partial_day
 from costaudit.analyze._units import spend_rows, with_unit
-from costaudit.config import Budget
+from costaudit.config import SCOPES, Budget
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
@@ -63,10 +63,7 @@ class BudgetOverrun(Analyzer):
 
     name = "budget-overrun"
     kind = Kind.EXPOSURE
-    reads = (
-        *("request_id", "started_at", "run_id", "task", "tenant", "model", "cost_usd", "price_status"),
-        *("low_usd", "high_usd"),
-    )
+    reads = ("request_id", "started_at", "run_id", "cost_usd", "price_status", "low_usd", "high_usd", *SCOPES)
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         if not ledger.settings.budgets:

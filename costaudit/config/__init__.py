@@ -17,13 +17,14 @@ from zoneinfo import ZoneInfo
 from costaudit.config._assign import TARGETS, Assignment, Rule, check_columns, load_assignment
 from costaudit.config._nouns import Budget, Columns, Forecast, Gate, Located, Suppression
 from costaudit.config._read import as_moment, is_zone, record, suggest, unknown
-from costaudit.config._sections import BY, SEVERITIES, origins, sections
+from costaudit.config._sections import BY, SCOPES, SEVERITIES, origins, sections
 from costaudit.config._yaml import parse
 from costaudit.errors import ConfigError
 
 __all__ = [
     "BY",
     "FILE_NAME",
+    "SCOPES",
     "TARGETS",
     "Assignment",
     "Budget",
