@@ -31,6 +31,7 @@ from costaudit.ingest import _pack
 from costaudit.ingest._files import STDIN, LogFile, beside
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack, State
+from costaudit.ingest._sqlite import MAGIC, unfinished
 from costaudit.ingest._tree import NODES
 
 if TYPE_CHECKING:
@@ -278,7 +279,10 @@ def _state(file: LogFile) -> State | None:
             return None  # opening a pipe would wait for its writer
         with file.path.open("rb", buffering=0) as stream:
             known = os.fstat(stream.fileno())
-            edges = xxhash.xxh3_64(stream.read(EDGE))
+            head = stream.read(EDGE)
+            if head.startswith(MAGIC) and unfinished(file.path):
+                return None  # its newest rows stand in another file
+            edges = xxhash.xxh3_64(head)
             if known.st_size > EDGE:
                 stream.seek(max(EDGE, known.st_size - EDGE))
                 edges.update(stream.read(EDGE))

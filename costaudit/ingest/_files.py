@@ -89,7 +89,12 @@ def beside(path: Path) -> Path:
 
 
 def _hidden(path: Path, root: Path) -> bool:
-    """Version control and the like; `.claude` and `.codex` hold logs and are walked when named."""
+    """Version control and the like, and what SQLite keeps beside a database.
+
+    `.claude` and `.codex` hold logs and are walked when named.
+    """
+    if path.name.endswith(("-wal", "-shm", "-journal")) and path.with_name(path.name.rpartition("-")[0]).is_file():
+        return True
     return any(part in {".git", ".hg", ".svn", "__pycache__", "node_modules"} for part in path.relative_to(root).parts)
 
 
@@ -171,7 +176,10 @@ def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[list[Recor
     if head.data.startswith(b"PAR1"):
         yield from _parquet(file)
     elif head.data.startswith(b"SQLite format 3\x00"):
-        raise LogError(f"{file.shown}: SQLite databases are not read", hint="export the table as CSV or JSON lines")
+        from costaudit.ingest import _sqlite
+
+        whole = file.path != STDIN and not isinstance(stream, Inflated)
+        yield from _sqlite.rows(file, head.data, None if whole else stream)
     elif head.data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = (head.data + _rest(stream).data).decode("utf-16", "replace")
         yield from _records(io.BytesIO(text.encode()), file)

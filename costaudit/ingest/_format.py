@@ -152,11 +152,13 @@ class Format:
     name        kebab-case
     title       a few words for tables
     wrappable   whether the object it recognises may stand deeper in a home-made log record
+    tables      tables of a database that hold its records, the first decides: name -> columns it must have
     """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
     wrappable: ClassVar[bool] = False
+    tables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:
         """`columns`: what the settings say logs call the request table's columns; most formats have fixed names."""

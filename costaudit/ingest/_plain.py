@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest import _identity, _prompt
@@ -51,6 +52,12 @@ class PlainReader:
         row = {"source_line": record.line, "source_offset": record.offset, "run_source": "log"} | columns
         self.rows.append(row)
         return row
+
+
+def folder(file: LogFile, *names: str) -> str:
+    """The session a file belongs to where only its folder says so; a file that was renamed stands for itself."""
+    path = PurePath(file.shown)
+    return path.parent.name if path.name in names and path.parent.name else f"{path.parent.name}/{path.name}"
 
 
 def soft(one: Any, value: Any) -> Any:

@@ -21,11 +21,11 @@ from costaudit.ingest._values import count
 REPLAY = timedelta(seconds=5)  # how long a copy of the parent may take to be written, where nothing better is known
 MAIN = "main loop"
 _KEYS = (
-    ("input_tokens", "prompt_tokens", "input", "prompt"),
-    ("cached_input_tokens", "cache_read_input_tokens", "cached_tokens"),
-    ("cache_write_input_tokens", "cache_creation_input_tokens"),
-    ("output_tokens", "completion_tokens", "output", "completion"),
-    ("reasoning_output_tokens", "reasoning_tokens"),
+    ("input_tokens", "prompt_tokens", "input", "prompt", "inputTokens"),
+    ("cached_input_tokens", "cache_read_input_tokens", "cached_tokens", "cachedInputTokens"),
+    ("cache_write_input_tokens", "cache_creation_input_tokens", "cacheWriteInputTokens"),
+    ("output_tokens", "completion_tokens", "output", "completion", "outputTokens"),
+    ("reasoning_output_tokens", "reasoning_tokens", "reasoningOutputTokens"),
 )
 COLUMNS: dict[str, Any] = {
     name: schema.REQUESTS[name]

@@ -18,10 +18,11 @@ from costaudit.ingest._values import moment, text
 
 ROWS = ("session_meta", "turn_context", "event_msg", "response_item", "compacted", "token_usage_record", "world_state")
 STREAM = ("thread.", "turn.", "item.")  # beginnings of the types of `codex exec --json`
+SERVED = "thread/tokenUsage/updated"  # notification of the app server, which IDEs and scripts may log
 
 
 class Codex(Format):
-    """Rollouts of Codex CLI, desktop and IDE extensions, and what `codex exec --json` prints.
+    """Rollouts of Codex CLI, desktop and IDE extensions, `codex exec --json` and the app server's messages.
 
     ## Where
     `~/.codex/sessions/YYYY/MM/DD/rollout-<time>-<id>.jsonl` and `~/.codex/archived_sessions/`, or below `$CODEX_HOME`.
@@ -33,7 +34,8 @@ class Codex(Format):
     `token_count` events carry cumulative totals and are repeated when nothing was spent: a request is a difference.
     Counters start again after a reset. A forked or spawned thread begins with a copy of its parent's events, with
     rewritten times, which must not be paid twice. Cached and written input is inside `input_tokens`, reasoning inside
-    `output_tokens`. `turn.completed` restates the rollout of the same thread and counts only where that is not there.
+    `output_tokens`. `turn.completed` of the stream and `thread/tokenUsage/updated` of the app server restate the
+    rollout of the same thread and count only where that is not there.
     ## Limits
     The fast tier is not in the log. `codex exec --json` names no model and counts whole turns. An event can hide
     several requests; their sum is right, their number is not.
@@ -44,6 +46,8 @@ class Codex(Format):
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         kind, payload = record.get("type"), record.get("payload")
+        if record.get("method") == SERVED:
+            return 90 if isinstance(record.get("params"), Mapping) else 0
         if not isinstance(kind, str):
             return 0
         if isinstance(payload, Mapping):
@@ -65,6 +69,8 @@ class _Row(msgspec.Struct, gc=False):
     payload: msgspec.Raw = msgspec.Raw()
     thread_id: Any = None
     usage: Any = None
+    method: Any = None
+    params: Any = None
 
 
 class _Payload(msgspec.Struct, gc=False):
@@ -105,6 +111,8 @@ class _Reader:
             kind = text(row.type) or ""
             if kind.startswith(STREAM):
                 self._streamed(kind, row, record, out)
+            elif isinstance(row.params, Mapping):
+                self._served(text(row.method) or "", row.params, row, record, out)
             elif bytes(row.payload)[:1] == b"{":
                 self._logged(kind, row, record, out)
             else:
@@ -222,6 +230,25 @@ class _Reader:
         )
         self.thread.events.append(event)
 
+    def _served(self, method: str, params: Mapping[str, Any], row: _Row, record: Record, out: Out) -> None:
+        """A notification of the app server: running totals of a thread, or anything else it tells."""
+        if method != SERVED:
+            out.skipped[method[:60]] += 1
+            return
+        thread, said = text(params.get("threadId")), params.get("tokenUsage")
+        if thread and thread != self.thread.id:
+            settle(self.thread, out)
+            self.thread = Thread(thread)
+        usage = said if isinstance(said, Mapping) else {}
+        try:
+            total, last = counts(usage.get("total")), counts(usage.get("last"))
+        except ValueError as problem:
+            out.rejects.append((record.line, f"usage: {problem}"))
+            return
+        turn = text(params.get("turnId")) or ""
+        at = _time(row.timestamp)
+        self.thread.events.append(Event(record, at, "stream", total, last, None, turn, None, None, None))
+
 
 def _row(record: Record, out: Out) -> _Row | None:
     data = record.data if isinstance(record.data, bytes) else encoded(record.data)
@@ -232,7 +259,8 @@ def _row(record: Record, out: Out) -> _Row | None:
     if value is None:
         return None
     payload = msgspec.Raw(encoded(value.get("payload")))
-    return _Row(value.get("timestamp"), value.get("type"), payload, value.get("thread_id"), value.get("usage"))
+    rest = (value.get(name) for name in ("thread_id", "usage", "method", "params"))
+    return _Row(value.get("timestamp"), value.get("type"), payload, *rest)
 
 
 def _payload(data: bytes) -> _Payload:

@@ -33,7 +33,8 @@ class CopilotCli(Format):
     the input, reasoning inside the output; the answers restate what the totals say.
     ## Limits
     Copilot bills premium requests, not tokens: costs at list price are what the same calls would have cost elsewhere.
-    Single requests have no input counts; the database `session-store.db` has them.
+    Single requests have no input counts; the database `session-store.db` has them (`copilot-store`) and is counted
+    instead of the totals of its sessions.
     """
 
     name = "copilot-cli"
@@ -115,8 +116,13 @@ class _Reader(PlainReader):
             tool_results=results(sent),
             has_text=bool(data.get("content")),
             _key=f"copilot-cli {self.session} {own}",
+            **self._place(),
         )
         self.answers.append(row)
+
+    def _place(self) -> dict[str, str]:
+        """Above the single requests of the session, which the program's database has."""
+        return {"_trace": f"copilot-cli {self.session}", "_span": "session"}
 
     @staticmethod
     def _known(models: Mapping[str, Any]) -> dict[str, dict[str, int]]:
@@ -149,6 +155,7 @@ class _Reader(PlainReader):
                     key_id=self.cwd,
                     model=model,
                     _key=f"copilot-cli {self.session} {self.epoch} {model} {' '.join(map(str, known.values()))}",
+                    **self._place(),
                     **spent,
                 )
         self.before |= now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
@@ -13,28 +13,38 @@ from costaudit.ingest._values import count, text, usd
 
 
 class Opencode(Format):
-    """Message files of OpenCode and Kilo CLI, and rows of their databases exported as JSON or CSV.
+    """Databases and message files of OpenCode and Kilo CLI, and rows of the databases exported as JSON or CSV.
 
     ## Where
-    `~/.local/share/opencode/storage/message/<session>/*.json`, `storage/session/`, `storage/part/`, or below
-    `$OPENCODE_DATA_DIR`; Kilo CLI in `~/.local/share/kilo`. Newer versions keep a database: export its table
-    `message` (`sqlite3 -json opencode.db 'select * from message'`).
+    `~/.local/share/opencode/opencode.db` and one `opencode-<channel>.db` a channel; older versions
+    `storage/message/<session>/*.json`, `storage/session/`, `storage/part/`; or below `$OPENCODE_DATA_DIR`. Kilo CLI in
+    `~/.local/share/kilo`.
     ## What it knows
     Tokens with cache and reasoning, logged cost, agent, working directory. A run is one prompt of the user.
     ## Traps
     Cached input stands beside the input; where reasoning stands the total decides. A message without tokens may have
     them on its steps (`step-finish` parts). Sessions of subagents have messages of their own. A cost of 0 under a
-    subscription is no price.
+    subscription is no price. A migrated message stands in the database and in its old file: the database's row wins.
     ## Limits
-    SQLite files are not opened; export the table.
+    The system prompt is not in the messages, so prompts cannot be compared.
     """
 
     name = "opencode"
     title = "OpenCode and Kilo CLI messages"
+    tables: ClassVar = {
+        "message": ("id", "session_id", "data"),
+        "part": ("id", "message_id", "data"),
+        "session": ("id", "project_id", "directory"),
+    }
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if isinstance(record.get("data"), (str, Mapping)) and "session_id" in record and "id" in record:
-            return 60 if "role" in part(_unfolded(record), "data") else 0
+        if isinstance(record.get("data"), (str, Mapping)) and "id" in record:
+            data = part(_unfolded(record), "data")
+            if "session_id" in record and "role" in data:
+                return 60
+            return 60 if "message_id" in record and "type" in data else 0
+        if record.get("_table") == "session" and "directory" in record and "project_id" in record:
+            return 60
         if record.get("type") == "step-finish" and "messageID" in record:
             return 90
         model = part(record, "model")
@@ -58,22 +68,28 @@ def _unfolded(record: Mapping[str, Any]) -> Mapping[str, Any]:
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         row = part(_unfolded(value), "data")
+        stored = bool(row)
         if row:
-            value = {"id": value.get("id"), "sessionID": value.get("session_id"), **row}
+            names = {"id": "id", "session_id": "sessionID", "message_id": "messageID"}
+            value = {**{ours: value[theirs] for theirs, ours in names.items() if theirs in value}, **row}
         own, session = text(value.get("id")), text(value.get("sessionID"))
         if value.get("type") == "step-finish":
-            self._add(value, record, _usage(part(value, "tokens")), step=True)
+            self._add(value, record, _usage(part(value, "tokens")), step=True, stored=stored)
+        elif "messageID" in value:
+            out.skipped[f"part: {text(value.get('type')) or 'other'}"[:60]] += 1
         elif session is None or own is None:
-            if "projectID" not in value:
+            if "projectID" not in value and "project_id" not in value:
                 out.foreign.append(record)
             else:
                 out.skipped["session"] += 1
         elif value.get("role", "assistant") != "assistant":
             out.skipped[f"{text(value.get('role')) or 'other'} message"[:60]] += 1
         else:
-            self._add(value, record, _usage(part(value, "tokens")), step=False)
+            self._add(value, record, _usage(part(value, "tokens")), step=False, stored=stored)
 
-    def _add(self, value: Mapping[str, Any], record: Record, usage: dict[str, int], *, step: bool) -> None:
+    def _add(
+        self, value: Mapping[str, Any], record: Record, usage: dict[str, int], *, step: bool, stored: bool
+    ) -> None:
         model, time, session = part(value, "model"), part(value, "time"), text(value.get("sessionID"))
         own = text(value.get("id"))
         message = text(value.get("messageID")) if step else own
@@ -96,6 +112,7 @@ class _Reader(PlainReader):
             error_type=text(error.get("name")),
             cost_logged_usd=soft(usd, value.get("cost")),
             _key=f"opencode {session} {own}",
+            _rank=int(stored),
             # Steps of a message stand below it: where both have tokens the message restates its steps.
             _trace=f"opencode {session}",
             _span=f"{message} {own}" if step else message,

@@ -52,6 +52,8 @@ class _Reader(PlainReader):
         self.session = PurePath(file.shown).name.partition(".jsonl")[0]
         self.cwd: str | None = None
         self.prompt: str | None = None
+        self.model: str | None = None
+        self.provider: str | None = None
         self.results: list[tuple[Any, Any, bool | None]] = []
 
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
@@ -67,7 +69,12 @@ class _Reader(PlainReader):
         if kind == "message" and role == "assistant":
             self._answer(value, message, record)
             return
-        if role == "user":
+        if kind == "model_change" or value.get("customType") == "model-snapshot":
+            # OpenClaw states the model where it changes, and not on every answer.
+            now = part(value, "data") or value
+            self.model = text(now.get("modelId")) or self.model
+            self.provider = text(now.get("provider")) or self.provider
+        elif role == "user":
             self.prompt = text(value.get("id"))
         elif role == "toolResult":
             error = message.get("isError")
@@ -83,22 +90,23 @@ class _Reader(PlainReader):
         response = text(message.get("responseId"))
         identity = response or text(message.get("timestamp")) or text(value.get("id"))
         sent, self.results = self.results, []
+        at = when(message.get("timestamp")) or when(value.get("timestamp"))
         self.add(
             record,
             request_id=response,
-            started_at=when(message.get("timestamp")) or when(value.get("timestamp")),
+            started_at=at,
             run_id=f"{self.session}:{self.prompt}" if self.prompt else self.session,
             task="main loop",
             key_id=self.cwd,
-            provider=text(message.get("provider")),
-            model=text(message.get("model")),
+            provider=text(message.get("provider")) or self.provider,
+            model=text(message.get("model")) or self.model,
             finish_reason=text(message.get("stopReason")),
             cost_logged_usd=soft(usd, part(part(message, "usage"), "cost").get("total")),
             tool_calls=calls((b.get("id"), b.get("name"), b.get("arguments", b.get("input"))) for b in asked),
             tool_results=results(sent),
             has_text=bool(blocks),
-            # A compatible server may give every response of a session the same id.
-            _key=f"pi {identity} {when(message.get('timestamp')) or text(value.get('id'))}",
+            # A compatible server may give every response of a session the same id, and ids of rows are short.
+            _key=f"pi {identity} {at or self.session}",
             **usage,
         )
 

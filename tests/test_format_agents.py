@@ -1,0 +1,214 @@
+"""Coding agents: what each sample bills, as sums of what stands in it; twins and totals counted once."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import SAMPLES, fates, mangled, read, sample, spent, window
+
+from costaudit.ingest import ingest
+
+NONE = {"duplicates": 0, "rollups": 0, "rejects": 0}
+
+# file: calls and tokens (input, read, write, output, reasoning), fates that are not zero
+BILLS = [
+    # Two turns, input 5,000 with 4,000 read and 500 written inside; an answer of a turn that was never counted.
+    ("grok.jsonl", (3, 5_000 + 6_000, 4_000 + 5_600, 500, 300 + 80, 120), {"rollups": 1}),
+    # One session 1,000 + 4,000 + 300, thinking beside the output; its two answers restate it; a stream without counts.
+    ("droid.jsonl", (2, 5_300, 4_000, 300, 200 + 50, 50), {"rollups": 2}),
+    # A ledger (two events; the message it led to knows the cache) and a newer thread.
+    ("amp.jsonl", (3, 1_050 + 20 + 67, 960, 50, 40 + 5 + 3, 0), {}),
+    # The chunk and the message are one step; two events are copies of the parent's; reasoning beside the output.
+    ("dsh.jsonl", (2, 260 + 405, 600, 50, 100 + 110, 30), {}),
+    # Two answers of unknown size, one usage record with thinking beside the output.
+    ("antigravity.jsonl", (3, 1_000, 0, 0, 100, 70), {}),
+    ("mux.jsonl", (2, 1_150, 900, 50, 90, 20), {}),
+    # The session's file and an older copy of it.
+    ("mistral-vibe.jsonl", (1, 90_000, 0, 0, 1_500, 0), {"duplicates": 1}),
+    ("cline.jsonl", (3, 1_050 + 10, 900, 50, 40 + 4, 0), {}),
+    ("cline-cli.jsonl", (2, 1_050 + 67, 960, 50, 43, 0), {"rollups": 1}),
+    # Anthropic's names stand beside the input, OpenAI's inside; the second place restates the first.
+    ("codebuff.jsonl", (3, 1_050 + 1_000, 900 + 800, 50, 40 + 30, 0), {}),
+    ("cursor-events.jsonl", (2, 1_050, 900, 50, 40, 0), {"duplicates": 1}),
+    ("cursor-agent.jsonl", (2, 0, 0, 0, 0, 0), {}),
+    ("kiro.jsonl", (3, 0, 0, 0, 0, 0), {}),
+    # A message of its own, and one whose counts stand on its two steps.
+    ("opencode.db", (3, 1_150 + 7 + 9, 100, 50, 500 + 3 + 4, 0), {"rollups": 1}),
+    # The session's counts, not its last request's; a row without them has its last request's.
+    ("goose.db", (2, 180_000 + 900, 0, 0, 4_200 + 40, 0), {}),
+    ("hermes.db", (2, 47_000 + 100, 40_000, 5_000, 720, 120), {}),
+    # The session inside another is in its parent's counts.
+    ("crush.db", (1, 30_000, 0, 0, 900, 0), {}),
+    # Two requests, and what the thread's total has more: 20 + 1,300 read and 5 out.
+    ("zed.db", (3, 1_050 + 1_130 + 1_320, 3_300, 50, 55, 0), {}),
+    # Inside (10,000 ⊇ 8,000), and a row that can only mean beside (500 + 9,000).
+    ("zcode.db", (2, 10_000 + 9_500, 17_000, 0, 350 + 20, 50), {}),
+    ("forge.db", (2, 1_000 + 1_200, 1_600, 0, 70, 0), {}),
+    ("copilot-store.db", (2, 2_200, 1_800, 100, 80, 20), {}),
+    # The agent's span restates its two requests.
+    ("copilot-traces.db", (2, 3_000, 1_800, 0, 90, 10), {"rollups": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "bill", "others"), BILLS, ids=[name for name, *_ in BILLS])
+def test_a_sample_bills_what_its_rows_add_up_to(name, bill, others):
+    made = ingest([SAMPLES / name])
+    assert spent(made) == bill
+    assert fates(made) == NONE | others
+
+
+@pytest.mark.parametrize(
+    ("path", "bill", "seen"),
+    [
+        # 10 + 200 + 50, 5 + 400, and 1 that only a chunk tells; reasoning 30 beside 80.
+        ("dsh/vct-session.jsonl", (3, 666, 600, 50, 212, 30), ("2026-08-14 17:34:09", "2026-08-14 17:34:27")),
+        ("grok/vct-updates.jsonl", (0, 0, 0, 0, 0, 0), None),
+        ("grok/agent-sessions-chat_history.jsonl", (2, 0, 0, 0, 0, 0), None),
+        ("droid/agent-sessions-session_store_large.jsonl", (4, 0, 0, 0, 0, 0),
+         ("2025-12-26 00:10:01", "2025-12-26 00:10:06")),
+        ("droid/agent-sessions-session_store_small.jsonl", (1, 0, 0, 0, 0, 0),
+         ("2025-12-26 23:50:01", "2025-12-26 23:50:01")),
+        ("droid/agent-sessions-stream_json_large.jsonl", (1, 0, 0, 0, 0, 0),
+         ("2025-12-26 02:00:02", "2025-12-26 02:00:02")),
+        ("antigravity/agent-sessions-cli_small.jsonl", (3, 0, 0, 0, 0, 0),
+         ("2026-06-26 21:16:17", "2026-06-26 21:16:23")),
+        ("cursor/agent-sessions-large.jsonl", (5, 0, 0, 0, 0, 0), None),
+        ("openclaw", (5, 0, 0, 0, 0, 0), ("2026-02-24 09:00:03", "2026-02-24 11:00:02")),
+    ],
+)  # fmt: skip
+def test_real_sessions_read_right(shared, path, bill, seen):
+    made = ingest([shared / "formats" / path])
+    assert spent(made) == bill
+    assert window(made) == seen
+    assert fates(made) == NONE
+
+
+def test_what_is_not_counted_is_unknown_and_not_nothing():
+    for name in ("cursor-agent.jsonl", "kiro.jsonl"):
+        calls = ingest([SAMPLES / name]).requests
+        assert calls["input_tokens"].null_count() == calls.height
+        assert set(calls["usage_source"]) == {"absent"}
+
+
+def test_credits_are_told_and_no_dollars():
+    made = ingest([SAMPLES / "kiro.jsonl"])
+    assert made.requests["cost_logged_usd"].null_count() == 3
+    assert [note.partition(": ")[2] for note in made.notes] == ["Kiro states 2.5 credits and no tokens"]  # .25+.5+1+.75
+
+
+def test_cents_are_not_dollars():
+    calls = ingest([SAMPLES / "cursor-events.jsonl"]).requests
+    assert [str(c.normalize()) for c in calls["cost_logged_usd"].drop_nulls()] == ["0.0025"]
+
+
+def test_seconds_are_not_milliseconds():
+    assert window(ingest([SAMPLES / "crush.db"])) == ("2026-09-05 11:00:00", "2026-09-05 11:00:00")
+
+
+def test_the_actual_cost_goes_before_the_estimate():
+    calls = ingest([SAMPLES / "hermes.db"]).requests
+    assert sorted(str(c.normalize()) for c in calls["cost_logged_usd"]) == ["0.002", "0.04"]
+
+
+def test_a_model_said_elsewhere_is_known():
+    """In the conversation beside the requests, in the answers of a session, in its summary, where it changed."""
+    assert set(ingest([SAMPLES / "cline.jsonl"]).requests["model"]) == {"claude-sonnet-5", "gpt-5-mini"}
+    assert set(ingest([SAMPLES / "crush.db"]).requests["model"]) == {"claude-sonnet-5"}
+    assert set(ingest([SAMPLES / "grok.jsonl"]).requests["model"]) == {"grok-4.5"}
+    assert set(ingest([SAMPLES / "antigravity.jsonl"]).requests["model"]) == {"gemini-3.5-flash"}
+
+
+def test_tools_and_their_fate_are_known():
+    calls = ingest([SAMPLES / "dsh.jsonl"]).requests.sort("step")
+    assert calls["tool_calls"].to_list()[0][0]["name"] == "read"
+    assert calls["tool_results"].to_list()[1][0]["error"] is True
+
+
+def test_a_migrated_message_is_one_call_and_the_database_wins(tmp_path):
+    """The database before the file it was made from, whichever is read first."""
+    data = {"role": "assistant", "modelID": "m", "providerID": "p", "time": {"created": 1788606000000}}
+    old = {"id": "msg_1", "sessionID": "ses_9", **data, "tokens": {"input": 9_999, "output": 9, "cache": {}}}
+    (tmp_path / "a.json").write_text(json.dumps(old))
+    (tmp_path / "b.db").write_bytes((SAMPLES / "opencode.db").read_bytes())
+    made = ingest([tmp_path])
+    assert spent(made) == (3, 1_166, 100, 50, 507, 0)
+    assert fates(made) == {"duplicates": 1, "rollups": 1, "rejects": 0}
+
+
+def test_every_channel_of_opencode_is_read_and_a_message_in_two_is_one(tmp_path):
+    for name in ("opencode.db", "opencode-nightly.db"):
+        (tmp_path / name).write_bytes((SAMPLES / "opencode.db").read_bytes())
+    made = ingest([tmp_path])
+    assert spent(made)[:2] == (3, 1_166)
+    assert fates(made)["duplicates"] == 4
+
+
+def test_totals_of_a_copilot_session_count_only_where_its_requests_are_not_known(tmp_path):
+    usage = {"inputTokens": 2_200, "outputTokens": 80, "cacheReadTokens": 1_800, "cacheWriteTokens": 100}
+
+    def event(n, kind, data):
+        return {"type": kind, "id": f"e{n}", "parentId": f"e{n - 1}" if n > 1 else None, "data": data}
+
+    events = [
+        event(1, "session.start", {"sessionId": "cs1", "copilotVersion": "1.0.77"}),
+        event(2, "assistant.message", {"model": "gpt-5-mini", "outputTokens": 50}),
+        event(3, "session.shutdown", {"modelMetrics": {"gpt-5-mini": {"usage": usage}}}),
+    ]
+    log = tmp_path / "events.jsonl"
+    log.write_text("\n".join(map(json.dumps, events)))
+    assert spent(ingest([log]))[:2] == (1, 2_200)
+    assert spent(ingest([log, SAMPLES / "copilot-store.db"]))[:2] == (2, 2_200)
+    log.write_text("\n".join(map(json.dumps, events[:2])))  # a crash: no totals, answers with output only
+    assert spent(ingest([log, SAMPLES / "copilot-store.db"]))[:2] == (2, 2_200)
+
+
+def test_a_deleted_or_reset_openclaw_session_was_paid_for(tmp_path):
+    usage = {"input": 10, "output": 5, "cacheRead": 100, "cacheWrite": 0, "cost": {"total": 0.01}}
+    for n, name in enumerate(["s.jsonl", "t.jsonl.deleted.2026-09-05T11-00-00Z", "u.jsonl.reset.1788606000"]):
+        rows = [
+            {"type": "session", "id": f"s{n}", "version": 3, "cwd": "/x"},
+            {"type": "custom", "customType": "model-snapshot", "id": "c", "parentId": "x",
+             "data": {"provider": "anthropic", "modelId": "claude-sonnet-5"}},
+            {"type": "message", "id": "m2", "parentId": "m1", "timestamp": f"2026-09-05T11:00:0{n}Z",
+             "message": {"role": "assistant", "content": [], "usage": usage}},
+        ]  # fmt: skip
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+    made = ingest([tmp_path])
+    assert spent(made) == (3, 330, 300, 0, 15, 0)
+    assert set(made.requests["model"]) == {"claude-sonnet-5"}
+    assert fates(made) == NONE
+
+
+def test_totals_of_the_codex_app_server_are_differences_and_yield_to_the_rollout():
+    def told(read_, output, turn):
+        total = {"inputTokens": 1_000 * turn, "cachedInputTokens": read_, "outputTokens": output, "totalTokens": 0}
+        params = {"threadId": "th-1", "turnId": f"turn-{turn}", "tokenUsage": {"total": total, "last": total}}
+        return {"method": "thread/tokenUsage/updated", "params": params}
+
+    served = [told(0, 50, 1), told(0, 50, 1), told(900, 80, 2)]
+    assert spent(read(served)) == (2, 2_000, 900, 0, 80, 0)
+    usage = {"input_tokens": 2_000, "cached_input_tokens": 900, "output_tokens": 80, "total_tokens": 2_080}
+    rollout = [
+        {"timestamp": "2026-09-05T11:00:00Z", "type": "session_meta", "payload": {"id": "th-1"}},
+        {"timestamp": "2026-09-05T11:00:05Z", "type": "event_msg",
+         "payload": {"type": "token_count", "info": {"total_token_usage": usage}}},
+    ]  # fmt: skip
+    assert spent(read(served, rollout)) == (1, 2_000, 900, 0, 80, 0)
+
+
+def test_counts_of_a_session_claim_no_step_and_no_prompt():
+    """A row that sums a session must not pass for one request with a huge prompt."""
+    for name in ("goose.db", "hermes.db", "crush.db", "mistral-vibe.jsonl"):
+        calls = ingest([SAMPLES / name]).requests
+        assert calls.select(pl.all_horizontal(pl.col("step", "block_sha", "request_sha").is_null()).all()).item()
+        assert set(calls["task"]) <= {"session", "cli"}
+
+
+@given(st.sampled_from([name for name, *_ in BILLS if name.endswith(".jsonl")]).flatmap(lambda n: mangled(sample(n))))
+@settings(max_examples=25, deadline=None)
+def test_damaged_lines_of_one_agent_cost_themselves_and_nothing_else(lines):
+    assert read(lines).fates.balanced
