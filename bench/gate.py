@@ -1,31 +1,46 @@
 """How often the gate fails builds that changed nothing, and how often it sees a planted rise.
 
-    python bench/gate.py [--splits 10000] [--seed 1000]
+    python bench/gate.py [--splits 10000] [--trials 2000] [--seed 1000] [--trajectories FILE] [--markdown docs/gate.md]
 
-A/A: random halves of one pool of unit costs, at tolerance 0 and 5 %. A/B: two samples with a planted rise, beside the
-power that the gate's formula gives. Prints a Markdown table with Wilson intervals; no thresholds.
+A/A: random halves of one log, of made-up pools of unit costs, and of repeated trials of one agent, at tolerance 0 and
+5 %. Planted rises, at the number of units that the gate itself asks for: 8 in 10 should fail. What is no rise at all:
+another mix, another volume, another price. Prints Markdown tables with 95 % Wilson intervals; no thresholds.
+`--markdown` puts the tables between the two marks of a document.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import math
 import random
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 
 import polars as pl
 
-from costaudit import stats
+from costaudit import pipeline, stats
 from costaudit.compare.gate import check
-from costaudit.compare.side import UNITS, Side
+from costaudit.compare.side import UNITS, Side, last_day, measure
 from costaudit.config import Gate as Limits
+from costaudit.config import Located, Settings
 from costaudit.price.mix import CLASS_ROWS, MODELS, TASKS, Mix
-from costaudit.verdict import Verdict
+from costaudit.verdict import Gate, Verdict
 
+ROOT = Path(__file__).parent.parent
+LOG = ROOT / "sample_logs" / "demo"
 NOTHING = Mix(TASKS.to_frame(), MODELS.to_frame(), CLASS_ROWS.to_frame())
 POOLS = ((20, 0.5), (40, 1.0), (100, 1.0), (400, 1.0), (400, 2.0))  # units, coefficient of variation
 RISES = (1.1, 1.2, 1.5)
+TOLD = (Verdict.FAIL, Verdict.PASS, Verdict.CANNOT_TELL)
+MARKS = ("<!-- figures of bench/gate.py -->", "<!-- end of the figures -->")
+FARE = 2.5e-6  # USD a token of gpt-4o's input on the days of the trajectories; a constant cancels out of a ratio
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,14 @@ class Share:
         return f"{100 * bounds.value:.1f} % ({100 * bounds.low:.1f} to {100 * bounds.high:.1f})"
 
 
-def side(costs: list[float], cases: bool) -> Side:
+@dataclass(frozen=True)
+class Sizes:
+    splits: int
+    trials: int
+    seed: int
+
+
+def side(costs: Sequence[float], cases: bool = False) -> Side:
     rows = [
         ("t", f"{i}" if cases else None, 1, Decimal(repr(round(usd, 15))), round(usd * 1e6))
         for i, usd in enumerate(costs)
@@ -54,63 +76,212 @@ def pool(source: random.Random, units: int, cv: float) -> list[float]:
     return [source.lognormvariate(-sigma * sigma / 2, sigma) for _ in range(units)]
 
 
-def failing(base: list[float], head: list[float], *, cases: bool = False, tolerance: float = 0.0) -> bool:
-    found = check(side(head, cases), side(base, cases), Limits(tolerance=tolerance))
-    return found.rows[0].verdict is Verdict.FAIL
+def verdict(base: Sequence[float], head: Sequence[float], *, cases: bool = False, tolerance: float = 0.0) -> Verdict:
+    return check(side(head, cases), side(base, cases), Limits(tolerance=tolerance)).rows[0].verdict
 
 
-def unchanged(units: int, cv: float, splits: int, seed: int, tolerance: float) -> Share:
-    source = random.Random(seed)
-    costs, failed = pool(source, units, cv), 0
-    for _ in range(splits):
-        shuffled = source.sample(costs, units)
-        failed += failing(shuffled[: units // 2], shuffled[units // 2 :], tolerance=tolerance)
-    return Share(failed, splits)
+# Nothing changed
 
 
-def unchanged_pairs(units: int, sd: float, splits: int, seed: int, tolerance: float) -> Share:
-    """The same cases run twice, each run off by `sd`: which run is the candidate is a coin's choice."""
-    source = random.Random(seed)
-    twice = [
-        (cost * source.lognormvariate(0, sd), cost * source.lognormvariate(0, sd)) for cost in pool(source, units, 1)
+Split = Callable[[random.Random], tuple[list[float], list[float]]]
+
+
+def failures(split: Split, cases: bool, sizes: Sizes, tolerance: float) -> Share:
+    source, failed = random.Random(sizes.seed), 0
+    for _ in range(sizes.splits):
+        base, head = split(source)
+        failed += verdict(base, head, cases=cases, tolerance=tolerance) is Verdict.FAIL
+    return Share(failed, sizes.splits)
+
+
+def halves(costs: list[float]) -> Split:
+    def split(source: random.Random) -> tuple[list[float], list[float]]:
+        shuffled = source.sample(costs, len(costs))
+        return shuffled[: len(costs) // 2], shuffled[len(costs) // 2 :]
+
+    return split
+
+
+def coins(repeats: Sequence[Sequence[float]]) -> Split:
+    """Repeats of each case, dealt to the two sides at random; a side's unit is their mean."""
+
+    def split(source: random.Random) -> tuple[list[float], list[float]]:
+        dealt = [source.sample(runs, len(runs)) for runs in repeats]
+        n = len(repeats[0]) // 2
+        return [sum(runs[:n]) / n for runs in dealt], [sum(runs[n : 2 * n]) / n for runs in dealt]
+
+    return split
+
+
+def unchanged(sizes: Sizes, trajectories: Path | None) -> Iterator[tuple[str, Split, bool]]:
+    """What it is, how it is split, whether the sides are pairs."""
+    for task, costs in units_of_the_log().items():
+        yield f"halves of the {len(costs):,} units of `{task}` of the sample log", halves(costs), False
+    for units, cv in POOLS:
+        made = pool(random.Random(sizes.seed), units, cv)
+        yield f"halves of {units} made-up units, cv {cv:g}", halves(made), False
+    for units, sd in ((10, 0.3), (50, 0.3)):
+        source = random.Random(sizes.seed)
+        runs = [[cost * source.lognormvariate(0, sd) for _ in "ab"] for cost in pool(source, units, 1)]
+        yield f"{units} made-up cases run twice, sd {sd:g}", coins(runs), True
+    if trajectories is not None:
+        runs = agent_runs(trajectories)
+        yield f"{len(runs)} cases of a real agent, {len(runs[0])} trials each, dealt in two", coins(runs), True
+        yield "the same, one trial a side", coins([trials[:2] for trials in runs]), True
+
+
+def units_of_the_log() -> dict[str, list[float]]:
+    """Unit costs of each task of the sample log that has a price."""
+    units = log().units
+    return {
+        task: units.filter(pl.col("task") == task)["usd"].cast(pl.Float64).to_list()
+        for task in ("triage", "research", "main loop")
+    }
+
+
+def agent_runs(path: Path) -> list[list[float]]:
+    """Input dollars of each trial of each case, four characters a token: every step sends all before it again."""
+    found: dict[str, list[float]] = {}
+    for run in json.loads(path.read_text(encoding="utf-8")):
+        sums = list(itertools.accumulate(len(str(turn.get("content") or "")) for turn in run["traj"]))
+        asked = [chars for turn, chars in zip(run["traj"], sums, strict=True) if turn["role"] == "assistant"]
+        found.setdefault(str(run["task_id"]), []).append(sum(asked) / 4 * FARE)
+    most = min(map(len, found.values()))
+    return [found[case][:most] for case in sorted(found)]
+
+
+# A planted rise
+
+
+def planted(sizes: Sizes, units: int, rise: float, cv: float, *, cases: bool, data: float = 1.0) -> Counter[Verdict]:
+    """Verdicts on comparisons with a planted rise, on a share of the units."""
+    source, said = random.Random(sizes.seed), Counter[Verdict]()
+    kept = max(2, round(units * data))
+    sigma = math.sqrt(math.log(1 + cv * cv))
+    for _ in range(sizes.trials):
+        base = pool(source, kept, 1.0 if cases else cv)
+        # Each pair differs by chance, log-normal with mean 1 and coefficient of variation `cv`.
+        noise = [source.lognormvariate(-sigma * sigma / 2, sigma) for _ in base]
+        head = [rise * a * b for a, b in zip(base, noise, strict=True)] if cases else pool(source, kept, cv)
+        if not cases:
+            head = [rise * cost for cost in head]
+        said[verdict(base, head, cases=cases)] += 1
+    return said
+
+
+def asked_for(rise: float, cv: float, *, cases: bool) -> int:
+    """Units at which the gate says that a rise is seen by 8 in 10."""
+    # Dear cases differ by more: cases of cv 1 make the differences that much larger.
+    return stats.units_for_paired_ratio(cv * math.sqrt(2), rise) if cases else stats.units_for_ratio(cv, rise)
+
+
+def power(sizes: Sizes) -> Iterator[str]:
+    for cases, cv in ((False, 1.0), (False, 0.4), (True, 0.35)):
+        for rise in RISES:
+            units = asked_for(rise, cv, cases=cases)
+            whole = planted(sizes, units, rise, cv, cases=cases)
+            half = planted(sizes, units, rise, cv, cases=cases, data=0.5)
+            what = f"{units:,} pairs, each off by {cv:.0%}" if cases else f"{units:,} units a side, cv {cv:g}"
+            said = [Share(whole[Verdict.FAIL], sizes.trials), Share(half[Verdict.FAIL], sizes.trials)]
+            rest = [Share(half[v], sizes.trials) for v in (Verdict.CANNOT_TELL, Verdict.PASS)]
+            yield f"| {rise - 1:+.0%} | {what} | 80 % | {said[0]} | {said[1]} | {rest[0]} | {rest[1]} |"
+
+
+# No rise at all
+
+
+def innocent(sizes: Sizes) -> Iterator[str]:
+    """Halves of the sample log, changed in what the gate must not see, under the usual limits."""
+    units = log().units.filter(pl.col("usd").is_not_null())
+    for what, bases, heads in (
+        ("nothing", 0.5, {}),
+        ("mix: a third of the units of `triage`", 0.5, {"triage": 1 / 3}),
+        ("mix: a third of the units of `answer` and `research`", 0.5, {"answer": 1 / 3, "research": 1 / 3}),
+        ("volume: twice as many units of everything", 1 / 3, {}),
+    ):
+        source, said = random.Random(sizes.seed), Counter[Verdict]()
+        for _ in range(sizes.trials // 4):
+            drawn = units.with_columns(pl.Series("at", [source.random() for _ in range(units.height)]))
+            kept = pl.lit(bases) + (1 - bases) * pl.col("task").replace_strict(
+                heads, default=1.0, return_dtype=pl.Float64
+            )
+            base, head = (
+                drawn.filter(pl.col("at") < bases),
+                drawn.filter(pl.col("at").is_between(bases, kept, closed="left")),
+            )
+            found = check(*(Side(n, u.drop("at"), NOTHING) for n, u in (("head", head), ("base", base))), Limits())
+            said.update(row.verdict for row in found.rows)
+        yield _verdicts(what, said)
+    for what, factor in (("price: halved between the two", "0.5"), ("price: doubled between the two", "2")):
+        yield _verdicts(what, Counter(row.verdict for row in repriced(Decimal(factor)).rows))
+
+
+def repriced(factor: Decimal) -> Gate:
+    """The sample log against itself a year later, when everything costs `factor` times as much."""
+    price = Located({"match": "*/*", "token_multiplier": factor, "valid_from": "2027-01-01"}, "bench", 1)
+    settings = Settings(prices=(price,))
+    read = pipeline.requests([str(LOG)], settings)
+    later = replace(read, requests=read.requests.with_columns(pl.col("started_at", "ended_at") + timedelta(days=365)))
+    now, then = (pipeline.loaded(each, settings, [str(LOG)]) for each in (later, read))
+    if not now.calls["cost_usd"].sum() == factor * then.calls["cost_usd"].sum():
+        raise RuntimeError("the planted price is not in force")
+    day = last_day(now.calls)
+    sides = [
+        measure(side.calls, side.book, name="log", window=side.window, coverage=1.0, on=day) for side in (now, then)
     ]
-    failed = 0
-    for _ in range(splits):
-        turned = [pair if source.random() < 0.5 else pair[::-1] for pair in twice]
-        failed += failing([a for a, _ in turned], [b for _, b in turned], cases=True, tolerance=tolerance)
-    return Share(failed, splits)
+    return check(*sides, Limits())
 
 
-def seen(units: int, cv: float, rise: float, trials: int, seed: int) -> tuple[Share, float]:
-    """How often a planted rise fails at tolerance 0, and the power the formula of the detectable ratio gives."""
-    source, failed = random.Random(seed), 0
-    for _ in range(trials):
-        head = [rise * cost for cost in pool(source, units, cv)]
-        failed += failing(pool(source, units, cv), head)
-    error = cv * math.sqrt(2 / units)
-    return Share(failed, trials), stats.normal_cdf(math.log(rise) / error - stats.Z95)
+def _verdicts(what: str, said: Counter[Verdict]) -> str:
+    of = said.total() - said[Verdict.CANNOT_JUDGE]
+    return f"| {what} | {of:,} | " + " | ".join(str(Share(said[v], of)) for v in TOLD) + " |"
+
+
+@cache
+def log() -> Side:
+    known = pipeline.load([str(LOG)], Settings())
+    return measure(known.calls, known.book, name="sample", window=known.window, coverage=1.0)
+
+
+def tables(sizes: Sizes, trajectories: Path | None) -> Iterator[str]:
+    yield f"{sizes.splits:,} random splits each, seed {sizes.seed}:"
+    yield ""
+    yield "| nothing changed | FAIL at tolerance 0 | FAIL at 5 % |\n| :-- | --: | --: |"
+    for what, split, cases in unchanged(sizes, trajectories):
+        shares = [str(failures(split, cases, sizes, tolerance)) for tolerance in (0.0, 0.05)]
+        yield f"| {what} | {' | '.join(shares)} |"
+    yield f"\n{sizes.trials:,} comparisons each, with as many units as the gate asks for, and with half; tolerance 0:\n"
+    yield "| planted | units asked for | printed power | FAIL | half the data: FAIL | CANNOT TELL | PASS |"
+    yield "| :-- | :-- | --: | --: | --: | --: | --: |"
+    yield from power(sizes)
+    yield f"\nHalves of the sample log, {sizes.trials // 4:,} times, verdicts on all its tasks, usual limits:\n"
+    yield "| what changed | verdicts | FAIL | PASS | CANNOT TELL |\n| :-- | --: | --: | --: | --: |"
+    yield from innocent(sizes)
+
+
+def publish(document: Path, lines: Sequence[str]) -> None:
+    """The tables between the marks of a document."""
+    before, first, rest = document.read_text(encoding="utf-8").partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    if not first or not last:
+        raise SystemExit(f"{document} has no line {MARKS[0]} with {MARKS[1]} after it")
+    document.write_text("\n".join([before + first, "", *lines, "", last + after]), encoding="utf-8")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", type=int, default=10_000)
-    parser.add_argument("--trials", type=int, default=1_000)
+    parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1_000)
+    parser.add_argument("--trajectories", type=Path, help="tau-bench results: a JSON list of task_id, trial, traj")
+    parser.add_argument("--markdown", type=Path, help="document to put the tables into")
     given = parser.parse_args()
-
-    print("| unchanged | failed at tolerance 0 | at 5 % |\n| :-- | --: | --: |")
-    for units, cv in POOLS:
-        shares = [unchanged(units, cv, given.splits, given.seed, t) for t in (0.0, 0.05)]
-        print(f"| halves of {units} units, cv {cv:g} | {shares[0]} | {shares[1]} |", flush=True)
-    for units, sd in ((10, 0.3), (50, 0.3)):
-        shares = [unchanged_pairs(units, sd, given.splits, given.seed, t) for t in (0.0, 0.05)]
-        print(f"| {units} cases run twice, sd {sd:g} | {shares[0]} | {shares[1]} |", flush=True)
-
-    print("\n| planted | failed | expected |\n| :-- | --: | --: |")
-    for units, cv in ((30, 0.5), (100, 1.0), (400, 1.0)):
-        for rise in RISES:
-            share, power = seen(units, cv, rise, given.trials, given.seed)
-            print(f"| {rise - 1:+.0%}, {units} units a side, cv {cv:g} | {share} | {100 * power:.1f} % |", flush=True)
+    lines = []
+    for line in tables(Sizes(given.splits, given.trials, given.seed), given.trajectories):
+        print(line, flush=True)
+        lines.append(line)
+    if given.markdown is not None:
+        publish(given.markdown, lines)
 
 
 if __name__ == "__main__":
