@@ -54,6 +54,12 @@ class Grade(StrEnum):
 ZERO = Decimal(0)
 
 
+def finding_id(rule: str, subject: Mapping[str, str]) -> str:
+    """The id of what a rule says about a subject, whoever says it."""
+    text = json.dumps([rule, sorted(subject.items())], ensure_ascii=False)
+    return "F-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One claim of one rule about one subject.
@@ -89,8 +95,7 @@ class Finding:
     @property
     def id(self) -> str:
         """Stable from one audit to the next: rule and subject, never dollars or rows."""
-        text = json.dumps([self.rule, sorted(self.subject.items())], ensure_ascii=False)
-        return "F-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+        return finding_id(self.rule, self.subject)
 
     @property
     def amount_usd(self) -> Decimal:

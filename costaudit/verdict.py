@@ -26,6 +26,53 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PromptChange:
+    """The first place where the prompts of a task differ between two sides.
+
+    position       message, counted from 1; 0: the declared tools, which stand before all messages
+    before_tokens  of the message, baseline; after_tokens: candidate
+    share          of the candidate's units whose prompts have it
+    behind_tokens  of the prompt behind it, in the first call of a unit; None: not known
+    tools          the declared tools differ too
+    only_one       only one side's prompts go on alike to this place
+    """
+
+    position: int
+    before_tokens: int | None = None
+    after_tokens: int | None = None
+    share: float | None = None
+    behind_tokens: int | None = None
+    tools: bool = False
+    only_one: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetVerdict:
+    """One budget of the settings against the candidate's own spend.
+
+    name        `task research, a run`
+    subject     as the rule `budget-overrun` names it
+    limit_usd   the budget [USD]
+    of          periods (days, weeks, months), runs or calls looked at; over: of these, past the budget
+    worst       the dearest of them, and its cost: worst_usd [USD]
+    beyond_usd  what those over cost past the budget, together [USD]
+    accepted    it is over, but somebody accepted it: passes, and says so
+    """
+
+    name: str
+    subject: Mapping[str, str]
+    limit_usd: Decimal
+    verdict: Verdict
+    why: str
+    of: int = 0
+    over: int = 0
+    worst: str = ""
+    worst_usd: Decimal | None = None
+    beyond_usd: Decimal = Decimal(0)
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TaskVerdict:
     """One task of the gate.
 
@@ -39,7 +86,7 @@ class TaskVerdict:
     needed         units a side (pairs, where paired) at which one at the end of the margin would fail
     month_units    units of last month, where known; month_usd: the effect at that volume [USD]
     bridge         of the cost of a unit, on FAIL
-    prompt         what differs first in the prompts, on FAIL; "" where nothing is known
+    prompt         what differs first in the prompts, on FAIL; None where nothing is known to
     advice         how to run the candidate so that more can be told; "" for none
     accepted       it would fail, but somebody accepted it: passes, and says so
     """
@@ -60,7 +107,7 @@ class TaskVerdict:
     month_units: float | None = None
     month_usd: Decimal | None = None
     bridge: Bridge | None = None
-    prompt: str = ""
+    prompt: PromptChange | None = None
     advice: str = ""
     accepted: bool = False
 
@@ -81,6 +128,8 @@ class Gate:
 
     overall    Σ baseline share × task ratio: a change of mix between tasks does not move it
     priced_on  the day whose prices both sides pay
+    month      where the volume of a month comes from; "": it is not known
+    budgets    one row a budget of the settings
     """
 
     rows: tuple[TaskVerdict, ...]
@@ -93,12 +142,14 @@ class Gate:
     priced_on: date | None
     exit_code: int
     notes: tuple[str, ...] = ()
+    month: str = ""
+    budgets: tuple[BudgetVerdict, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """The gravest one said: a failure is never hidden by a task that cannot be judged."""
         order = (Verdict.FAIL, Verdict.CANNOT_JUDGE, Verdict.CANNOT_TELL)
-        said = {row.verdict for row in self.rows}
+        said = {row.verdict for row in self.rows} | {row.verdict for row in self.budgets}
         return next((v for v in order if v in said), Verdict.PASS if said else Verdict.CANNOT_JUDGE)
 
 

@@ -24,7 +24,7 @@ from costaudit.config import Suppression
 from costaudit.errors import CostAuditError
 from costaudit.price.mix import mix
 from costaudit.report import View, _check, _gate
-from costaudit.verdict import Verdict
+from costaudit.verdict import PromptChange, Verdict
 
 OCTOBER = date(2026, 10, 1)
 
@@ -283,7 +283,11 @@ def test_a_failure_names_the_first_message_that_differs():
         ]
 
     row = check(of_log(log(1, 400)), of_log(log(2, 100)), Limits()).rows[0]
-    assert row.prompt == "message 1 is the first that differs: 100 to 400 tokens, in 100 % of the units"
+    assert row.prompt == PromptChange(1, 100, 400, 1.0, behind_tokens=3_600)  # of 4,000, 400 of them its own
+    assert _gate.prompt(row.prompt) == (
+        "message 1 is the first that differs: 100 to 400 tokens, in 100 % of the units; "
+        "3,600 tokens of the prompt stand behind"
+    )
 
 
 def test_a_task_that_was_free_fails_once_most_of_it_is_billed():

@@ -1,4 +1,4 @@
-"""The monthly review adds up, months begin where their zone says; what gate and month look like, and how they exit."""
+"""The monthly review adds up, months begin where their zone says; what it looks like, and how it exits."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import pytest
 from audits import AUDIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from priced import book, call, calls, side
+from priced import book, call, calls
 from test_hostile_text import ACTING, hostile
 
-from costaudit.audit import Window
 from costaudit.cli import main
-from costaudit.compare.gate import check
 from costaudit.compare.month import following, label, parse, preceding, price_events, review, window
-from costaudit.compare.side import measure
-from costaudit.config import Gate as Limits
 from costaudit.errors import UsageError
 from costaudit.price.spend import spend
-from costaudit.report import View, _bridge, _check, _gate, _month
-from costaudit.verdict import Gate, Month
+from costaudit.report import View, _bridge, _month
+from costaudit.verdict import Month
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
 
@@ -180,43 +175,6 @@ def a_month() -> Month:
     return reviewed(days_of(OCTOBER, 200), days_of(SEPTEMBER, 120), before_share=1.0)
 
 
-def a_gate() -> Gate:
-    source = random.Random(1)
-    start = datetime(2026, 10, 1, tzinfo=UTC)
-
-    def log(scale: float, tasks: int) -> list[dict[str, object]]:
-        return [
-            call(
-                task=f"task-{t}",
-                instance_id=f"case-{i}",
-                run_id=f"{t}-{i}-{step}",
-                started_at=start + timedelta(minutes=i),
-                input_tokens=int((500 + 40 * i) * (scale if t == 0 else 1) * source.uniform(0.98, 1.02)),
-                output_tokens=int(source.lognormvariate(5, 1.5)) if t == 2 else 100,
-                block_sha=[int(scale * 10), 99 + i],
-                block_tokens=[int(300 * scale), 40],
-            )
-            for t in range(tasks)
-            for i in range(30 if t else 24)
-            for step in range(2)
-        ]
-
-    window_of = Window(start, start + timedelta(days=1))
-    sides = [
-        measure(calls(log(scale, tasks)), book(), name=name, window=window_of, coverage=1.0, on=OCTOBER)
-        for name, scale, tasks in (("main", 1.0, 3), ("logs/candidate", 1.6, 4))
-    ]
-    return check(sides[1], sides[0], Limits(), floor_usd=Decimal(1), month={"task-0": 40_000.0, "task-1": 10.0})
-
-
-@pytest.mark.parametrize(
-    ("name", "columns"),
-    [("terminal", 80), ("terminal", 120), ("markdown", 80), ("json", 80), ("github", 80), ("junit", 80)],
-)
-def test_the_gate_reads_as_reviewed(name, columns, golden):
-    golden(f"gate/{name}-{columns}.txt", _check.RENDERERS[name](a_gate(), View(width=columns)))
-
-
 @pytest.mark.parametrize(("name", "columns"), [("terminal", 80), ("terminal", 120), ("markdown", 80)])
 def test_the_month_reads_as_reviewed(name, columns, golden):
     golden(f"month/{name}-{columns}.txt", _month.RENDERERS[name](a_month(), View(width=columns)))
@@ -225,8 +183,7 @@ def test_the_month_reads_as_reviewed(name, columns, golden):
 def test_no_line_of_a_terminal_report_is_wider_than_the_terminal():
     for columns in (80, 100, 120):
         view = View(width=columns)
-        for text in (_gate.terminal(a_gate(), view), _month.terminal(a_month(), view)):
-            assert max(map(len, text.splitlines())) <= columns
+        assert max(map(len, _month.terminal(a_month(), view).splitlines())) <= columns
 
 
 def test_the_month_for_machines_adds_up_in_decimal_strings():
@@ -242,17 +199,10 @@ def test_the_month_for_machines_adds_up_in_decimal_strings():
 def test_names_from_a_log_act_on_no_reader(text):
     text = text.encode("utf-8", "replace").decode()[:3_000]
     month = reviewed(days_of(OCTOBER, 4, task=text, tenant=text), days_of(SEPTEMBER, 4, task=text))
-    gate = check(side({text: [2.0] * 6}, text), side({text: [1.0] * 6}, text), Limits())
-    shown = [*((name, render(gate, View())) for name, render in _check.RENDERERS.items())]
-    shown += [(name, render(month, View())) for name, render in _month.RENDERERS.items()]
-    for name, page in shown:
+    for name, render in _month.RENDERERS.items():
+        page = render(month, View())
         assert not {unicodedata.category(c) for c in page.replace("\n", "")} & ACTING
         assert name != "markdown" or "<script" not in page
-    xml = ElementTree.fromstring(dict(shown)["junit"])
-    assert [(case.tag, len(case)) for case in xml] == [("testcase", 1)]
-    lines = dict(shown)["github"].splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith("::error title=") for line in lines)
 
 
 # From the command line
@@ -292,43 +242,9 @@ def run(*arguments: object) -> int:
     return int(end.value.code or 0)
 
 
-def test_check_fails_a_dearer_build_and_passes_an_equal_one(logs, capsys):
-    assert run("check", "after.jsonl", "--baseline", "before.jsonl", "--format", "json") == 1
-    read = json.loads(capsys.readouterr().out)
-    assert (read["schema"], read["verdict"], read["exit_code"]) == ("costaudit.check/1", "FAIL", 1)
-    assert [task["paired"] for task in read["tasks"]] == [True, True]
-    assert run("check", "before.jsonl", "--baseline", "before.jsonl") == 0
-
-
-def test_a_saved_baseline_gives_the_verdicts_of_its_logs(logs, capsys):
-    assert run("baseline", "save", "before.jsonl", "-o", "b.json", "--name", "before.jsonl", "-q") == 0
-    first = (logs / "b.json").read_bytes()
-    assert run("baseline", "save", "before.jsonl", "-o", "b.json", "--name", "before.jsonl", "-q") == 0
-    assert (logs / "b.json").read_bytes() == first
-    capsys.readouterr()
-    said = []
-    for baseline in ("before.jsonl", "b.json"):
-        assert run("check", "after.jsonl", "--baseline", baseline, "--format", "json") == 1
-        read = json.loads(capsys.readouterr().out)
-        said.append([(task["task"], task["verdict"], task["cost"]) for task in read["tasks"]])
-    assert said[0] == said[1]
-
-
-@pytest.mark.parametrize(("flags", "code"), [((), 0), (("--require-baseline",), 3)])
-def test_a_baseline_that_is_not_there_is_said_and_is_no_pass(logs, capsys, flags, code):
-    assert run("check", "after.jsonl", "--baseline", "gone.json", *flags) == code
-    out, err = capsys.readouterr()
-    assert out.startswith("CANNOT JUDGE")
-    assert "gone.json is not there" in err
-
-
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("check", "after.jsonl", "--baseline", "before.jsonl", "--format", "pdf"), 2),
-        (("check", "after.jsonl", "--baseline", "before.jsonl", "--tolerance", "-1"), 2),
-        (("check", "after.jsonl", "--baseline", "last-28d"), 2),
-        (("check", "nowhere", "--baseline", "before.jsonl"), 2),
         (("report", "after.jsonl", "--month", "2026-9"), 2),
         (("report", "after.jsonl", "--month", "2026-10", "--format", "pdf"), 2),
         (("report", "after.jsonl", "--month", "2020-01"), 3),
@@ -339,29 +255,6 @@ def test_wrong_usage_is_told_with_its_exit_code(logs, capsys, arguments, code):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
-
-
-def test_a_tolerance_and_an_inconclusive_gate_follow_their_flags(logs):
-    assert run("check", "after.jsonl", "--baseline", "before.jsonl", "--tolerance", "2") == 0
-    (logs / "few.jsonl").write_text(records(datetime(2026, 10, 2, tzinfo=UTC), 4, 1_000))
-    assert run("check", "few.jsonl", "--baseline", "before.jsonl") == 0
-    assert run("check", "few.jsonl", "--baseline", "before.jsonl", "--fail-inconclusive") == 1
-
-
-def test_the_days_before_a_window_are_a_baseline(logs, capsys):
-    flags = ("--since", "2026-10-01", "--baseline", "last-30d", "--format", "json")
-    assert run("check", "before.jsonl", "after.jsonl", *flags) == 1
-    read = json.loads(capsys.readouterr().out)
-    assert read["baseline"]["from"] == "2026-09-01T00:00:00+00:00"
-    assert read["baseline"]["to"] == "2026-10-01T00:00:00+00:00"
-
-
-def test_the_effect_at_last_months_volume_is_in_the_answer(logs, capsys):
-    flags = ("--baseline", "before.jsonl", "--month", "before.jsonl", "--format", "json")
-    run("check", "after.jsonl", *flags)
-    read = json.loads(capsys.readouterr().out)
-    assert all(task["month_units"] > 0 for task in read["tasks"])
-    assert all(Decimal(task["month_usd"]) > 0 for task in read["tasks"])
 
 
 def test_a_month_is_reported_with_the_one_before(logs, capsys):

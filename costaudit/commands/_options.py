@@ -46,6 +46,10 @@ Format = Annotated[
     ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file.")]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE", help="Write the same answer in another format too (repeatable)."),
+]
 Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment in; ISO 8601.")]
 Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment out.")]
 Zone = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of days and windows, e.g. UTC.")]
@@ -94,7 +98,7 @@ def settings(
     from costaudit.config import Settings, load_assignment
 
     given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items() if v is not None}
-    given |= {name: v for name, v in (("since", _moment(since)), ("until", _moment(until))) if v is not None}
+    given |= {name: v for name, v in (("since", moment(since)), ("until", moment(until))) if v is not None}
     if no_cache:
         given["cache"] = False
     if tasks is not None:
@@ -117,7 +121,8 @@ def _columns() -> int:
     return int(width) if width.isascii() and width.isdigit() and len(width) < 5 else PIPED
 
 
-def _moment(written: str | None) -> date | datetime | None:
+def moment(written: str | None) -> date | datetime | None:
+
     from costaudit.config import as_moment
 
     if written is None:

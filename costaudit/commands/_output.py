@@ -7,12 +7,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from costaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from costaudit.report import View
 
 LINE = 78  # columns of the progress line; every terminal has them
 PATIENCE = 0.5  # seconds of silence that need no explanation
@@ -29,6 +34,42 @@ def emit(text: str, output: Path | None = None) -> None:
     except BrokenPipeError:
         # The command goes on to its own exit code; the interpreter's last flush must not meet the pipe again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Further formats of one answer, each with its file: `--also sarif=audit.sarif`."""
+
+    files: tuple[tuple[Callable[[Any, View], str], Path], ...] = ()
+
+    @classmethod
+    def of(cls, given: Sequence[str] | None, renderer: Callable[[str], Callable[[Any, View], str]]) -> Copies:
+        """Checked before anything is read: a misspelt format must not cost an audit."""
+        files = []
+        for one in given or ():
+            name, equals, path = one.partition("=")
+            if not equals or not path:
+                raise UsageError(f"not a format and a file: {one}", hint="e.g. --also sarif=audit.sarif")
+            files.append((renderer(name), Path(path)))
+        return cls(tuple(files))
+
+    def write(self, answer: Any) -> None:
+        from costaudit.report import View
+
+        for render, path in self.files:
+            _write(path, render(answer, View()))
+
+
+def summarise(markdown: str) -> None:
+    """Add a report to the summary of a GitHub job, where this is one; there a page may hold a mebibyte."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8", newline="") as file:
+            file.write(markdown + "\n")
+    except OSError as error:
+        note(f"warning: cannot write the job summary {path}: {error.strerror}")
 
 
 def note(text: str, *, quiet: bool = False) -> None:

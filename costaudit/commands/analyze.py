@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import Copies, emit, progress, summarise
 
 if TYPE_CHECKING:
     from costaudit.audit import Audit
@@ -17,6 +17,7 @@ def command(
     paths: options.Paths,
     format: options.Format = "terminal",
     output: options.Output = None,
+    also: options.Also = None,
     since: options.Since = None,
     until: options.Until = None,
     tz: options.Zone = None,
@@ -45,7 +46,7 @@ def command(
     from costaudit import pipeline
     from costaudit.report import renderer
 
-    render = renderer(format)
+    render, copies = renderer(format), Copies.of(also, renderer)
     settings = options.settings(
         config,
         no_cache=no_cache,
@@ -63,7 +64,11 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         audit = pipeline.audit(paths, settings, show)
-    emit(render(audit, options.view(settings.by, no_color=no_color, output=output)), output)
+    view = options.view(settings.by, no_color=no_color, output=output)
+    emit(render(audit, view), output)
+    copies.write(audit)
+    if format == "github":
+        summarise(renderer("markdown")(audit, view))
     code = gate(audit, settings.fail_on, demanded=min_coverage is not None)
     if code:
         raise typer.Exit(code)

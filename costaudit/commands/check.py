@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress
+from costaudit.commands._output import Copies, emit, note, progress, summarise
 
 if TYPE_CHECKING:
-    from datetime import date
-
-    from costaudit.compare.side import Side
     from costaudit.config import Settings
-    from costaudit.pipeline import Loaded, Progress
 
-_LAST_DAYS = re.compile(r"last-([1-9]\d{0,3})d")
+FAIL_ON = ("regression", "inconclusive", "never")
 
 
 def command(
     candidate: options.Paths,
     baseline: Annotated[
-        str, typer.Option(metavar="PATH", help="Logs, a file of `baseline save`, or last-28d: the days before --since.")
-    ],
+        str | None,
+        typer.Option(metavar="PATH", help="Logs, a store, a file of `baseline save`, or last-28d: before --since."),
+    ] = None,
+    baseline_since: Annotated[str | None, typer.Option(metavar="DATE", help="First moment of the baseline.")] = None,
+    baseline_until: Annotated[str | None, typer.Option(metavar="DATE", help="First moment after it.")] = None,
     month: Annotated[
         str | None, typer.Option(metavar="PATH", help="Logs of last month: the effect at its volume, and the floor.")
     ] = None,
     tolerance: Annotated[float | None, typer.Option(metavar="SHARE", help="Growth of unit cost allowed: 0.05.")] = None,
+    pass_margin: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="How far above it a PASS may reach: 0.10.")
+    ] = None,
+    min_units: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Units a side under which nothing is said: 5.")
+    ] = None,
     require_baseline: Annotated[bool, typer.Option(help="Exit 3 where a task has no baseline.")] = False,
-    fail_inconclusive: Annotated[bool, typer.Option(help="Exit 1 where the gate cannot tell.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(metavar="WHAT", help="Exit 1 on a regression; inconclusive: too; or never.")
+    ] = None,
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, github, junit.")
+        str,
+        typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, github, gitlab, sarif, junit."),
     ] = "terminal",
     output: options.Output = None,
+    also: options.Also = None,
     since: options.Since = None,
     until: options.Until = None,
     tz: options.Zone = None,
@@ -55,115 +60,103 @@ def command(
 
     A unit is a case (instance id), else a run, else a call; the same cases on both sides are compared in pairs. Both
     sides pay the prices of one day, so that a price change fails no build; neither does a change of mix between tasks.
+    The budgets of costaudit.yaml are checked too, against what the candidate really cost.
 
-    Exit code: 0 within limits, or inconclusive and said so; 1 a proved rise; 2 wrong usage; 3 cannot judge.
+    Exit code: 0 within limits, or inconclusive and said so; 1 a proved rise, or a budget exceeded; 2 wrong usage, or a
+    baseline that is not there; 3 cannot judge.
     """
+    from costaudit import pipeline
+    from costaudit.commands._baseline import Finder, volume
+    from costaudit.compare import budgets
     from costaudit.compare.gate import check
     from costaudit.compare.side import measure
-    from costaudit.errors import UsageError
     from costaudit.report import _check
 
-    if format not in _check.RENDERERS:
-        raise UsageError(f"check has no format {format!r}", hint=f"formats: {', '.join(_check.RENDERERS)}")
-    settings = options.settings(
-        config,
-        no_cache=no_cache,
-        since=since,
-        until=until,
-        tz=tz,
-        tasks=tasks,
-        min_coverage=min_coverage,
-        prices_dir=prices,
+    render = _check.renderer(format)
+    copies = Copies.of(also, _check.renderer)
+    settings = pipeline.checked(
+        options.settings(
+            config,
+            no_cache=no_cache,
+            since=since,
+            until=until,
+            tz=tz,
+            tasks=tasks,
+            min_coverage=min_coverage,
+            prices_dir=prices,
+        )
     )
-    limits = replace(
-        settings.gate,
-        tolerance=settings.gate.tolerance if tolerance is None else _share(tolerance),
-        require_baseline=settings.gate.require_baseline or require_baseline,
-        inconclusive="fail" if fail_inconclusive else settings.gate.inconclusive,
-    )
+    limits = _limits(settings, tolerance, pass_margin, min_units, fail_on, require_baseline)
+    window = (options.moment(baseline_since), options.moment(baseline_until))
     with progress(quiet=quiet, verbose=verbose) as show:
-        from costaudit import pipeline
-
-        head = pipeline.load(candidate, settings, show)
-        base, day = _baseline(baseline, candidate, settings, head, show)
-        units, floor = _month(month, settings, head, show)
+        read = pipeline.requests(candidate, settings, show)
+        head = pipeline.loaded(read, settings, candidate)
+        finder = Finder(candidate, read, head, settings, window, show)
+        base = finder.find(baseline, required=limits.require_baseline)
+        last = base.volume
+        if month is not None:
+            whole = replace(settings, since=None, until=None)
+            last = volume(pipeline.load([month], whole, show, head.book), settings, month)
     name = ", ".join(map(str, candidate))
-    side = measure(head.calls, head.book, name=name, window=head.window, coverage=head.coverage.share, on=day)
-    floor = limits.floor_usd if limits.floor_usd is not None else floor
+    side = measure(head.calls, head.book, name=name, window=head.window, coverage=head.coverage.share, on=base.day)
     gate = check(
         side,
-        base,
+        base.side,
         limits,
-        floor_usd=floor,
+        floor_usd=last.floor_usd if limits.floor_usd is None else limits.floor_usd,
         min_coverage=settings.min_coverage,
-        month=units,
+        month=last.units,
+        month_name=last.name,
         suppressions=settings.suppressions,
+        budgets=budgets.judge(
+            head.calls,
+            settings.budgets,
+            tz=settings.tz,
+            end=head.window.end,
+            suppressions=settings.suppressions,
+        ),
     )
-    if base is None:
-        note(f"warning: {baseline} is not there: nothing was compared", quiet=quiet)
-    emit(_check.RENDERERS[format](gate, options.view(no_color=no_color, output=output)), output)
+    if base.side is None:
+        note("warning: no baseline was given: nothing was compared", quiet=quiet)
+    view = options.view(no_color=no_color, output=output)
+    emit(render(gate, view), output)
+    copies.write(gate)
+    if format == "github":
+        summarise(_check.renderer("markdown")(gate, view))
     if gate.exit_code:
         raise typer.Exit(gate.exit_code)
 
 
-def _share(tolerance: float) -> float:
+def _limits(
+    settings: Settings,
+    tolerance: float | None,
+    pass_margin: float | None,
+    min_units: int | None,
+    fail_on: str | None,
+    require_baseline: bool,
+) -> Any:
+    """The limits of the settings with the flags over them."""
+    from costaudit.config import unknown
     from costaudit.errors import UsageError
 
-    if not 0 <= tolerance <= 10:
-        raise UsageError(f"--tolerance must be a share from 0 to 10, not {tolerance}", hint="5 % is 0.05")
-    return tolerance
+    if fail_on is not None and fail_on not in FAIL_ON:
+        raise unknown("value", fail_on, FAIL_ON, "--fail-on")
+    if min_units is not None and not 2 <= min_units <= 1_000_000:
+        raise UsageError(f"--min-units must be from 2, not {min_units}", hint="two units are the least to compare")
+    changes: dict[str, Any] = {
+        "tolerance": _share("--tolerance", tolerance),
+        "pass_margin": _share("--pass-margin", pass_margin),
+        "min_units": min_units,
+        "require_baseline": require_baseline or None,
+        "inconclusive": {"inconclusive": "fail", "regression": "pass"}.get(fail_on or ""),
+        "report_only": None if fail_on is None else fail_on == "never",
+    }
+    return replace(settings.gate, **{name: value for name, value in changes.items() if value is not None})
 
 
-def _baseline(
-    baseline: str, candidate: list[str], settings: Settings, head: Loaded, show: Progress | None
-) -> tuple[Side | None, date | None]:
-    """The baseline, and the day whose prices both sides pay; no baseline where its path is not there."""
-    from costaudit import pipeline
-    from costaudit.compare import baseline as files
-    from costaudit.compare.side import last_day, measure
-
-    if files.is_baseline(Path(baseline)):
-        side = files.load(Path(baseline))
-        return side, side.priced_on
-    day = last_day(head.calls)
-    if found := _LAST_DAYS.fullmatch(baseline):
-        before = _before(settings, int(found[1]))
-        loaded = pipeline.load(candidate, before, show, head.book)
-    elif baseline != "-" and not any(c in baseline for c in "*?[") and not Path(baseline).exists():
-        return None, day
-    else:
-        loaded = pipeline.load([baseline], replace(settings, since=None, until=None), show, head.book)
-    name = baseline
-    side = measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share, on=day)
-    return side, day
-
-
-def _before(settings: Settings, days: int) -> Settings:
-    """The same settings for the days before the window asked for."""
+def _share(flag: str, given: float | None) -> float | None:
     from costaudit.errors import UsageError
 
-    start, _ = settings.window
-    if start is None:
-        raise UsageError(
-            f"--baseline last-{days}d needs --since: it is the days before", hint="e.g. --since 2026-11-01"
-        )
-    return replace(settings, since=start - timedelta(days=days), until=start)
-
-
-def _month(
-    month: str | None, settings: Settings, head: Loaded, show: Progress | None
-) -> tuple[dict[str, float] | None, Decimal]:
-    """Units of last month by task, and the floor their spend sets."""
-    from costaudit import pipeline
-    from costaudit.compare.side import DAYS_OF_MONTH, month_units
-    from costaudit.price._sum import usd
-
-    if month is None:
-        return None, Decimal(0)
-    loaded = pipeline.load([month], replace(settings, since=None, until=None), show, head.book)
-    window = loaded.window
-    if window.start is None or window.end is None:
-        return None, Decimal(0)
-    days = max((window.end - window.start).total_seconds() / 86_400, 1.0)
-    total = usd(loaded.calls["cost_usd"])
-    return month_units(loaded.calls, days), settings.floor(total * DAYS_OF_MONTH / Decimal(days))
+    if given is not None and not 0 <= given <= 10:
+        raise UsageError(f"{flag} must be a share from 0 to 10, not {given}", hint="5 % is 0.05")
+    return given

@@ -66,6 +66,7 @@ class _Task(msgspec.Struct, frozen=True):
     classes: list[_Class]
     tools: str | None = None
     opening: list[_Block] = []
+    opening_tokens: Count | None = None
 
 
 class _Unpriced(msgspec.Struct, frozen=True):
@@ -161,6 +162,7 @@ def _task(side: Side, task: str) -> dict[str, Any]:
         ],
         "tools": None if opening.tools is None else f"{opening.tools:016x}",
         "opening": [[f"{b.sha:016x}", round(b.share, 6), b.tokens] for b in opening.blocks],
+        "opening_tokens": opening.tokens,
     }
 
 
@@ -223,7 +225,7 @@ def _amounts(file: _File) -> Iterator[Decimal]:
 
 def _opening(task: _Task) -> Opening:
     blocks = tuple(Block(int(b.sha, 16), b.share, b.tokens) for b in task.opening)
-    return Opening(int(task.tools, 16) if task.tools is not None else None, blocks)
+    return Opening(int(task.tools, 16) if task.tools is not None else None, blocks, task.opening_tokens)
 
 
 def _utc(when: datetime | None) -> datetime | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal, localcontext
 from math import fsum, sqrt
 from statistics import fmean
@@ -16,13 +15,15 @@ from statistics import fmean
 import polars as pl
 
 from costaudit import stats
+from costaudit.compare._prompt import first_difference
 from costaudit.compare._sample import Sample, free_p, mean_ratio, median_ratio, needed, sample_of, tested
-from costaudit.compare.side import Opening, Side
+from costaudit.compare.accept import Acceptance
+from costaudit.compare.side import Side
 from costaudit.config import Gate as Limits
 from costaudit.config import Suppression
 from costaudit.price.bridge import between
 from costaudit.price.mix import EXACT
-from costaudit.verdict import Gate, SideLabel, TaskVerdict, Verdict
+from costaudit.verdict import BudgetVerdict, Gate, SideLabel, TaskVerdict, Verdict
 
 FALSE_DISCOVERY = 0.05  # share of failed tasks that may be chance
 REPEATS = 3  # runs of a case that a comparison at a temperature above 0 should have
@@ -39,7 +40,9 @@ def check(
     floor_usd: Decimal = ZERO,
     min_coverage: float = 0.8,
     month: Mapping[str, float] | None = None,
+    month_name: str = "",
     suppressions: Sequence[Suppression] = (),
+    budgets: Sequence[BudgetVerdict] = (),
 ) -> Gate:
     """The verdict on each task of the candidate and the baseline.
 
@@ -49,18 +52,20 @@ def check(
     month         task -> units of last month; without it the floor cannot let anything pass
     suppressions  of the rule `cost-regression` with a task as subject: rises that somebody accepted, until a day and up
                   to an amount a month
+    budgets       what `compare.budgets` says of the candidate
     """
+    about = _About(candidate, baseline, limits, month_name, tuple(budgets))
     if baseline is None:
         rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline") for task in _tasks(candidate.units)]
-        return _gate(rows, candidate, None, limits, covered=_enough(candidate, min_coverage))
+        return about.gate(rows, covered=_enough(candidate, min_coverage))
     blind = next((side for side in (candidate, baseline) if not _enough(side, min_coverage)), None)
     if blind is not None:
         why = f"only {_percent(blind.coverage)} of {blind.name} can be priced, under {_percent(min_coverage)}"
         rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, why) for task in _tasks(candidate.units, baseline.units)]
-        return _gate(rows, candidate, baseline, limits, covered=False)
-    accepted = {s.subject["task"]: s for s in suppressions if s.rule == RULE and set(s.subject) == {"task"}}
+        return about.gate(rows, covered=False)
+    accepted = Acceptance(RULE, suppressions, candidate.window.end)
     rows = _Judge(candidate, baseline, limits, floor_usd, min_coverage, month or {}, accepted).all()
-    return _gate(rows, candidate, baseline, limits, covered=True)
+    return about.gate(rows, covered=True)
 
 
 def _tasks(*units: pl.DataFrame) -> list[str]:
@@ -83,7 +88,7 @@ class _Judge:
     floor_usd: Decimal
     min_coverage: float
     month: Mapping[str, float]
-    accepted: Mapping[str, Suppression]
+    accepted: Acceptance
 
     def all(self) -> list[TaskVerdict]:
         """Every task measured, then judged together: many tasks must not add up their false alarms."""
@@ -188,7 +193,7 @@ class _Judge:
 
     def failed(self, row: TaskVerdict, why: str) -> TaskVerdict:
         units = between(self.baseline.mix.per_unit(row.task), self.candidate.mix.per_unit(row.task))
-        prompt = _first_difference(self.baseline.openings.get(row.task), self.candidate.openings.get(row.task))
+        prompt = first_difference(self.baseline.openings.get(row.task), self.candidate.openings.get(row.task))
         row = replace(row, verdict=Verdict.FAIL, why=why, bridge=units, prompt=prompt)
         return self.unless_accepted(row)
 
@@ -197,16 +202,11 @@ class _Judge:
 
         Where the volume is not known the amount cannot be checked, and the rise fails.
         """
-        accepted = self.accepted.get(row.task)
-        end = self.candidate.window.end
-        if accepted is None or end is None:
+        accepted = self.accepted.of({"task": row.task}, row.month_usd)
+        if accepted is None:
             return row
-        if (end - timedelta(microseconds=1)).date() > accepted.until:  # the day given is the last one
-            return replace(row, why=f"{row.why}; it was accepted until {accepted.until}")
-        if accepted.max_usd is not None and (row.month_usd is None or row.month_usd > accepted.max_usd):
-            return replace(row, why=f"{row.why}; it was accepted up to ${accepted.max_usd:f} a month")
-        why = f"dearer, accepted until {accepted.until} by {accepted.owner}: {accepted.reason}"
-        return replace(row, verdict=Verdict.PASS, why=why, accepted=True)
+        verdict = Verdict.PASS if accepted.holds else row.verdict
+        return replace(row, verdict=verdict, why=accepted.said(row.why), accepted=accepted.holds)
 
 
 def _money(values: Sequence[float]) -> Decimal | None:
@@ -222,52 +222,47 @@ def _percent(share: float) -> str:
     return f"{round(100 * share, 1):g} %"
 
 
-def _first_difference(before: Opening | None, after: Opening | None) -> str:
-    """The first part of the prompts that is no longer what it was."""
-    if before is None or after is None:
-        return ""
-    for number, (old, new) in enumerate(zip(before.blocks, after.blocks, strict=False), 1):
-        if old.sha != new.sha:
-            change = f"{old.tokens:,} to {new.tokens:,} tokens, in {_percent(new.share)} of the units"
-            return f"message {number} is the first that differs: {change}"
-    if before.tools != after.tools:
-        return "the declared tools differ"
-    longer, shorter = len(after.blocks), len(before.blocks)
-    if longer != shorter and min(longer, shorter):
-        return f"the first {min(longer, shorter)} shared messages are the same"
-    return ""
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What the answer says beside its rows."""
 
+    candidate: Side
+    baseline: Side | None
+    limits: Limits
+    month: str
+    budgets: tuple[BudgetVerdict, ...]
 
-def _gate(
-    rows: Sequence[TaskVerdict], candidate: Side, baseline: Side | None, limits: Limits, *, covered: bool
-) -> Gate:
-    overall, tokens = _overall(rows, baseline)
-    return Gate(
-        rows=tuple(rows),
-        baseline=_label(baseline) if baseline else None,
-        candidate=_label(candidate),
-        tolerance=limits.tolerance,
-        pass_margin=limits.pass_margin,
-        overall=overall,
-        overall_tokens=tokens,
-        priced_on=candidate.priced_on,
-        exit_code=_exit_code(rows, limits, covered=covered, based=baseline is not None),
-        notes=tuple(_notes(candidate, baseline)),
-    )
+    def gate(self, rows: Sequence[TaskVerdict], *, covered: bool) -> Gate:
+        overall, tokens = _overall(rows, self.baseline)
+        return Gate(
+            rows=tuple(rows),
+            baseline=_label(self.baseline) if self.baseline else None,
+            candidate=_label(self.candidate),
+            tolerance=self.limits.tolerance,
+            pass_margin=self.limits.pass_margin,
+            overall=overall,
+            overall_tokens=tokens,
+            priced_on=self.candidate.priced_on,
+            exit_code=self.exit_code(rows, covered=covered),
+            notes=tuple(_notes(self.candidate, self.baseline)),
+            month=self.month,
+            budgets=self.budgets,
+        )
+
+    def exit_code(self, rows: Sequence[TaskVerdict], *, covered: bool) -> int:
+        """0, 1 for a proved rise or a budget exceeded, 3 where nothing can be judged that must be."""
+        said = {row.verdict for row in rows} | {row.verdict for row in self.budgets}
+        if Verdict.FAIL in said and not self.limits.report_only:
+            return 1
+        missing = self.baseline is None or not rows or any(row.units[0] == 0 for row in rows)
+        if not covered or (self.limits.require_baseline and missing):
+            return 3
+        demanded = self.limits.inconclusive == "fail" and not self.limits.report_only
+        return 1 if Verdict.CANNOT_TELL in said and demanded else 0
 
 
 def _label(side: Side) -> SideLabel:
     return SideLabel(side.name, side.window, side.calls, side.coverage)
-
-
-def _exit_code(rows: Sequence[TaskVerdict], limits: Limits, *, covered: bool, based: bool) -> int:
-    said = {row.verdict for row in rows}
-    if Verdict.FAIL in said:
-        return 1
-    missing = not based or not rows or any(row.units[0] == 0 for row in rows)
-    if not covered or (limits.require_baseline and missing):
-        return 3
-    return 1 if Verdict.CANNOT_TELL in said and limits.inconclusive == "fail" else 0
 
 
 def _overall(rows: Sequence[TaskVerdict], baseline: Side | None) -> tuple[stats.Interval | None, float | None]:

@@ -40,10 +40,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How the prompts of a task begin: the declared tools, and the messages most units share."""
+    """How the prompts of a task begin: the declared tools, and the messages most units share.
+
+    tokens  input of the first call of a unit, median; None: not known
+    """
 
     tools: int | None = None
     blocks: tuple[Block, ...] = ()
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,15 +191,19 @@ def _openings(calls: pl.DataFrame) -> dict[str, Opening]:
         return {}
     run = pl.coalesce(unit(), pl.format("\0\0{}", "row")).alias("run")
     first = (
-        calls.select("started_at", "row", "task", "instance_id", run, *hashes)
+        calls.select("started_at", "row", "task", "instance_id", "input_tokens", run, *hashes)
         .sort("started_at", "row")
         .group_by("task", "instance_id", "run", maintain_order=True)
-        .agg(pl.col(hashes).first())
+        .agg(pl.col("input_tokens", *hashes).first())
     )
+    sizes = dict(first.group_by("task").agg(pl.col("input_tokens").median().round().cast(pl.Int64)).iter_rows())
     places = [_place(first, k) for k in range(BLOCKS)]
     tools = dict(_commonest(first.select("task", sha="tools_sha", tokens=pl.lit(0))).select("task", "sha").iter_rows())
     tasks = sorted(set(tools) | {task for place in places for task in place})
-    return {task: Opening(tools.get(task), tuple(place[task] for place in places if task in place)) for task in tasks}
+    return {
+        task: Opening(tools.get(task), tuple(place[task] for place in places if task in place), sizes[task])
+        for task in tasks
+    }
 
 
 def _place(first: pl.DataFrame, k: int) -> dict[str, Block]:

@@ -61,6 +61,8 @@ class Gate:
     tolerance    growth of unit cost that is allowed, as a share
     pass_margin  how far above the tolerance the interval may still reach for a PASS, as a share
     min_units    units on each side below which nothing is said
+    inconclusive what a task that cannot be told means: pass or fail
+    report_only  no verdict fails a build; the exit code still says where nothing could be judged
     floor_usd    monthly effect below which a task does not fail [USD]; None: the floor of findings
     """
 
@@ -69,6 +71,7 @@ class Gate:
     min_units: int = 5
     inconclusive: str = "pass"
     require_baseline: bool = False
+    report_only: bool = False
     floor_usd: Decimal | None = None
 
 

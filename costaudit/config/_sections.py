@@ -126,6 +126,7 @@ def _gate(node: Node) -> Gate:
         "min_units": whole(2),
         "inconclusive": choice("pass", "fail"),
         "require_baseline": flag,
+        "report_only": flag,
         "floor_usd": usd,
     }
     return Gate(**record(node, shape))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -53,8 +53,13 @@ def renderer(name: str, allowed: Sequence[str] = ()) -> Render:
     """The function that writes a report format; UsageError with a suggestion for an unknown name."""
     known = tuple(allowed) or names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        suggestion = f"did you mean {near[0]}? " if near else ""
-        raise UsageError(f"no report format {name!r}", hint=f"{suggestion}formats: {', '.join(known)}")
+        raise UsageError(f"no report format {name!r}", hint=suggested(name, known))
     render: Render = importlib.import_module(f"{__name__}.{name}").render
     return render
+
+
+def suggested(name: str, known: Iterable[str]) -> str:
+    """The nearest known format, then all of them."""
+    near = difflib.get_close_matches(name, known := tuple(known), n=1)
+    suggestion = f"did you mean {near[0]}? " if near else ""
+    return f"{suggestion}formats: {', '.join(known)}"

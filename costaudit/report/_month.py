@@ -12,10 +12,9 @@ from costaudit.finding import ZERO, Finding
 from costaudit.price.mix import EXACT
 from costaudit.report import View, _bridge, _words
 from costaudit.report import _money as money
-from costaudit.report._gate import folded
 from costaudit.report._layout import EMPTY, Column, Line, Span, Style, paint, paragraph, strong, table
 from costaudit.report.json import document, report, rows
-from costaudit.report.markdown import grid, text
+from costaudit.report.markdown import folded, grid, text
 from costaudit.verdict import Month
 
 SCHEMA = "costaudit.month/1"

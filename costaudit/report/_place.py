@@ -14,6 +14,10 @@ class Place(NamedTuple):
     line: int
 
 
+# Code hosts drop, or refuse, what has no file; the settings are where such a finding is answered.
+NOWHERE = Place("costaudit.yaml", 1)
+
+
 def place(finding: Finding) -> Place | None:
     """File and line of the worst row that has them; None for findings about totals."""
     if "source" not in finding.evidence.columns:

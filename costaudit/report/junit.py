@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
 from costaudit.audit import Audit
-from costaudit.finding import Finding, Kind
+from costaudit.finding import Kind
 from costaudit.report import View, _words
 from costaudit.report._place import message
 from costaudit.report._text import clean
@@ -17,23 +19,39 @@ def render(audit: Audit, _view: View) -> str:
     failed = [f for f in found if f.amount_usd or f.kind not in (Kind.WASTE, Kind.DECIDE)]
     passed = sorted({*audit.clean, *(f.rule for f in found)} - {f.rule for f in failed})
     skipped = sorted((item.rule, item.why) for item in audit.not_checked)
-    cases = [_failure(f) for f in failed]
-    cases += [_case(rule, rule) for rule in passed]
-    cases += [_case(rule, f"{rule}: {why}", f"<skipped message={_quoted(why)}/>") for rule, why in skipped]
-    counts = f'tests="{len(cases)}" failures="{len(failed)}" skipped="{len(skipped)}" errors="0"'
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="costaudit" {counts}>\n{"".join(cases)}</testsuite>\n'
+    cases = [Case(f.rule, f"{f.rule} {f.id}", failure=message(f), kind=f.severity) for f in failed]
+    cases += [Case(rule, rule) for rule in passed]
+    cases += [Case(rule, f"{rule}: {why}", skipped=why) for rule, why in skipped]
+    return suite("costaudit", cases)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test case: passed, or failed with a message of a kind, or skipped for a reason."""
+
+    group: str
+    name: str
+    failure: str | None = None
+    kind: str = ""
+    skipped: str | None = None
+
+    def __str__(self) -> str:
+        inner = ""
+        if self.failure is not None:
+            inner = f"<failure type={_quoted(self.kind)} message={_quoted(self.failure)}/>"
+        elif self.skipped is not None:
+            inner = f"<skipped message={_quoted(self.skipped)}/>"
+        return f"  <testcase classname={_quoted(self.group)} name={_quoted(self.name)}>{inner}</testcase>\n"
+
+
+def suite(name: str, cases: Sequence[Case]) -> str:
+    """A file of one suite, with its counts."""
+    failed, skipped = (
+        sum(part is not None for part in parts) for parts in ([c.failure for c in cases], [c.skipped for c in cases])
     )
-
-
-def _failure(finding: Finding) -> str:
-    name = f"{finding.rule} {finding.id}"
-    inner = f"<failure type={_quoted(finding.severity)} message={_quoted(message(finding))}/>"
-    return _case(finding.rule, name, inner)
-
-
-def _case(rule: str, name: str, inner: str = "") -> str:
-    return f"  <testcase classname={_quoted(rule)} name={_quoted(name)}>{inner}</testcase>\n"
+    counts = f'tests="{len(cases)}" failures="{failed}" skipped="{skipped}" errors="0"'
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    return f"{head}<testsuite name={_quoted(name)} {counts}>\n{''.join(map(str, cases))}</testsuite>\n"
 
 
 def _quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 
@@ -85,7 +86,7 @@ def _fix(audit: Audit) -> list[str]:
         parts += [
             f"## {_words.HEADINGS[kind]}{summed}",
             grid(["finding", "severity, confidence", "rule", "amount"], rows, left=3) + more,
-            _folded("What to do, and how sure it is", "\n".join(_advice(f) for f in shown)),
+            folded("What to do, and how sure it is", "\n".join(_advice(f) for f in shown)),
         ]
     if silent := _words.unclaimed(audit):
         parts += [f"## {_words.UNCLAIMED}", "\n".join(_advice(f) for f in silent[:FINDINGS])]
@@ -101,8 +102,14 @@ def _advice(finding: Finding) -> str:
     return "\n".join([said, *block])
 
 
-def _folded(title: str, body: str) -> str:
-    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+def folded(title: str, body: str) -> str:
+    """A section that opens on a click; `title` as it is, `body` Markdown."""
+    return f"<details>\n<summary>{_in_html(title)}</summary>\n\n{body}\n\n</details>"
+
+
+def _in_html(raw: str) -> str:
+    """Text for a line of HTML, where Markdown's own escapes would stand as they are."""
+    return _PINGS.sub(r"\1&#8203;", html.escape(clean(raw), quote=False)).replace("://", ":&#8203;//")
 
 
 def _rules(audit: Audit) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +11,8 @@ from costaudit.audit import Audit
 from costaudit.finding import Finding, Severity
 from costaudit.report import View, _words
 from costaudit.report import _money as money
-from costaudit.report._place import message, place
+from costaudit.report._place import NOWHERE, Place, message, place
+from costaudit.report._text import clean
 from costaudit.report.json import document
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -18,52 +20,57 @@ LEVEL = {Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note
 
 
 def render(audit: Audit, _view: View) -> str:
-    """A SARIF log of one run."""
+    """A SARIF log of one run; what the run cannot vouch for, rules that could not look, are its notes."""
     found = [finding for _, findings, _ in _words.groups(audit) for finding in findings]
-    rules = sorted({finding.rule for finding in found})
+    notes = [f"not checked: {n.rule}: {n.why}" for n in sorted(audit.not_checked, key=lambda n: (n.rule, n.why))]
+    return log([_result(finding) for finding in found], notes)
+
+
+def log(results: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:
+    """A SARIF log of one run with these results (of `result`); each rule named once."""
+    rules = sorted({one["ruleId"] for one in results})
     driver = {
         "name": "costaudit",
         "version": __version__,
         "rules": [{"id": rule, "shortDescription": {"text": rule.replace("-", " ")}} for rule in rules],
     }
+    said = [{"level": "note", "message": {"text": clean(note)}} for note in notes]
     run = {
         "tool": {"driver": driver},
-        "results": [_result(finding, rules.index(finding.rule)) for finding in found],
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _notes(audit)}],
+        "results": [{**one, "ruleIndex": rules.index(one["ruleId"])} for one in results],
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": said}],
         "columnKind": "unicodeCodePoints",
     }
     return document({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
-def _result(finding: Finding, rule: int) -> dict[str, Any]:
-    at = place(finding)
-    region = {"startLine": max(1, at.line)} if at else {}
-    location = {"physicalLocation": {"artifactLocation": {"uri": _uri(at.path)}, "region": region}} if at else None
+def result(
+    rule: str, fingerprint: str, level: str, text: str, at: Place | None, properties: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One result; code scanning refuses a file in which one has no place."""
+    at = at or NOWHERE
+    where = {"artifactLocation": {"uri": _uri(at.path)}, "region": {"startLine": max(1, at.line)}}
     return {
-        "ruleId": finding.rule,
-        "ruleIndex": rule,
-        "level": LEVEL[finding.severity],
-        "message": {"text": message(finding)},
-        "locations": [location] if location else [],
-        "partialFingerprints": {"costaudit/v1": finding.id},
-        "properties": {
-            "kind": finding.kind.value,
-            "confidence": finding.confidence.value,
-            "owned_usd": money.exact(finding.owned_usd),
-            "stake_usd": money.exact(finding.stake_usd),
-            "requests": finding.requests,
-        },
+        "ruleId": rule,
+        "level": level,
+        "message": {"text": clean(text)},
+        "locations": [{"physicalLocation": where}],
+        "partialFingerprints": {"costaudit/v1": fingerprint},
+        "properties": dict(properties),
     }
+
+
+def _result(finding: Finding) -> dict[str, Any]:
+    properties = {
+        "kind": finding.kind.value,
+        "confidence": finding.confidence.value,
+        "owned_usd": money.exact(finding.owned_usd),
+        "stake_usd": money.exact(finding.stake_usd),
+        "requests": finding.requests,
+    }
+    return result(finding.rule, finding.id, LEVEL[finding.severity], message(finding), place(finding), properties)
 
 
 def _uri(path: str) -> str:
     """A relative reference; an absolute path keeps its root."""
     return quote(path.encode("utf-8", "surrogatepass"), safe="/.-_~")
-
-
-def _notes(audit: Audit) -> list[dict[str, Any]]:
-    """What the run cannot vouch for: rules that could not look."""
-    return [
-        {"level": "note", "message": {"text": f"not checked: {item.rule}: {item.why}"}}
-        for item in sorted(audit.not_checked, key=lambda n: (n.rule, n.why))
-    ]

@@ -1,0 +1,144 @@
+"""What `check` compares with: a committed file, logs, a store, or the days before the candidate's own window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from costaudit.errors import CostAuditError, UsageError
+
+if TYPE_CHECKING:
+    from costaudit.compare.side import Side
+    from costaudit.config import Settings
+    from costaudit.ingest import Ingested
+    from costaudit.pipeline import Loaded, Progress
+
+LAST_DAYS = re.compile(r"last-([1-9]\d{0,3})d")
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """What a month is worth: units of each task in it, the floor of findings at its spend, where both come from."""
+
+    units: dict[str, float] | None = None
+    floor_usd: Decimal = Decimal(0)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The baseline, the day whose prices both sides pay, and the volume of a month where the baseline holds it."""
+
+    side: Side | None = None
+    day: date | None = None
+    volume: Volume = Volume()
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds the baseline of a candidate.
+
+    read, head  the candidate's requests before its window was cut out, and its calls
+    window      of the baseline, where it was asked for: first moment in, first moment out
+    """
+
+    candidate: Sequence[str]
+    read: Ingested
+    head: Loaded
+    settings: Settings
+    window: tuple[date | datetime | None, date | datetime | None] = (None, None)
+    show: Progress | None = None
+
+    def find(self, given: str | None, *, required: bool) -> Base:
+        """No baseline where none was named; a path that is not there is a mistake, or a missing baseline (exit 3)."""
+        from costaudit.compare import baseline as files
+        from costaudit.compare.side import last_day
+
+        day = last_day(self.head.calls)
+        if given is None:
+            return Base(day=day)
+        if days := LAST_DAYS.fullmatch(given):
+            return self._before(given, timedelta(days=int(days[1])), day)
+        if not _is_there(given):
+            raise _missing(given, required=required)
+        if files.is_baseline(Path(given)):
+            if any(self.window):
+                raise UsageError(
+                    f"{given} is a saved baseline: it has its own window", hint="leave --baseline-since out"
+                )
+            side = files.load(Path(given))
+            return Base(side, side.priced_on)
+        if self._same(given) and not any(self.window):
+            return self._before(given, None, day)
+        return self._logs(given, day)
+
+    def _same(self, given: str) -> bool:
+        return [Path(path).resolve() for path in self.candidate] == [Path(given).resolve()]
+
+    def _before(self, given: str, span: timedelta | None, day: date | None) -> Base:
+        """The candidate's own logs before its window: their volume is what a month of production holds."""
+        from costaudit import pipeline
+
+        start, _ = self.settings.window
+        if start is None:
+            what = "it is the days before" if span else "else the candidate would be compared with itself"
+            raise UsageError(f"--baseline {given} needs --since: {what}", hint="e.g. --since 2026-11-01")
+        earlier = replace(self.settings, since=start - span if span else None, until=start)
+        loaded = pipeline.loaded(self.read, earlier, self.candidate, self.head.book)
+        name = given if span else f"{given} before {start:%Y-%m-%d}"
+        return Base(_measured(loaded, name, day), day, volume(loaded, self.settings, name))
+
+    def _logs(self, given: str, day: date | None) -> Base:
+        from costaudit import pipeline
+        from costaudit.ingest import _store as store
+
+        since, until = self.window
+        earlier = replace(self.settings, since=since, until=until)
+        if self._same(given):
+            loaded = pipeline.loaded(self.read, earlier, self.candidate, self.head.book)
+        else:
+            loaded = pipeline.load([given], earlier, self.show, self.head.book)
+        produced = store.is_store(Path(given)) or any(self.window)
+        return Base(_measured(loaded, given, day), day, volume(loaded, self.settings, given) if produced else Volume())
+
+
+def volume(loaded: Loaded, settings: Settings, name: str) -> Volume:
+    """The volume of a month from the calls of a window, scaled to 30.4 days."""
+    from costaudit.compare.side import DAYS_OF_MONTH, month_units
+    from costaudit.price._sum import usd
+
+    start, end = loaded.window.start, loaded.window.end
+    if start is None or end is None:
+        return Volume()
+    days = max((end - start).total_seconds() / 86_400, 1.0)
+    total = usd(loaded.calls["cost_usd"])
+    floor = settings.floor(total * DAYS_OF_MONTH / Decimal(days))
+    return Volume(month_units(loaded.calls, days), floor, f"{name}, {days:.3g} days")
+
+
+def _measured(loaded: Loaded, name: str, day: date | None) -> Side:
+    from costaudit.compare.side import measure
+
+    return measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share, on=day)
+
+
+def _is_there(given: str) -> bool:
+    if given == "-" or Path(given).exists():
+        return True
+    if not any(c in given for c in "*?["):
+        return False
+    path = Path(given)
+    return any(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+
+
+def _missing(given: str, *, required: bool) -> CostAuditError:
+    hint = "the days before the window are written last-28d" if given.startswith("last") else ""
+    hint = hint or "save one: costaudit baseline save PATH... -o FILE; without any, leave --baseline out"
+    if required:
+        return CostAuditError(f"the baseline {given} is not there, and one is required", hint=hint)
+    return UsageError(f"the baseline {given} is not there", hint=hint)

@@ -1,0 +1,386 @@
+"""`check` from the command line: its baselines, its budgets, what it looks like, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from priced import book, call, calls, later, side
+
+from costaudit.audit import Window
+from costaudit.cli import main
+from costaudit.compare import budgets
+from costaudit.compare.gate import check
+from costaudit.compare.side import measure
+from costaudit.config import Budget, Suppression
+from costaudit.config import Gate as Limits
+from costaudit.report import View, _check, _gate
+from costaudit.verdict import BudgetVerdict, Gate, Verdict
+
+OCTOBER = date(2026, 10, 1)
+
+# What it looks like
+
+
+BUDGETS = (
+    Budget(Decimal("0.05"), "run", {"task": "task-2"}),
+    Budget(Decimal(20), "month"),
+    Budget(Decimal(1), "call", {"tenant": "nobody"}),
+)
+
+
+def a_gate() -> Gate:
+    source = random.Random(1)
+    start = datetime(2026, 10, 1, tzinfo=UTC)
+
+    def log(scale: float, tasks: int) -> list[dict[str, object]]:
+        return [
+            call(
+                task=f"task-{t}",
+                instance_id=f"case-{i}",
+                run_id=f"{t}-{i}-{step}",
+                started_at=start + timedelta(minutes=i),
+                input_tokens=int((500 + 40 * i) * (scale if t == 0 else 1) * source.uniform(0.98, 1.02)),
+                output_tokens=int(source.lognormvariate(5, 1.5)) if t == 2 else 100,
+                block_sha=[int(scale * 10), 99 + i],
+                block_tokens=[int(300 * scale), 40],
+            )
+            for t in range(tasks)
+            for i in range(30 if t else 24)
+            for step in range(2)
+        ]
+
+    window_of = Window(start, start + timedelta(days=1))
+    sides = [
+        measure(calls(log(scale, tasks)), book(), name=name, window=window_of, coverage=1.0, on=OCTOBER)
+        for name, scale, tasks in (("main", 1.0, 3), ("logs/candidate", 1.6, 4))
+    ]
+    return check(
+        sides[1],
+        sides[0],
+        Limits(),
+        floor_usd=Decimal(1),
+        month={"task-0": 40_000.0, "task-1": 10.0},
+        month_name="september, 30 days",
+        budgets=budgets.judge(calls(log(1.6, 4)), BUDGETS, tz="UTC", end=None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("terminal", 80), ("terminal", 120), *((name, 80) for name in _check.RENDERERS if name != "terminal")],
+)
+def test_the_gate_reads_as_reviewed(name, columns, golden):
+    golden(f"gate/{name}-{columns}.txt", _check.RENDERERS[name](a_gate(), View(width=columns)))
+
+
+def test_no_line_of_the_gate_is_wider_than_the_terminal():
+    for columns in (80, 100, 120):
+        text = _gate.terminal(a_gate(), View(width=columns)).partition("To accept it on purpose")[0]
+        assert max(map(len, text.splitlines())) <= columns
+
+
+# Budgets
+
+
+def judged(
+    rows: list[dict[str, object]], budget: Budget, *suppressions: Suppression, **options: object
+) -> BudgetVerdict:
+    given = {"tz": "UTC", "end": datetime(2026, 10, 1, tzinfo=UTC), "suppressions": suppressions} | options
+    return budgets.judge(calls(rows), [budget], **given)[0]
+
+
+def spending(*usd: int, **columns: object) -> list[dict[str, object]]:
+    """Runs that cost so many dollars: a million tokens of input are $10."""
+    return [
+        call(run_id=f"r{i}", input_tokens=100_000 * amount, output_tokens=0, started_at=later(60 * 24 * i)) | columns
+        for i, amount in enumerate(usd)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("per", "usd", "verdict", "over", "worst", "beyond"),
+    [
+        ("run", "3", Verdict.PASS, 0, "r1", "0"),
+        ("run", "2.99", Verdict.FAIL, 1, "r1", "0.01"),
+        ("call", "0.5", Verdict.FAIL, 3, None, "4.5"),
+        ("day", "2", Verdict.FAIL, 1, "2026-09-02", "1"),
+        ("week", "5.99", Verdict.FAIL, 1, "week of 2026-08-31", "0.01"),  # 1 September 2026 is a Tuesday
+        ("month", "6", Verdict.PASS, 0, "2026-09", "0"),
+        ("month", "5", Verdict.FAIL, 1, "2026-09", "1"),
+    ],
+)
+def test_a_budget_is_exceeded_from_its_first_cent(per, usd, verdict, over, worst, beyond):
+    row = judged(spending(1, 3, 2), Budget(Decimal(usd), per))
+    assert (row.verdict, row.over, row.beyond_usd) == (verdict, over, Decimal(beyond))
+    assert worst is None or row.worst == worst
+
+
+def test_days_of_a_budget_are_days_of_its_zone():
+    rows = [row | {"started_at": datetime(2026, 9, 1, 21 + i, 30, tzinfo=UTC)} for i, row in enumerate(spending(2, 2))]
+    assert judged(rows, Budget(Decimal(3), "day")).verdict is Verdict.FAIL
+    assert judged(rows, Budget(Decimal(3), "day"), tz="Europe/Berlin").verdict is Verdict.PASS  # 23:30 and 00:30
+    assert judged(rows, Budget(Decimal(3), "day"), tz="Asia/Tokyo").verdict is Verdict.FAIL
+
+
+def test_a_budget_looks_at_its_own_scope():
+    rows = [*spending(9, tenant="acme"), *spending(1, tenant="other")]
+    assert judged(rows, Budget(Decimal(5), "run", {"tenant": "other"})).verdict is Verdict.PASS
+    assert judged(rows, Budget(Decimal(5), "run", {"tenant": "acme", "task": "triage"})).verdict is Verdict.FAIL
+    nobody = judged(rows, Budget(Decimal(5), "run", {"tenant": "acmee"}))
+    assert (nobody.verdict, nobody.of) == (Verdict.CANNOT_JUDGE, 0)
+
+
+def test_what_has_no_price_may_be_over_and_is_never_called_within():
+    unknown = call(run_id="odd", model="unheard-of", started_at=later(0))
+    row = judged([*spending(1, 2), unknown], Budget(Decimal(3), "run"))
+    assert row.verdict is Verdict.CANNOT_TELL
+    assert "1 of 3 may be over" in row.why
+    assert judged([*spending(1, 9), unknown], Budget(Decimal(3), "run")).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("until", "cap", "verdict"),
+    [
+        (date(2026, 9, 30), None, Verdict.PASS),
+        (date(2026, 9, 29), None, Verdict.FAIL),
+        (date(2026, 12, 1), Decimal(6), Verdict.PASS),
+        (date(2026, 12, 1), Decimal(5), Verdict.FAIL),
+    ],
+    ids=["accepted", "expired", "within its cap", "past its cap"],
+)
+def test_an_overrun_accepted_on_purpose_passes_until_its_day_and_up_to_its_cap(until, cap, verdict):
+    accepted = Suppression("budget-overrun", {"per": "run", "task": "triage"}, "ada", "a backfill", until, cap)
+    row = judged(spending(9, 1), Budget(Decimal(3), "run", {"task": "triage"}), accepted)
+    assert (row.verdict, row.accepted) == (verdict, verdict is Verdict.PASS)
+    assert "accepted" in row.why
+
+
+def test_a_budget_exceeded_fails_the_build_whatever_the_tasks_say():
+    same = {f"case-{i}": 1.0 + i for i in range(8)}
+    over = judged(spending(9), Budget(Decimal(3), "run"))
+    passing = check(side({"t": same}), side({"t": same}), Limits(), budgets=[over])
+    assert (passing.verdict, passing.exit_code) == (Verdict.FAIL, 1)
+    assert _gate.headline(passing).startswith("FAIL: 1 of 1 budget exceeded: all calls, a run, $6.00 beyond it. PASS:")
+    assert check(side({"t": same}), None, Limits(), budgets=[over]).exit_code == 1
+    assert check(side({"t": same}), None, Limits(report_only=True), budgets=[over]).exit_code == 0
+
+
+# From the command line
+
+
+def records(start: datetime, n: int, tokens: int, **columns: object) -> str:
+    rows = [
+        {
+            "request_id": f"{start:%m}-{i}",
+            "provider": "openai",
+            "model": "gpt-4o",
+            "task": ("triage", "answer")[i % 2],
+            "run_id": f"{start:%m}-{i}",
+            "instance_id": f"case-{i}",
+            "started_at": (start + timedelta(hours=i)).isoformat(),
+            "input_tokens": tokens + i,
+            "output_tokens": 50,
+            "status": "ok",
+        }
+        | columns
+        for i in range(n)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def logs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    (tmp_path / "before.jsonl").write_text(records(datetime(2026, 9, 2, tzinfo=UTC), 40, 1_000))
+    (tmp_path / "after.jsonl").write_text(records(datetime(2026, 10, 2, tzinfo=UTC), 40, 2_000))
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    return int(end.value.code or 0)
+
+
+def test_check_fails_a_dearer_build_and_passes_an_equal_one(logs, capsys):
+    assert run("check", "after.jsonl", "--baseline", "before.jsonl", "--format", "json") == 1
+    read = json.loads(capsys.readouterr().out)
+    assert (read["schema"], read["verdict"], read["exit_code"]) == ("costaudit.check/1", "FAIL", 1)
+    assert [task["paired"] for task in read["tasks"]] == [True, True]
+    (logs / "again.jsonl").write_bytes((logs / "before.jsonl").read_bytes())
+    assert run("check", "again.jsonl", "--baseline", "before.jsonl") == 0
+
+
+def test_a_saved_baseline_gives_the_verdicts_of_its_logs(logs, capsys):
+    assert run("baseline", "save", "before.jsonl", "-o", "b.json", "--name", "before.jsonl", "-q") == 0
+    first = (logs / "b.json").read_bytes()
+    assert run("baseline", "save", "before.jsonl", "-o", "b.json", "--name", "before.jsonl", "-q") == 0
+    assert (logs / "b.json").read_bytes() == first
+    capsys.readouterr()
+    said = []
+    for baseline in ("before.jsonl", "b.json"):
+        assert run("check", "after.jsonl", "--baseline", baseline, "--format", "json") == 1
+        read = json.loads(capsys.readouterr().out)
+        said.append([(task["task"], task["verdict"], task["cost"]) for task in read["tasks"]])
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 2), (("--require-baseline",), 3)])
+@pytest.mark.parametrize("gone", ["gone.json", "gone-*.json", "last28d"])
+def test_a_baseline_that_is_named_and_not_there_is_a_mistake_and_no_answer(logs, capsys, flags, code, gone):
+    assert run("check", "after.jsonl", "--baseline", gone, *flags) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"the baseline {gone} is not there" in err
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 0), (("--require-baseline",), 3)])
+def test_without_a_baseline_nothing_is_compared_and_nothing_passes(logs, capsys, flags, code):
+    assert run("check", "after.jsonl", *flags) == code
+    out, err = capsys.readouterr()
+    assert out.startswith("CANNOT JUDGE 2 of 2 tasks: no baseline")
+    assert "nothing was compared" in err
+
+
+def test_budgets_of_the_settings_are_checked_without_a_baseline_too(logs, capsys):
+    (logs / "costaudit.yaml").write_text("budgets:\n- {task: triage, usd: 0.005, per: run}\n- {usd: 100}\n")
+    assert run("check", "after.jsonl", "--format", "json") == 1
+    read = json.loads(capsys.readouterr().out)
+    assert [(b["budget"], b["verdict"], b["of"], b["over"]) for b in read["budgets"]] == [
+        ("task triage, a run", "FAIL", 20, 20),  # 2,000 input tokens at $2.50 and 50 output tokens at $10 a million
+        ("all calls, a month", "PASS", 1, 0),
+    ]
+    assert run("check", "before.jsonl") == 0  # 1,000 tokens: $0.003
+
+
+def test_a_log_is_not_compared_with_itself(logs, capsys):
+    assert run("check", "before.jsonl", "--baseline", "before.jsonl") == 2
+    assert "compared with itself" in capsys.readouterr().err
+
+
+def test_a_suppression_of_an_unknown_rule_is_no_silent_pass(logs, capsys):
+    (logs / "costaudit.yaml").write_text(
+        "suppressions:\n- {rule: cost-regresion, subject: {task: t}, owner: a, reason: b, until: 2030-01-01}\n"
+    )
+    assert run("check", "after.jsonl", "--baseline", "before.jsonl") == 2
+    assert "did you mean 'cost-regression'" in capsys.readouterr().err
+
+
+def test_a_tolerance_and_an_inconclusive_gate_follow_their_flags(logs):
+    assert run("check", "after.jsonl", "--baseline", "before.jsonl", "--tolerance", "2") == 0
+    (logs / "few.jsonl").write_text(records(datetime(2026, 10, 2, tzinfo=UTC), 4, 1_000))
+    assert run("check", "few.jsonl", "--baseline", "before.jsonl") == 0
+    assert run("check", "few.jsonl", "--baseline", "before.jsonl", "--fail-on", "inconclusive") == 1
+    assert run("check", "after.jsonl", "--baseline", "before.jsonl", "--fail-on", "never") == 0
+    assert run("check", "few.jsonl", "--baseline", "before.jsonl", "--min-units", "2") == 0
+
+
+def test_the_days_before_a_window_are_a_baseline(logs, capsys):
+    (logs / "costaudit.yaml").write_text("gate: {floor_usd: 0}\n")  # a few cents a month
+    flags = ("--since", "2026-10-01", "--baseline", "last-30d", "--format", "json")
+    assert run("check", "before.jsonl", "after.jsonl", *flags) == 1
+    read = json.loads(capsys.readouterr().out)
+    assert read["baseline"]["from"] == "2026-09-01T00:00:00+00:00"
+    assert read["baseline"]["to"] == "2026-10-01T00:00:00+00:00"
+
+
+def test_the_effect_at_last_months_volume_is_in_the_answer(logs, capsys):
+    flags = ("--baseline", "before.jsonl", "--month", "before.jsonl", "--format", "json")
+    run("check", "after.jsonl", *flags)
+    read = json.loads(capsys.readouterr().out)
+    assert all(task["month_units"] > 0 for task in read["tasks"])
+    assert all(Decimal(task["month_usd"]) > 0 for task in read["tasks"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--format", "pdf"), "no format"),
+        (("--also", "pdf=x"), "no format"),
+        (("--also", "sarif"), "not a format and a file"),
+        (("--tolerance", "-1"), "--tolerance must be a share"),
+        (("--pass-margin", "99"), "--pass-margin must be a share"),
+        (("--min-units", "1"), "--min-units must be from 2"),
+        (("--fail-on", "high"), "unknown value 'high'"),
+        (("--baseline-since", "yesterday"), "not a date or time"),
+        (("--baseline", "last-28d"), "needs --since"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_answered(logs, capsys, flags, says):
+    assert run("check", "after.jsonl", "--baseline", "before.jsonl", *flags) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+
+
+# A store and its windows
+
+
+@pytest.fixture
+def store(logs):
+    (logs / "costaudit.yaml").write_text("gate: {floor_usd: 0}\n")  # a few cents a month
+    assert run("ingest", "before.jsonl", "after.jsonl", "--store", "kept", "-q") == 0
+    return logs / "kept"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("kept", "--since", "2026-10-01", "--baseline", "last-30d"),
+        ("kept", "--since", "2026-10-01", "--baseline", "kept"),
+        ("after.jsonl", "--baseline", "kept", "--baseline-until", "2026-10-01"),
+        (
+            "kept",
+            "--since",
+            "2026-10-01",
+            "--baseline",
+            "kept",
+            "--baseline-since",
+            "2026-09-01",
+            "--baseline-until",
+            "2026-10-01",
+        ),
+    ],
+    ids=["days before", "all before", "until a day", "a window of it"],
+)
+def test_a_window_of_a_store_is_a_baseline_and_brings_the_volume_of_a_month(store, capsys, flags):
+    assert run("check", *flags, "--format", "json") == 1
+    read = json.loads(capsys.readouterr().out)
+    assert read["baseline"]["calls"] == read["candidate"]["calls"] == 40
+    assert {task["verdict"] for task in read["tasks"]} == {"FAIL"}
+    assert all(task["month_units"] > 0 for task in read["tasks"])
+    assert read["month"].endswith(" days")
+
+
+def test_a_saved_baseline_has_its_own_window(logs, capsys):
+    assert run("baseline", "save", "before.jsonl", "-o", "b.json", "-q") == 0
+    assert run("check", "after.jsonl", "--baseline", "b.json", "--baseline-since", "2026-09-01") == 2
+    assert "has its own window" in capsys.readouterr().err
+
+
+# Where the answer goes
+
+
+def test_one_reading_of_the_logs_answers_in_several_formats(logs, capsys, monkeypatch):
+    summary = logs / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    also = ("--also", "sarif=out.sarif", "--also", "json=out.json", "--also", "markdown=out.md")
+    assert run("check", "after.jsonl", "--baseline", "before.jsonl", "--format", "github", *also) == 1
+    assert capsys.readouterr().out.startswith("::error title=costaudit check::FAIL")
+    assert json.loads((logs / "out.json").read_text())["verdict"] == "FAIL"
+    assert json.loads((logs / "out.sarif").read_text())["version"] == "2.1.0"
+    assert summary.read_text() == "before\n" + (logs / "out.md").read_text() + "\n"
+
+
+def test_the_summary_of_a_job_is_written_for_its_own_format_only(logs, capsys, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(logs / "summary.md"))
+    run("check", "after.jsonl", "--baseline", "before.jsonl")
+    assert not (logs / "summary.md").exists()
+    run("analyze", "after.jsonl", "--format", "github")
+    assert (logs / "summary.md").read_text().startswith("<!-- costaudit report -->")
