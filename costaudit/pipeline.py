@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from costaudit.analyze import _prompts, _timeline, analyze, checked, chosen
+from costaudit.analyze import _prompts, _routes, _timeline, analyze, checked, chosen
 from costaudit.analyze._scenario import replay
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
@@ -29,6 +29,7 @@ from costaudit.price.overrides import parse_overrides
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
 from costaudit.prompts import Difference, Parting
+from costaudit.routes import Route
 from costaudit.scenario import Change, Scenario, known_tasks
 from costaudit.timeline import Timeline
 
@@ -46,6 +47,7 @@ __all__ = [
     "prices",
     "request_rows",
     "requests",
+    "routes",
     "run",
     "simulated",
 ]
@@ -151,6 +153,12 @@ def run(known: Loaded, settings: Settings, wanted: str) -> Timeline:
     settings = checked(settings)
     ledger = Ledger.of(known.calls, known.book, settings=settings)
     return _timeline.timeline(ledger, wanted, chosen(settings), known.window)
+
+
+def routes(known: Loaded, settings: Settings, paths: Sequence[str], accept: Sequence[str]) -> list[Route]:
+    """Which model serves which task once the accepted findings of loaded calls are acted on."""
+    findings = _routes.accepted(audited(known, settings, paths).findings, accept)
+    return _routes.routes(known.calls, findings, settings.budgets)
 
 
 def request_rows(known: Loaded, wanted: str) -> pl.DataFrame:

@@ -128,7 +128,11 @@ class MissingCeiling(Analyzer):
                 else "outcomes are not known: finished runs count as good",
                 *self._back_tested(runs, steps, best),
             ),
-            details={"frontier": pl.concat(tables), "growth": _ceiling.growth(steps, runs)},
+            details={
+                "limit": pl.DataFrame({"metric": [best.metric], "limit": [best.limit]}),
+                "frontier": pl.concat(tables),
+                "growth": _ceiling.growth(steps, runs),
+            },
         )
 
     def _back_tested(self, runs: pl.DataFrame, steps: pl.DataFrame, best: _ceiling.Pick) -> Iterator[str]:

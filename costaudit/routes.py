@@ -1,0 +1,40 @@
+"""A routing table: which model serves which task, on whose advice, and what holds it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An amount [USD] per month, week, day, run or call."""
+
+    usd: Decimal
+    per: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One task (of one tenant, where the advice is for one).
+
+    provider, model   what serves it from now on
+    before            the models that served it, dearest first, as `provider/model`
+    tier              `batch`, `flex`; "" standard
+    ceiling           of a run, by metric: steps, usd, input_tokens, minutes
+    budgets           from the settings
+    because           id, rule, grade and saving of each accepted finding, a sentence each
+    changed           whether accepted advice changes the model, or how it is bought
+    """
+
+    task: str
+    provider: str
+    model: str
+    before: tuple[str, ...] = ()
+    tenant: str = ""
+    tier: str = ""
+    ceiling: Mapping[str, Decimal] = field(default_factory=dict)
+    budgets: tuple[Limit, ...] = ()
+    because: tuple[str, ...] = ()
+    changed: bool = False
