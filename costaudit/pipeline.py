@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from costaudit.analyze import _prompts, _routes, _timeline, analyze, checked, chosen
+from costaudit.analyze._plan import plan
 from costaudit.analyze._scenario import replay
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
@@ -22,6 +23,7 @@ from costaudit.ingest import _store as store
 from costaudit.ingest._cache import place
 from costaudit.ingest._original import difference as differing
 from costaudit.ingest._original import original
+from costaudit.plan import Plan
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -44,6 +46,7 @@ __all__ = [
     "loaded",
     "original",
     "parting",
+    "planned",
     "prices",
     "request_rows",
     "requests",
@@ -189,6 +192,19 @@ def difference(found: Parting) -> Difference | None:
     """The characters at which two calls part, read from their logs; LogError where a log has gone."""
     sides = [original(place.source_file, place.source_line) for place in (found.before, found.after)]
     return differing(*sides)
+
+
+def planned(known: Loaded, settings: Settings, target: Decimal | None = None) -> Plan:
+    """The plan for the growth that the settings name, from loaded calls."""
+    return plan(
+        known.calls,
+        known.book,
+        settings,
+        window=known.window,
+        prices=known.prices,
+        coverage=known.coverage,
+        target=target,
+    )
 
 
 def requests(paths: Sequence[str], settings: Settings, progress: Progress | None = None) -> Ingested:

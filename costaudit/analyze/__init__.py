@@ -14,12 +14,12 @@ import polars as pl
 
 from costaudit import plugins
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
-from costaudit.analyze._ledger import Owned, States, settle
+from costaudit.analyze._ledger import Act, Owned, States, settle
 from costaudit.config import Settings, Suppression
 from costaudit.finding import ZERO, Finding, Grade, Kind, NotChecked
 from costaudit.price.ledger import Ledger
 
-__all__ = ["Analysis", "analyze", "analyzers", "checked", "chosen"]
+__all__ = ["Act", "Analysis", "acts", "analyze", "analyzers", "checked", "chosen"]
 
 _UNPROVEN = (Grade.EXPERIMENT, Grade.NO_EVIDENCE)
 _DAYS_OF_A_MONTH = Decimal("30.4375")  # 365.25 / 12; a suppression's cap is an amount a month
@@ -52,6 +52,7 @@ class _Said:
 
     findings: list[Finding]
     not_checked: list[NotChecked]
+    acts: list[Act]
 
 
 @cache
@@ -97,6 +98,17 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
     )
 
 
+def acts(ledger: Ledger, settings: Settings) -> list[Act]:
+    """The changes that the rules of the ledger propose, large enough to be shown, in the order of the ledger."""
+    settings = checked(settings)
+    ledger = dataclasses.replace(ledger.as_logged(), settings=settings)
+    if ledger.original.is_empty():
+        return []
+    floor = settings.floor(_spend(ledger.original))
+    said = _ask([rule for rule in chosen(settings) if any(t.order is not None for t in rule.turns())], ledger)
+    return [a for a in said.acts if (_worth(a.finding) or ZERO) >= floor]
+
+
 def _defaults(kind: type[Analyzer]) -> dict[str, Any]:
     rule = kind()
     return {option.name: getattr(rule, option.name) for option in kind.options()}
@@ -115,7 +127,7 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
     turns = [(turn, nth, rule) for rule in rules for nth, turn in enumerate(rule.turns())]
     # At one place of the ledger, what a rule says first comes before what another says as its last word.
     turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1], t[2].name))
-    said = _Said([], [])
+    said = _Said([], [], [])
     states = States.of(ledger)
     for turn, _, rule in turns:
         try:
@@ -129,7 +141,11 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
             owned = [one for one in settled if one.claim.patch is None or one.owned_usd > ZERO]
         else:
             owned = [Owned(claim, claim.evidence) for claim in claims]
-        said.findings.extend(_finding(rule, turn, one) for one in owned)
+        made = [_finding(rule, turn, one) for one in owned]
+        said.findings.extend(made)
+        if turn.order is not None:
+            pairs = zip(owned, made, strict=True)
+            said.acts.extend(Act(turn.order, one.claim, f) for one, f in pairs if one.claim.patch is not None)
     said.not_checked.sort(key=lambda n: (n.rule, n.why))
     return said
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.analyze._analyzer import Claim
-from costaudit.finding import ZERO
+from costaudit.finding import ZERO, Finding
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 
@@ -56,6 +56,15 @@ class States:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """A change that somebody could make: the claim, its place in the ledger, and the finding it became."""
+
+    order: int
+    claim: Claim
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
 class _Effect:
     """What one batch of patches did: the ledger after it, and one row a patched call [_claim, _key, row, saved]."""
 
@@ -70,6 +79,15 @@ def settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned]
         states, settled = _settle(states, batch)
         owned += settled
     return states, owned
+
+
+def replayed(ledger: Ledger, acts: Sequence[Act]) -> Ledger:
+    """The ledger after some of the changes, in the order of the ledger and priced again; a change that does not pay
+    there is not made."""
+    for order in sorted({act.order for act in acts}):
+        for batch in _disjoint(sorted((act.claim for act in acts if act.order == order), key=_subject)):
+            ledger = _apply(ledger, batch, [claim.patch for claim in batch]).ledger
+    return ledger
 
 
 def _subject(claim: Claim) -> str:

@@ -104,21 +104,31 @@ def _shape(known: pl.DataFrame) -> str:
     return f"{tops} of what tenants spend; Gini {gini(values):.2f}, Herfindahl {herfindahl(values):.2f}"
 
 
-def _elasticity(known: pl.DataFrame) -> tuple[str, ...]:
-    """Whether spend grows faster than use: slope of ln spend on ln calls over tenants, bootstrapped over tenants."""
+def elasticity(known: pl.DataFrame) -> Interval | None:
+    """How spend grows with use: slope of ln spend on ln calls over tenants, with a 90 % interval bootstrapped over
+    tenants; None under eight tenants.
+
+    known  tenant, calls, spend_usd of named tenants, the largest first
+    """
     points = [
         (math.log(calls), math.log(float(usd)))
         for calls, usd in known.select("calls", "spend_usd").head(MOST).iter_rows()
         if usd > 0
     ]
     if len(points) < ENOUGH or len({x for x, _ in points}) < 3:
-        return ()
+        return None
     slope = _slope(points)
     random = Random(seed_of("tenant-concentration", "elasticity"))
     draws = DRAWS if len(points) <= 100 else DRAWS // 5  # the slope takes all pairs of tenants
     samples = ([points[int(random.random() * len(points))] for _ in points] for _ in range(draws))
     drawn = sorted(_slope(sample) for sample in samples if len({x for x, _ in sample}) > 1)
-    found = Interval(slope, drawn[int(0.05 * len(drawn))], drawn[int(0.95 * len(drawn))])
+    return Interval(slope, drawn[int(0.05 * len(drawn))], drawn[int(0.95 * len(drawn))])
+
+
+def _elasticity(known: pl.DataFrame) -> tuple[str, ...]:
+    found = elasticity(known)
+    if found is None:
+        return ()
     words = "dearer with scale" if found.low > 1 else "cheaper with scale" if found.high < 1 else "no dearer with scale"
     return (f"{words}: spend grows as calls^{found.value:.2f} ({found.low:.2f} to {found.high:.2f})",)
 

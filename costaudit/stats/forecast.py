@@ -98,8 +98,8 @@ class Outlook:
         if self._draws is not None:
             mid, low, high = _ends(self._draws[:, i:j].sum(axis=1), self.level)
         if self._width:
-            tested = 7 * (self.backtest.weeks if self.backtest else 1)
-            width = math.hypot(self._width * math.sqrt(max(1.0, j / tested)), z * self._noise / math.sqrt(j - i))
+            grown = _wandered(i / 7, j / 7) / _wandered(0, self.backtest.weeks if self.backtest else 1)
+            width = math.hypot(self._width * math.sqrt(max(1.0, grown)), z * self._noise / math.sqrt(j - i))
             low, high = min(low, mid * math.exp(-width)), max(high, mid * math.exp(width))
         return Interval(mid, low, high)
 
@@ -131,10 +131,9 @@ def forecast(history: Mapping[date, float], last: date, until: date, *, level: f
     kind, width, widened = TREND, 0.0, False
     if tests is not None and len(errors) >= ENOUGH:
         if tests.naive_error <= tests.error:
-            kind, width = NAIVE, conformal_width(naive_errors, level) if _carries(naive_errors, level) else 0.0
-            width = width or max(naive_errors)
+            kind, width = NAIVE, _conformal(naive_errors, level)
         elif tests.hit_rate < TRUSTED:
-            width, widened = conformal_width(errors, level) if _carries(errors, level) else max(errors), True
+            width, widened = _conformal(errors, level), True
     shown = naive if kind == NAIVE else mid
     return Outlook(
         kind=kind,
@@ -151,6 +150,12 @@ def forecast(history: Mapping[date, float], last: date, until: date, *, level: f
         _width=width,
         _noise=_day_noise(table) if kind == NAIVE else 0.0,
     )
+
+
+def _wandered(start: float, end: float) -> float:
+    """Variance of the mean of a random walk over the weeks from `start` to `end`, in steps of a week."""
+    m = max(1.0, end - start)
+    return start + (m + 1) * (2 * m + 1) / (6 * m)
 
 
 def _rate(values: Sequence[float], last: date, n: int, ahead: int, level: float) -> Outlook:
@@ -247,8 +252,11 @@ def _backtest(table: Array, ahead: int, level: float) -> tuple[Backtest | None, 
     return Backtest(len(errors), ahead, hits, float(np.mean(errors)), float(np.mean(naive))), errors, naive
 
 
-def _carries(errors: Sequence[float], level: float) -> bool:
-    return math.ceil((len(errors) + 1) * level) <= len(errors)
+def _conformal(errors: Sequence[float], level: float) -> float:
+    """Half-width from the back-test errors; the largest where they are too few to carry the level."""
+    if math.ceil((len(errors) + 1) * level) > len(errors):
+        return max(errors)
+    return conformal_width(errors, level)
 
 
 def _day_noise(table: Array) -> float:
