@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costaudit import schema
-from costaudit.ingest import _messages, _prompt, _tokens, _values, ingest
+from costaudit.ingest import _messages, _prompt, _results, _tokens, _values, ingest
 from costaudit.ingest._decode import Decoder
 from costaudit.ingest._identity import ROWS, collapse
 
@@ -222,12 +222,17 @@ def test_arguments_are_the_same_whatever_their_spacing_order_and_number_form():
     [
         ("done at 12:00:01 in 35 ms", "done at 13:10:44 in 9 ms", True),
         ("id 0f8fad5b-d9cb-469f-a165-70867728950e", "id 7c9e6679-7425-40de-944b-e07fc1f90ae7", True),
+        ("at 2026-10-01T12:00Z\n12:00:01,5 ok", "at 2026-11-02T09:30Z\n13:10:44 ok", True),
+        ("took 1.5 seconds (é)", "took 9 seconds (é)", True),
+        ("x12:00:01", "x13:10:44", False),  # part of a word
+        (r"C:\n12:00:01", r"C:\n13:10:44", False),  # a backslash and an n, no line feed
+        ("port 8s0", "port 9s0", False),
         ("page 1 of 9", "page 2 of 9", False),
         ("3 rows", "4 rows", False),
     ],
 )
 def test_a_result_is_the_same_but_for_clocks_and_ids_and_counters_are_kept(one, other, same):
-    assert (_messages.result_sha(one) == _messages.result_sha(other)) is same
+    assert (_results.result_sha(one) == _results.result_sha(other)) is same
 
 
 def test_the_same_template_with_other_values_is_one_family():

@@ -7,7 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from costaudit.ingest._decode import opened
-from costaudit.ingest._messages import args_sha, result_sha, sha
+from costaudit.ingest._messages import args_sha, sha
+from costaudit.ingest._results import result_sha
 from costaudit.ingest._values import shown, text
 from costaudit.price.classes import CLASSES
 

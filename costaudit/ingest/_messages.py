@@ -16,6 +16,7 @@ import msgspec
 import xxhash
 
 from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._results import escaped, escaped_sha, tells_failure
 
 _PAIR = struct.Struct("<QQ").pack
 OPENING = 20_000  # characters of a message that can name its family
@@ -55,6 +56,11 @@ def sha(*parts: bytes | str | int | None) -> int:
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
         pieces += (len(data).to_bytes(8, "little"), data)
     return xxhash.xxh3_64_intdigest(b"".join(pieces))
+
+
+def tool_id(identity: Any) -> int | None:
+    """What a call and its result are joined by."""
+    return sha("tool", identity) if identity else None
 
 
 def encoded(value: Any) -> bytes:
@@ -206,7 +212,7 @@ def _weight(content: Any, depth: int = 0) -> int:
 def _call(identity: Any, name: Any, arguments: Any) -> Call:
     data = _canonical_args(arguments)
     called = str(name or "")[:200]
-    return Call(sha("tool", identity) if identity else None, called, sha(data), len(called) + len(data))
+    return Call(tool_id(identity), called, sha(data), len(called) + len(data))
 
 
 def args_sha(arguments: Any) -> int:
@@ -236,13 +242,10 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-_FAILED = re.compile(r"^\W*(error|exception|traceback|failed|fatal)\b", re.IGNORECASE)
-
-
 def _result(identity: Any, content: Any, error: Any) -> tuple[int | None, int, bool]:
-    body = _plain(content)
-    failed = bool(error) if error is not None else bool(_FAILED.match(body[:200]))
-    return sha("tool", identity) if identity else None, result_sha(body), failed
+    body = escaped(_plain(content))
+    failed = bool(error) if error is not None else tells_failure(body)
+    return tool_id(identity), escaped_sha(body), failed
 
 
 def _plain(content: Any) -> str:
@@ -251,21 +254,6 @@ def _plain(content: Any) -> str:
     if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         return "\n".join(p["text"] for p in content)
     return encoded(content).decode()
-
-
-_VOLATILE = re.compile(
-    r"""\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?   # date and time
-      | \b\d\d:\d\d:\d\d([.,]\d+)?\b                                        # clock time
-      | \b[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b              # uuid
-      | \b\d+([.,]\d+)?\s?(ms|s|sec|secs|seconds|minutes|µs|us|ns)\b        # duration
-    """,
-    re.VERBOSE,
-)
-
-
-def result_sha(body: str) -> int:
-    """Hash of a tool's result with clock times, uuids and durations masked; counters are kept (METHODS 2)."""
-    return sha(_VOLATILE.sub("·", body))
 
 
 _VARIABLE = re.compile(
