@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import polars as pl
@@ -16,20 +16,14 @@ from costaudit.errors import LogError
 from costaudit.ingest import _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
-from costaudit.ingest._decode import parsed
-from costaudit.ingest._detect import Guess
-from costaudit.ingest._files import BLANK, LogFile, Record, records, walk
-from costaudit.ingest._finish import finish
-from costaudit.ingest._format import FileReader, Format, Out
+from costaudit.ingest._files import LogFile, walk
+from costaudit.ingest._format import Format
 from costaudit.ingest._identity import ROWS, collapse
+from costaudit.ingest._pool import Progress, read_all
+from costaudit.ingest._read import FileRead, read_file
 from costaudit.ingest._tree import resolve
 
-__all__ = ["Ingested", "formats", "ingest", "read_file"]
-
-Progress = Callable[[str, int, int], None]  # file, its number, of how many
-
-BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
-WEIGHT = 16 << 20  # bytes after which a batch is full all the same
+__all__ = ["FileRead", "Ingested", "formats", "ingest", "read_file"]
 
 REJECTS = pl.Schema(
     {"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String, "detail": pl.String}
@@ -68,21 +62,6 @@ class Ingested:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class FileRead:
-    """What one file gave, before duplicates are collapsed across files."""
-
-    file: LogFile
-    lines: int = 0
-    blank: int = 0
-    frames: list[pl.DataFrame] = field(default_factory=list)
-    nodes: list[pl.DataFrame] = field(default_factory=list)  # spans that are no request (`_tree`)
-    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (format, type)
-    rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
-    problem: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
 def formats() -> tuple[type[Format], ...]:
     """Every log format that is understood, by name."""
     return _detect.formats()
@@ -105,11 +84,8 @@ def ingest(
     files = [(file, _names(file, columns)) for file in walk(paths)]
     kept = Cache(cache, paths) if cache is not None else None
     known = kept.find(files) if kept else {}
-    reads: list[FileRead] = []
-    for number, (file, names) in enumerate(files, 1):
-        if progress and file not in known:
-            progress(file.shown, number, len(files))
-        reads.append(known.get(file) or read_file(file, names))
+    fresh = iter(read_all([of for of in files if of[0] not in known], progress))
+    reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept:
         kept.keep(files, reads)
     if not any(read.lines for read in reads):
@@ -135,104 +111,6 @@ def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> str:
             else f"{where}: none of {len(reads)} files is a log; the first: {problems[0]}"
         )
     return f"{where}: no log records" if reads else f"{where}: no files"
-
-
-def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
-    """The requests of one file; a pure function of its bytes, so that files can be read side by side."""
-    read = FileRead(file)
-    readers = _Readers(read, columns)
-    waiting: list[Record] = []
-    weight = 0
-    try:
-        for batch in records(file):
-            read.lines += len(batch)
-            for item in batch:
-                if isinstance(item, Record):
-                    waiting.append(item)
-                    weight += len(item.data)
-                elif item.reason == BLANK:
-                    read.blank += 1
-                else:
-                    read.rejects.append((item.line, "", item.reason))
-            if len(waiting) >= BATCH or weight >= WEIGHT:
-                readers.feed(waiting)
-                waiting, weight = [], 0
-        readers.feed(waiting)
-    except LogError as problem:
-        read.problem = str(problem)
-    readers.close()
-    return read
-
-
-class _Readers:
-    """The reader of a file's main format, and those of other formats that turn up between its records."""
-
-    def __init__(self, read: FileRead, columns: Mapping[str, str]) -> None:
-        self.read = read
-        self.names = tuple(sorted(columns.items()))
-        self.main: Guess | None = None
-        self.decided = False
-        self.open: dict[Guess, tuple[FileReader, Out]] = {}
-
-    def feed(self, items: Sequence[Record]) -> None:
-        if not items:
-            return
-        if not self.decided:
-            self.main, self.decided = _detect.sample(items, self.names), True
-        if self.main is None:
-            self._apart(items)
-        else:
-            self._to(self.main, items)
-
-    def _to(self, guess: Guess, items: Sequence[Record]) -> None:
-        if guess not in self.open:
-            self.open[guess] = (guess.form.reader(self.read.file, guess.found), Out())
-        reader, out = self.open[guess]
-        reader.feed(items, out)
-        if out.foreign:
-            foreign, out.foreign = out.foreign, []
-            self._apart(foreign, but=guess)
-
-    def _apart(self, items: Sequence[Record], but: Guess | None = None) -> None:
-        """Records that the file's main format does not know, each by its own content."""
-        by_guess: dict[Guess, list[Record]] = {}
-        for item in items:
-            value = item.data if isinstance(item.data, dict) else parsed(item.data)
-            if isinstance(value, str):
-                self.read.rejects.append((item.line, "", value))
-                continue
-            found = _detect.guess(value, self.names)
-            if found is None or found[0] == but:
-                self._unknown(item, value.keys())
-            else:
-                by_guess.setdefault(found[0], []).append(item)
-        for guess, group in by_guess.items():
-            self._to(guess, group)
-
-    def _unknown(self, item: Record, keys: object) -> None:
-        """A well-formed object of no known format: a reject if it may have cost money, else some other record."""
-        data = item.data if isinstance(item.data, bytes) else str(keys).encode()
-        if b"usage" in data or b"token" in data:
-            self.read.rejects.append((item.line, "", "no format recognises this record"))
-        else:
-            self.read.skipped["", "other record"] += 1
-
-    def close(self) -> None:
-        for guess, (reader, out) in self.open.items():
-            reader.close(out)
-            name = guess.form.name
-            self.read.lines += out.extra_lines
-            self.read.notes += out.notes
-            self.read.frames += [_framed(f, name, self.read.file) for f in out.frames]
-            self.read.nodes += out.nodes
-            self.read.skipped.update({(name, kind): n for kind, n in out.skipped.items()})
-            self.read.rejects += [(line, name, reason) for line, reason in out.rejects]
-            self.read.rejects += [(r.line, name, "no format recognises this record") for r in out.foreign]
-
-
-def _framed(frame: pl.DataFrame, form: str, file: LogFile) -> pl.DataFrame:
-    frame = frame.with_columns(pl.lit(form).alias("format"), pl.lit(file.shown).alias("source_file"))
-    return schema.conform(finish(frame), ROWS)
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:

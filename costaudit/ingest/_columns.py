@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -28,3 +29,36 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
 
 def _values(items: Sequence[Mapping[str, Any]], field: str) -> list[Any]:
     return [item.get(field) for item in items]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows as tuples, in the order of `dtypes`; a cell of a list of structs is a list of tuples, or None."""
+
+    dtypes: Mapping[str, Any]
+    cells: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+def columns(rows: Sequence[tuple[Any, ...]], dtypes: Mapping[str, Any]) -> pl.DataFrame:
+    """Rows to a frame; columns of which no row has a value are left out."""
+    made = []
+    for (name, dtype), cells in zip(dtypes.items(), zip(*rows, strict=True), strict=True):
+        if cells.count(None) == len(cells):
+            continue
+        structs = isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)
+        made.append(_lists(name, cells, dtype) if structs else pl.Series(name, cells, dtype=dtype))
+    return pl.DataFrame(made)
+
+
+def _lists(name: str, cells: Sequence[Any], dtype: pl.List) -> pl.Series:
+    """A column of lists of structs from lists of tuples."""
+    items = [item for cell in cells if cell for item in cell]
+    fields: dict[str, Any] = {field.name: field.dtype for field in dtype.inner.fields}  # type: ignore[union-attr]
+    parts = zip(*items, strict=True)
+    frame = pl.DataFrame(
+        [pl.Series(field, part, dtype=of) for (field, of), part in zip(fields.items(), parts, strict=True)]
+    )
+    at = pl.Series("at", [n for n, cell in enumerate(cells) if cell for _ in cell], dtype=pl.UInt32)
+    lists = frame.select(pl.struct(pl.all()).alias(name)).insert_column(0, at).group_by("at").agg(pl.col(name))
+    rows = pl.DataFrame({"at": pl.int_range(len(cells), dtype=pl.UInt32, eager=True)})
+    return rows.join(lists, on="at", how="left", maintain_order="left").get_column(name)

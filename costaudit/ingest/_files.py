@@ -20,6 +20,7 @@ import msgspec
 import polars as pl
 
 from costaudit.errors import LogError, UsageError
+from costaudit.ingest._blocks import Cut, Lines, blocks
 
 CHUNK = 1 << 20  # bytes read at a time
 STDIN = Path("-")
@@ -158,8 +159,9 @@ def open_log(path: Path) -> IO[bytes] | Inflated:
     return raw
 
 
-def records(file: LogFile) -> Iterator[list[Record | Bad]]:
-    """The records of a file in batches, in order; a compressed stream that breaks off ends in one Bad record.
+def pieces(file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
+    """The records of a file in order, in blocks of lines or in batches; a compressed stream that breaks off ends in one
+    Bad record.
 
     Raises LogError if the file cannot be opened or is no log (binary).
     """
@@ -170,7 +172,7 @@ def records(file: LogFile) -> Iterator[list[Record | Bad]]:
         raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
 
 
-def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[list[Record | Bad]]:
+def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
     head = _read(stream, 1 << 16)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.data.startswith(b"PAR1"):
@@ -244,37 +246,24 @@ def _delimiter(header: bytes) -> str:
     return max(",\t;", key=lambda mark: header.count(mark.encode()))
 
 
-def _lines(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
+def _lines(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
     """JSON lines, with or without the `data:` prefix of server-sent events."""
-    number, offset = 0, 3 if head.data.startswith(b"\xef\xbb\xbf") else 0
-    unfinished: list[bytes] = []  # pieces of a line longer than a chunk, joined once
-    got = _Read(head.data[offset:], head.problem)
-    while True:
-        last = not got.data or bool(got.problem)
-        parts = got.data.split(b"\n")
-        if len(parts) == 1 and not last:
-            unfinished.append(got.data)
-            got = _read(stream, CHUNK)
-            continue
-        parts[0] = b"".join([*unfinished, parts[0]])
-        unfinished = [] if last else [parts.pop()]
-        if last and not parts[-1]:
-            parts.pop()  # the end of a file that ends in a newline is no line
-        batch: list[Record | Bad] = []
-        for part in parts:
-            number += 1
-            batch += _line(part, number, offset)
-            offset += len(part) + 1
-        if got.problem:
-            batch.append(Bad(number + 1, offset, got.problem))
-        if batch:
-            yield batch
-        if last:
-            return
-        got = _read(stream, CHUNK)
+    mark = 3 if head.data.startswith(b"\xef\xbb\xbf") else 0
+    for block in blocks(head.data[mark:], head.problem, stream, mark):
+        yield [Bad(*block)] if isinstance(block, Cut) else block
 
 
-def _line(part: bytes, number: int, offset: int) -> list[Record | Bad]:
+def split(block: Lines) -> Iterator[Record | Bad]:
+    """The records of a block of lines, each with its own bytes."""
+    number, at, offset = block.line, block.start, block.offset - block.start
+    while at < block.end:
+        end = block.data.find(b"\n", at, block.end)
+        end = block.end if end < 0 else end
+        yield from line(bytes(block.data[at:end]), number, offset + at)
+        number, at = number + 1, end + 1
+
+
+def line(part: bytes, number: int, offset: int) -> list[Record | Bad]:
     text = part.strip()
     if text.startswith(b"data:"):
         text = text[5:].lstrip()
@@ -290,7 +279,7 @@ def _elements(text: bytes, number: int, offset: int) -> list[Record | Bad]:
         return [Bad(number, offset, f"not JSON ({problem})")]
 
 
-def _array(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
+def _array(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
     """A JSON array of records, or of arrays of records; lines that are arrays each are a log of batches."""
     rest = _Read(b"", head.problem) if head.problem else _rest(stream)
     data = head.data + rest.data

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import polars as pl
 
 from costaudit.ingest import _values
-from costaudit.ingest._columns import series
+from costaudit.ingest._columns import Rows, series
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._prompt import Prompt
@@ -110,6 +110,7 @@ class Out:
     foreign: list[Record] = field(default_factory=list)
     extra_lines: int = 0  # records beyond one a line: elements of a container
     notes: list[str] = field(default_factory=list)
+    table: Rows | None = None  # rows of a format whose columns are fixed, not yet in a frame
 
     def add(self, other: Out) -> None:
         """Take over what another reader made."""
@@ -120,6 +121,14 @@ class Out:
         self.foreign += other.foreign
         self.extra_lines += other.extra_lines
         self.notes += other.notes
+        if other.table is not None:
+            self.tuples(other.table.dtypes, other.table.cells)
+
+    def tuples(self, dtypes: Mapping[str, Any], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Append rows given as tuples, always of the same columns; they share a frame with those of other files."""
+        if self.table is None:
+            self.table = Rows(dtypes)
+        self.table.cells += rows
 
     def rows(self, rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, Any]) -> None:
         """Append rows given as dictionaries; `dtypes` names the type of every column they may have."""
@@ -132,7 +141,11 @@ class Out:
 
 
 class FileReader(Protocol):
-    """Reads the records of one file, in order."""
+    """Reads the records of one file, in order.
+
+    A reader may have `scan(block, out)` as well: it reads the lines of a block that begin with a brace, and yields
+    number, offset and bytes of every other one in its place.
+    """
 
     def feed(self, records: Sequence[Record], out: Out) -> None: ...
 

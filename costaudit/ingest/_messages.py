@@ -243,12 +243,13 @@ def _canonical(value: Any) -> Any:
 
 
 def _result(identity: Any, content: Any, error: Any) -> tuple[int | None, int, bool]:
-    body = escaped(_plain(content))
+    body = escaped(plain(content))
     failed = bool(error) if error is not None else tells_failure(body)
     return tool_id(identity), escaped_sha(body), failed
 
 
-def _plain(content: Any) -> str:
+def plain(content: Any) -> str:
+    """What a tool answered, as text."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):

@@ -8,6 +8,7 @@ first and has the same hash.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -37,9 +38,10 @@ _HYPHENS = re.compile(rb"-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-")
 
 
 _FAILED = re.compile(
-    rb"[^0-9A-Za-z_\x80-\xff]*(?:error|exception|traceback|failed|fatal)(?![0-9A-Za-z_\x80-\xff])", re.IGNORECASE
+    rb"[^0-9A-Za-z_]*(?:error|exception|traceback|failed|fatal)(?![0-9A-Za-z_\x80-\xff])", re.IGNORECASE
 )
-_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+PIECE = 1 << 20  # bytes of a result that are looked at together
 
 
 def result_sha(text: str) -> int:
@@ -60,21 +62,56 @@ def tells_failure(body: bytes) -> bool:
     return _FAILED.match(_ESCAPE.sub(b" ", body[:240])) is not None
 
 
+def raw_sha(body: bytes | memoryview) -> int:
+    """Hash of a result as it stands between the quotes of any JSON string."""
+    if len(body) > PIECE:
+        hashed: Any = xxhash.xxh3_64()
+        for piece in _pieces(body):
+            _update(hashed, _shortest(piece))
+        return int(hashed.intdigest())
+    return escaped_sha(_shortest(bytes(body)))
+
+
+def _shortest(body: bytes) -> bytes:
+    """The body in the shortest escapes."""
+    if b"\\u" not in body and b"\\/" not in body:
+        return body
+    try:
+        return escaped(msgspec.json.decode(b'"' + body + b'"', type=str))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body
+
+
 def escaped_sha(body: bytes) -> int:
-    """Hash of a result as it stands between the quotes of a JSON string, in the shortest escapes."""
+    """The same for a body in the shortest escapes."""
+    hashed: Any = xxhash.xxh3_64()
+    for piece in _pieces(body) if len(body) > PIECE else (body,):
+        _update(hashed, piece)
+    return int(hashed.intdigest())
+
+
+def _pieces(body: bytes | memoryview) -> Iterator[bytes]:
+    """A large body in pieces, cut behind an escaped line feed if there is one."""
+    at = 0
+    while at < len(body):
+        piece = bytes(body[at : at + PIECE])
+        end = piece.rfind(b"\\n") + 2
+        if end > 2 and piece[end - 3] != 92 and at + PIECE < len(body):
+            piece = piece[:end]
+        yield piece
+        at += len(piece)
+
+
+def _update(hashed: Any, body: bytes) -> None:
     spans = [span for m in _PLACES.finditer(body.translate(_CLASSES)) if (span := _time(body, m.start()))]
     spans += [span for m in _HYPHENS.finditer(body) if (span := _uuid(body, m.start()))]
-    if not spans:
-        return xxhash.xxh3_64_intdigest(body)
-    hashed: Any = xxhash.xxh3_64()
     done = 0
     for start, end in sorted(spans):
         if start >= done:
             hashed.update(body[done:start])
             hashed.update(MARK)
             done = end
-    hashed.update(memoryview(body)[done:])
-    return int(hashed.intdigest())
+    hashed.update(memoryview(body)[done:] if done else body)
 
 
 def _uuid(body: bytes, hyphen: int) -> tuple[int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -11,13 +11,14 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
-from costaudit.ingest._format import FileReader, Format, Found, Out, loads
+from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded, sha
 from costaudit.ingest._prompt import facts
-from costaudit.ingest._steps import Step, steps
-from costaudit.ingest._values import count, flag, moment, text, usd
+from costaudit.ingest._transcript_rows import Message, Row, billed, content_blocks, decode, results, row, when
+from costaudit.ingest._values import count, text, usd
 
 
 class ClaudeCode(Format):
@@ -69,58 +70,26 @@ class ClaudeCode(Format):
         return _Reader(file)
 
 
-class _Message(msgspec.Struct, gc=False):
-    id: Any = None
-    model: Any = None
-    stop_reason: Any = None
-    usage: Any = None
-    content: msgspec.Raw = msgspec.Raw()
-
-
-class _Row(msgspec.Struct, gc=False):
-    type: Any = None
-    subtype: Any = None
-    uuid: Any = None
-    parentUuid: Any = None
-    sessionId: Any = None
-    session_id: Any = None
-    requestId: Any = None
-    request_id: Any = None
-    agentId: Any = None
-    attributionAgent: Any = None
-    agentType: Any = None
-    parent_tool_use_id: Any = None
-    isSidechain: Any = None
-    isMeta: Any = None
-    isCompactSummary: Any = None
-    isApiErrorMessage: Any = None
-    timestamp: Any = None
-    cwd: Any = None
-    effort: Any = None
-    costUSD: Any = None
-    retryAttempt: Any = None
-    leafUuid: Any = None
-    messageId: Any = None
-    key: Any = None
-    message: _Message | None = None
-
-
-_decode = msgspec.json.Decoder(_Row).decode
-_decode_blocks = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
 COLUMNS: dict[str, Any] = {
     name: schema.REQUESTS[name]
     for name in (
         "source_line", "source_offset", "request_id", "started_at", "run_id", "run_source", "parent_id", "task",
-        "key_id", "attempt", "model", "service_tier", "region", "reasoning_effort", "status", "finish_reason",
-        "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-        "output_tokens", "reasoning_tokens", "extras", "convention", "cost_logged_usd", "has_text", "output_sha",
-        "reply_tokens", "tool_calls", "tool_results",
+        "key_id", "reasoning_effort", "status", "finish_reason", "service_tier", "region", "cost_logged_usd",
     )
-} | {"_key": pl.String(), "_also": pl.String(), "_rank": pl.Int64(), "_trace": pl.String(), "_span": pl.String(),
-     "_parent": pl.String()}  # fmt: skip
+} | {"_rank": pl.Int64(), "_trace": pl.String(), "_parent": pl.String()} | {
+    name: schema.REQUESTS[name]
+    for name in (
+        "model", "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens",
+        "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "extras", "convention",
+    )
+} | {"_key": pl.String(), "_also": pl.String(), "_span": pl.String()} | {
+    name: schema.REQUESTS[name]
+    for name in ("has_text", "output_sha", "reply_tokens", "tool_calls", "tool_results", "attempt")
+}  # fmt: skip
+"""What a row knows, its counts, its identity, and what the whole response knows: the tuples of `_Reader`."""
+
 MAIN = "main loop"
-_PART = Step._fields[1:-2]  # model and counts: columns of the same name
+UNKNOWN = (None,) * 6  # what only a whole response knows, for a step of it
 
 
 class _Place(NamedTuple):
@@ -142,10 +111,10 @@ class _Lane:
         self.prompt = ""  # uuid of the user's last prompt
         self.since: Any = None  # time of the last row that had one
         self.attempt: int | None = None  # of the next response, after reported API errors
-        self.results: list[dict[str, Any]] = []  # of tools, not yet sent
-        self.sent: dict[str, Any] = {}  # what the request of the response being written is known by
+        self.results: list[tuple[int | None, int, bool]] = []  # of tools, not yet sent
+        self.sent: tuple[Any, Any] = (None, None)  # what the request of the response being written is known by
         self.key = ""  # the response being written, its rows and content blocks so far
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[tuple[bool, tuple[Any, ...]]] = []  # whether the response itself, and its own columns
         self.blocks: dict[bytes, None] = {}
 
 
@@ -159,58 +128,77 @@ class _Reader:
         self.lanes: dict[str, _Lane] = {}
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
         self.spawned: dict[int, str] = {}  # hash of the prompt given to a subagent -> its kind
-        self.ready: list[dict[str, Any]] = []
+        self.ready: list[tuple[Any, ...]] = []
+
+    def scan(self, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
+        """Every line is decoded where it stands: what its parts cost is what checking that it is JSON costs."""
+        data, at, number = block.data, block.start, block.line - 1
+        offset = block.offset - at
+        with memoryview(data) as view:
+            while at < block.end:
+                end = data.find(b"\n", at, block.end)
+                end = block.end if end < 0 else end
+                start, at, number = at, end + 1, number + 1
+                if data[start] != BRACE:
+                    yield number, offset + start, bytes(data[start:end])
+                    continue
+                try:
+                    row = decode(view[start:end])
+                except UNREADABLE:
+                    self.feed([Record(number, offset + start, bytes(data[start:end]).strip())], out)
+                    continue
+                if not self._take(row, number, offset + start, out):
+                    out.foreign.append(Record(number, offset + start, bytes(data[start:end]).strip()))
+                del row  # it holds the block
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
-            row = _row(record, out)
-            if row is not None:
-                self._take(row, record, out)
-        if len(self.ready) >= 2_000:
-            self._flush(out)
+            known = row(record, out)
+            if known is not None and not self._take(known, record.line, record.offset, out):
+                out.foreign.append(record)
 
     def close(self, out: Out) -> None:
         for lane in self.lanes.values():
             self._finish(lane)
-        self._flush(out)
-
-    def _flush(self, out: Out) -> None:
-        out.rows(self.ready, COLUMNS)
+        out.tuples(COLUMNS, self.ready)
         self.ready = []
 
-    def _take(self, row: _Row, record: Record, out: Out) -> None:
-        kind = text(row.type)
-        if kind is None and row.agentType is not None:
+    def _take(self, row: Row, number: int, offset: int, out: Out) -> bool:
+        """Whether the row is one of a transcript."""
+        kind = row.type
+        if kind == "assistant" and row.message is not None and row.uuid is not None:
+            self._assistant(row, row.message, number, offset, out)
+            return True
+        if not kind and row.agentType is not None:
             out.skipped["agent description"] += 1
-            return
+            return True
         marks = (row.uuid, row.sessionId, row.session_id, row.leafUuid, row.messageId, row.agentId)
         total = kind == "result" and row.agentId is None
-        if kind is None or total or all(mark is None for mark in marks):
-            out.foreign.append(record)
-            return
+        if not kind or total or all(mark is None for mark in marks):
+            return False
         if kind == "assistant" and row.message is not None:
-            self._assistant(row, row.message, record, out)
-            return
+            self._assistant(row, row.message, number, offset, out)
+            return True
         if kind == "user" and row.message is not None:
             self._user(row, row.message)
         elif kind == "system" and row.subtype == "api_error":
             self._lane(row)[0].attempt = _attempt(row.retryAttempt)
-        subtype = text(row.subtype) if kind == "system" else None
+        subtype = row.subtype if kind == "system" else None
         out.skipped[f"{kind}/{subtype}"[:60] if subtype else kind[:60]] += 1
+        return True
 
     # --- conversations ------------------------------------------------------------------------------------------------
 
-    def _place(self, row: _Row) -> _Place:
-        session = self.owner or text(row.sessionId) or text(row.session_id) or ""
-        side = flag(row.isSidechain) is True
-        agent = self.agent or text(row.agentId) or text(row.parent_tool_use_id) or ""
-        uuid, parent = text(row.uuid), text(row.parentUuid)
-        if side and not agent and uuid:
-            agent = self.side.get(parent or "") or uuid
-            self.side[uuid] = agent
-        return _Place(session, agent, text(row.attributionAgent) or self.kind, side)
+    def _place(self, row: Row) -> _Place:
+        session = self.owner or row.sessionId or row.session_id or ""
+        side = row.isSidechain is True
+        agent = self.agent or row.agentId or row.parent_tool_use_id or ""
+        if side and not agent and row.uuid:
+            agent = self.side.get(row.parentUuid or "") or row.uuid
+            self.side[row.uuid] = agent
+        return _Place(session, agent, row.attributionAgent or self.kind, side)
 
-    def _lane(self, row: _Row) -> tuple[_Lane, _Place]:
+    def _lane(self, row: Row) -> tuple[_Lane, _Place]:
         place = self._place(row)
         lane = self.lanes.get(place.agent)
         if lane is None:
@@ -219,116 +207,80 @@ class _Reader:
             lane.task = place.kind
         return lane, place
 
-    def _user(self, row: _Row, message: _Message) -> None:
+    def _user(self, row: Row, message: Message) -> None:
         lane, _ = self._lane(row)
-        content = bytes(message.content)
-        lane.since = _time(row.timestamp) or lane.since
-        if b'"tool_result"' in content:
-            found = facts(b'[{"role":"user","content":' + content + b"}]", None, None, None, (), None)
-            lane.results += found.get("tool_results") or []
-        elif flag(row.isMeta) is not True and flag(row.isCompactSummary) is not True:
-            lane.prompt = text(row.uuid) or ""
+        lane.since = when(row.timestamp) or lane.since
+        found = results(message.content)
+        if found:
+            lane.results += found
+        elif row.isMeta is not True and row.isCompactSummary is not True:
+            lane.prompt = row.uuid or ""
             if lane is self.lanes.get(""):
-                lane.task = _command(content) or MAIN
+                lane.task = _command(message.content) or MAIN
             elif lane.task == "subagent":
-                lane.task = self.spawned.get(sha(content), lane.task)
+                lane.task = self.spawned.get(sha(bytes(message.content)), lane.task)
 
-    def _assistant(self, row: _Row, message: _Message, record: Record, out: Out) -> None:
-        usage = message.usage if isinstance(message.usage, Mapping) and message.usage else None
-        model = text(message.model)
-        if model == "<synthetic>" or (flag(row.isApiErrorMessage) is True and usage is None):
+    def _assistant(self, row: Row, message: Message, number: int, offset: int, out: Out) -> None:
+        counted = message.usage is not None or message.odd is not None
+        model = message.model or None
+        if model == "<synthetic>" or (row.isApiErrorMessage is True and not counted):
             out.skipped["answer to an API error"] += 1
             return
-        if usage is None and model is None and message.id is None:
+        if not counted and model is None and message.id is None:
             out.skipped["assistant without usage"] += 1
             return
         try:
-            parts = steps(usage, model) if usage else [_UNMETERED._replace(model=model)]
-            cost = usd(row.costUSD)
+            parts, tier, region = billed(message, model)
+            cost = None if row.costUSD is None else usd(row.costUSD)
         except (ValueError, TypeError) as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.rejects.append((number, f"usage: {problem}"))
             return
         lane, place = self._lane(row)
-        response, request = text(message.id), text(row.requestId) or text(row.request_id)
-        key = response or text(row.uuid) or f"{self.path}:{record.line}"
+        response, request = message.id or None, row.requestId or row.request_id
+        key = response or row.uuid or f"{self.path}:{number}"
         key = f"{key}|{request}" if response and request else key
         if key != lane.key:
             self._finish(lane)
             lane.key = key
-            lane.sent = {"tool_results": lane.results or None, "attempt": lane.attempt}
+            lane.sent = (lane.results or None, lane.attempt)
             lane.results, lane.attempt = [], None
-        lane.since = _time(row.timestamp) or lane.since
-        lane.blocks |= dict.fromkeys(_blocks(message.content))
-        self._note_spawns(message.content)
-        base = {
-            "source_line": record.line,
-            "source_offset": record.offset,
-            "request_id": response,
-            "started_at": lane.since,
-            "run_id": _run(place, lane),
-            "run_source": "log",
-            "parent_id": place.session or None,
-            "task": lane.task,
-            "key_id": text(row.cwd),
-            "reasoning_effort": text(row.effort),
-            "status": "error" if flag(row.isApiErrorMessage) is True else None,
-            "finish_reason": text(message.stop_reason),
-            "service_tier": _tier(usage),
-            "region": text(usage.get("inference_geo")) if usage else None,
-            "cost_logged_usd": cost,
-            "_rank": (0 if place.side else 2) + (len(parts) > 1),
-            "_trace": f"claude-code {place.session}" if place.session else None,
-            "_parent": "session",
-        }
+        lane.since = when(row.timestamp) or lane.since
+        self._blocks(message.content, lane)
+        base = (
+            number, offset, response, lane.since, _run(place, lane), "log", place.session or None, lane.task,
+            row.cwd or None, row.effort or None, "error" if row.isApiErrorMessage is True else None,
+            message.stop_reason or None, tier, region, cost,
+            (0 if place.side else 2) + (len(parts) > 1),
+            f"claude-code {place.session}" if place.session else None, "session",
+        )  # fmt: skip
         for part in parts:
-            made = base | dict(zip(_PART, part[1:-2], strict=True))
-            made["_step"] = part.name
-            made["_key"] = f"{key}#{part.name}" if part.name else key
-            made["_also"] = f"{response}#{part.name}" if part.name else response
-            made["_span"] = made["_key"]
-            made["extras"] = list(part.extras) or None
-            made["convention"] = "assumed" if part.assumed else None
-            lane.rows.append(made)
+            name = part.name
+            step = f"{key}#{name}" if name else key
+            also = f"{response}#{name}" if name else response
+            fees = [tuple(fee.values()) for fee in part.extras] or None
+            assumed = "assumed" if part.assumed else None
+            lane.rows.append((not name, (*base, *part[1:9], fees, assumed, step, also, step)))
         out.extra_lines += len(parts) - 1
 
-    def _note_spawns(self, content: msgspec.Raw) -> None:
-        """Remember which kind of subagent was given which prompt."""
-        if b'"subagent_type"' not in bytes(content):
-            return
-        for block in _blocks(content):
-            value = parsed(block)
-            given = value.get("input") if isinstance(value, dict) else None
-            if isinstance(given, Mapping) and isinstance(given.get("subagent_type"), str):
-                self.spawned[sha(encoded(given.get("prompt")))] = given["subagent_type"][:200]
+    def _blocks(self, content: msgspec.Raw, lane: _Lane) -> None:
+        """The content blocks of a row; which kind of subagent was given which prompt is remembered."""
+        for block in content_blocks(content):
+            lane.blocks[block] = None
+            if b'"subagent_type"' in block:
+                value = parsed(block)
+                given = value.get("input") if isinstance(value, dict) else None
+                if isinstance(given, Mapping) and isinstance(given.get("subagent_type"), str):
+                    self.spawned[sha(encoded(given.get("prompt")))] = given["subagent_type"][:200]
 
     def _finish(self, lane: _Lane) -> None:
         """The rows of a response whose content is complete: all of them know its tools."""
         if not lane.rows:
             return
         found = facts(None, None, None, None, (), b"[" + b",".join(lane.blocks) + b"]")
-        known = {name: found.get(name) for name in ("has_text", "output_sha", "reply_tokens", "tool_calls")}
-        for row in lane.rows:
-            self.ready.append(row if row["_step"] else row | known | lane.sent)
+        calls = [tuple(call.values()) for call in found.get("tool_calls") or ()] or None
+        known = (found.get("has_text"), found.get("output_sha"), found.get("reply_tokens"), calls, *lane.sent)
+        self.ready += [own + (known if whole else UNKNOWN) for whole, own in lane.rows]
         lane.rows, lane.blocks = [], {}
-
-
-_UNMETERED = Step("", None, None, None, None, None, None, None, None, (), assumed=False)
-
-
-def _row(record: Record, out: Out) -> _Row | None:
-    """A record as a row; odd shapes of rows that cost nothing are counted by type, others are rejects."""
-    data = record.data if isinstance(record.data, bytes) else encoded(record.data)
-    try:
-        return _decode(data)
-    except UNREADABLE:
-        value = loads(data, record.line, out)
-    if value is None:
-        return None
-    if value.get("type") == "assistant" and "message" in value:
-        out.rejects.append((record.line, "message is not an object"))
-        return None
-    kinds = {name: value.get(name) for name in ("type", "subtype", "uuid", "sessionId", "session_id", "leafUuid")}
-    return _Row(**kinds)
 
 
 def _family(path: PurePath) -> tuple[str, str]:
@@ -356,14 +308,6 @@ def _run(place: _Place, lane: _Lane) -> str | None:
     return f"{place.session}:{lane.prompt}" if lane.prompt else place.session or None
 
 
-def _time(value: Any) -> Any:
-    """The time of a row; an unreadable one is as if it were absent, for the usage is still right."""
-    try:
-        return moment(value)
-    except (ValueError, OverflowError, TypeError):
-        return None
-
-
 def _attempt(retry: Any) -> int | None:
     """The first retry is the second attempt."""
     try:
@@ -372,27 +316,10 @@ def _attempt(retry: Any) -> int | None:
         return None
 
 
-def _tier(usage: Mapping[str, Any] | None) -> str | None:
-    if not usage:
-        return None
-    return "fast" if usage.get("speed") == "fast" else text(usage.get("service_tier"))
-
-
-def _blocks(content: msgspec.Raw) -> list[bytes]:
-    """The content blocks of a message; a bare text is one."""
-    data = bytes(content)
-    if data.startswith(b"["):
-        try:
-            return [bytes(block) for block in _decode_blocks(data)]
-        except UNREADABLE:
-            return []
-    return [b'{"type":"text","text":' + data + b"}"] if data.startswith(b'"') else []
-
-
 _COMMAND = re.compile(rb"<command-name>(/?[\w:.-]{1,80})</command-name>")
 
 
-def _command(content: bytes) -> str | None:
+def _command(content: msgspec.Raw) -> str | None:
     """The slash command a prompt is, if it is one."""
-    found = _COMMAND.search(content[:2_000])
+    found = _COMMAND.search(memoryview(content)[:2_000])
     return "/" + found.group(1).decode("ascii", "replace").lstrip("/") if found else None

@@ -1,0 +1,118 @@
+"""A log of lines in blocks of whole lines, without a copy of each line; one line of any length is one block."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, Any, NamedTuple
+
+BRACE = ord("{")
+SIZE = 1 << 18  # bytes of a block; more leaves the processor's cache
+GIANT = 1 << 23  # bytes from which a line of a plain file is mapped instead of read
+
+
+class Lines(NamedTuple):
+    """Whole lines in `data[start:end]`, which holds until the next block is asked for."""
+
+    data: Any  # bytes, bytearray or mmap: what has `find` and slices
+    start: int
+    end: int
+    lines: int  # how many
+    line: int  # number of the first one, from 1
+    offset: int  # of `start` in the decompressed file
+
+
+class Cut(NamedTuple):
+    """Where a compressed stream ends in damage: the line and byte behind what was read, and the reason."""
+
+    line: int
+    offset: int
+    reason: str
+
+
+def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: int) -> Iterator[Lines | Cut]:
+    """The lines of a stream of which `head`, from byte `offset` on, is read already.
+
+    problem   the damage of the stream, if it is known that the head is all there is
+    """
+    buffer = bytearray(head)
+    line, filled, searched = 1, len(buffer), 0
+    while True:
+        end = buffer.rfind(b"\n", searched, filled) + 1
+        if end:
+            lines = buffer.count(b"\n", 0, end)
+            yield Lines(buffer, 0, end, lines, line, offset)
+            line += lines
+            offset += end
+            rest = buffer[end:filled]
+            filled = len(rest)
+            if len(buffer) > 4 * SIZE + filled:
+                buffer = bytearray(SIZE + filled)  # a long line is behind us
+            buffer[:filled] = rest
+        searched = filled
+        if not problem and filled >= GIANT and (giant := _mapped(stream, filled)) is not None:
+            yield Lines(giant.data, giant.start, giant.end, 1, line, offset)
+            offset += giant.end - giant.start
+            line, filled, searched = line + 1, 0, 0
+            giant.close()
+            buffer = bytearray(SIZE)
+        got = 0
+        if not problem:
+            got, problem = _more(buffer, filled, stream)
+            filled += got
+        if not got or problem:
+            break
+    whole = buffer.count(b"\n", 0, filled)
+    lines = whole + (filled > 0 and buffer[filled - 1] != 10)  # the last line may be without its end
+    if filled:
+        yield Lines(buffer, 0, filled, lines, line, offset)
+    if problem:
+        yield Cut(line + lines, offset + filled, problem)
+
+
+def _more(buffer: bytearray, filled: int, stream: Any) -> tuple[int, str]:
+    """Read more into the buffer behind what fills it; the damage of a compressed stream if this is where it ends."""
+    room = len(buffer) - filled
+    if room < max(1, SIZE // 2):
+        buffer += bytes(max(SIZE - room, 0))
+    if isinstance(stream, io.BufferedReader):
+        with memoryview(buffer) as view:
+            return stream.readinto(view[filled:]), ""
+    data = stream.read(SIZE)
+    buffer[filled:] = data
+    return len(data), getattr(stream, "problem", "")
+
+
+class _Giant:
+    """One line of a plain file, mapped: its pages are the system's cache, not the process's memory."""
+
+    def __init__(self, file: int, start: int, end: int) -> None:
+        base = start - start % mmap.ALLOCATIONGRANULARITY
+        self.data = mmap.mmap(file, end - base, offset=base, access=mmap.ACCESS_READ)
+        self.start, self.end = start - base, end - base
+
+    def close(self) -> None:
+        with suppress(BufferError):  # somebody still holds a piece of it
+            self.data.close()
+
+
+def _mapped(stream: Any, filled: int) -> _Giant | None:
+    """The line that the last `filled` bytes of a plain file begin; None for any other stream."""
+    if not isinstance(stream, io.BufferedReader):
+        return None
+    file = stream.fileno()
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        return None
+    here = stream.tell()
+    start = here - filled
+    while data := stream.read(SIZE):
+        at = data.find(b"\n")
+        here += len(data) if at < 0 else at + 1
+        if at >= 0:
+            break
+    stream.seek(here)
+    return _Giant(file, start, here)

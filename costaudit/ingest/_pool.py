@@ -1,0 +1,265 @@
+"""Many files at once: worker processes for large input, the same code in this one for small input.
+
+A worker gets files and gives back counts, and rows as Arrow; at most one answer a worker waits to be taken. Workers are
+forked while this process has one thread, which is before polars has run anything; else they are started anew.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import IO
+
+import polars as pl
+
+from costaudit import schema
+from costaudit.ingest._identity import ROWS
+from costaudit.ingest._read import Asked, FileRead, read_files
+from costaudit.ingest._tree import NODES
+
+Progress = Callable[[str, int, int], None]  # file, its number, of how many
+
+WORTH = 50_000_000  # bytes of input below which starting workers costs more than they save
+SHARE = 32 << 20  # bytes read before an answer, and at most this many files
+FILES = 500
+HEAD = 8  # bytes of a message's length
+
+Group = list[int]  # numbers of files that are read together
+
+
+def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: int | None = None) -> list[FileRead]:
+    """What each file gave, in order; the same whatever the number of processes.
+
+    workers   processes; None: one a core for large input, else none beside this one
+    """
+    sizes = [_size(of) for of in asked]
+    groups = _groups(sizes)
+    if workers is None:
+        workers = _cores() if sum(sizes) >= WORTH else 1
+    told = _Told(asked, progress)
+    if min(workers, len(groups)) < 2:
+        reads: list[FileRead] = []
+        for group in groups:
+            told.of(group)
+            reads += read_files([asked[n] for n in group])
+        return reads
+    return _Pool(asked, groups, min(workers, len(groups)), told).run()
+
+
+def _size(of: Asked) -> int:
+    try:
+        return of[0].path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _groups(sizes: Sequence[int]) -> list[Group]:
+    """Files in a row that are read together."""
+    groups: list[Group] = []
+    held = 0
+    for n, size in enumerate(sizes):
+        if not groups or held + size > SHARE or len(groups[-1]) >= FILES:
+            groups.append([])
+            held = 0
+        groups[-1].append(n)
+        held += size
+    return groups
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+@dataclass(slots=True)
+class _Told:
+    """Tells how far the reading is."""
+
+    asked: Sequence[Asked]
+    progress: Progress | None
+    number: int = 0
+
+    def of(self, group: Group) -> None:
+        for n in group:
+            self.number += 1
+            if self.progress:
+                self.progress(self.asked[n][0].shown, self.number, len(self.asked))
+
+
+class _Pool:
+    def __init__(self, asked: Sequence[Asked], groups: Sequence[Group], workers: int, told: _Told) -> None:
+        self.asked, self.told = asked, told
+        self.groups: SimpleQueue[Group] = SimpleQueue()
+        for group in sorted(groups, key=len, reverse=True):  # what is left at the end is small
+            self.groups.put(group)
+        self.number = len(groups)
+        self.answers: SimpleQueue[tuple[Group, list[FileRead] | None]] = SimpleQueue()
+        self.workers = [_start() for _ in range(workers)]  # before any thread is
+
+    def run(self) -> list[FileRead]:
+        found: dict[int, FileRead] = {}
+        try:
+            for worker in self.workers:
+                Thread(target=self._serve, args=(worker,), daemon=True).start()
+            for _ in range(self.number):
+                group, reads = self.answers.get()
+                if reads is None:  # the worker is gone
+                    reads = read_files([self.asked[n] for n in group])
+                found |= dict(zip(group, reads, strict=True))
+                self.told.of(group)
+        finally:
+            for worker in self.workers:
+                worker.stop()
+        return [found[n] for n in range(len(self.asked))]
+
+    def _serve(self, worker: _Worker) -> None:
+        """Give a worker group after group; if it dies, its groups are left to this process."""
+        with suppress(Empty):
+            while True:
+                group = self.groups.get_nowait()
+                self.answers.put((group, worker.ask([self.asked[n] for n in group])))
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A process that reads, seen from the one that asks."""
+
+    questions: IO[bytes]
+    answers: IO[bytes]
+    forked: int = 0
+    started: subprocess.Popen[bytes] | None = None
+
+    def ask(self, files: Sequence[Asked]) -> list[FileRead] | None:
+        """What the files gave; None if the process is gone."""
+        try:
+            _send(self.questions, pickle.dumps(files))
+            data = _receive(self.answers)
+        except (OSError, ValueError):  # closed on its side or, at the end of everything, on ours
+            return None
+        return None if data is None else _unpacked(data)
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self.questions.close()
+        with suppress(OSError):
+            self.answers.close()
+        if self.started is not None:
+            self.started.kill()
+            self.started.wait()
+        elif self.forked:
+            os.kill(self.forked, 9)
+            os.waitpid(self.forked, 0)
+
+
+def _start() -> _Worker:
+    if sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1:
+        return _fork()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from costaudit.ingest._pool import work; work()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "POLARS_MAX_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    if process.stdin is None or process.stdout is None:  # they were asked for
+        raise AssertionError
+    return _Worker(process.stdin, process.stdout, started=process)
+
+
+def _fork() -> _Worker:
+    ask, answer = os.pipe(), os.pipe()
+    child = os.fork()
+    if child:
+        os.close(ask[0])
+        os.close(answer[1])
+        return _Worker(os.fdopen(ask[1], "wb"), os.fdopen(answer[0], "rb", buffering=0), forked=child)
+    try:
+        os.environ["POLARS_MAX_THREADS"] = "1"
+        os.close(ask[1])
+        os.close(answer[0])
+        _loop(os.fdopen(ask[0], "rb"), os.fdopen(answer[1], "wb"))
+    finally:
+        os._exit(0)
+
+
+def work() -> None:
+    """A worker that was started anew: questions come on standard input, answers go to standard output."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing else may get among the answers
+    _loop(sys.stdin.buffer, answers)
+
+
+def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
+    import gc
+
+    gc.freeze()
+    with suppress(KeyboardInterrupt, BrokenPipeError):
+        while (data := _receive(questions)) is not None:
+            _send(answers, _packed(read_files(pickle.loads(data))))
+
+
+def _send(stream: IO[bytes], data: bytes) -> None:
+    stream.write(len(data).to_bytes(HEAD, "little"))
+    stream.write(data)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> bytes | None:
+    """A message; None if the other side is gone."""
+    head = _exactly(stream, HEAD)
+    return None if head is None else _exactly(stream, int.from_bytes(head, "little"))
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes | None:
+    parts = []
+    while size:
+        data = stream.read(min(size, 1 << 20))
+        if not data:
+            return None
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
+
+
+def _packed(reads: Sequence[FileRead]) -> bytes:
+    heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
+    rows = pl.concat([ROWS.to_frame(), *(frame for read in reads for frame in read.frames)])
+    nodes = pl.concat([NODES.to_frame(), *(frame for read in reads for frame in read.nodes)])
+    for read in reads:
+        read.frames, read.nodes = [], []
+    return pickle.dumps((list(reads), heights, _arrow(rows), _arrow(nodes)), protocol=5)
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
+    stream = BytesIO()
+    if kept:
+        frame.select(kept).write_ipc(stream, compression="uncompressed")
+    return stream.getvalue()
+
+
+def _unpacked(data: bytes) -> list[FileRead]:
+    reads: list[FileRead]
+    reads, heights, rows, nodes = pickle.loads(data)
+    tables = (_frame(rows, ROWS), _frame(nodes, NODES))
+    at = [0, 0]
+    for read, height in zip(reads, heights, strict=True):
+        for n, into in enumerate((read.frames, read.nodes)):
+            if height[n]:
+                into.append(tables[n].slice(at[n], height[n]))
+            at[n] += height[n]
+    return reads
+
+
+def _frame(data: bytes, form: pl.Schema) -> pl.DataFrame:
+    return schema.conform(pl.read_ipc(data), form) if data else form.to_frame()

@@ -1,0 +1,206 @@
+"""One file or several to requests: detection, the readers of its formats, and what became of every record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import polars as pl
+
+from costaudit import schema
+from costaudit.errors import LogError
+from costaudit.ingest import _detect
+from costaudit.ingest._blocks import Lines
+from costaudit.ingest._columns import Rows, columns
+from costaudit.ingest._decode import parsed
+from costaudit.ingest._detect import Guess
+from costaudit.ingest._files import BLANK, Bad, LogFile, Record, line, pieces, split
+from costaudit.ingest._finish import finish
+from costaudit.ingest._format import FileReader, Out
+from costaudit.ingest._identity import ROWS
+
+BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
+WEIGHT = 16 << 20  # bytes after which a batch is full all the same
+
+Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
+
+
+@dataclass(slots=True)
+class FileRead:
+    """What one file gave, before duplicates are collapsed across files."""
+
+    file: LogFile
+    lines: int = 0
+    blank: int = 0
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    nodes: list[pl.DataFrame] = field(default_factory=list)  # spans that are no request (`_tree`)
+    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (format, type)
+    rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
+    """The requests of one file; a pure function of its bytes, so that files can be read side by side."""
+    return read_files([(file, columns)])[0]
+
+
+def read_files(asked: Sequence[Asked]) -> list[FileRead]:
+    """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
+    readings = [_Reading(file, columns) for file, columns in asked]
+    for reading in readings:
+        reading.run()
+    _frame(readings)
+    return [reading.read for reading in readings]
+
+
+class _Reading:
+    """The reader of a file's main format, and those of other formats that turn up between its records."""
+
+    def __init__(self, file: LogFile, columns: Mapping[str, str]) -> None:
+        self.read = FileRead(file)
+        self.names = tuple(sorted(columns.items()))
+        self.main: Guess | None = None
+        self.open: dict[Guess, tuple[FileReader, Out]] = {}
+        self.waiting: list[Record] = []
+        self.weight = 0
+        self.frames: list[tuple[str, pl.DataFrame]] = []  # format, rows
+        self.rows: list[tuple[str, Rows]] = []
+
+    def run(self) -> None:
+        try:
+            for piece in pieces(self.read.file):
+                if isinstance(piece, Lines):
+                    self._block(piece)
+                else:
+                    self._batch(piece)
+            self._flush()
+        except LogError as problem:
+            self.read.problem = str(problem)
+        for guess, (reader, out) in self.open.items():
+            reader.close(out)
+            self._account(guess.form.name, out)
+
+    def _block(self, block: Lines) -> None:
+        """A block of lines: to the main format's reader if it takes lines as they stand, else split."""
+        if self.main is None:
+            first = (item for item in split(block) if isinstance(item, Record))
+            self.main = _detect.sample(list(islice(first, _detect.SAMPLE)), self.names)
+        reader, out = self._reader(self.main) if self.main is not None else (None, Out())
+        scan = getattr(reader, "scan", None)
+        if self.main is None or scan is None:
+            self._batch(list(split(block)))
+            return
+        self._flush()
+        self.read.lines += block.lines
+        for number, offset, data in scan(block, out):
+            self.read.lines -= 1
+            self._batch(line(data, number, offset))
+            self._flush()
+        self._foreign(self.main, out)
+
+    def _batch(self, items: Sequence[Record | Bad]) -> None:
+        self.read.lines += len(items)
+        for item in items:
+            if isinstance(item, Record):
+                self.waiting.append(item)
+                self.weight += len(item.data)
+            elif item.reason == BLANK:
+                self.read.blank += 1
+            else:
+                self.read.rejects.append((item.line, "", item.reason))
+        if len(self.waiting) >= BATCH or self.weight >= WEIGHT:
+            self._flush()
+
+    def _flush(self) -> None:
+        items, self.waiting, self.weight = self.waiting, [], 0
+        if not items:
+            return
+        if self.main is None:
+            self.main = _detect.sample(items, self.names)
+        if self.main is None:
+            self._apart(items)
+        else:
+            self._to(self.main, items)
+
+    def _reader(self, guess: Guess) -> tuple[FileReader, Out]:
+        if guess not in self.open:
+            self.open[guess] = (guess.form.reader(self.read.file, guess.found), Out())
+        return self.open[guess]
+
+    def _to(self, guess: Guess, items: Sequence[Record]) -> None:
+        reader, out = self._reader(guess)
+        reader.feed(items, out)
+        self._foreign(guess, out)
+
+    def _foreign(self, guess: Guess, out: Out) -> None:
+        if out.foreign:
+            foreign, out.foreign = out.foreign, []
+            self._apart(foreign, but=guess)
+
+    def _apart(self, items: Sequence[Record], but: Guess | None = None) -> None:
+        """Records that the file's main format does not know, each by its own content."""
+        by_guess: dict[Guess, list[Record]] = {}
+        for item in items:
+            value = item.data if isinstance(item.data, dict) else parsed(item.data)
+            if isinstance(value, str):
+                self.read.rejects.append((item.line, "", value))
+                continue
+            found = _detect.guess(value, self.names)
+            if found is None or found[0] == but:
+                self._unknown(item, value.keys())
+            else:
+                by_guess.setdefault(found[0], []).append(item)
+        for guess, group in by_guess.items():
+            self._to(guess, group)
+
+    def _unknown(self, item: Record, keys: object) -> None:
+        """A well-formed object of no known format: a reject if it may have cost money, else some other record."""
+        data = item.data if isinstance(item.data, bytes) else str(keys).encode()
+        if b"usage" in data or b"token" in data:
+            self.read.rejects.append((item.line, "", "no format recognises this record"))
+        else:
+            self.read.skipped["", "other record"] += 1
+
+    def _account(self, name: str, out: Out) -> None:
+        read = self.read
+        read.lines += out.extra_lines
+        read.notes += out.notes
+        read.nodes += out.nodes
+        read.skipped.update({(name, kind): n for kind, n in out.skipped.items()})
+        read.rejects += [(line, name, reason) for line, reason in out.rejects]
+        read.rejects += [(r.line, name, "no format recognises this record") for r in out.foreign]
+        self.frames += [(name, frame) for frame in out.frames]
+        if out.table is not None and out.table.cells:
+            self.rows.append((name, out.table))
+
+
+def _frame(readings: Sequence[_Reading]) -> None:
+    """The rows of all readings in the columns of `ROWS`; like rows of several files share a frame."""
+    groups: dict[tuple[object, ...], list[tuple[_Reading, pl.DataFrame]]] = {}
+    for reading in readings:
+        for name, frame in reading.frames:
+            groups.setdefault((name, *frame.schema.items()), []).append((reading, frame))
+    for (named, *_), parts in groups.items():
+        _share(str(named), [(of, frame.height) for of, frame in parts], pl.concat([frame for _, frame in parts]))
+    tables: dict[tuple[str, int], list[tuple[_Reading, Rows]]] = {}
+    for reading in readings:
+        for name, rows in reading.rows:
+            tables.setdefault((name, id(rows.dtypes)), []).append((reading, rows))
+    for (form, _), made in tables.items():
+        cells = [row for _, rows in made for row in rows.cells]
+        _share(form, [(of, len(rows.cells)) for of, rows in made], columns(cells, made[0][1].dtypes))
+
+
+def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFrame) -> None:
+    shown = [of.read.file.shown for of, _ in heights]
+    files = pl.Series("source_file", shown).gather(
+        pl.Series([n for n, (_, height) in enumerate(heights) for _ in range(height)], dtype=pl.UInt32)
+    )
+    frame = schema.conform(finish(frame.with_columns(pl.lit(name).alias("format"), files)), ROWS)
+    at = 0
+    for reading, height in heights:
+        reading.read.frames.append(frame.slice(at, height))
+        at += height

@@ -1,0 +1,261 @@
+"""Rows of Claude Code's transcripts, decoded to what calls are made of; everything else is only checked to be JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from costaudit.ingest._files import UNREADABLE, Record
+from costaudit.ingest._format import Out, loads
+from costaudit.ingest._messages import decode as decoded
+from costaudit.ingest._messages import encoded, plain, tool_id
+from costaudit.ingest._results import escaped, escaped_sha, raw_sha, tells_failure
+from costaudit.ingest._steps import Step, steps
+from costaudit.ingest._values import MOST_TEXT, MOST_TOKENS, flag, moment, text
+
+Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)] | None
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)] | None
+ZULU = len("2026-10-01T12:00:00.000Z")
+
+
+class Lifetimes(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: Tokens = None
+    ephemeral_1h_input_tokens: Tokens = None
+
+
+class Searches(msgspec.Struct, gc=False):
+    web_search_requests: Tokens = None
+
+
+class Usage(msgspec.Struct, gc=False):
+    input_tokens: Tokens = None
+    cache_read_input_tokens: Tokens = None
+    cache_creation_input_tokens: Tokens = None
+    cache_creation: Lifetimes | None = None
+    output_tokens: Tokens = None
+    output_tokens_details: Any = None
+    server_tool_use: Searches | None = None
+    iterations: Any = None
+    service_tier: Text = None
+    speed: Text = None
+    inference_geo: Text = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """`usage` as typed; where its shape is another, `odd` is what the row has in its place."""
+
+    id: Text = None
+    model: Text = None
+    stop_reason: Text = None
+    usage: Usage | None = None
+    content: msgspec.Raw = msgspec.Raw()
+    odd: Mapping[str, Any] | None = None
+
+
+class Row(msgspec.Struct, gc=False):
+    """One row; a text that is empty is as if it were absent."""
+
+    type: Text = None
+    subtype: Text = None
+    uuid: Text = None
+    parentUuid: Text = None
+    sessionId: Text = None
+    session_id: Text = None
+    requestId: Text = None
+    request_id: Text = None
+    agentId: Text = None
+    attributionAgent: Text = None
+    agentType: Text = None
+    parent_tool_use_id: Text = None
+    isSidechain: bool | None = None
+    isMeta: bool | None = None
+    isCompactSummary: bool | None = None
+    isApiErrorMessage: bool | None = None
+    timestamp: Text = None
+    cwd: Text = None
+    effort: Text = None
+    costUSD: Any = None
+    retryAttempt: Any = None
+    leafUuid: Any = None
+    messageId: Any = None
+    message: Message | None = None
+
+
+class Block(msgspec.Struct, gc=False):
+    """A content block that may be a tool's result."""
+
+    type: Any = None
+    tool_use_id: Any = None
+    is_error: Any = None
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class _LooseMessage(msgspec.Struct, gc=False):
+    id: Any = None
+    model: Any = None
+    stop_reason: Any = None
+    usage: Any = None
+    content: msgspec.Raw = msgspec.Raw()
+
+
+class _Loose(msgspec.Struct, gc=False):
+    """The same row with values of any type."""
+
+    type: Any = None
+    subtype: Any = None
+    uuid: Any = None
+    parentUuid: Any = None
+    sessionId: Any = None
+    session_id: Any = None
+    requestId: Any = None
+    request_id: Any = None
+    agentId: Any = None
+    attributionAgent: Any = None
+    agentType: Any = None
+    parent_tool_use_id: Any = None
+    isSidechain: Any = None
+    isMeta: Any = None
+    isCompactSummary: Any = None
+    isApiErrorMessage: Any = None
+    timestamp: Any = None
+    cwd: Any = None
+    effort: Any = None
+    costUSD: Any = None
+    retryAttempt: Any = None
+    leafUuid: Any = None
+    messageId: Any = None
+    message: _LooseMessage | None = None
+
+
+decode = msgspec.json.Decoder(Row).decode
+decode_blocks = msgspec.json.Decoder(list[Block]).decode
+decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_loose = msgspec.json.Decoder(_Loose).decode
+FLAGS = ("isSidechain", "isMeta", "isCompactSummary", "isApiErrorMessage")
+ASIS = ("timestamp", "costUSD", "retryAttempt", "leafUuid", "messageId", "message")
+TEXTS = tuple(f for f in Row.__struct_fields__ if f not in (*FLAGS, *ASIS))
+
+
+def row(record: Record, out: Out) -> Row | None:
+    """A record as a row; odd shapes of rows that cost nothing are counted by type, others are rejects."""
+    data = record.data if isinstance(record.data, bytes) else encoded(record.data)
+    try:
+        return decode(data)
+    except UNREADABLE:
+        pass
+    try:
+        return _tidied(_decode_loose(data))
+    except UNREADABLE:
+        value = loads(data, record.line, out)
+    if value is None:
+        return None
+    if value.get("type") == "assistant" and "message" in value:
+        out.rejects.append((record.line, "message is not an object"))
+        return None
+    kinds = {name: value.get(name) for name in ("type", "subtype", "uuid", "sessionId", "session_id", "leafUuid")}
+    return _tidied(_Loose(**kinds))
+
+
+def _tidied(loose: _Loose) -> Row:
+    made = Row()
+    for name in TEXTS:
+        setattr(made, name, _mark(getattr(loose, name)))
+    for name in FLAGS:
+        setattr(made, name, flag(getattr(loose, name)))
+    for name in ("costUSD", "retryAttempt", "leafUuid", "messageId"):
+        setattr(made, name, getattr(loose, name))
+    made.timestamp = loose.timestamp
+    if loose.message is not None:
+        message = loose.message
+        usage = message.usage if isinstance(message.usage, Mapping) and message.usage else None
+        made.message = Message(
+            _mark(message.id), text(message.model), text(message.stop_reason), None, message.content, usage
+        )
+    return made
+
+
+def _mark(value: Any) -> str | None:
+    """A text; a value that is none is still a sign that the row has the key."""
+    return "" if (known := text(value)) is None and value is not None else known
+
+
+def when(value: Any) -> datetime | None:
+    """The time of a row; an unreadable one is as if it were absent, for the usage is still right."""
+    try:
+        if type(value) is str and len(value) == ZULU and value[-1] == "Z" and "2015" <= value[:4] < "2100":
+            return datetime.fromisoformat(value)
+        return None if value is None else moment(value)
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+# --- usage and content ------------------------------------------------------------------------------------------------
+
+_UNMETERED = Step("", None, None, None, None, None, None, None, None, (), assumed=False)
+
+
+def billed(message: Message, model: str | None) -> tuple[list[Step], str | None, str | None]:
+    """What a row is billed for, in which tier and where; raises ValueError for a value that is no token count."""
+    usage = message.usage
+    if message.odd is not None:
+        odd = message.odd
+        tier = "fast" if odd.get("speed") == "fast" else text(odd.get("service_tier"))
+        return steps(odd, model), tier, text(odd.get("inference_geo"))
+    if usage is None:
+        return [_UNMETERED._replace(model=model)], None, None
+    one = _simple(usage, model)
+    parts = [one] if one is not None else steps(msgspec.to_builtins(usage), model)
+    return parts, "fast" if usage.speed == "fast" else usage.service_tier or None, usage.inference_geo or None
+
+
+def _simple(usage: Usage, model: str | None) -> Step | None:
+    """The one step of a response without lists of steps, fees or a split that does not add up: nearly all are."""
+    if usage.iterations or usage.output_tokens_details is not None:
+        return None
+    if usage.server_tool_use is not None and usage.server_tool_use.web_search_requests:
+        return None
+    fresh, read, write = usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens
+    short = long = None
+    if usage.cache_creation is not None:
+        short, long = usage.cache_creation.ephemeral_5m_input_tokens, usage.cache_creation.ephemeral_1h_input_tokens
+        if (short is not None or long is not None) and (short or 0) + (long or 0) != write:
+            return None
+    prompt = None if fresh is None and read is None and write is None else (fresh or 0) + (read or 0) + (write or 0)
+    return Step("", model, prompt, read, write, short, long, usage.output_tokens, None, (), False)
+
+
+def content_blocks(content: msgspec.Raw) -> list[bytes]:
+    """The content blocks of a message; a bare text is one."""
+    start = bytes(memoryview(content)[:1])
+    if start == b"[":
+        try:
+            return [bytes(block) for block in decode_raws(content)]
+        except UNREADABLE:
+            return []
+    return [b'{"type":"text","text":' + bytes(content) + b"}"] if start == b'"' else []
+
+
+def results(content: msgspec.Raw) -> list[tuple[int | None, int, bool]]:
+    """The results of tools in a user's row: id of the call, hash, whether the tool failed."""
+    if bytes(memoryview(content)[:1]) != b"[":
+        return []
+    try:
+        blocks = decode_blocks(content)
+    except UNREADABLE:
+        return []
+    return [_result(block) for block in blocks if block.type == "tool_result"]
+
+
+def _result(block: Block) -> tuple[int | None, int, bool]:
+    data = memoryview(block.content)
+    if bytes(data[:1]) == b'"':
+        body: bytes | memoryview = data[1:-1]
+        hashed = raw_sha(body)
+    else:
+        body = escaped(plain(decoded(bytes(data)) if data else None))
+        hashed = escaped_sha(body)
+    failed = bool(block.is_error) if block.is_error is not None else tells_failure(bytes(body[:240]))
+    return tool_id(block.tool_use_id), hashed, failed

@@ -1,0 +1,107 @@
+"""The fast ways of reading change nothing: blocks of any size, lines decoded in place, any number of processes."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import SAMPLES, mangled, sample
+
+from costaudit.ingest import _blocks, _join, _pool, claude_code
+from costaudit.ingest._files import walk
+from costaudit.ingest._pool import read_all
+
+LOG = sample("claude-code.jsonl")
+
+
+def taken(paths, workers=1):
+    return _join(read_all([(file, {}) for file in walk(paths)], workers=workers))
+
+
+def same(one, other):
+    assert one.requests.equals(other.requests)
+    assert one.rejects.equals(other.rejects)
+    assert one.sources.equals(other.sources)
+    assert (one.fates, one.notes) == (other.fates, other.notes)
+
+
+@st.composite
+def respelled(draw, lines):
+    """Lines as other writers would have written them: spaces, escapes, other line ends, prefixes."""
+    made = []
+    for line in draw(mangled(lines)):
+        how = draw(st.sampled_from(["keep", "keep", "spaces", "escapes", "indent", "return", "data", "array", "blank"]))
+        if how in ("spaces", "escapes"):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                value = None
+            if isinstance(value, dict):
+                line = json.dumps(value, separators=(" , ", " : ")).encode() if how == "spaces" else line
+                line = (
+                    line.replace(b"usage", b"\\u0075sage").replace(b"tool_", b"tool\\u005f")
+                    if how == "escapes"
+                    else line
+                )
+        made.append(
+            {"indent": b"  " + line, "return": line + b"\r", "data": b"data: " + line, "array": b"[" + line + b"]",
+             "blank": b"\n" + line}.get(how, line)
+        )  # fmt: skip
+    return b"\n".join(made) + draw(st.sampled_from([b"", b"\n"]))
+
+
+@given(respelled(LOG), st.sampled_from([64, 1_000, 1 << 18]))
+@settings(max_examples=40, deadline=None)
+def test_lines_decoded_in_place_give_what_lines_read_one_by_one_give(data, size):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "log.jsonl"
+        path.write_bytes(data)
+        patch.setattr(_blocks, "SIZE", size)
+        fast = taken([path])
+        patch.delattr(claude_code._Reader, "scan")
+        same(fast, taken([path]))
+
+
+@given(
+    st.lists(st.sampled_from([b"", b"{}", b'{"a": 1}', b"x" * 90, b'{"b":"' + b"y" * 300 + b'"}'])), st.integers(1, 80)
+)
+@settings(max_examples=40, deadline=None)
+def test_blocks_of_any_size_hold_every_line_with_its_number_and_place(lines, size):
+    data = b"\n".join(lines)
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(_blocks, "SIZE", size)
+        patch.setattr(_blocks, "GIANT", 128)
+        path = Path(folder) / "log"
+        path.write_bytes(data)
+        for stream in (path.open("rb"), io.BytesIO(data)):
+            with stream:
+                head = stream.read(10)
+                read = list(_whole(_blocks.blocks(head, "", stream, 0)))
+            lines_of = data.removesuffix(b"\n").split(b"\n") if data else []
+            assert [part for _, _, part in read] == lines_of
+            assert [number for number, _, _ in read] == list(range(1, len(read) + 1))
+            assert all(data[at:].startswith(part) for _, at, part in read)
+            assert b"".join(part for _, _, part in read) == data.replace(b"\n", b"")
+
+
+def _whole(blocks):
+    for block in blocks:
+        text = bytes(block.data[block.start : block.end])
+        parts = text.split(b"\n")[: block.lines]
+        at = block.offset
+        for n, part in enumerate(parts):
+            yield block.line + n, at, part
+            at += len(part) + 1
+
+
+def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):
+    alone = taken([SAMPLES])
+    monkeypatch.setattr(_pool, "SHARE", 20_000)
+    same(alone, taken([SAMPLES], workers=2))
+    monkeypatch.setattr(_pool._Worker, "ask", lambda *_: None)
+    same(alone, taken([SAMPLES], workers=2))
