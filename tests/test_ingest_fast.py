@@ -100,8 +100,12 @@ def _whole(blocks):
 
 
 def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):
-    alone = taken([SAMPLES])
+    logs = [
+        SAMPLES / name
+        for name in ("claude-code.jsonl", "codex.jsonl", "generic.csv", "openai-chat.jsonl", "otlp.jsonl")
+    ]
+    alone = taken(logs)
     monkeypatch.setattr(_pool, "SHARE", 20_000)
-    same(alone, taken([SAMPLES], workers=2))
+    same(alone, taken(logs, workers=2))
     monkeypatch.setattr(_pool._Worker, "ask", lambda *_: None)
-    same(alone, taken([SAMPLES], workers=2))
+    same(alone, taken(logs, workers=2))
