@@ -159,6 +159,12 @@ def open_log(path: Path) -> IO[bytes] | Inflated:
     return raw
 
 
+def records(file: LogFile) -> Iterator[list[Record | Bad]]:
+    """The records of a file in batches, in order; raises as `pieces` does."""
+    for piece in pieces(file):
+        yield list(split(piece)) if isinstance(piece, Lines) else piece
+
+
 def pieces(file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
     """The records of a file in order, in blocks of lines or in batches; a compressed stream that breaks off ends in one
     Bad record.
