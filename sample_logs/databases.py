@@ -144,6 +144,7 @@ def zed() -> dict[str, Rows]:
 def zcode() -> dict[str, Rows]:
     def usage(own: str, fresh: int, output: int, read: int, hidden: int) -> dict[str, Any]:
         row = {"id": own, "session_id": "s1", "turn_id": "t1", "provider_id": "zai", "model_id": "glm-5.2"}
+        row |= {"status": "completed" if output else "error"}
         row |= tokens(fresh, output, read) | {"reasoning_tokens": hidden}
         return {**row, "started_at": T0 * 1000, "completed_at": T0 * 1000 + 4_000}
 

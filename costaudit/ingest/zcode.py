@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from costaudit.ingest._cells import status
 from costaudit.ingest._counts import SNAKE, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
@@ -73,6 +74,7 @@ class _Reader(PlainReader):
             task="main loop",
             provider=text(value.get("provider_id")),
             model=text(value.get("model_id")),
+            status=status(value.get("status")),
             _key=f"zcode {own}",
             **usage,
         )
