@@ -1,4 +1,4 @@
-"""Calls of known truth that belong to no log format; `event_logs` writes them as each format would.
+"""Calls of known truth that belong to no log format; `bench.writers` puts them into log files.
 
 What is planted: a loop with equal results, a healthy polling run, exact repeats at temperature 0, failures billed and
 not, retries, a step in unit cost, cached, written and hidden tokens.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+
+from bench.events import Event, Turn
 
 START = datetime(2026, 10, 5, 9, tzinfo=UTC)
 DAYS = 20
@@ -21,56 +23,6 @@ MODELS = {
     "anthropic": {"large": "claude-sonnet-4-6", "small": "claude-haiku-4-5"},
 }
 TENANTS = ("acme", "globex", "initech")
-TOOLS = {"search": "Find documents", "fetch": "Read one document", "job_status": "State of an export"}
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a conversation: text, a tool call of the assistant, or the result of one."""
-
-    role: str  # user, assistant, call, result
-    text: str = ""
-    id: str = ""
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One call as it happened; `input` holds `cached` and `written`, `output` holds `reasoning` [tokens]."""
-
-    id: str
-    at: datetime
-    seconds: Decimal
-    provider: str
-    model: str
-    task: str
-    tenant: str
-    user: str
-    system: str
-    turns: tuple[Turn, ...]
-    answer: str = ""
-    call: Turn | None = None
-    result: str | None = None  # what the tool called here gave back, in the next request of the run
-    run: str | None = None
-    step: int | None = None
-    temperature: float | None = 0.7
-    max_tokens: int = 4096
-    input: int | None = None
-    cached: int = 0
-    written: int = 0
-    output: int | None = None
-    reasoning: int = 0
-    first: str | None = None  # id of the call that this one retries
-    http: int = 200
-    error: str | None = None
-
-    @property
-    def end(self) -> datetime:
-        return self.at + timedelta(seconds=float(self.seconds))
-
-    @property
-    def finish(self) -> str | None:
-        return None if self.error else "tool_calls" if self.call else "stop"
 
 
 class Planter:

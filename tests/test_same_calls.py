@@ -7,11 +7,11 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-import event_logs
 import events
 import polars as pl
 import pytest
 
+from bench import writers as event_logs
 from costaudit import pipeline
 from costaudit.config import Settings
 

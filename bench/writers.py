@@ -9,29 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from collections.abc import Callable, Sequence
 
 import polars as pl
-from events import TOOLS, Event, Turn
 
-Files = dict[str, bytes]
-
-
-def _lines(records: Sequence[object]) -> bytes:
-    return "".join(json.dumps(record) + "\n" for record in records).encode()
-
-
-def _iso(when: datetime) -> str:
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _schema(**extra: object) -> list[dict[str, object]]:
-    return [{"name": name, "description": said, **extra} for name, said in TOOLS.items()]
-
-
-EMPTY = {"type": "object", "properties": {}}
+from bench.events import Event, Turn
+from bench.spans import otlp
+from bench.writing import EMPTY, Files, iso, lines, schema
 
 
 def _chat_message(turn: Turn) -> dict[str, object]:
@@ -51,8 +35,9 @@ def _chat_request(e: Event) -> dict[str, object]:
         "max_completion_tokens": e.max_tokens,
         "user": e.user,
     }
-    if e.run:
-        body["tools"] = [{"type": "function", "function": tool} for tool in _schema(parameters=EMPTY)]
+    body |= {"reasoning_effort": e.effort} if e.effort else {}
+    if e.declared:
+        body["tools"] = [{"type": "function", "function": tool} for tool in schema(e, parameters=EMPTY)]
     return body
 
 
@@ -77,7 +62,7 @@ def _chat_response(e: Event) -> dict[str, object] | None:
         "model": e.model,
         "choices": [] if e.error else [{"index": 0, "message": message, "finish_reason": e.finish}],
         "usage": _chat_usage(e),
-        "service_tier": "default",
+        "service_tier": e.tier or "default",
     }
 
 
@@ -87,9 +72,11 @@ def _error(e: Event) -> dict[str, object]:
 
 def _wrapped(e: Event, request: object, response: object) -> dict[str, object]:
     """Request and response side by side, times in ISO, who asked in `metadata`."""
-    where = {"task": e.task, "tenant": e.tenant, "user": e.user, "run_id": e.run, "step": e.step}
-    line = {"timestamp": _iso(e.at), "latency_ms": float(e.seconds * 1000), "request": request, "response": response}
+    where = {"task": e.task, "tenant": e.tenant, "user": e.user, "run_id": e.run, "step": e.step,
+             "key_id": e.key, "instance_id": e.instance}  # fmt: skip
+    line = {"timestamp": iso(e.at), "latency_ms": float(e.seconds * 1000), "request": request, "response": response}
     line |= {"metadata": {k: v for k, v in where.items() if v is not None}, "status_code": e.http}
+    line |= {} if e.provider in ("openai", "anthropic") else {"provider": e.provider}
     return line | ({"error": _error(e)} if e.error else {})
 
 
@@ -105,7 +92,7 @@ def _http(e: Event, request: object, response: object) -> dict[str, object]:
     """An HTTP proxy: bodies inside request and response, the error as the body of the answer, tags beside."""
     tags = {"feature": e.task, "tenant": e.tenant, "user": e.user} | ({"conversation_id": e.run} if e.run else {})
     answer = response if response is not None else {"error": _error(e)}
-    line = {"time": _iso(e.at), "duration_ms": float(e.seconds * 1000), "tags": tags}
+    line = {"time": iso(e.at), "duration_ms": float(e.seconds * 1000), "tags": tags}
     line["request"] = {"method": "POST", "headers": {"content-type": "application/json"}, "body": request}
     line["response"] = {"status_code": e.http, "body": answer}
     return line | ({"error": _error(e)} if e.error else {})
@@ -115,7 +102,7 @@ Wrapper = Callable[[Event, object, object], dict[str, object]]
 
 
 def openai_chat(made: Sequence[Event], wrapper: Wrapper = _wrapped) -> Files:
-    return {"chat.jsonl": _lines([wrapper(e, _chat_request(e), _chat_response(e)) for e in made])}
+    return {"chat.jsonl": lines([wrapper(e, _chat_request(e), _chat_response(e)) for e in made])}
 
 
 def openai_chat_in_out(made: Sequence[Event]) -> Files:
@@ -138,7 +125,8 @@ def openai_responses(made: Sequence[Event]) -> Files:
     def request(e: Event) -> dict[str, object]:
         body = {"model": e.model, "instructions": e.system, "input": [_item(turn) for turn in e.turns]}
         body |= {"temperature": e.temperature, "max_output_tokens": e.max_tokens, "user": e.user}
-        return body | ({"tools": _schema(type="function", parameters=EMPTY)} if e.run else {})
+        body |= {"reasoning": {"effort": e.effort}} if e.effort else {}
+        return body | ({"tools": schema(e, type="function", parameters=EMPTY)} if e.declared else {})
 
     def response(e: Event) -> dict[str, object] | None:
         if e.input is None:
@@ -150,12 +138,14 @@ def openai_responses(made: Sequence[Event]) -> Files:
         usage["output_tokens_details"] = {"reasoning_tokens": e.reasoning}
         return {
             "id": f"resp_{e.id}", "object": "response", "created_at": e.at.timestamp(), "model": e.model,
-            "status": "failed" if e.error else "completed", "completed_at": e.end.timestamp(),
+            "status": "failed" if e.error else "incomplete" if e.cut else "completed",
+            "completed_at": e.end.timestamp(),
             "error": {"code": e.error, "message": "it broke"} if e.error else None,
-            "output": output, "usage": usage, "service_tier": "default",
+            "incomplete_details": {"reason": "max_output_tokens"} if e.cut else None,
+            "output": output, "usage": usage, "service_tier": e.tier or "default",
         }  # fmt: skip
 
-    return {"responses.jsonl": _lines([_wrapped(e, request(e), response(e)) for e in made])}
+    return {"responses.jsonl": lines([_wrapped(e, request(e), response(e)) for e in made])}
 
 
 def _blocks(turn: Turn) -> dict[str, object]:
@@ -167,10 +157,17 @@ def _blocks(turn: Turn) -> dict[str, object]:
     return {"role": turn.role, "content": turn.text}
 
 
+def _writes(e: Event) -> dict[str, object]:
+    return {f"ephemeral_{life}_input_tokens": e.written if e.life == life else 0 for life in ("5m", "1h")}
+
+
 def _anthropic_request(e: Event) -> dict[str, object]:
     body = {"model": e.model, "system": e.system, "messages": [_blocks(turn) for turn in e.turns]}
     body |= {"temperature": e.temperature, "max_tokens": e.max_tokens, "metadata": {"user_id": e.user}}
-    return body | ({"tools": _schema(input_schema=EMPTY)} if e.run else {})
+    return body | ({"tools": schema(e, input_schema=EMPTY)} if e.declared else {})
+
+
+STOPS = {"tool_calls": "tool_use", "length": "max_tokens", "stop": "end_turn"}
 
 
 def _anthropic_response(e: Event) -> dict[str, object] | None:
@@ -180,12 +177,12 @@ def _anthropic_response(e: Event) -> dict[str, object] | None:
     return {
         "id": f"msg_{e.id}", "type": "message", "role": "assistant", "model": e.model,
         "content": [] if e.error else said, "stop_sequence": None,
-        "stop_reason": None if e.error else "tool_use" if e.call else "end_turn",
+        "stop_reason": STOPS.get(e.finish),
         "usage": {
             "input_tokens": e.input - e.cached - e.written,
             "cache_read_input_tokens": e.cached,
             "cache_creation_input_tokens": e.written,
-            "cache_creation": {"ephemeral_5m_input_tokens": e.written, "ephemeral_1h_input_tokens": 0},
+            "cache_creation": _writes(e),
             "output_tokens": e.output,
             "output_tokens_details": {"thinking_tokens": e.reasoning},
             "service_tier": "standard",
@@ -194,7 +191,7 @@ def _anthropic_response(e: Event) -> dict[str, object] | None:
 
 
 def anthropic_messages(made: Sequence[Event], wrapper: Wrapper = _wrapped) -> Files:
-    return {"messages.jsonl": _lines([wrapper(e, _anthropic_request(e), _anthropic_response(e)) for e in made])}
+    return {"messages.jsonl": lines([wrapper(e, _anthropic_request(e), _anthropic_response(e)) for e in made])}
 
 
 def anthropic_messages_in_out(made: Sequence[Event]) -> Files:
@@ -210,12 +207,13 @@ def litellm(made: Sequence[Event]) -> Files:
 
     def payload(e: Event) -> dict[str, object]:
         request, response = _chat_request(e), _chat_response(e)
-        parameters = {k: request[k] for k in ("temperature", "max_completion_tokens", "tools") if k in request}
-        tags = {"task": e.task, "tenant": e.tenant}
+        kept = ("temperature", "max_completion_tokens", "tools", "reasoning_effort")
+        parameters = {k: request[k] for k in kept if k in request}
+        tags = {"task": e.task, "tenant": e.tenant, "case_id": e.instance}
         usage = _chat_usage(e) if e.input is not None else {}
         if e.written:
             usage["cache_creation_input_tokens"] = e.written
-            usage["prompt_tokens_details"]["cache_creation_token_details"] = {"ephemeral_5m_input_tokens": e.written}
+            usage["prompt_tokens_details"]["cache_creation_token_details"] = _writes(e)
         return {
             "id": f"chatcmpl-{e.id}", "litellm_call_id": f"call-{e.id}", "trace_id": f"trace-{e.id}",
             "session_id": e.run or "", "call_type": "acompletion", "stream": False,
@@ -233,114 +231,25 @@ def litellm(made: Sequence[Event]) -> Files:
             "hidden_params": {"litellm_model_name": e.model},
         }  # fmt: skip
 
-    return {"litellm.jsonl": _lines([payload(e) for e in made])}
-
-
-def _part(turn: Turn) -> dict[str, object]:
-    if turn.role == "call":
-        part = {"type": "tool_call", "id": turn.id, "name": turn.name, "arguments": json.loads(turn.text)}
-        return {"role": "assistant", "parts": [part]}
-    if turn.role == "result":
-        return {"role": "tool", "parts": [{"type": "tool_call_response", "id": turn.id, "response": turn.text}]}
-    return {"role": turn.role, "parts": [{"type": "text", "content": turn.text}]}
-
-
-def _attribute(key: str, value: object) -> dict[str, object]:
-    if isinstance(value, list):
-        return {"key": key, "value": {"arrayValue": {"values": [{"stringValue": v} for v in value]}}}
-    kind = {int: "intValue", float: "doubleValue", str: "stringValue"}[type(value)]
-    return {"key": key, "value": {kind: str(value) if kind == "intValue" else value}}
-
-
-def _span(ids: tuple[str, str, str], name: str, start: datetime, end: datetime, facts: dict[str, object]) -> object:
-    trace, span, parent = ids
-    nanos = (f"{(moment - EPOCH) // timedelta(microseconds=1)}000" for moment in (start, end))
-    return {
-        "traceId": trace, "spanId": span, "parentSpanId": parent, "name": name, "kind": 3,
-        "startTimeUnixNano": next(nanos), "endTimeUnixNano": next(nanos),
-        "status": {"code": 2} if "error.type" in facts else {},
-        "attributes": [_attribute(key, value) for key, value in facts.items() if value is not None],
-    }  # fmt: skip
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def otlp(made: Sequence[Event]) -> Files:
-    """OTLP/JSON as the collector's file exporter writes it; an agent's span repeats the usage of the calls below it."""
-    spans = [_chat_span(e) for e in made] + [_agent_span(list(run)) for _, run in _runs(made)]
-    resource = {"attributes": [_attribute("service.name", "desk")]}
-    scope = {"scope": {"name": "desk.telemetry", "version": "1"}, "spans": spans}
-    return {"traces.jsonl": _lines([{"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}])}
-
-
-def _runs(made: Sequence[Event]) -> Iterator[tuple[str, Iterator[Event]]]:
-    return groupby(sorted((e for e in made if e.run), key=lambda e: (e.run, e.step)), key=lambda e: e.run)
-
-
-def _trace(e: Event) -> str:
-    return (e.run or e.first or e.id).encode().hex().zfill(32)
-
-
-def _chat_span(e: Event) -> object:
-    answer = e.call or Turn("assistant", e.answer)
-    facts: dict[str, object] = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": e.provider,
-        "gen_ai.request.model": e.model,
-        "gen_ai.request.temperature": e.temperature,
-        "gen_ai.request.max_tokens": e.max_tokens,
-        "gen_ai.agent.name": e.task,
-        "gen_ai.conversation.id": e.run,
-        "user.id": e.user,
-        "tenant.id": e.tenant,
-        "gen_ai.system_instructions": json.dumps([{"type": "text", "content": e.system}]),
-        "gen_ai.input.messages": json.dumps([_part(turn) for turn in e.turns]),
-        "http.response.status_code": e.http,
-    }
-    if e.run:
-        facts["gen_ai.tool.definitions"] = json.dumps(_schema(type="function", parameters=EMPTY))
-    if e.input is not None:
-        facts |= _span_usage([e]) | {"gen_ai.response.id": f"chatcmpl-{e.id}", "gen_ai.response.model": e.model}
-    if e.error:
-        facts["error.type"] = e.error
-    else:
-        facts["gen_ai.output.messages"] = json.dumps([_part(answer) | {"finish_reason": e.finish}])
-        facts["gen_ai.response.finish_reasons"] = [e.finish]
-    parent = _trace(e)[-16:] if e.run else ""
-    return _span((_trace(e), f"{int(e.id, 16) + 1:016x}", parent), f"chat {e.model}", e.at, e.end, facts)
-
-
-def _span_usage(made: Sequence[Event]) -> dict[str, object]:
-    return {
-        "gen_ai.usage.input_tokens": sum(e.input for e in made),
-        "gen_ai.usage.cache_read.input_tokens": sum(e.cached for e in made),
-        "gen_ai.usage.cache_creation.input_tokens": sum(e.written for e in made),
-        "gen_ai.usage.output_tokens": sum(e.output for e in made),
-        "gen_ai.usage.reasoning.output_tokens": sum(e.reasoning for e in made),
-    }
-
-
-def _agent_span(run: list[Event]) -> object:
-    facts = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": run[0].task, **_span_usage(run)}
-    ids = (_trace(run[0]), _trace(run[0])[-16:], "")
-    return _span(ids, "invoke_agent research", run[0].at, max(e.end for e in run), facts)
+    return {"litellm.jsonl": lines([payload(e) for e in made])}
 
 
 def _row(e: Event) -> dict[str, object]:
     """One call in the columns of the request table."""
     last = e.call
     return {
-        "request_id": f"chatcmpl-{e.id}", "started_at": _iso(e.at), "ended_at": _iso(e.end), "run_id": e.run,
+        "request_id": f"chatcmpl-{e.id}", "started_at": iso(e.at), "ended_at": iso(e.end), "run_id": e.run,
         "step": e.step, "task": e.task, "tenant": e.tenant, "user": e.user, "provider": e.provider, "model": e.model,
         "temperature": e.temperature, "max_tokens": e.max_tokens, "input_tokens": e.input,
         "cache_read_tokens": e.cached if e.input is not None else None,
         "cache_write_tokens": e.written if e.input is not None else None,
-        "cache_write_5m_tokens": e.written if e.input is not None else None,
+        "cache_write_5m_tokens": e.written if e.life == "5m" and e.input is not None else None,
+        "cache_write_1h_tokens": e.written if e.life == "1h" and e.input is not None else None,
         "output_tokens": e.output, "reasoning_tokens": e.reasoning if e.input is not None else None,
         "status": "error" if e.error else "ok", "http_status": e.http, "error_type": e.error,
         "finish_reason": e.finish, "tool_name": last.name if last else None, "tool_args": last.text if last else None,
-        "tool_result": e.result, "system": e.system, "response": e.answer or None,
+        "tool_result": e.result, "system": e.system, "response": e.answer or None, "service_tier": e.tier,
+        "reasoning_effort": e.effort, "key_id": e.key, "instance_id": e.instance,
     }  # fmt: skip
 
 
@@ -355,9 +264,8 @@ def generic_csv(made: Sequence[Event]) -> Files:
 
 def generic_jsonl(made: Sequence[Event]) -> Files:
     rows = [_row(e) | {"messages": [_chat_message(turn) for turn in e.turns]} for e in made]
-    return {
-        "calls.jsonl": _lines([row | ({"tools": _schema(parameters=EMPTY)} if row["run_id"] else {}) for row in rows])
-    }
+    tools = [{"tools": schema(e, parameters=EMPTY)} if e.declared else {} for e in made]
+    return {"calls.jsonl": lines([row | declared for row, declared in zip(rows, tools, strict=True)])}
 
 
 def generic_parquet(made: Sequence[Event]) -> Files:
