@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -88,11 +88,16 @@ class Rates(NamedTuple):
 RATES = {
     "gpt-5.4": Rates("2.5", "0.25", "15"),
     "gpt-5.4-mini": Rates("0.75", "0.075", "4.5"),
+    "gpt-5.6-terra": Rates("2", "0.2", "12"),
     "claude-opus-4-6": Rates("5", "0.5", "25", "6.25", "10"),
     "claude-sonnet-4-6": Rates("3", "0.3", "15", "3.75", "6"),
     "claude-haiku-4-5": Rates("1", "0.1", "5", "1.25", "2"),
 }
 """As the vendors' pages say, read 2026-11-23; written out here so that no truth comes from the program."""
+EARLIER = {"gpt-5.6-terra": (datetime(2026, 7, 30, tzinfo=UTC), Rates("2.5", "0.25", "15"))}
+"""Model -> first moment of the price above, and the price before."""
+LONG = {"gpt-5.4": (272_000, Rates("5", "0.5", "22.5")), "gpt-5.6-terra": (272_000, Rates("4", "0.4", "18"))}
+"""Model -> the prompt beyond which all tokens of a call cost more, and what they cost then."""
 LARGE = {"openai": "gpt-5.4", "anthropic": "claude-sonnet-4-6"}
 SMALL = {"openai": "gpt-5.4-mini", "anthropic": "claude-haiku-4-5"}
 MILLION = 1_000_000
@@ -101,8 +106,14 @@ MILLION = 1_000_000
 def usd(e: Event, model: str | None = None) -> Decimal:
     """The bill of a call, or what it would be on another model; nothing without usage or without a known price."""
     rates = RATES.get(model or e.model)
+    since, before = EARLIER.get(model or e.model, (e.at, rates))
+    rates = before if e.at < since else rates
     if e.input is None or e.output is None or rates is None:
         return Decimal(0)
+    if e.model == model or model is None:
+        beyond, longer = LONG.get(e.model, (0, rates))
+        if beyond and e.input > beyond and e.tier is None:
+            rates = longer
     write = Decimal(rates.write_1h if e.life == "1h" else rates.write_5m)
     if not write:
         write = Decimal(rates.input)

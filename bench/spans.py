@@ -69,7 +69,7 @@ def _chat_span(e: Event) -> object:
         "gen_ai.conversation.id": e.run,
         "user.id": e.user,
         "tenant.id": e.tenant,
-        "gen_ai.system_instructions": json.dumps([{"type": "text", "content": e.system}]),
+        "gen_ai.system_instructions": json.dumps([{"type": "text", "content": e.system}]) if e.system else None,
         "gen_ai.input.messages": json.dumps([_part(turn) for turn in e.turns]),
         "http.response.status_code": e.http,
         "openai.response.service_tier": e.tier,
@@ -92,10 +92,10 @@ def _chat_span(e: Event) -> object:
 
 def _span_usage(made: Sequence[Event]) -> dict[str, object]:
     return {
-        "gen_ai.usage.input_tokens": sum(e.input for e in made),
+        "gen_ai.usage.input_tokens": sum(e.input or 0 for e in made),
         "gen_ai.usage.cache_read.input_tokens": sum(e.cached for e in made),
         "gen_ai.usage.cache_creation.input_tokens": sum(e.written for e in made),
-        "gen_ai.usage.output_tokens": sum(e.output for e in made),
+        "gen_ai.usage.output_tokens": sum(e.output or 0 for e in made),
         "gen_ai.usage.reasoning.output_tokens": sum(e.reasoning for e in made),
     }
 

@@ -27,10 +27,14 @@ def _chat_message(turn: Turn) -> dict[str, object]:
     return {"role": turn.role, "content": turn.text}
 
 
+def _instructions(e: Event) -> list[dict[str, object]]:
+    return [{"role": "system", "content": e.system}] if e.system else []
+
+
 def _chat_request(e: Event) -> dict[str, object]:
     body: dict[str, object] = {
         "model": e.model,
-        "messages": [{"role": "system", "content": e.system}, *map(_chat_message, e.turns)],
+        "messages": [*_instructions(e), *map(_chat_message, e.turns)],
         "temperature": e.temperature,
         "max_completion_tokens": e.max_tokens,
         "user": e.user,
@@ -123,7 +127,7 @@ def _item(turn: Turn) -> dict[str, object]:
 
 def openai_responses(made: Sequence[Event]) -> Files:
     def request(e: Event) -> dict[str, object]:
-        body = {"model": e.model, "instructions": e.system, "input": [_item(turn) for turn in e.turns]}
+        body = {"model": e.model, "instructions": e.system or None, "input": [_item(turn) for turn in e.turns]}
         body |= {"temperature": e.temperature, "max_output_tokens": e.max_tokens, "user": e.user}
         body |= {"reasoning": {"effort": e.effort}} if e.effort else {}
         return body | ({"tools": schema(e, type="function", parameters=EMPTY)} if e.declared else {})
@@ -162,7 +166,8 @@ def _writes(e: Event) -> dict[str, object]:
 
 
 def _anthropic_request(e: Event) -> dict[str, object]:
-    body = {"model": e.model, "system": e.system, "messages": [_blocks(turn) for turn in e.turns]}
+    body = {"model": e.model, "messages": [_blocks(turn) for turn in e.turns]}
+    body |= {"system": e.system} if e.system else {}
     body |= {"temperature": e.temperature, "max_tokens": e.max_tokens, "metadata": {"user_id": e.user}}
     return body | ({"tools": schema(e, input_schema=EMPTY)} if e.declared else {})
 
@@ -211,6 +216,7 @@ def litellm(made: Sequence[Event]) -> Files:
         parameters = {k: request[k] for k in kept if k in request}
         tags = {"task": e.task, "tenant": e.tenant, "case_id": e.instance}
         usage = _chat_usage(e) if e.input is not None else {}
+        usage |= {"service_tier": e.tier} if e.tier else {}
         if e.written:
             usage["cache_creation_input_tokens"] = e.written
             usage["prompt_tokens_details"]["cache_creation_token_details"] = _writes(e)
@@ -248,7 +254,8 @@ def _row(e: Event) -> dict[str, object]:
         "output_tokens": e.output, "reasoning_tokens": e.reasoning if e.input is not None else None,
         "status": "error" if e.error else "ok", "http_status": e.http, "error_type": e.error,
         "finish_reason": e.finish, "tool_name": last.name if last else None, "tool_args": last.text if last else None,
-        "tool_result": e.result, "system": e.system, "response": e.answer or None, "service_tier": e.tier,
+        "tool_result": e.result, "system": e.system or None, "response": e.answer or None if e.input is not None else None,
+        "service_tier": e.tier,
         "reasoning_effort": e.effort, "key_id": e.key, "instance_id": e.instance,
     }  # fmt: skip
 

@@ -5,6 +5,7 @@ Every dollar of the truth is plain arithmetic over the events (`bench.events.usd
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +18,15 @@ from bench.events import LARGE, RATES, SMALL, Event, Turn, usd
 
 FLOOR = Decimal(1)  # dollars; the program's own floor, as long as a scene spends less than $200
 STRENGTHS = {"0.5x": 0.5, "1x": 1.0, "4x": 4.0}
-NOUNS = ("table lamp sofa chair shelf carpet mirror desk stool bench drawer cabinet curtain pillow vase rack stand "
-         "frame clock plate kettle ladder hammer basket wheel engine sail anchor bridge tunnel harbour valley").split()  # fmt: skip
-DESKS = ("billing triage returns orders claims travel payroll audit intake survey lending permits repairs freight "
-         "catalog rosters menus tickets leases quotes grants visas polls feeds alerts digests notes forms").split()  # fmt: skip
+_THINGS = (
+    "table lamp sofa chair shelf carpet mirror desk stool bench drawer cabinet curtain pillow vase rack stand frame "
+    "clock plate kettle ladder hammer basket wheel engine sail anchor bridge tunnel harbour valley"
+)
+_OFFICES = (
+    "billing triage returns orders claims travel payroll audit intake survey lending permits repairs freight catalog "
+    "rosters menus tickets leases quotes grants visas polls feeds alerts digests notes forms"
+)
+NOUNS, DESKS = _THINGS.split(), _OFFICES.split()
 CHARS = 0.4  # characters written per token counted: only the shares of a prompt must be right
 
 
@@ -119,7 +125,7 @@ class Scene:
         given: dict[str, Any] = {
             "id": self.id(), "at": at, "seconds": Decimal(self.random.randrange(800, 6_000)) / 1000,
             "provider": self.vendor, "model": self.small, "task": task, "tenant": tenant,
-            "user": f"{tenant}-{n % 3}" if tenant else None, "system": f"You serve the {task} desk of a large firm.",
+            "user": f"{tenant}-{n % 3}" if tenant else None, "system": "",
             "turns": (Turn("user", f"Case {n}: {self.words(40)}"),), "answer": f"Answer {n}: {self.words(30)}",
             "input": self.lognormal(1_200), "output": max(70, self.lognormal(160)),
         }  # fmt: skip
@@ -183,7 +189,7 @@ class Scene:
 
     def run(self, task: str, at: datetime, steps: Sequence[tuple[str, dict[str, object], str]], last: str | None,
             *, opening: int = 3_000, growth: int = 400, model: str | None = None, gap: float = 9.0,
-            cache: bool = True, text: float = CHARS, **facts: Any) -> list[Event]:  # fmt: skip
+            cache: bool = True, **facts: Any) -> list[Event]:  # fmt: skip
         """An agent run: (tool, arguments, result) a step, then the final answer; contexts grow by what was said."""
         run = f"r{self.id()}"
         tenant = facts.pop("tenant", self.random.choice(self.tenants))
@@ -192,7 +198,7 @@ class Scene:
         events, size, before = [], opening, 0
         moves: list[tuple[str, dict[str, object], str]] = [*steps, *([("", {}, "")] if last is not None else [])]
         for k, (tool, args, result) in enumerate(moves, 1):
-            call = Turn("call", json_text(args), f"call_{run}_{k}", tool) if tool else None
+            call = Turn("call", json.dumps(args), f"call_{run}_{k}", tool) if tool else None
             cached = before // 128 * 128 if cache and k > 1 and self.vendor == "openai" and before >= 1_024 else 0
             read = before if cache and k > 1 and self.vendor == "anthropic" else cached
             written = size - read if cache and self.vendor == "anthropic" and call else 0
@@ -216,9 +222,3 @@ class Scene:
             (self.random.choice(("search", "fetch")), {"query": f"{self.random.choice(NOUNS)} {mark} {k}"},
              f"found {self.words(200)} {mark} {k}") for k in range(n)
         ]  # fmt: skip
-
-
-def json_text(value: object) -> str:
-    import json
-
-    return json.dumps(value)

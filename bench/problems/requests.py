@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -77,26 +78,25 @@ def _cuts(scene: Scene) -> None:
         output = 400
         again = variant == "sent again"
         tokens = scene.tokens_for(amount, output if again else 0, scene.large)
+        said = f"The long answer {scene.numbers} begins {scene.words(60)}"
         first = scene.call(task, scene.working_hours(), model=scene.large, input=tokens, output=output, cut=True,
-                           max_tokens=output, answer=f"The long answer {scene.numbers} begins {scene.words(60)}")  # fmt: skip
+                           max_tokens=output, answer=said)  # fmt: skip
         if again:
             scene.again(first, timedelta(seconds=40), cut=False, max_tokens=2_000, output=900, answer="All of it.")
             wasted.append(first)
             amounts.append(usd(first))
         else:
-            turns = (*first.turns, Turn("assistant", first.answer), Turn("user", "go on"))
+            turns = (*first.turns, Turn("assistant", first.answer))  # the model goes on where it stopped
             rest = scene.again(first, timedelta(seconds=40), cut=False, max_tokens=2_000, output=500, turns=turns,
                                answer="And the rest.")  # fmt: skip
             wasted.append(rest)
-            amounts.append(usd(rest) - usd(scene_output_only(rest)))
+            amounts.append(usd(rest) - usd(_answer_only(rest)))
     for _ in range(20):
         scene.call(task, scene.working_hours(), model=scene.large)
     scene.plant("truncated-output", variant, strength, wasted, usd=sum(amounts, Decimal(0)), needs="messages")
 
 
-def scene_output_only(e: Event) -> Event:
-    from dataclasses import replace
-
+def _answer_only(e: Event) -> Event:
     return replace(e, input=0, cached=0, written=0)
 
 
@@ -128,7 +128,7 @@ def _tier(scene: Scene) -> None:
     if scene.vendor != "openai":
         return
     strength, task = scene.strength(), scene.task()
-    n = scene.random.randrange(8, 16)
+    n = scene.random.randrange(16, 24)
     model = scene.large
     wasted = [
         scene.call(task, scene.working_hours(), model=model, tier="priority", output=300,

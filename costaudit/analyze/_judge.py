@@ -15,6 +15,7 @@ from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
 
 SELECTED_Z = 2.576  # standard errors (two-sided 1 %) by which paired and other units must differ to be another kind
+OWN_PROMPT = 0.5  # templates a unit above which a template is no family (METHODS 5.1)
 SAME_PROMPT = 0.9  # share of units whose prompt family both models got
 MIXED = 0.05  # share of units answered by several models that leaves the others a selection
 AGAIN = timedelta(minutes=10)  # the same question asked again so soon was not answered well
@@ -291,7 +292,8 @@ def _uneven(check: Balance) -> str:
 def _other_prompt(new: pl.DataFrame, old: pl.DataFrame) -> str | None:
     """Whether the prompt changed with the model: then neither can be blamed or praised alone."""
     seen = [arm["template_sha"].drop_nulls() for arm in (new, old)]
-    if any(s.is_empty() for s in seen):
+    # Without instructions of its own every question is its own template, which says nothing about a change.
+    if any(s.is_empty() or s.n_unique() > OWN_PROMPT * s.len() for s in seen):
         return None
     shares = [s.is_in(o.unique().implode()).sum() / s.len() for s, o in ((seen[0], seen[1]), (seen[1], seen[0]))]
     if min(shares) < SAME_PROMPT:

@@ -19,6 +19,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import STANDARD
 
 CROWD = 20  # equal-template calls a minute above which nobody reads along
+FAMILIES = 0.5  # templates a call up to which a template is a family (METHODS 5.1)
 CROWDED = 0.5  # share of calls in such minutes
 PAUSE = timedelta(minutes=10)  # silence that ends a burst
 STARTS = 3  # bursts from which their starts have a pattern
@@ -115,7 +116,9 @@ def score(calls: pl.DataFrame, *, declared: bool) -> Score:
     """The signs of one task's calls [started_at, template_sha, run_id, task]."""
     ordered = calls.sort("started_at", "row")
     minute = pl.col("started_at").dt.truncate("1m")
-    crowds = ordered.select((pl.len().over(minute, "template_sha") > CROWD).mean()).item()
+    # Without instructions of its own every question is its own template: then the task is the family.
+    family = ["template_sha"] if ordered["template_sha"].n_unique() <= FAMILIES * ordered.height else []
+    crowds = ordered.select((pl.len().over(minute, *family) > CROWD).mean()).item()
     gap = pl.col("started_at") - pl.col("started_at").shift(1)
     starts = ordered.filter(gap.is_null() | (gap > PAUSE))["started_at"].dt.minute()
     on_the_hour = int((starts < 5).sum()) / max(starts.len(), 1)

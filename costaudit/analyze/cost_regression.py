@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from statistics import median
 
 import polars as pl
 
@@ -142,7 +143,7 @@ class CostRegression(Analyzer):
         values = one.logs
         seed = seed_of(self.name, *one.subject.values())
         found = steps(values, seed, alpha=self.alpha, min_change=self.min_change, follow=FOLLOW)
-        rises = [s for s in found if s.ratio > 1]
+        rises = [_lasting(s, found, values, math.log1p(self.min_change)) for s in found if s.ratio > 1]
         if rises and not (len(rises) == len(found) >= STAIRS):
             best = max(rises, key=lambda s: (_excess(one, s), -s.index))
             return best.p, Change(one, best.start, best.index, best.end, best.p, best.low, best.high, best.ratio, False)
@@ -166,6 +167,15 @@ class CostRegression(Analyzer):
             interval = ratio.student()
             if interval.low > 1 + self.min_change:
                 yield _against_baseline(task, before, units, interval.low, interval.high, ratio.ratio)
+
+
+def _lasting(step: Step, found: list[Step], values: list[float], least: float) -> Step:
+    """A change with all that followed it until the level came back: later changes do not end what it costs."""
+    before, end = median(values[step.start : step.index]), step.end
+    for later in found:
+        if later.index == end and median(values[later.index : later.end]) - before >= least:
+            end = later.end
+    return replace(step, end=end, ratio=math.exp(median(values[step.index : end]) - before))
 
 
 def _only_down(found: list[Step]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -63,12 +63,14 @@ class RetryWaste(Analyzer):
             raise CannotCheck("no request fingerprints and no attempt numbers")
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
-        tried = attempts(calls, Timing.of(ledger))
+        # A repeated question whose first attempt failed is a copy that is gone by now; the attempt is a retry all the same.
+        asked = requests_of(replace(ledger, calls=ledger.original))
+        tried = attempts(asked, Timing.of(ledger))
         wasted = (
             tried.filter(~pl.col("used"))
             .with_columns(why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain")))
             .join(calls.select("row", "task", "started_at", "request_id", SOURCE, usd=COST), on="row")
-            .with_columns(task=pl.col("task").fill_null(NO_TASK), storm=self._storm(tried, calls))
+            .with_columns(task=pl.col("task").fill_null(NO_TASK), storm=self._storm(tried, asked))
             .sort("task", "why", "row")
         )
         for (task, why), found in wasted.group_by("task", "why", maintain_order=True):

@@ -95,7 +95,7 @@ class RunawayLoop(Analyzer):
             pl.concat(found)
             .with_columns(
                 repeats=(pl.len().over("period", "cycle") + pl.col("period")) // pl.col("period"),
-                known=pl.col("known").all().over("period", "cycle"),
+                known=pl.col("sure").all().over("period", "cycle"),
                 stop_row=pl.col("prior_row").first().over("period", "cycle"),
             )
             .sort("pos", "period")
@@ -158,20 +158,25 @@ def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFr
 
 def _cycles(keyed: pl.DataFrame, period: int) -> pl.DataFrame:
     """The calls equal to the call `period` places before them, by unbroken stretch (`cycle`): whether both results are
-    known, and whether they differ."""
+    known (`sure`: but for the last call of a run), and whether they differ."""
 
     def same(column: str) -> pl.Expr:
         return pl.col(column).eq_missing(pl.col(column).shift(period))
 
-    equal = same("lane") & same("name") & same("error") & (pl.col("args") == pl.col("args").shift(period))
+    # What the last call of a run gave back is sent to nobody: not known, and no difference.
+    other = (pl.col("error") != pl.col("error").shift(period)).fill_null(value=False)
+    equal = same("lane") & same("name") & ~other & (pl.col("args") == pl.col("args").shift(period))
     before = pl.col("result").shift(period)
+    last = pl.col("lane") != pl.col("lane").shift(-1)
     return (
-        keyed.with_columns(equal=equal.fill_null(value=False), before=before)
+        keyed.with_columns(equal=equal.fill_null(value=False), before=before, last=last)
         .with_columns(cycle=(~pl.col("equal")).cum_sum())
         .filter("equal")
         .with_columns(
             period=pl.lit(period, pl.Int64),
             known=pl.col("result").is_not_null() & pl.col("before").is_not_null(),
+            sure=(pl.col("result").is_not_null() | pl.col("last").fill_null(value=True))
+            & pl.col("before").is_not_null(),
             changed=(pl.col("result") != pl.col("before")).fill_null(value=False),
         )
     )

@@ -107,6 +107,7 @@ class LiteLLM(TableFormat):
             "metadata.user_api_key_team_alias", "metadata.user_api_key_team_id", "team_id",
         ),
         "environment": text(*_caller("environment", "env")),
+        "instance_id": text(*_caller("instance_id", "case_id", "example_id", "task_instance")),
         "user": text("end_user", "metadata.user_api_key_end_user_id", "metadata.user_api_key_user_id", "user"),
         "key_id": text("metadata.user_api_key_alias", "metadata.user_api_key_hash", "api_key"),
         "_call": text("call_type"),

@@ -6,6 +6,7 @@ Method: METHODS 3. low ≤ cost ≤ high; a null high means that nothing bounds 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -217,9 +218,12 @@ def _all_rates(period: Period) -> Iterator[Rates]:
 
 
 def _peer() -> pl.Expr:
-    """Cost of the dearest metered call of the same task and model; null where there is none."""
+    """Cost of the dearest metered call of the same task and model; null where there is none.
+
+    A call without an answer was answered by no model: the one it asked for is the one it is compared with.
+    """
     metered = pl.when(pl.col("trust").is_in(["exact", "estimated"]) & (pl.col("_tokens") > 0)).then("cost_usd")
-    return metered.max().over("task", "model")
+    return metered.max().over("task", pl.coalesce("model", "model_requested"))
 
 
 def _share(by: dict[str, int]) -> float:
@@ -235,4 +239,15 @@ def _high(calls: pl.DataFrame, rejects: int) -> Decimal | None:
         return high
     if not calls.height:
         return None  # nothing was read, so nothing says what the rejected records cost
-    return high + usd(calls["cost_usd"]) / calls.height * rejects
+    return high + _lost(calls["cost_usd"].fill_null(Decimal(0)), rejects)
+
+
+def _lost(costs: pl.Series, rejects: int) -> Decimal:
+    """What so many rejected records can have cost: as many mean calls and three standard errors, at most the dearest
+    call each. The mean alone is exceeded every other time where a few calls cost most of it.
+    """
+    spread = costs.cast(pl.Float64).std(ddof=0)
+    error = 3 * spread * math.sqrt(rejects) if isinstance(spread, float) else 0.0
+    likely = usd(costs) / costs.len() * rejects + Decimal(repr(error))
+    dearest = costs.max()
+    return min(likely, rejects * dearest) if isinstance(dearest, Decimal) else likely
