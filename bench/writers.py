@@ -254,8 +254,8 @@ def _row(e: Event) -> dict[str, object]:
         "output_tokens": e.output, "reasoning_tokens": e.reasoning if e.input is not None else None,
         "status": "error" if e.error else "ok", "http_status": e.http, "error_type": e.error,
         "finish_reason": e.finish, "tool_name": last.name if last else None, "tool_args": last.text if last else None,
-        "tool_result": e.result, "system": e.system or None, "response": e.answer or None if e.input is not None else None,
-        "service_tier": e.tier,
+        "tool_result": e.result, "system": e.system or None, "service_tier": e.tier,
+        "response": e.answer or None if e.input is not None else None,
         "reasoning_effort": e.effort, "key_id": e.key, "instance_id": e.instance,
     }  # fmt: skip
 

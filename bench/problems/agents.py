@@ -165,7 +165,7 @@ def _repeated_results(scene: Scene) -> None:
     for _ in range(4):
         _healthy(scene, task)
     scene.plant("context-bloat", "repeated results", strength, scaled[3:], usd=total, low=total, exactness="simulated",
-                subject={"task": task, "part": "repeated-results"}, needs="messages")  # fmt: skip
+                subject={"task": task, "part": "repeated-results"}, needs="blocks")  # fmt: skip
 
 
 def _polling(scene: Scene) -> None:

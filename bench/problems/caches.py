@@ -82,7 +82,7 @@ def _plant(scene: Scene, variant: str, gap: Callable[[], float], was: Was,
         scene.control("a saving whose interval crosses the floor", made, "cache-miss")
         return
     scene.plant("cache-miss", variant, shown, [], usd=truth.usd, low=truth.low, exactness="simulated",
-                subject={"task": task, "cause": variant.split(",")[0]}, needs="messages")  # fmt: skip
+                subject={"task": task, "cause": variant.split(",")[0]}, needs="blocks")  # fmt: skip
 
 
 def _calls(scene: Scene, task: str, system: str, n: int, gap: Callable[[], float],

@@ -93,7 +93,8 @@ def _cuts(scene: Scene) -> None:
             amounts.append(usd(rest) - usd(_answer_only(rest)))
     for _ in range(20):
         scene.call(task, scene.working_hours(), model=scene.large)
-    scene.plant("truncated-output", variant, strength, wasted, usd=sum(amounts, Decimal(0)), needs="messages")
+    scene.plant("truncated-output", variant, strength, wasted, usd=sum(amounts, Decimal(0)),
+                needs="messages" if variant == "sent again" else "blocks")  # fmt: skip
 
 
 def _answer_only(e: Event) -> Event:

@@ -63,7 +63,7 @@ class RetryWaste(Analyzer):
             raise CannotCheck("no request fingerprints and no attempt numbers")
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
-        # A repeated question whose first attempt failed is a copy that is gone by now; the attempt is a retry all the same.
+        # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
         asked = requests_of(replace(ledger, calls=ledger.original))
         tried = attempts(asked, Timing.of(ledger))
         wasted = (
