@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -64,7 +64,7 @@ class RetryWaste(Analyzer):
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
-        asked = requests_of(replace(ledger, calls=ledger.original))
+        asked = requests_of(ledger.as_logged())
         tried = attempts(asked, Timing.of(ledger))
         wasted = (
             tried.filter(~pl.col("used"))
