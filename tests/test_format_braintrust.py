@@ -14,7 +14,7 @@ LOG = sample("braintrust.jsonl")
 def test_the_sample_reads_as_it_is_meant():
     made = read(LOG)
     assert fates(made) == {"duplicates": 0, "rollups": 1, "rejects": 0}
-    # The root repeats the first two calls; a judge used 310 more.
+    # The root repeats the three calls; the last of them is a judge's.
     assert spent(made) == (4, 1_200 + 1_300 + 300, 900 + 1_100, 60 + 40, 80 + 40 + 10, 30)
     assert window(made) == ("2026-09-02 08:00:00", "2026-09-02 08:00:06")
     assert made.fates.skipped == {"span: evaluator": 1, "span: execute_tool": 1}
@@ -32,7 +32,7 @@ def test_calls_take_their_context_from_the_root_and_scorers_are_apart():
 
 def test_an_export_of_traces_says_that_its_rows_are_sums():
     made = read([json.loads(LOG[0])])
-    assert spent(made) == (1, 2_500, 0, 0, 120, 0)
+    assert spent(made) == (1, 2_800, 0, 0, 130, 0)
     assert made.notes == (
         "Braintrust: 1 row is the sum of a whole trace, its calls are not in the export: export spans",
     )

@@ -360,3 +360,45 @@ def test_a_dump_and_its_conversion_are_the_same_calls(shared):
 @settings(max_examples=20, deadline=None)
 def test_damaged_lines_cost_themselves_and_nothing_else(lines):
     assert read(lines).fates.balanced
+
+
+def test_a_sampled_trace_says_that_totals_are_a_floor():
+    spans = [span("1", **used(100)) | {"traceState": "vendor=x,ot=rv:ab;th:c"}, span("2", **used(50))]
+    assert read([export(*spans)]).notes == ("the traces are a sample (1 in 4 kept): totals are at least this",)
+    kept_all = span("1", **used(100)) | {"traceState": "ot=th:0"}
+    assert not read([export(kept_all)]).notes
+
+
+def test_spans_that_state_less_than_the_calls_below_are_said():
+    """An agent's span that carries its last call only, as Microsoft's framework wrote it."""
+    agent = span("1", gen_ai__operation__name="invoke_agent", **used(200, 20))
+    made = read([export(agent, span("2", "1", **used(100, 10)), span("3", "1", **used(200, 20)))])
+    assert spent(made) == (2, 300, 0, 0, 30, 0)
+    assert made.notes == ("1 span states 110 tokens less than the calls below: the calls are what is counted",)
+
+
+def test_an_inference_event_is_its_span_said_again():
+    chat = span("1", gen_ai__operation__name="chat", gen_ai__response__id="resp_9", **used(100, 10))
+    said = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10, "gen_ai.request.model": "m"}
+    log = {
+        "timeUnixNano": chat["endTimeUnixNano"], "traceId": chat["traceId"], "spanId": chat["spanId"],
+        "eventName": "gen_ai.client.inference.operation.details", "attributes": attributes(said),
+    }  # fmt: skip
+    made = read([export(chat)], [{"resourceLogs": [{"scopeLogs": [{"logRecords": [log]}]}]}])
+    assert spent(made) == (1, 100, 0, 0, 10, 0)
+    assert (made.fates.duplicates, made.fates.rollups) == (1, 0)
+    assert made.requests["request_id"].item() == "resp_9"
+
+
+@pytest.mark.parametrize("cut", [0, 7])
+def test_the_collectors_compressed_messages_are_lines(tmp_path, cut):
+    """A length of four bytes before each zstd frame; damage at the end costs the message it is in."""
+    import zstandard
+
+    frames = [zstandard.compress(json.dumps(export(span(n, trace=n, **used(100)))).encode()) for n in "123"]
+    data = b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
+    (tmp_path / "traces.json.zst").write_bytes(data[: len(data) - cut])
+    made = ingest([tmp_path])
+    assert spent(made)[:2] == ((3, 300) if not cut else (2, 200))
+    assert sum(made.fates.rejects.values()) == (1 if cut else 0)
+    assert made.fates.balanced

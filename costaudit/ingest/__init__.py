@@ -22,6 +22,7 @@ from costaudit.ingest._identity import ROWS, collapse
 from costaudit.ingest._pool import Progress, read_all
 from costaudit.ingest._read import FileRead, read_file
 from costaudit.ingest._tree import resolve
+from costaudit.ingest._twins import adopt, suspected
 
 __all__ = ["FileRead", "Ingested", "formats", "ingest", "read_file"]
 
@@ -118,7 +119,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     empty = ROWS.to_frame()
     settled = settle(pl.concat([empty, *frames]))
     traced = resolve(settled.rows, [node for read in reads for node in read.nodes])
-    requests, duplicates = collapse(traced.rows)
+    adopted = adopt(traced.rows)
+    requests, duplicates = collapse(adopted.rows)
     requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
     rejects = pl.DataFrame(
         [(read.file.shown, line, form, *_split(why)) for read in reads for line, form, why in read.rejects],
@@ -141,7 +143,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
             str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
-    notes = (*(note for read in reads for note in (read.problem, *read.notes) if note), *traced.notes)
+    told = (note for read in reads for note in (read.problem, *read.notes) if note)
+    notes = (*told, *traced.notes, *adopted.notes, *suspected(requests))
     return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects, settled.proofs), rejects, notes)
 
 

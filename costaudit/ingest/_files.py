@@ -143,7 +143,7 @@ def open_log(path: Path) -> IO[bytes] | Inflated:
     if path == STDIN:
         return io.BytesIO(sys.stdin.buffer.read())
     raw = path.open("rb")
-    magic = raw.peek(6)[:6]  # a pipe cannot go back
+    magic = raw.peek(8)[:8]  # a pipe cannot go back
     if magic.startswith(b"\x1f\x8b"):
         from isal import isal_zlib
 
@@ -152,6 +152,12 @@ def open_log(path: Path) -> IO[bytes] | Inflated:
         import zstandard
 
         return Inflated(raw, zstandard.ZstdDecompressor().decompressobj, (zstandard.ZstdError,))
+    if magic[4:] == b"\x28\xb5\x2f\xfd":
+        import zstandard
+
+        from costaudit.ingest._prefixed import Framed
+
+        return Inflated(raw, lambda: Framed(zstandard.ZstdDecompressor()), (zstandard.ZstdError,))
     if magic.startswith(b"BZh"):
         return Inflated(raw, bz2.BZ2Decompressor, (OSError, ValueError))
     if magic.startswith(b"\xfd7zXZ"):

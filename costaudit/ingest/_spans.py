@@ -252,7 +252,9 @@ def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
         column: _count(name, attributes[name]) for column, name in BARE.items() if attributes.get(name) is not None
     }
     cached = (found.get("cache_read_tokens") or 0) + (found.get("cache_write_tokens") or 0)
-    return found | {"input_tokens": (found.get("input_tokens") or 0) + cached}
+    asked = text(attributes.get("request_id"))
+    identity = {"_key": f"claude-code {asked}"} if asked else {}
+    return found | identity | {"input_tokens": (found.get("input_tokens") or 0) + cached}
 
 
 def _of_provider(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:

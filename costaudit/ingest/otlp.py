@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +26,8 @@ class Otlp(Format):
     """OpenTelemetry traces and log events as OTLP/JSON, in every spelling of the GenAI conventions.
 
     ## Where
-    Files of the collector's file exporter (one export a line), pretty documents, single spans, and what Tempo returns.
+    Files of the collector's file exporter (one export a line, also compressed), pretty documents, single spans, and
+    what Tempo returns.
     Spans of OpenTelemetry GenAI, OpenLLMetry, OpenInference, Vercel AI SDK, Pydantic AI, LiteLLM, vLLM, Claude Code.
     ## What it knows
     Tokens with cache, reasoning and audio, model asked and answered, agent, conversation, user, tenant, errors, time to
@@ -36,7 +38,8 @@ class Otlp(Format):
     instrumentations and is decided from the counts. Running sums (`gen_ai.aggregated_usage.*`) are not usage.
     Metrics are sums of the same calls and are left out.
     ## Limits
-    Sampling leaves spans out: totals are then a floor. A call without usage (a stream closed early) is unmetered.
+    Sampling leaves spans out: totals are then a floor, and where a span's state says so, so does the report. A call
+    without usage (a stream closed early) is unmetered.
     ## Log it better
     Set `gen_ai.agent.name`, `gen_ai.conversation.id` and `user.id`; turn content capture on for prompt findings.
     """
@@ -66,6 +69,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.waiting: list[Span] = []
+        self.kept: set[float] = set()  # shares of traces that sampling kept
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
@@ -79,6 +83,9 @@ class _Reader:
 
     def close(self, out: Out) -> None:
         self._flush(out)
+        if self.kept:
+            shares = ", ".join(f"1 in {1 / share:.3g}" for share in sorted(self.kept, reverse=True))
+            out.notes.append(f"the traces are a sample ({shares} kept): totals are at least this")
 
     def _flush(self, out: Out) -> None:
         collect(self.waiting, out)
@@ -102,6 +109,7 @@ class _Reader:
                 out.rejects.append((record.line, "a span is not an object"))
             elif not log:
                 self.waiting.append(_span(item, around, record))
+                self.kept |= _kept(item)
             else:
                 event = _event(item, around, record)
                 if event is None:
@@ -180,6 +188,20 @@ def _span(span: Mapping[str, Any], around: _Around, record: Record) -> Span:
     )
 
 
+def _kept(span: Mapping[str, Any]) -> set[float]:
+    """The share of traces that sampling kept, where the span's state (`ot=th:c`) says that it was not all of them.
+
+    The threshold is a fraction of 2^56 in hex, trailing zeros left out: `th:c` rejects 12/16 (OpenTelemetry's
+    specification of probability sampling).
+    """
+    state = span.get("traceState", span.get("trace_state"))
+    found = (
+        re.search(r"(?:^|,)\s*ot=[^,]*?\bth:([0-9a-f]{1,14})(?![0-9a-f])", state) if isinstance(state, str) else None
+    )
+    share = 1 - int(found[1], 16) / 16 ** len(found[1]) if found else 1.0
+    return {share} if 0 < share < 1 else set()
+
+
 def _event(log: Mapping[str, Any], around: _Around, record: Record) -> Span | None:
     """A log event that states the usage of a call (`claude_code.api_request`, …), as a span below the one it is in."""
     attributes = dict(flat(log.get("attributes")))
@@ -192,12 +214,16 @@ def _event(log: Mapping[str, Any], around: _Around, record: Record) -> Span | No
     when = log.get("timeUnixNano", log.get("time_unix_nano", attributes.get("event.timestamp")))
     # An event has no id of its own: one that says the same of the same session at the same time is a copy.
     said = [attributes.get(name) for name in ("request_id", "session.id", "event.sequence", "model", *BARE.values())]
+    own, within = f"event {when} {sha(*map(str, said)):x}", hex_id(log.get("spanId", log.get("span_id")), 16)
+    name = str(log.get("eventName", log.get("event_name", attributes.get("event.name"))))
+    if within and name.startswith("gen_ai.client.inference"):
+        own, within = within, None  # the event is its span said again, not a call within it
     return Span(
         record.line,
         record.offset,
         hex_id(log.get("traceId", log.get("trace_id")), 32),
-        f"event {when} {sha(*map(str, said)):x}",
-        hex_id(log.get("spanId", log.get("span_id")), 16),
+        own,
+        within,
         None,
         when,
         None,
