@@ -31,9 +31,9 @@ class Text:
         while size > 0:
             line = " " * source.choice((0, 0, 4, 4, 8)) + " ".join(source.choices(words, k=source.randint(2, 14)))
             if source.random() < 0.3:
-                line += source.choice(
-                    (' = "x"', "(0)", " # 12", ": int = 7", "  [ok] 3 passed in 0.42s", " é", "\t-> ü")
-                )
+                line += source.choice((' = "x"', "(0)", " # 12", ": int = 7", " é", "\t-> ü"))
+            elif source.random() < 0.01:
+                line += source.choice(("  [ok] 3 passed in 0.42s", " at 2026-09-01T10:11:12Z", " 10:11:12.345"))
             lines.append(json.dumps(line + "\n", ensure_ascii=False)[1:-1])
             size -= len(lines[-1])
         self.lines = lines

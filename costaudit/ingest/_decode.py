@@ -220,3 +220,29 @@ def parsed(data: bytes) -> dict[str, Any] | str:
         else:
             return value if isinstance(value, dict) else "not a JSON object"
     return reason
+
+
+HUGE = 1 << 20  # bytes from which a record is not decoded as a whole to see what it is
+_decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def glimpsed(data: bytes | memoryview) -> dict[str, Any] | str:
+    """A JSON object with its shape and its short values, for a record of any size: a long text or list is cut."""
+    if len(data) < HUGE:
+        return parsed(bytes(data))
+    try:
+        return {key: _glimpse(value) for key, value in _decode_keys(data).items()}
+    except RecursionError:
+        return "nested too deeply"
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        return f"not JSON ({problem})"
+
+
+def _glimpse(value: msgspec.Raw) -> Any:
+    view = memoryview(value)
+    if len(view) < HUGE:
+        return msgspec.json.decode(value)
+    start = bytes(view[:1])
+    if start == b"{":
+        return {key: _glimpse(inner) for key, inner in _decode_keys(value).items()}
+    return [] if start == b"[" else "…"

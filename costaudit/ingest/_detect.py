@@ -8,12 +8,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from costaudit import plugins
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import glimpsed, opened
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Found
 
 DEPTH = 4  # how deep a response may stand in a home-made record
 SAMPLE = 50  # records looked at before a file's main format is decided
+SURE, AGREED = 90, 4  # a score that leaves no doubt, and how many records in a row that agree on it end the sample
 
 
 class Guess(NamedTuple):
@@ -37,15 +38,23 @@ def _instances(names: Names) -> tuple[Format, ...]:
     return tuple(form(dict(names)) for form in formats())
 
 
+@cache
+def _wrappable(names: Names) -> tuple[Format, ...]:
+    return tuple(form for form in _instances(names) if form.wrappable)
+
+
 def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:
     """What most of the records are; None if no format recognises any of them."""
     scores: Counter[Guess] = Counter()
+    agreed = 0
     for record in records[:SAMPLE]:
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
-        if isinstance(value, dict):
-            found = guess(value, names)
-            if found is not None:
-                scores[found[0]] += found[1]
+        value = record.data if isinstance(record.data, dict) else glimpsed(record.data)
+        found = guess(value, names) if isinstance(value, dict) else None
+        if found is not None:
+            scores[found[0]] += found[1]
+            agreed = agreed + 1 if found[1] >= SURE and len(scores) == 1 else 0
+            if agreed == AGREED:
+                break
     if not scores:
         return None
     return max(scores.items(), key=lambda item: (item[1], item[0].form.name))[0]
@@ -55,9 +64,7 @@ def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | N
     """The format of one record with its score: the record itself first, then whatever stands inside it."""
     best: tuple[int, int, str, Guess] | None = None
     for path, value in _objects(record):
-        for form in _instances(names):
-            if path and not form.wrappable:
-                continue
+        for form in _wrappable(names) if path else _instances(names):
             score = form.recognises(value)
             if score > 0:
                 request = _request(record, path) if form.wrappable else None

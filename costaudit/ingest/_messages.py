@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -315,6 +315,54 @@ def answer_blocks(data: bytes) -> list[Block]:
     ):
         return [_message(v) for v in items if v.get("type") != "reasoning"]
     return [_message({"role": "assistant", "content": items})]  # content blocks
+
+
+class _Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A content block of an answer as the Messages API writes it; with any other key it is read the general way."""
+
+    type: str
+    text: str | None = None
+    thinking: Any = None
+    signature: Any = None
+    data: Any = None
+    citations: Any = None
+    id: Any = None
+    name: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+_decode_said = msgspec.json.Decoder(_Said).decode
+HIDDEN = ("thinking", "redacted_thinking")
+
+
+def content_answer(blocks: Iterable[bytes]) -> list[Block]:
+    """`answer_blocks` of content blocks that are given as JSON each."""
+    raws = list(blocks)
+    texts: list[str] = []
+    calls: list[Call] = []
+    size = FRAME
+    for raw in raws:
+        try:
+            said = _decode_said(raw)
+        except UNREADABLE:
+            return answer_blocks(b"[" + b",".join(raws) + b"]")
+        bare = said.name is None and not memoryview(said.input)
+        if said.type == "text" and said.text is not None and bare:
+            texts.append(said.text)
+            size += len(said.text.encode())
+        elif said.type == "tool_use" and said.text is None and bytes(memoryview(said.input)[:1]) == b"{":
+            given = decode(bytes(said.input))
+            call = _call(said.id, said.name, given)
+            calls.append(call)
+            size += len(said.name or "") + len(encoded(given))
+        elif said.type in HIDDEN and said.text is None and bare:
+            size += len(encoded(decode(raw)))
+        else:
+            return answer_blocks(b"[" + b",".join(raws) + b"]")
+    joined = "\n".join(texts)
+    return [
+        Block("assistant", sha("assistant", joined, *(c.name + str(c.args_sha) for c in calls)), size, tuple(calls))
+    ]
 
 
 @lru_cache(maxsize=2_000)

@@ -15,8 +15,7 @@ from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._messages import encoded, sha
-from costaudit.ingest._prompt import facts
+from costaudit.ingest._messages import BYTES_PER_TOKEN, content_answer, encoded, sha
 from costaudit.ingest._transcript_rows import Message, Row, billed, content_blocks, decode, results, row, when
 from costaudit.ingest._values import count, text, usd
 
@@ -276,9 +275,10 @@ class _Reader:
         """The rows of a response whose content is complete: all of them know its tools."""
         if not lane.rows:
             return
-        found = facts(None, None, None, None, (), b"[" + b",".join(lane.blocks) + b"]")
-        calls = [tuple(call.values()) for call in found.get("tool_calls") or ()] or None
-        known = (found.get("has_text"), found.get("output_sha"), found.get("reply_tokens"), calls, *lane.sent)
+        replies = content_answer(lane.blocks)
+        calls = [(call.id, call.name, call.args_sha) for reply in replies for call in reply.calls] or None
+        spoken = sum(reply.size for reply in replies) // BYTES_PER_TOKEN if replies else None
+        known = (True, replies[-1].sha if replies else None, spoken, calls, *lane.sent)
         self.ready += [own + (known if whole else UNKNOWN) for whole, own in lane.rows]
         lane.rows, lane.blocks = [], {}
 
