@@ -116,6 +116,7 @@ class Prices:
 class Audit:
     """One analyzed window: what every renderer receives.
 
+    unshown    ids of the findings below the floor or accepted
     range_usd  ledger dollars of a kind when every finding is at its low, and at its high end
     """
 
@@ -128,6 +129,7 @@ class Audit:
     not_checked: tuple[NotChecked, ...]
     below_floor: int = 0
     suppressed: int = 0
+    unshown: frozenset[str] = frozenset()
     paths: tuple[str, ...] = ()
     range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import polars as pl
 from costaudit.analyze import _prompts, _routes, _timeline, analyze, checked, chosen
 from costaudit.analyze._plan import plan
 from costaudit.analyze._scenario import replay
+from costaudit.analyze.budget_overrun import standing
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
+from costaudit.compare import month as months
 from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
@@ -34,6 +36,7 @@ from costaudit.prompts import Difference, Parting
 from costaudit.routes import Route
 from costaudit.scenario import Change, Scenario, known_tasks
 from costaudit.timeline import Timeline
+from costaudit.verdict import Month
 
 __all__ = [
     "Loaded",
@@ -50,12 +53,14 @@ __all__ = [
     "prices",
     "request_rows",
     "requests",
+    "reviewed",
     "routes",
     "run",
     "simulated",
 ]
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
+HISTORY = timedelta(days=182)  # before a month that make its forecast: half a year
 USUAL = ("task", "model", "tenant", "day")  # tables of every audit
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
@@ -106,9 +111,12 @@ def loaded(read: Ingested, settings: Settings, paths: Sequence[str], book: Price
     return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
 
 
-def audited(known: Loaded, settings: Settings, paths: Sequence[str]) -> Audit:
-    """What the rules and the sums say about loaded calls."""
-    found = analyze(Ledger.of(known.calls, known.book, settings=settings), settings)
+def audited(known: Loaded, settings: Settings, paths: Sequence[str], baseline: pl.DataFrame | None = None) -> Audit:
+    """What the rules and the sums say about loaded calls.
+
+    baseline  priced calls of the window before, where unit costs are compared with it
+    """
+    found = analyze(Ledger.of(known.calls, known.book, baseline, settings), settings)
     return Audit(
         window=known.window,
         prices=known.prices,
@@ -122,6 +130,7 @@ def audited(known: Loaded, settings: Settings, paths: Sequence[str]) -> Audit:
         not_checked=found.not_checked,
         below_floor=found.below_floor,
         suppressed=found.suppressed,
+        unshown=found.unshown,
         paths=tuple(str(path) for path in paths),
         range_usd=found.range_usd,
     )
@@ -192,6 +201,60 @@ def difference(found: Parting) -> Difference | None:
     """The characters at which two calls part, read from their logs; LogError where a log has gone."""
     sides = [original(place.source_file, place.source_line) for place in (found.before, found.after)]
     return differing(*sides)
+
+
+def reviewed(read: Ingested, settings: Settings, paths: Sequence[str], month: date, compared: date) -> Month:
+    """The review of a month of requests that are already read, against another month.
+
+    Raises LogError where the month has no request.
+    """
+    now, then = (replace(settings, since=day, until=months.following(day)) for day in (month, compared))
+    known = loaded(read, now, paths)
+    earlier = _loaded_if_any(read, then, paths, known.book)
+    older = [
+        part.calls
+        for start, end in _around(month - HISTORY, month, compared, months.following(compared))
+        if (part := _loaded_if_any(read, replace(settings, since=start, until=end), paths, known.book))
+    ]
+    before = earlier.calls if earlier and compared < month else None
+    past = [*older, before] if before is not None else older
+    columns = known.calls.columns
+    return months.review(
+        audited(known, now, paths, earlier.calls if earlier else None),
+        known.calls,
+        earlier.calls if earlier else None,
+        known.book,
+        month=month,
+        compared=compared,
+        zone=settings.zone,
+        before_share=earlier.coverage.share if earlier else None,
+        before_audit=audited(earlier, then, paths) if earlier else None,
+        history=pl.concat([months.days_of(calls, settings.zone) for calls in past]) if past else None,
+        budgets=standing(
+            settings.budgets,
+            pl.concat([*(calls.select(columns) for calls in past), known.calls]),
+            settings.zone,
+            month,
+            months.following(month),
+        )
+        if settings.budgets
+        else None,
+        level=settings.forecast.interval,
+    )
+
+
+def _loaded_if_any(read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook) -> Loaded | None:
+    """The same as `loaded`; None where nothing of that window is in the logs."""
+    try:
+        return loaded(read, settings, paths, book)
+    except LogError:
+        return None
+
+
+def _around(start: date, end: date, gap_start: date, gap_end: date) -> list[tuple[date, date]]:
+    """What is left of the days [start, end) without [gap_start, gap_end)."""
+    parts = [(start, min(end, gap_start)), (max(start, gap_end), end)]
+    return [(a, b) for a, b in parts if a < b]
 
 
 def planned(known: Loaded, settings: Settings, target: Decimal | None = None) -> Plan:

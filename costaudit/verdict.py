@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, localcontext
 from enum import StrEnum
@@ -11,9 +11,10 @@ from enum import StrEnum
 import polars as pl
 
 from costaudit.audit import Audit, Window
+from costaudit.finding import Kind
 from costaudit.price.bridge import Bridge
 from costaudit.price.mix import EXACT
-from costaudit.stats import Interval
+from costaudit.stats import Interval, Outlook
 
 
 class Verdict(StrEnum):
@@ -153,6 +154,62 @@ class Gate:
         return next((v for v in order if v in said), Verdict.PASS if said else Verdict.CANNOT_JUDGE)
 
 
+class Standing(StrEnum):
+    """What became of a finding from one month to the next."""
+
+    NEW = "new"
+    OPEN = "still open"
+    SMALL = "below the floor"  # or accepted: it is there, and not shown
+    FIXED = "fixed"
+    GONE = "gone"  # with the work it was about: nothing was fixed
+    UNSEEN = "not checked"
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A finding of this month, of the month before, or of both (same rule and subject).
+
+    before_usd, now_usd  its dollars in either month; None: it was not shown there
+    promised   of a fixed one: what it was to save at this month's volume, with its interval [USD]
+    measured   of a fixed one: what a unit of its task (or tenant, model) costs less, times this month's units, with a
+               90 % interval [USD]; other changes of the same work are in it; None where it cannot be measured
+    """
+
+    standing: Standing
+    id: str
+    rule: str
+    kind: Kind
+    title: str
+    before_usd: Decimal | None
+    now_usd: Decimal | None
+    promised: tuple[Decimal, Decimal, Decimal | None] | None = None
+    measured: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A change of unit cost for the worse, and the day from which it holds; None: against the month before."""
+
+    since: date | None
+    title: str
+    usd: Decimal
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Where spend goes from the last day of the log in this month.
+
+    end        what this month comes to, spent so far included; None: the month is over
+    following  spend of the next month; None: it lies farther ahead than the log reaches back
+    """
+
+    outlook: Outlook
+    end: Interval | None
+    following: Interval | None
+    following_label: str
+
+
 @dataclass(frozen=True, slots=True)
 class Month:
     """The monthly review.
@@ -163,8 +220,14 @@ class Month:
     bridge         from the month before to this one; its bars add up to the change
     tables         by `task`, `model`, `tenant`: the name, cost_usd, before_usd, change_usd, units, units_before,
                    unit_usd, unit_before_usd; rows add up to both totals. A unit is a run (`price.mix.unit`),
-                   for models a request.
+                   for models a request. `trend`: spend of the last weeks of the log, the oldest first [USD]
+    drill          task, model, tenant, before_usd, cost_usd, change_usd: where the change happened, the largest first;
+                   rows add up to both totals
     price_events   model, on, class, before_usd, after_usd (per published unit), announced; of models used
+    price_effects  (model, day) -> dollars of the event: of calls since then, or announced, of the last 28 days again
+    followed       findings new, still open, fixed; None: there is no month to compare with
+    regressions    in order of their day
+    budgets        see `analyze.budget_overrun.standing`; None: none is set
     """
 
     audit: Audit
@@ -177,6 +240,12 @@ class Month:
     tables: Mapping[str, pl.DataFrame]
     price_events: pl.DataFrame
     notes: tuple[str, ...] = ()
+    drill: pl.DataFrame | None = None
+    price_effects: Mapping[tuple[str, date], Decimal] = field(default_factory=dict)
+    followed: tuple[Followed, ...] | None = None
+    regressions: tuple[Regression, ...] = ()
+    budgets: pl.DataFrame | None = None
+    coming: Coming | None = None
 
     @property
     def change_usd(self) -> Decimal | None:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from audits import AUDIT
 from hypothesis import given, settings
@@ -17,12 +18,18 @@ from hypothesis import strategies as st
 from priced import book, call, calls
 from test_hostile_text import ACTING, hostile
 
+from costaudit.analyze.budget_overrun import standing
 from costaudit.cli import main
+from costaudit.compare._followed import follow
+from costaudit.compare.month import days_of as days_of_spend
 from costaudit.compare.month import following, label, parse, preceding, price_events, review, window
+from costaudit.config import Budget
 from costaudit.errors import UsageError
+from costaudit.finding import Confidence, Finding, Kind, NotChecked, Severity
 from costaudit.price.spend import spend
 from costaudit.report import View, _bridge, _month
-from costaudit.verdict import Month
+from costaudit.report._spark import spark, writable
+from costaudit.verdict import Month, Standing
 
 SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
 
@@ -50,6 +57,8 @@ def reviewed(now: list[dict[str, object]], then: list[dict[str, object]] | None,
     frame, before = calls(now), None if then is None else calls(then)
     audit = replace(AUDIT, spend=spend(frame, book()), window=window(OCTOBER, UTC, "UTC"))
     given = {"month": OCTOBER, "compared": SEPTEMBER, "zone": UTC} | options
+    if before is not None:
+        given = {"history": days_of_spend(before, UTC)} | given
     return review(audit, frame, before, book(), **given)
 
 
@@ -171,8 +180,164 @@ def test_a_log_that_does_not_fill_its_month_says_so():
 # What it looks like
 
 
+def claim(task: str, usd: str, rule: str = "runaway-loop", **columns: object) -> Finding:
+    return Finding(
+        rule=rule,
+        kind=Kind.WASTE,
+        severity=Severity.HIGH,
+        confidence=Confidence.HIGH,
+        title=f"{task}: runs repeat themselves, ${usd} after the stop point",
+        subject={"task": task},
+        remedy="stop them",
+        evidence=pl.DataFrame({"day": [date(2026, 10, 12)]}),
+        owned_usd=Decimal(usd),
+        low_usd=Decimal(usd) / 2,
+        high_usd=Decimal(usd),
+    )
+
+
 def a_month() -> Month:
-    return reviewed(days_of(OCTOBER, 200), days_of(SEPTEMBER, 120), before_share=1.0)
+    """A month with one finding fixed, one open and one new, a budget that is exceeded and a price that fell."""
+    then = replace(AUDIT, findings=(claim("research", "0.30"), claim("answer", "0.10")))
+    kept = (claim("answer", "0.20"), claim("triage", "0.05"))
+    rising = replace(claim("answer", "0.11", "cost-regression"), kind=Kind.EXCESS, stake_usd=Decimal("0.11"))
+    before = days_of(SEPTEMBER, 120)
+    now = [
+        r | ({"input_tokens": r["input_tokens"] // 8} if r["task"] == "research" else {}) for r in days_of(OCTOBER, 200)
+    ]
+    frame = calls(now)
+    audit = replace(
+        AUDIT,
+        findings=(*kept, rising),
+        spend=spend(frame, book()),
+        window=window(OCTOBER, UTC, "UTC"),
+        clean=(),
+        not_checked=(),
+    )
+    limits = (
+        Budget(Decimal("2")),
+        Budget(Decimal("9"), scope={"tenant": "acme corp"}),
+        Budget(Decimal("0.05"), per="run"),
+    )
+    return review(
+        audit,
+        frame,
+        calls(before),
+        book(),
+        month=OCTOBER,
+        compared=SEPTEMBER,
+        zone=UTC,
+        before_share=1.0,
+        before_audit=then,
+        history=days_of_spend(calls(before), UTC),
+        budgets=standing(limits, pl.concat([calls(before), frame]), UTC, OCTOBER, following(OCTOBER)),
+    )
+
+
+# From one month to the next
+
+
+def test_findings_are_matched_by_rule_and_subject():
+    said = {f.id: (str(f.standing), f.title.split(":")[0]) for f in a_month().followed if f.rule == "runaway-loop"}
+    assert sorted(said.values()) == [("fixed", "research"), ("new", "triage"), ("still open", "answer")]
+
+
+def test_what_was_fixed_is_promised_at_this_month_s_volume_and_measured_with_an_interval():
+    month = a_month()
+    (fixed,) = (f for f in month.followed if f.standing is Standing.FIXED)
+    before, now = (
+        len({r["run_id"] for r in rows if r["task"] == "research"})
+        for rows in (days_of(SEPTEMBER, 120), days_of(OCTOBER, 200))
+    )
+    assert fixed.promised[0] == pytest.approx(Decimal("0.30") * now / before)
+    assert fixed.measured.low < fixed.measured.value < fixed.measured.high
+    assert fixed.measured.low > 0  # an eighth of the prompt, and many runs
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "standing_"),
+    [
+        ("research", {}, "fixed"),
+        ("nobody's task", {}, "gone"),
+        ("research", {"unshown": True}, "below the floor"),
+        ("research", {"not_checked": (NotChecked("runaway-loop", "no runs"),), "clean": ()}, "not checked"),
+        ("research", {"clean": ()}, "not checked"),
+    ],
+)
+def test_what_is_no_longer_shown_is_not_always_fixed(task, changes, standing_):
+    earlier = claim(task, "1")
+    given = {"findings": (), "clean": ("runaway-loop",), "not_checked": ()} | changes
+    if given.pop("unshown", False):
+        given["unshown"] = frozenset({earlier.id})
+    now, then = replace(AUDIT, **given), replace(AUDIT, findings=(earlier,))
+    sides = calls(days_of(OCTOBER, 30)), calls(days_of(SEPTEMBER, 30))
+    (found,) = follow(now, then, *sides, book())
+    assert str(found.standing) == standing_
+
+
+def test_a_cheaper_month_without_a_change_of_unit_cost_measures_nothing():
+    rows = days_of(SEPTEMBER, 90, input_tokens=1_000, model="large", output_tokens=10)
+    later = days_of(OCTOBER, 45, input_tokens=1_000, model="large", output_tokens=10)
+    then = replace(AUDIT, findings=(claim("answer", "1"),))
+    (found,) = follow(replace(AUDIT, findings=(), clean=("runaway-loop",)), then, calls(later), calls(rows), book())
+    assert found.measured.value == pytest.approx(0, abs=1e-9)
+
+
+def test_where_it_happened_adds_up_to_both_totals():
+    month = a_month()
+    assert month.drill["cost_usd"].sum() == month.audit.spend.total_usd
+    assert month.drill["before_usd"].sum() == month.before_usd
+
+
+def test_a_trend_is_the_spend_of_whole_weeks():
+    month = reviewed(days_of(OCTOBER, 62), days_of(SEPTEMBER, 30))
+    rows = month.tables["task"]
+    assert {len(trend) for trend in rows["trend"]} == {8}  # 61 days
+    last = [r for r in days_of(OCTOBER, 62) if r["started_at"] >= datetime(2026, 10, 25, tzinfo=UTC)]
+    assert sum(trend[-1] for trend in rows["trend"]) == pytest.approx(float(spend(calls(last)).total_usd))
+
+
+# What is coming
+
+
+def test_a_month_in_progress_comes_to_what_is_spent_and_what_its_days_still_cost():
+    daily = {"model": "large", "input_tokens": 1_000, "output_tokens": 100}  # $0.014
+    september = [call(started_at=datetime(2026, 9, 1, 20, tzinfo=UTC) + timedelta(days=k), **daily) for k in range(30)]
+    october = [call(started_at=datetime(2026, 10, 1, 20, tzinfo=UTC) + timedelta(days=k), **daily) for k in range(10)]
+    coming = reviewed(october, september).coming
+    assert coming.end == pytest.approx([31 * 0.014] * 3)
+    assert coming.following is None  # 51 days ahead of 40 days of log
+
+
+def test_the_month_after_a_whole_one_is_forecast():
+    daily = {"model": "large", "input_tokens": 1_000, "output_tokens": 100}  # $0.014
+    both = [call(started_at=datetime(2026, 9, 1, 23, tzinfo=UTC) + timedelta(days=k), **daily) for k in range(61)]
+    coming = reviewed(both[30:], both[:30]).coming
+    assert coming.following == pytest.approx([30 * 0.014] * 3)
+    assert coming.following_label == "2026-11"
+
+
+def test_a_month_that_is_over_has_no_end_to_forecast():
+    daily = [call(started_at=datetime(2026, 10, 1, 23, tzinfo=UTC) + timedelta(days=k)) for k in range(31)]
+    assert reviewed(daily, None).coming.end is None
+
+
+def test_a_few_days_are_a_run_rate():
+    few = [call(started_at=datetime(2026, 10, 1, 23, tzinfo=UTC) + timedelta(days=k)) for k in range(5)]
+    month = reviewed(few, None)
+    assert month.coming.outlook.kind == "run-rate"
+    assert "four whole weeks make a trend" in _month.terminal(month, View(width=120))
+
+
+# Sparklines
+
+
+def test_a_sparkline_is_relative_to_its_largest_value_and_has_a_plain_form():
+    assert spark([0, 1, 2, 4, None]) == "▁▃▅█ "
+    assert spark([0, 1, 2, 4], plain=True) == "_-=#"
+    assert spark([0.0, 0.0]) == spark([]) == ""
+    assert (writable("utf-8"), writable("latin-1"), writable(None)) == (True, False, False)
+    assert _month.terminal(a_month(), View(width=80, ascii=True)).count("#") > 3
 
 
 @pytest.mark.parametrize(("name", "columns"), [("terminal", 80), ("terminal", 120), ("markdown", 80)])
@@ -201,7 +366,7 @@ def test_names_from_a_log_act_on_no_reader(text):
     month = reviewed(days_of(OCTOBER, 4, task=text, tenant=text), days_of(SEPTEMBER, 4, task=text))
     for name, render in _month.RENDERERS.items():
         page = render(month, View())
-        assert not {unicodedata.category(c) for c in page.replace("\n", "")} & ACTING
+        assert not {unicodedata.category(c) for c in page.replace("\r\n", "").replace("\n", "")} & ACTING
         assert name != "markdown" or "<script" not in page
 
 
@@ -264,3 +429,12 @@ def test_a_month_is_reported_with_the_one_before(logs, capsys):
     assert "2026-10-01 to 2026-11-01 (not included), UTC" in out
     assert run("report", "before.jsonl", "after.jsonl", "--month", "2026-10", "--compare", "2026-08") == 0
     assert "no logs of August 2026" in capsys.readouterr().out
+
+
+def test_a_store_is_reported_by_its_own_flag_and_two_sources_are_refused(logs, capsys):
+    assert run("ingest", "before.jsonl", "after.jsonl", "--store", "held") == 0
+    capsys.readouterr()
+    assert run("report", "--month", "2026-10", "--store", "held") == 0
+    assert capsys.readouterr().out.startswith("October 2026: ")
+    assert run("report", "--month", "2026-10") == 2
+    assert run("report", "before.jsonl", "--month", "2026-10", "--store", "held") == 2

@@ -33,6 +33,7 @@ class Analysis:
     clean        rules that looked and found nothing above the floor
     not_checked  rules, or parts of rules, that could not look
     below_floor  findings too small to show; suppressed: findings that somebody accepted
+    unshown      ids of the findings below the floor or accepted
     unseen       calls without a known price: no rule can say anything about their dollars
     range_usd    ledger dollars of each kind when every finding is at its low, and at its high end
     """
@@ -42,6 +43,7 @@ class Analysis:
     not_checked: tuple[NotChecked, ...]
     below_floor: int = 0
     suppressed: int = 0
+    unshown: frozenset[str] = frozenset()
     unseen: int = 0
     range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
@@ -93,6 +95,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
         not_checked=tuple(said.not_checked),
         below_floor=len(said.findings) - len(large),
         suppressed=len(large) - len(shown),
+        unshown=frozenset(f.id for f in said.findings) - {f.id for f in shown},
         unseen=ledger.original.filter(pl.col("cost_usd").is_null()).height,
         range_usd={kind: _range(shown, kind) for kind in (Kind.WASTE, Kind.DECIDE)},
     )

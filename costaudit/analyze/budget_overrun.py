@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 from decimal import Decimal
@@ -83,13 +83,65 @@ class BudgetOverrun(Analyzer):
                 yield claim
 
 
+STANDING = pl.Schema(
+    {
+        "budget": pl.String(),
+        "per": pl.String(),
+        "budget_usd": USD,
+        "spent_usd": USD,
+        "low_usd": USD,
+        "mid_usd": USD,
+        "high_usd": USD,
+        "periods": pl.Int64(),
+        "over": pl.Int64(),
+        "used_up": pl.Date(),
+    }
+)
+
+
+def standing(budgets: Sequence[Budget], calls: pl.DataFrame, zone: tzinfo, start: date, end: date) -> pl.DataFrame:
+    """How every budget stands in the days [start, end): one row each, in the order of the settings.
+
+    calls  priced calls up to `end`; those before `start` only make the forecast
+    out    budget (its scope), per, budget_usd; of the last period begun spent_usd, and where it ends: low_usd, mid_usd,
+           high_usd; periods (runs, calls) in these days, those over the budget, the first day it is used up
+    """
+    spending = spend_rows(calls).filter(pl.col("started_at").is_not_null())
+    inside = spending.filter(local_day(zone).is_between(start, end, closed="left"))
+    rows = [_standing(budget, spending, inside, zone, start, end) for budget in budgets] if inside.height else []
+    return pl.DataFrame(rows, schema=STANDING, orient="row")
+
+
+def _standing(
+    budget: Budget, calls: pl.DataFrame, inside: pl.DataFrame, zone: tzinfo, start: date, end: date
+) -> tuple[object, ...]:
+    of = pl.all_horizontal([pl.lit(value=True), *(pl.col(k) == v for k, v in budget.scope.items())])
+    mine, here = calls.filter(of), inside.filter(of)
+    name = _scope(budget)
+    if budget.per in ("run", "call"):
+        claim = _each(budget, here) if here.height else None
+        of_them = here["run_id"].drop_nulls().n_unique() if budget.per == "run" else here.height
+        spent = total_usd(here)
+        return name, budget.per, budget.usd, spent, spent, spent, spent, of_them, claim.requests if claim else 0, None
+    found = [o for o in _outlooks(budget, mine, calls, zone) if o.start < end and o.end > start]
+    if not found:
+        return name, budget.per, budget.usd, *(ZERO,) * 4, 0, 0, None
+    over = [o for o in found if o.spent > budget.usd]
+    last = found[-1]
+    used_up = over[0].dates[1] if over else last.dates[1] if last.mid > budget.usd else None
+    return name, budget.per, budget.usd, last.spent, last.low, last.mid, last.high, len(found), len(over), used_up
+
+
 def _subject(budget: Budget) -> dict[str, str]:
     return {"per": budget.per, **dict(sorted(budget.scope.items()))}
 
 
 def _name(budget: Budget) -> str:
-    scope = ", ".join(f"{key} {value}" for key, value in sorted(budget.scope.items())) or "all calls"
-    return f"{scope}: budget of ${budget.usd:,.2f} a {budget.per}"
+    return f"{_scope(budget)}: budget of ${budget.usd:,.2f} a {budget.per}"
+
+
+def _scope(budget: Budget) -> str:
+    return ", ".join(f"{key} {value}" for key, value in sorted(budget.scope.items())) or "all calls"
 
 
 def _each(budget: Budget, calls: pl.DataFrame) -> Claim | None:
@@ -120,14 +172,21 @@ def _each(budget: Budget, calls: pl.DataFrame) -> Claim | None:
     )
 
 
-def _periods(budget: Budget, mine: pl.DataFrame, calls: pl.DataFrame, zone: tzinfo) -> Claim | None:
-    """The periods of the window in which the budget is, or will be, exceeded."""
+def _outlooks(budget: Budget, mine: pl.DataFrame, calls: pl.DataFrame, zone: tzinfo) -> list[Outlook]:
+    """Every period of a budget that the calls reach into, the last one to its end."""
+    if mine.is_empty():
+        return []
     today = calls.select(local_day(zone).max()).item()
     whole = today - timedelta(days=1) if partial_day(calls, zone) is not None else today
     days = mine.group_by(local_day(zone).alias("day")).agg(
         usd=COST.sum(), low=pl.coalesce("low_usd", COST).sum(), high=pl.coalesce("high_usd", COST).sum()
     )
-    outlooks = [_outlook(budget, start, end, days, today, whole) for start, end in _calendar(budget.per, days, today)]
+    return [_outlook(budget, start, end, days, today, whole) for start, end in _calendar(budget.per, days, today)]
+
+
+def _periods(budget: Budget, mine: pl.DataFrame, calls: pl.DataFrame, zone: tzinfo) -> Claim | None:
+    """The periods of the window in which the budget is, or will be, exceeded."""
+    outlooks = _outlooks(budget, mine, calls, zone)
     over = [o for o in outlooks if o.high > budget.usd]
     if not over:
         return None

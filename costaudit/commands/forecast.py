@@ -49,6 +49,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -69,6 +70,7 @@ def command(
     usd = _usd(target)
     settings = options.settings(
         config,
+        no_cache=no_cache,
         since=since,
         until=until,
         tz=tz,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,11 +12,17 @@ from costaudit.commands._output import emit, progress
 
 
 def command(
-    paths: options.Paths,
     month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month to review.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="Log files, folders, globs, - for standard input, or a store."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A store of `costaudit ingest`, instead of PATH.")
+    ] = None,
     compare: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Compare with; else the month before.")] = None,
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown.")
+        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv.")
     ] = "terminal",
     output: options.Output = None,
     tz: options.Zone = None,
@@ -33,7 +39,8 @@ def command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Compare a month with the one before: total, a bridge that adds up to the cent, tables with unit costs, findings.
+    """Compare a month with the one before: total, a bridge that adds up to the cent, tables with unit costs and trends,
+    regressions with their day, findings new, open and fixed, budgets, prices, and a forecast.
 
     Growth (more work) stands apart from efficiency (the same work for more or less) and from prices. Months begin and
     end in the time zone of --tz.
@@ -44,11 +51,14 @@ def command(
     from costaudit import pipeline
     from costaudit.analyze import checked
     from costaudit.compare import month as months
-    from costaudit.errors import LogError, UsageError
+    from costaudit.errors import UsageError
     from costaudit.report import _month
 
     if format not in _month.RENDERERS:
         raise UsageError(f"report has no format {format!r}", hint=f"formats: {', '.join(_month.RENDERERS)}")
+    places = [str(store)] if store is not None else list(paths or ())
+    if (store is not None) == bool(paths):
+        raise UsageError("report reads logs or one store", hint="costaudit report --month 2026-10 PATH, or --store DIR")
     reviewed = months.parse(month)
     compared = months.parse(compare) if compare else months.preceding(reviewed)
     settings = checked(
@@ -65,25 +75,9 @@ def command(
             prices_dir=prices,
         )
     )
-    now, then = (replace(settings, since=start, until=months.following(start)) for start in (reviewed, compared))
     with progress(quiet=quiet, verbose=verbose) as show:
-        read = pipeline.requests(paths, settings, show)
-    known = pipeline.loaded(read, now, paths)
-    audit = pipeline.audited(known, now, paths)
-    try:
-        earlier = pipeline.loaded(read, then, paths, known.book)
-    except LogError:  # nothing of that month: said in the report, and no reason to say less about this one
-        earlier = None
-    review = months.review(
-        audit,
-        known.calls,
-        earlier.calls if earlier else None,
-        known.book,
-        month=reviewed,
-        compared=compared,
-        zone=settings.zone,
-        before_share=earlier.coverage.share if earlier else None,
-    )
+        read = pipeline.requests(places, settings, show)
+    review = pipeline.reviewed(read, settings, places, reviewed, compared)
     emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
-    if min_coverage is not None and not audit.coverage.enough:
+    if min_coverage is not None and not review.audit.coverage.enough:
         raise typer.Exit(3)

@@ -10,6 +10,8 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.audit import Audit, Window
+from costaudit.compare._coming import coming, days_of, with_trend
+from costaudit.compare._followed import follow
 from costaudit.errors import UsageError
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
@@ -18,7 +20,7 @@ from costaudit.price.entry import Period
 from costaudit.price.mix import units
 from costaudit.price.spend import NO_MODEL, NO_TASK, NO_TENANT
 from costaudit.schema import USD
-from costaudit.verdict import Month
+from costaudit.verdict import Month, Regression
 
 PARTIAL = timedelta(days=1)  # a log that is silent for longer at the end of a month may not hold all of it
 MONTHS = (  # not strftime: its words follow the machine's language
@@ -38,6 +40,8 @@ EVENTS = pl.Schema(
     }
 )
 ZERO = Decimal(0)
+
+__all__ = ["days_of", "following", "label", "parse", "preceding", "price_events", "review", "window"]
 
 
 def parse(written: str) -> date:
@@ -79,18 +83,26 @@ def review(
     compared: date,
     zone: tzinfo,
     before_share: float | None = None,
+    before_audit: Audit | None = None,
+    history: pl.DataFrame | None = None,
+    budgets: pl.DataFrame | None = None,
+    level: float = 0.8,
 ) -> Month:
     """The review of a month.
 
     calls, before   priced calls [schema.CALLS] of the month and of the one compared with; None: no logs of it
     month, compared first days of the two
-    before_share    share of the month compared with that is priced
+    before_share    share of the month compared with that is priced; before_audit: its findings
+    history         spend before the month by `days_of`; budgets: how they stand
+    level           of the interval of the forecast
     """
     now_window, then_window = window(month, zone, audit.window.tz), window(compared, zone, audit.window.tz)
     earlier = calls.clear() if before is None else before
     bars = None
     if before is not None:
         bars = bridge(before, calls, book, days=(_days(then_window), _days(now_window)))
+    daily = days_of(calls, zone) if history is None else pl.concat([history, days_of(calls, zone)])
+    findings = (*(before_audit.findings if before_audit else ()), *audit.findings)
     return Month(
         audit=audit,
         label=label(month),
@@ -99,10 +111,43 @@ def review(
         before_usd=None if before is None else usd(_counted(before)["cost_usd"]),
         before_share=before_share,
         bridge=bars,
-        tables={by: _table(calls, earlier, by) for by in NOBODY},
+        tables={by: with_trend(_table(calls, earlier, by), daily, by) for by in NOBODY},
         price_events=price_events(pl.concat([earlier, calls]), book, then_window, now_window),
         notes=tuple(_partial(calls, earlier, now_window, then_window)),
+        drill=None if before is None else _drill(calls, before),
+        price_effects={
+            (f.subject["model"], date.fromisoformat(f.subject["date"])): f.stake_usd
+            for f in findings
+            if f.rule == "price-change"
+        },
+        followed=None if before is None or before_audit is None else follow(audit, before_audit, calls, before, book),
+        regressions=tuple(_regressions(audit)),
+        budgets=budgets,
+        coming=coming(daily, month, zone, calls, level=level),
     )
+
+
+def _drill(calls: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Spend of both months by task, model and tenant."""
+    keys = list(NOBODY)
+    named = [pl.col(name).fill_null(nobody) for name, nobody in NOBODY.items()]
+    sides = [_counted(side).group_by(named).agg(pl.col("cost_usd").sum()) for side in (before, calls)]
+    both = sides[0].rename({"cost_usd": "before_usd"}).join(sides[1], on=keys, how="full", coalesce=True)
+    change = pl.col("cost_usd") - pl.col("before_usd")
+    return (
+        both.with_columns(pl.col("before_usd", "cost_usd").fill_null(ZERO))
+        .with_columns(change_usd=change)
+        .sort(pl.col("change_usd").abs(), *keys, descending=[True, False, False, False])
+    )
+
+
+def _regressions(audit: Audit) -> Iterator[Regression]:
+    found = [f for f in audit.findings if f.rule == "cost-regression"]
+    dated = [
+        (f, min(f.evidence["day"].drop_nulls(), default=None) if "day" in f.evidence.columns else None) for f in found
+    ]
+    for finding, since in sorted(dated, key=lambda pair: (pair[1] or date.min, pair[0].order)):
+        yield Regression(since, finding.title, finding.stake_usd, finding.id)
 
 
 def _days(of: Window) -> float:

@@ -28,6 +28,7 @@ class View:
     width  columns
     color  ANSI colours may be used
     plain  the reader is a pipe or a file: no bars
+    ascii  the output's encoding has no block characters
     by     tables asked for (task, model, tenant, day), in full; empty: the usual ones, shortened
     """
 
@@ -35,6 +36,7 @@ class View:
     color: bool = False
     plain: bool = True
     by: tuple[str, ...] = ()
+    ascii: bool = False
 
     @property
     def columns(self) -> int:

@@ -6,29 +6,33 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
-import polars as pl
-
-from costaudit.finding import ZERO, Finding
+from costaudit.errors import UsageError
+from costaudit.finding import ZERO
 from costaudit.price.mix import EXACT
-from costaudit.report import View, _bridge, _words
+from costaudit.report import View, _bridge, _month_sections, _words
 from costaudit.report import _money as money
 from costaudit.report._layout import EMPTY, Column, Line, Span, Style, paint, paragraph, strong, table
+from costaudit.report._spark import spark
+from costaudit.report.csv import written
 from costaudit.report.json import document, report, rows
 from costaudit.report.markdown import folded, grid, text
 from costaudit.verdict import Month
 
 SCHEMA = "costaudit.month/1"
 MARKER = "<!-- costaudit month -->"  # by which a bot finds its own comment again
+ROOMY = 100  # columns from which a table shows the units of both months
+WEEKS, FEWER_WEEKS = 12, 8  # of a trend
 ROWS = 10  # of a table; the rest is one row, so that it still adds up
-FINDINGS = 8
-EVENTS = 12
 NAMES = {"task": "task", "model": "model", "tenant": "tenant"}
 UNIT = {"task": "runs", "model": "requests", "tenant": "runs"}
 EACH = {"task": "$/run", "model": "$/request", "tenant": "$/run"}
 
 
+Section = tuple[str, list[Column], list[list[str]], list[str]]
+
+
 def terminal(month: Month, view: View) -> str:
-    """Sentence, trust, bridge, tables, price events, findings."""
+    """Sentence, trust, bridge, tables, what happened to the findings, budgets, prices, forecast."""
     columns = view.columns
     lines: list[Line] = [(Span(line[0].text, Style.STRONG),) for line in paragraph(headline(month), columns)]
     lines.append(EMPTY)
@@ -40,15 +44,11 @@ def terminal(month: Month, view: View) -> str:
             lines += [EMPTY, strong("What moved most"), *_bridge.drill_lines(month.bridge, columns)]
     for by in _asked(month, view):
         lines += [EMPTY, *_table(month, by, view)]
-    if events := _events(month):
-        lines += [EMPTY, strong("Prices")]
-        lines += [line for said in events for line in paragraph(said, columns, first="  ")]
-    if found := _findings(month):
-        lines += [EMPTY, strong("To fix, largest first")]
-        room = max(len(money.usd(f.amount_usd)) for f in found)
-        for finding in found:
-            first = f"  {money.usd(finding.amount_usd):>{room}}  "
-            lines += paragraph(f"{finding.title} ({finding.kind}: {finding.rule}, {finding.id})", columns, first=first)
+    for title, heads, cells, remarks in _month_sections.sections(month):
+        lines += [EMPTY, strong(title)]
+        if cells:
+            lines += table(heads, cells, columns)
+        lines += [line for words in remarks for line in paragraph(words, columns, first="  ", rest="    ")]
     return paint(lines, color=view.color)
 
 
@@ -64,14 +64,26 @@ def markdown(month: Month, view: View) -> str:
         moved = grid(_bridge.DRILL_HEADS, _escaped(_bridge.drill(month.bridge)), left=3)
         parts.append(folded("What moved most", moved))
     for by in _asked(month, view):
-        heads = _heads(month, by)
+        heads = [column.head for column in _columns(month, by, view)]
         parts += [f"## By {by}", grid(heads, _escaped(_cells(month, by, view)))]
-    if events := _events(month):
-        parts += ["## Prices", "\n".join(f"- {text(said)}" for said in events)]
-    if found := _findings(month):
-        body = [[f.title, f.kind.value, f.rule, money.usd(f.amount_usd)] for f in found]
-        parts += ["## To fix, largest first", grid(["finding", "kind", "rule", "amount"], _escaped(body), left=3)]
+    for title, columns, cells, remarks in _month_sections.sections(month):
+        parts.append(f"## {text(title)}")
+        if cells:
+            left = max(1, sum(not column.right for column in columns))
+            parts.append(grid([column.head for column in columns], _escaped(cells), left=left))
+        if remarks:
+            parts.append("\n".join(f"- {text(said)}" for said in remarks))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def csv(month: Month, view: View) -> str:
+    """One table: by task, or as --by says."""
+    if len(view.by) > 1:
+        raise UsageError("a CSV file holds one table", hint=f"ask for one: --by {view.by[0]}")
+    by = view.by[0] if view.by else "task"
+    if by not in month.tables:
+        raise UsageError(f"the month has no table by {by}", hint=f"tables: {', '.join(month.tables)}")
+    return written(month.tables[by].drop("trend", strict=False))
 
 
 def machine(month: Month, _view: View) -> str:
@@ -93,14 +105,32 @@ def machine(month: Month, _view: View) -> str:
             "change_usd": _exact(month.change_usd),
             "bridge": _bridge.machine(month.bridge),
             **{f"by_{by}": rows(frame) for by, frame in month.tables.items()},
-            "price_events": rows(month.price_events),
+            "drill": None if month.drill is None else rows(month.drill),
+            "price_events": _month_sections.price_rows(month),
+            "regressions": [
+                {
+                    "since": r.since and r.since.isoformat(),
+                    "title": r.title,
+                    "usd": money.exact(r.usd),
+                    "finding": r.finding,
+                }
+                for r in month.regressions
+            ],
+            "followed": _month_sections.followed_rows(month),
+            "budgets": None if month.budgets is None else rows(month.budgets),
+            "coming": _month_sections.coming_row(month),
             "notes": list(month.notes),
             "audit": report(month.audit),
         }
     )
 
 
-RENDERERS: dict[str, Callable[[Month, View], str]] = {"terminal": terminal, "json": machine, "markdown": markdown}
+RENDERERS: dict[str, Callable[[Month, View], str]] = {
+    "terminal": terminal,
+    "json": machine,
+    "markdown": markdown,
+    "csv": csv,
+}
 
 
 def headline(month: Month) -> str:
@@ -137,22 +167,24 @@ def _asked(month: Month, view: View) -> list[str]:
     return asked or [by for by, frame in month.tables.items() if by != "tenant" or frame.height > 1]
 
 
-def _heads(month: Month, by: str) -> list[str]:
+def _columns(month: Month, by: str, view: View) -> list[Column]:
+    """The heads of a table; a narrow terminal has no room for the units of the month before."""
+    name, unit, each = Column(NAMES[by], right=False, flexible=True), UNIT[by], EACH[by]
+    trend = Column("trend", right=False, optional=True)
     if month.bridge is None:
-        return [NAMES[by], "spend", UNIT[by], EACH[by]]
-    return [NAMES[by], "spend", "before", "change", UNIT[by], "before", EACH[by], "before"]
+        return [name, *map(Column, ("spend", unit, each)), trend]
+    units = [Column(unit), Column("before")] if view.columns >= ROOMY else [Column(unit)]
+    return [name, *map(Column, ("spend", "before", "change")), *units, Column(each), Column("before"), trend]
 
 
 def _table(month: Month, by: str, view: View) -> list[Line]:
-    heads = _heads(month, by)
-    columns = [Column(heads[0], right=False, flexible=True), *(Column(head) for head in heads[1:])]
-    return table(columns, _cells(month, by, view), view.columns)
+    return table(_columns(month, by, view), _cells(month, by, view), view.columns)
 
 
 def _cells(month: Month, by: str, view: View) -> list[list[str]]:
     found = list(month.tables[by].iter_rows(named=True))
     most = len(found) if by in view.by or len(found) <= ROWS + 1 else ROWS
-    cells = [_row(row, row[by], month) for row in found[:most]]
+    cells = [_row(row, row[by], month, view) for row in found[:most]]
     if rest := found[most:]:
         with localcontext(prec=EXACT):
             sums = {
@@ -161,51 +193,35 @@ def _cells(month: Month, by: str, view: View) -> list[list[str]]:
             }
         units = {name: sum(row[name] for row in rest) for name in ("units", "units_before")}
         empty = {"unit_usd": None, "unit_before_usd": None}
-        cells.append(_row(sums | units | empty, f"{len(rest):,} more", month))
+        trends = [row["trend"] for row in rest if row.get("trend")]
+        trend = [sum(week) for week in zip(*trends, strict=True)] if trends else []
+        cells.append(_row(sums | units | empty | {"trend": trend}, f"{len(rest):,} more", month, view))
     return cells
 
 
-def _row(row: dict[str, Any], name: str, month: Month) -> list[str]:
+def _row(row: dict[str, Any], name: str, month: Month, view: View) -> list[str]:
     now = [name, _spend(row["cost_usd"])]
     units = [money.count(row["units"])]
+    weeks = WEEKS if view.columns >= ROOMY else FEWER_WEEKS
+    fits = view.columns >= ROOMY or "model" not in row  # names of models are long
+    trend = spark((row.get("trend") or [])[-weeks:], plain=view.ascii) if fits else ""
     if month.bridge is None:
-        return [*now, *units, money.usd(row["unit_usd"])]
+        return [*now, *units, money.usd(row["unit_usd"]), trend]
+    if view.columns >= ROOMY:
+        units.append(money.count(row["units_before"]))
     return [
         *now,
         _spend(row["before_usd"]),
         money.NONE if row["change_usd"] is None else _bridge.signed(row["change_usd"]),
         *units,
-        money.count(row["units_before"]),
         money.usd(row["unit_usd"]),
         money.usd(row["unit_before_usd"]),
+        trend,
     ]
 
 
 def _spend(amount: Decimal | None) -> str:
     return "no price" if amount is None else money.usd(amount)
-
-
-def _events(month: Month) -> list[str]:
-    """One sentence a model and day."""
-    days = month.price_events.group_by("on", "model", "announced", maintain_order=True).agg(
-        pl.struct("class", "before_usd", "after_usd")
-    )
-    said = []
-    for on, model, announced, changes in days.head(EVENTS).iter_rows():
-        rates = ", ".join(f"{c['class']} {_rate(c['before_usd'])} to {_rate(c['after_usd'])}" for c in changes)
-        said.append(f"{on} {model}{' (announced)' if announced else ''}: {rates}")
-    if days.height > EVENTS:
-        said.append(f"{days.height - EVENTS:,} more price changes")
-    return said
-
-
-def _rate(rate: Decimal | None) -> str:
-    return "none" if rate is None else f"${money.exact(rate)}"
-
-
-def _findings(month: Month) -> Sequence[Finding]:
-    """The findings worth most, of whatever kind; their titles say what the dollars are."""
-    return sorted(month.audit.findings, key=lambda f: f.order)[:FINDINGS]
 
 
 def _escaped(cells: Sequence[Sequence[str]]) -> list[list[str]]:
