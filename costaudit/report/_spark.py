@@ -21,9 +21,9 @@ def spark(values: Sequence[float | None], *, plain: bool = False) -> str:
 
 
 def writable(encoding: str | None) -> bool:
-    """Whether an output encoding has the characters of a sparkline."""
+    """Whether an output encoding has the characters of a sparkline; None: text that is not encoded at all."""
     try:
-        LEVELS.encode(encoding or "ascii")
+        LEVELS.encode(encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
