@@ -148,3 +148,36 @@ def test_daily_sums_are_counted_and_never_billed():
     made = read([*LOG, row, row | {"api_key": "77aa"}])
     assert spent(made) == spent(read(LOG))
     assert made.fates.skipped["daily sum of calls"] == 2
+
+
+def test_a_line_of_a_providers_batch_is_billed_as_batch():
+    row = {
+        "batch_id": "batch_1", "custom_id": "case-1", "status": "success", "model": "gpt-5", "response_cost": 0.01,
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}},
+        "request": {"messages": [{"role": "user", "content": "x"}]},
+        "response": {"id": "chatcmpl-b1", "choices": [{"message": {"content": "y"}, "finish_reason": "stop"}]},
+    }  # fmt: skip
+    made = read([row])
+    assert spent(made) == (1, 100, 40, 0, 10, 0)
+    columns = ("format", "service_tier", "instance_id", "request_id", "finish_reason")
+    assert made.requests.select(columns).row(0) == ("litellm", "batch", "case-1", "chatcmpl-b1", "stop")
+
+
+def test_a_dump_of_the_table_with_lower_case_names_is_read(tmp_path):
+    header = "request_id,call_type,spend,prompt_tokens,completion_tokens,starttime,endtime,model,metadata,cache_hit"
+    cells = '"{""additional_usage_values"": {""cache_read_input_tokens"": 40}}"'
+    lines = [
+        header,
+        f"chatcmpl-1,acompletion,0.01,100,10,2026-09-02 08:00:00.1,2026-09-02 08:00:02,gpt-5,{cells},None",
+        "chatcmpl-1_cache_hit17,acompletion,0,100,10,2026-09-02 08:00:03,2026-09-02 08:00:03,gpt-5,{},True",
+    ]
+    (tmp_path / "spend.csv").write_text("\n".join(lines))
+    first, hit = ingest([tmp_path]).requests.to_dicts()
+    assert (first["cache_read_tokens"], first["gateway_cache_hit"]) == (40, None)
+    assert hit["gateway_cache_hit"]
+    table = pl.read_csv(tmp_path / "spend.csv", try_parse_dates=True)
+    (tmp_path / "spend.csv").unlink()
+    table.write_parquet(tmp_path / "spend.parquet")
+    again = ingest([tmp_path])
+    assert spent(again) == (2, 200, 40, 0, 20, 0)
+    assert again.requests["started_at"].to_list() == [first["started_at"], hit["started_at"]]

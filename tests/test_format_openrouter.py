@@ -64,3 +64,15 @@ def test_no_row_is_lost_whatever_stands_in_it(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("openrouter") / "log.csv"
     path.write_bytes(b"\n".join([*ROWS[:2], *rows]))
     assert ingest([path]).fates.balanced
+
+
+def test_providers_asked_in_vain_are_attempts_and_sums_of_days_are_no_calls():
+    made = read([
+        {"data": {"id": "gen-1", "model": "openai/gpt-5", "tokens_prompt": 100, "native_tokens_prompt": 120,
+                  "native_tokens_completion": 12, "created_at": "2026-09-02T08:00:00Z",
+                  "provider_responses": [{"status": 503}, {"status": 200}]}},
+        {"date": "2026-09-02", "model": "openai/gpt-5", "usage": 1.5, "byok_usage_inference": 0, "requests": 10,
+         "prompt_tokens": 100, "completion_tokens": 10},
+    ])  # fmt: skip
+    assert made.requests.select("attempt", "input_tokens").rows() == [(2, 120)]
+    assert made.fates.skipped == {"daily sum of calls": 1}

@@ -109,7 +109,7 @@ def test_every_spelling_of_a_count_is_read(column, name):
 @pytest.mark.parametrize(("column", "name"), [(c, n) for c, (_, names) in FACTS.items() if c[0] != "_" for n in names])
 def test_every_spelling_of_a_fact_is_read(column, name):
     given_value = {"attempt": 2, "http_status": 500, "max_tokens": 7, "temperature": 0.5, "ttft_s": 0.5,
-                   "cost_logged_usd": 0.5, "streamed": True}.get(column, "x")  # fmt: skip
+                   "cost_logged_usd": 0.5, "streamed": True, "gateway_cache_hit": True}.get(column, "x")  # fmt: skip
     named = {"gen_ai.usage.input_tokens": 1, name: given_value}
     got = read([export({**span("1"), "attributes": attributes(named)})]).requests[column].item()
     assert str(got) in {str(given_value), "0.500000000000000000"}
@@ -402,3 +402,59 @@ def test_the_collectors_compressed_messages_are_lines(tmp_path, cut):
     assert spent(made)[:2] == ((3, 300) if not cut else (2, 200))
     assert sum(made.fates.rejects.values()) == (1 if cut else 0)
     assert made.fates.balanced
+
+
+def test_a_call_through_litellm_knows_team_key_user_cost_and_cache():
+    named = {
+        "gen_ai.request.model": "gpt-5", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10,
+        "litellm.team.id": "t-1", "litellm.api_key.hash": "8f", "litellm.end_user.id": "u-1", "litellm.cache_hit": True,
+        "litellm.metadata.task": "triage", "gen_ai.cost.input_cost": 0.1, "gen_ai.cost.output_cost": 0.2,
+        "gen_ai.cost.reasoning_cost": 0.1,
+    }  # fmt: skip
+    row = read([export({**span("1"), "attributes": attributes(named)})]).requests.row(0, named=True)
+    columns = ("tenant", "key_id", "user", "task", "gateway_cache_hit")
+    assert [row[k] for k in columns] == ["t-1", "8f", "u-1", "triage", True]
+    assert str(row["cost_logged_usd"])[:4] == "0.30"  # reasoning is part of the output
+
+
+def vercel(given, **said):
+    return {
+        "ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "m", "ai.usage.inputTokens": given,
+        "ai.usage.outputTokens": 5, "ai.response.providerMetadata": json.dumps(said),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("named", "input_tokens", "read_tokens", "convention"),
+    [
+        # 10 uncached, 400 read and 50 written: more cached than given can only stand beside it
+        (vercel(10, bedrock={"usage": {"cacheReadInputTokens": 400, "cacheWriteInputTokens": 50}}), 460, 400, "proved"),
+        # nothing proves it, but the counts are Anthropic's own
+        (vercel(1_000, anthropic={"cacheCreationInputTokens": 50}), 1_050, None, "assumed"),
+        (vercel(1_000, openai={"cachedPromptTokens": 600}), 1_000, 600, "assumed"),
+        (vercel(1_000, gateway={"cost": "0.01"}), 1_000, None, None),
+    ],
+)
+def test_cache_counts_in_a_providers_own_words(named, input_tokens, read_tokens, convention):
+    row = read([export({**span("1"), "attributes": attributes(named)})]).requests.row(0, named=True)
+    assert (row["input_tokens"], row["cache_read_tokens"], row["convention"]) == (input_tokens, read_tokens, convention)
+
+
+@pytest.mark.parametrize(
+    ("scope", "service", "input_tokens", "convention"),
+    [("openlit", "a", 1_400, "assumed"), ("x", "portkey", 1_000, "undecided"), ("x", "a", 1_000, "assumed")],
+)
+def test_writers_that_pass_anthropics_counts_on_leave_the_cache_out(scope, service, input_tokens, convention):
+    more = {"gen_ai__usage__cache_read__input_tokens": 400, "gen_ai__provider__name": "anthropic"}
+    log = export(span("1", **used(1_000, **more)), scope=scope, **{"service.name": service})
+    row = read([log]).requests.row(0, named=True)
+    assert (row["input_tokens"], row["convention"]) == (input_tokens, convention)
+
+
+def test_spans_of_vllm_have_their_times():
+    named = {
+        "gen_ai.request.id": "cmpl-1", "gen_ai.request.model": "llama", "gen_ai.usage.prompt_tokens": 50,
+        "gen_ai.usage.completion_tokens": 10, "gen_ai.latency.time_to_first_token": 0.2, "gen_ai.latency.e2e": 1.0,
+    }  # fmt: skip
+    row = read([export({**span("1", name="llm_request"), "attributes": attributes(named)})]).requests.row(0, named=True)
+    assert (row["input_tokens"], row["output_tokens"], row["ttft_s"], row["rollup"]) == (50, 10, 0.2, None)

@@ -155,6 +155,7 @@ FACTS: dict[str, tuple[Reader, tuple[str, ...]]] = {
             "operation.cost",
             "llm.cost.total",
             "litellm.cost.total",
+            "litellm.cost.total_cost",
             "tokenjam.cost_usd",
             "cost_usd",
         ),
@@ -184,6 +185,8 @@ FACTS: dict[str, tuple[Reader, tuple[str, ...]]] = {
             "traceloop.association.properties.feature",
             "ai.telemetry.metadata.task",
             "ai.telemetry.metadata.feature",
+            "litellm.metadata.task",
+            "litellm.metadata.feature",
             "gen_ai.agent.name",
             "agent.name",
             "ai.telemetry.functionId",
@@ -196,12 +199,16 @@ FACTS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     ),
     "tenant": (
         _values.TEXT,
-        tuple(
-            home + name
-            for home in ("", "app.", "traceloop.association.properties.", "ai.telemetry.metadata.",
-                         "langfuse.trace.metadata.")
-            for name in ("tenant", "tenant.id", "tenant_id", "tenantId", "customer.id", "customer_id", "customerId",
-                         "organization_id", "organization.id", "org_id")
+        (
+            *(
+                home + name
+                for home in ("", "app.", "traceloop.association.properties.", "ai.telemetry.metadata.",
+                             "langfuse.trace.metadata.", "litellm.metadata.")
+                for name in ("tenant", "tenant.id", "tenant_id", "tenantId", "customer.id", "customer_id", "customerId",
+                             "organization_id", "organization.id", "org_id")
+            ),
+            "litellm.team.alias",
+            "litellm.team.id",
         ),
     ),
     "user": (
@@ -216,22 +223,27 @@ FACTS: dict[str, tuple[Reader, tuple[str, ...]]] = {
             "traceloop.association.properties.user_id",
             "ai.telemetry.metadata.userId",
             "ai.telemetry.metadata.user_id",
+            "litellm.end_user.id",
         ),
     ),
     "environment": (
         _values.TEXT,
-        ("deployment.environment.name", "deployment.environment", "langfuse.environment", "environment"),
+        ("deployment.environment.name", "deployment.environment", "langfuse.environment", "gen_ai.environment",
+         "environment"),
     ),
     "key_id": (
         _values.TEXT,
         (
             "metadata.user_api_key_alias",
             "metadata.user_api_key_hash",
+            "litellm.api_key.alias",
+            "litellm.api_key.hash",
             "ai.telemetry.metadata.project",
             "project.id",
             "openinference.project.name",
         ),
     ),
+    "gateway_cache_hit": (_values.FLAG, ("litellm.cache_hit",)),
     "region": (_values.TEXT, ("cloud.region", "inference_geo")),
     "instance_id": (_values.TEXT, ("case.id", "traceloop.association.properties.case_id")),
 }  # fmt: skip

@@ -22,6 +22,7 @@ from costaudit.ingest._decode import opened
 from costaudit.ingest._format import Out
 from costaudit.ingest._otel_names import AROUND, BARE, CALLS, EXTRAS, FACTS, METADATA, WHERE_FACTS, WHERE_USAGE
 from costaudit.ingest._otel_prompt import answered, prompt_facts
+from costaudit.ingest._plain import part
 from costaudit.ingest._values import count, moment, text, usd
 
 
@@ -92,7 +93,7 @@ def _row(span: Span) -> dict[str, Any]:
     if not usage and (partial or not called):
         label = f"span: {kind}" if kind in AROUND else "span with partial usage" if partial else "span"
         return row | {"_request": False, "_kind": label, "_label": span.name}
-    row |= usage
+    row |= usage | _doubt(span, row, usage)
     row |= {
         "_request": True,
         "source_line": span.line,
@@ -202,12 +203,22 @@ def _parts_of_cost(attributes: Mapping[str, Any]) -> Decimal | None:
     for one, other in (
         ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"),
         ("gen_ai.cost.input", "gen_ai.cost.output"),
+        ("gen_ai.cost.input_cost", "gen_ai.cost.output_cost"),
+        ("litellm.cost.input_cost", "litellm.cost.output_cost"),
         ("llm.cost.prompt", "llm.cost.completion"),
     ):
         parts = [_read(usd, attributes.get(name)) for name in (one, other)]
         if None not in parts:
             return Decimal(sum(parts))
-    return None
+    gateway = _provider_metadata(attributes).get("gateway")  # of Vercel
+    return _read(usd, gateway.get("cost")) if isinstance(gateway, dict) else None
+
+
+def _provider_metadata(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the Vercel SDK passes on in each provider's own words."""
+    said = attributes.get("ai.response.providerMetadata")
+    said = opened(said) if isinstance(said, str) else said
+    return said if isinstance(said, dict) else {}
 
 
 # --- usage ------------------------------------------------------------------------------------------------------------
@@ -234,7 +245,7 @@ def _usage(attributes: Mapping[str, Any], kind: str) -> dict[str, Any]:
     given, out, hidden = (found.get(name) or 0 for name in ("input_tokens", "output_tokens", "reasoning_tokens"))
     if hidden and found.get("_total") == given + out + hidden:
         found["output_tokens"] = out + hidden  # reasoning stands beside the output, as the total proves
-    return found | {"extras": extras or None, "_reading": "inside"}
+    return found | {"extras": extras or None}
 
 
 def _count(name: str, value: Any) -> int | None:
@@ -242,6 +253,16 @@ def _count(name: str, value: Any) -> int | None:
         return count(value)
     except ValueError as problem:
         raise ValueError(f"{name}: {problem}") from None
+
+
+def _doubt(span: Span, row: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The documented reading of writers that pass a provider's counts on: Anthropic's input leaves the cache out."""
+    claude = any(name in str(row.get("provider")).lower() for name in ("anthropic", "bedrock"))
+    if "_reading" not in usage or not claude:
+        return {}
+    if span.scope.lower().startswith("openlit"):
+        return {"_reading": "beside"}
+    return {"_reading": "unknown"} if span.resource.get("service.name") == "portkey" else {}
 
 
 def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,26 +279,37 @@ def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_provider(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Cache counts that the Vercel SDK before version 6 gives in the provider's own words only."""
-    said = attributes.get("ai.response.providerMetadata")
-    said = opened(said) if isinstance(said, str) else said
-    if not isinstance(said, dict):
-        return {}
-    more: dict[str, Any] = {}
-    anthropic = said.get("anthropic")
-    if isinstance(anthropic, dict):
-        usage = anthropic.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
-        write = anthropic.get("cacheCreationInputTokens", usage.get("cache_creation_input_tokens"))
-        read = anthropic.get("cacheReadInputTokens", usage.get("cache_read_input_tokens"))
-        more = {"cache_write_tokens": write, "cache_read_tokens": read, "_uncached": usage.get("input_tokens")}
-    openai = said.get("openai")
-    if isinstance(openai, dict):
-        more = {
-            "cache_read_tokens": openai.get("cachedPromptTokens"),
-            "reasoning_tokens": openai.get("reasoningTokens"),
-        }
-    return {name: _count(name, value) for name, value in more.items() if value is not None and found.get(name) is None}
+    """Cache counts that the Vercel SDK before version 6 gives in the provider's own words only.
+
+    The input beside them is the provider's too: that of Anthropic's models leaves the cache out.
+    """
+    said = _provider_metadata(attributes)
+    anthropic, bedrock, openai = (part(said, name) for name in ("anthropic", "bedrock", "openai"))
+    usage, converse = part(anthropic, "usage"), part(bedrock, "usage")
+    more = {
+        "cache_write_tokens": _known(
+            anthropic.get("cacheCreationInputTokens"),
+            usage.get("cache_creation_input_tokens"),
+            converse.get("cacheWriteInputTokens"),
+        ),
+        "cache_read_tokens": _known(
+            anthropic.get("cacheReadInputTokens"),
+            usage.get("cache_read_input_tokens"),
+            converse.get("cacheReadInputTokens"),
+            openai.get("cachedPromptTokens"),
+        ),
+        "reasoning_tokens": openai.get("reasoningTokens"),
+        "_uncached": usage.get("input_tokens"),
+    }
+    made: dict[str, Any] = {
+        name: _count(name, value) for name, value in more.items() if value is not None and found.get(name) is None
+    }
+    beside = not openai and ("cache_read_tokens" in made or "cache_write_tokens" in made)
+    return made | {"_reading": "beside" if beside else "inside"}
+
+
+def _known(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
 
 
 # --- identity and time ------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from costaudit.ingest._prompt import Prompt
 
 PAYLOAD = ("call_type", "response_cost", "model_map_information", "hidden_params")
 SPEND = ("request_id", "call_type", "spend", "prompt_tokens")
+LINE = ("batch_id", "custom_id", "status")  # a line of a provider's batch, as the proxy reports it
 DAILY = ("api_requests", "spend", "date", "prompt_tokens")
 
 # Where a payload, a spend row and the response inside them keep the provider's usage.
-USAGE = ("metadata.usage_object", "metadata.additional_usage_values", "response.usage")
+USAGE = ("metadata.usage_object", "metadata.additional_usage_values", "response.usage", "usage")
 # Where callers of the gateway leave keys of their own.
 CALLERS = ("metadata.requester_metadata", "metadata.spend_logs_metadata")
 
@@ -46,6 +47,7 @@ class LiteLLM(TableFormat):
     - Session ids that are different on every row are generated ones, no sessions; runs are then rebuilt from messages.
     - Rows of the daily tables (`LiteLLM_DailyUserSpend` and its kin) are sums of the same calls, and of each other:
       they are counted as skipped, for no call can be priced or judged from them.
+    - Lines of a provider's batch that the proxy reports (`batch_id`, `custom_id`) are billed at the batch's rates.
     - Rows of MCP tools are no calls to a model and are skipped. Prompts that LiteLLM redacted are as if not logged.
 
     Logged better: `store_prompts_in_spend_logs`, a `session_id` from the caller, and task and tenant in the request's
@@ -57,7 +59,7 @@ class LiteLLM(TableFormat):
     wrappable = True
     context = False  # its trace and session ids need a second look
     fields = {
-        "request_id": text("request_id", "id", "litellm_call_id"),
+        "request_id": text("request_id", "id", "litellm_call_id", "response.id"),
         "started_at": moment("startTime", "starttime", "start_time"),
         "ended_at": maybe(moment("endTime", "endtime", "end_time")),
         "_first_at": maybe(moment("completionStartTime", "completionstarttime")),
@@ -73,8 +75,8 @@ class LiteLLM(TableFormat):
         "max_tokens": whole("model_parameters.max_completion_tokens", "model_parameters.max_tokens"),
         "reasoning_effort": text("model_parameters.reasoning_effort"),
         "streamed": flag("stream", "model_parameters.stream"),
-        "input_tokens": count("prompt_tokens"),
-        "output_tokens": count("completion_tokens"),
+        "input_tokens": count("prompt_tokens", "usage.prompt_tokens"),
+        "output_tokens": count("completion_tokens", "usage.completion_tokens"),
         "cache_read_tokens": count(*_usage("cache_read_input_tokens", "prompt_tokens_details.cached_tokens")),
         "cache_write_tokens": count(
             *_usage(
@@ -107,17 +109,18 @@ class LiteLLM(TableFormat):
             "metadata.user_api_key_team_alias", "metadata.user_api_key_team_id", "team_id",
         ),
         "environment": text(*_caller("environment", "env")),
-        "instance_id": text(*_caller("instance_id", "case_id", "example_id", "task_instance")),
+        "instance_id": text(*_caller("instance_id", "case_id", "example_id", "task_instance"), "custom_id"),
         "user": text("end_user", "metadata.user_api_key_end_user_id", "metadata.user_api_key_user_id", "user"),
         "key_id": text("metadata.user_api_key_alias", "metadata.user_api_key_hash", "api_key"),
+        "_batch": text("batch_id"),
         "_call": text("call_type"),
         "_daily": text("api_requests"),
         "_speed": text(*_usage("speed")),
-        "_total": whole("total_tokens"),
+        "_total": whole("total_tokens", "usage.total_tokens"),
         "_rest": whole(*_usage("prompt_tokens_details.text_tokens")),
     }  # fmt: skip
     prompt = Prompt(
-        messages=("self:messages",),
+        messages=("self:messages", "self:request.messages"),
         tools=("self:model_parameters.tools",),
         output_schema=("self:model_parameters.response_format",),
         parameters=("self:model_parameters.temperature", "self:model_parameters.top_p"),
@@ -129,6 +132,10 @@ class LiteLLM(TableFormat):
             return 95
         if all(name in record for name in DAILY):
             return 95
+        if all(name in record for name in LINE) and (
+            "response_cost" in record or isinstance(record.get("usage"), dict)
+        ):
+            return 96
         timed = any(name in record for name in ("startTime", "starttime"))
         return 95 if timed and all(name in record for name in SPEND) else 0
 
@@ -153,7 +160,7 @@ class LiteLLM(TableFormat):
         session = pl.when((pl.col("_session").n_unique() < pl.len()) | (pl.len() == 1)).then("_session")
         trace = pl.when(pl.len().over("_trace") > 1).then("_trace")
         return picked.with_columns(
-            service_tier=pl.when(call.str.contains("batch"))
+            service_tier=pl.when(call.str.contains("batch") | pl.col("_batch").is_not_null())
             .then(pl.lit("batch"))
             .when(pl.col("_speed") == "fast")
             .then(pl.lit("fast"))
@@ -170,7 +177,7 @@ class LiteLLM(TableFormat):
             .then(pl.lit("daily sum of calls"))
             .when(call.str.contains("mcp"))
             .then("_call"),
-        ).drop("_call", "_daily", "_speed", "_first_at", "_rest", "_session", "_trace")
+        ).drop("_call", "_batch", "_daily", "_speed", "_first_at", "_rest", "_session", "_trace")
 
 
 REDACTED = "redacted-by-litellm"

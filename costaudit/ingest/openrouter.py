@@ -7,7 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, count, flag, maybe, moment, number, text, usd
+from costaudit.ingest._format import TableFormat, count, custom, flag, maybe, moment, number, text, usd
+
+
+def _tries(responses: Any) -> int | None:
+    """How many providers were asked until one answered."""
+    return len(responses) if isinstance(responses, list) else None
 
 
 class OpenRouter(TableFormat):
@@ -18,7 +23,8 @@ class OpenRouter(TableFormat):
     - The id of a generation is the `id` of its answer: an application's own log of the same call is the same call.
     - What a web search or a file cost is in `cost_total` and not in the counts: where it was used, the logged cost is
       higher than the computed one. Calls on a key of one's own are billed by its provider, not by OpenRouter.
-    - The grouped export behind the charts has sums without tokens; it is no log of calls.
+    - The grouped export behind the charts has sums without tokens; it is no log of calls. Neither are the sums by day
+      of the activity interface, which are counted as skipped.
     """
 
     name = "openrouter"
@@ -45,6 +51,8 @@ class OpenRouter(TableFormat):
         "key_id": text("api_key_name", "workspace_id"),
         "_latency_ms": maybe(number("generation_time_ms", "generation_time")),
         "_first_ms": maybe(number("time_to_first_token_ms", "latency")),
+        "_day": text("date"),
+        "_tries": custom(_tries, pl.Int64, "provider_responses"),
         "_cancelled": flag("cancelled"),
         "_variant": text("variant"),
         "_cached": text("response_cache_source_id"),
@@ -52,6 +60,8 @@ class OpenRouter(TableFormat):
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         if "generation_id" in record and "tokens_prompt" in record:
+            return 95
+        if "byok_usage_inference" in record and "requests" in record and "date" in record:
             return 95
         return 95 if "native_tokens_prompt" in record and "tokens_prompt" in record else 0
 
@@ -66,5 +76,7 @@ class OpenRouter(TableFormat):
             status=pl.when(pl.col("_cancelled")).then(pl.lit("cancelled")),
             gateway_cache_hit=pl.when(pl.col("_cached").is_not_null()).then(True),
             ttft_s=pl.when(pl.col("_first_ms") >= 0).then(pl.col("_first_ms") / 1_000),
+            attempt=pl.when(pl.col("_tries") > 1).then("_tries"),
+            _skip=pl.when(pl.col("_day").is_not_null()).then(pl.lit("daily sum of calls")),
             _rank=pl.lit(2),  # what is billed, before what the application saw of it
-        ).drop("_cancelled", "_variant", "_cached", "_first_ms")
+        ).drop("_day", "_tries", "_cancelled", "_variant", "_cached", "_first_ms")
