@@ -149,6 +149,12 @@ REQUEST: tuple[Column, ...] = (
             "`undecided` (then the counts hold the cheaper reading).",
         ),
         Column("rollup", pl.Boolean, "", "The row restates usage of other rows and is never summed."),
+        Column(
+            "summed",
+            pl.Boolean,
+            "",
+            "The row is the total of several calls (a session, a turn), whose prompts are taken for short ones.",
+        ),
         Column("gateway_cache_hit", pl.Boolean, "", "Answered by a gateway's own cache: no provider was called."),
         Column("has_text", pl.Boolean, "", "The record carried prompt or answer text."),
     ),

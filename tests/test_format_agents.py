@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import polars as pl
 import pytest
+from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, fates, mangled, read, sample, spent, window
 
+from costaudit.data import bundled
 from costaudit.ingest import ingest
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import price
+from costaudit.price.trust import trust
+
+spec = importlib.util.spec_from_file_location("sample_databases", ROOT / "sample_logs" / "databases.py")
+databases = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(databases)
 
 NONE = {"duplicates": 0, "rollups": 0, "rejects": 0}
 
@@ -200,12 +210,24 @@ def test_totals_of_the_codex_app_server_are_differences_and_yield_to_the_rollout
     assert spent(read(served, rollout)) == (1, 2_000, 900, 0, 80, 0)
 
 
-def test_counts_of_a_session_claim_no_step_and_no_prompt():
-    """A row that sums a session must not pass for one request with a huge prompt."""
-    for name in ("goose.db", "hermes.db", "crush.db", "mistral-vibe.jsonl"):
-        calls = ingest([SAMPLES / name]).requests
-        assert calls.select(pl.all_horizontal(pl.col("step", "block_sha", "request_sha").is_null()).all()).item()
-        assert set(calls["task"]) <= {"session", "cli"}
+def test_a_total_of_a_session_is_no_call_with_a_huge_prompt(tmp_path):
+    """900,000 tokens of many requests: none of them need have been above the step at 200,000 tokens."""
+    tables = {"sessions": [{"id": "s", "provider_name": "google", "created_at": "2026-11-10 12:00:00",
+        "model_config_json": json.dumps({"model_name": "gemini-3.1-pro-preview"}), "accumulated_total_tokens": 900_000,
+        "accumulated_input_tokens": 900_000, "accumulated_output_tokens": 0}]}  # fmt: skip
+    databases.write(tmp_path / "sessions.db", tables)
+    book = PriceBook.load(bundled("pricing"))
+    call = trust(price(ingest([tmp_path]).requests, book), book).row(0, named=True)
+    million = call["input_tokens"] / 1_000_000
+    assert (float(call["cost_usd"]), float(call["high_usd"])) == (million * 2, million * 4)
+    assert (call["low_usd"], call["trust"]) == (call["cost_usd"], "estimated")
+
+
+@pytest.mark.parametrize("name", ["goose.db", "hermes.db", "crush.db", "mistral-vibe.jsonl"])
+def test_totals_of_sessions_are_marked_and_claim_no_step_and_no_prompt(name):
+    calls = ingest([SAMPLES / name]).requests
+    assert calls["summed"].all()
+    assert calls.select(pl.all_horizontal(pl.col("step", "block_sha", "request_sha").is_null()).all()).item()
 
 
 @given(st.sampled_from([name for name, *_ in BILLS if name.endswith(".jsonl")]).flatmap(lambda n: mangled(sample(n))))

@@ -132,6 +132,12 @@ def requests_of(ledger: Ledger) -> pl.DataFrame:
     return calls if not calls["rollup"].any() else calls.filter(~pl.col("rollup").fill_null(value=False))
 
 
+def single_calls(ledger: Ledger) -> pl.DataFrame:
+    """The requests that are one call each: totals of sessions and turns have no prompt to judge."""
+    calls = requests_of(ledger)
+    return calls if not calls["summed"].any() else calls.filter(~pl.col("summed").fill_null(value=False))
+
+
 def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:
     """The exact sum of a column of dollars; unknown amounts are left out."""
     amount = calls[column].sum()

@@ -14,7 +14,7 @@ from costaudit.analyze._analyzer import (
     Analyzer,
     CannotCheck,
     Claim,
-    requests_of,
+    single_calls,
     total_usd,
 )
 from costaudit.audit import Window
@@ -37,7 +37,7 @@ GROWS = 3  # calls from which a slope says something
 
 def timeline(ledger: Ledger, wanted: str, rules: Sequence[Analyzer], window: Window) -> Timeline:
     """The run whose id begins as given; UsageError where none or several do."""
-    calls = requests_of(ledger)
+    calls = single_calls(ledger)
     run = _found(calls, wanted)
     own = calls.filter(pl.col("run_id") == run).sort("step", "row", nulls_last=True)
     rows = set(own["row"].to_list())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, requests_of, total_usd
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, total_usd
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
@@ -81,7 +81,7 @@ class Batchable(Analyzer):
     latency_bound: tuple[str, ...] = option((), "tenants", "Tenants whose calls must not wait.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"started_at": "no call has a time", "task": "no task is known"})
         standard = pl.col("service_tier").is_null() | pl.col("service_tier").is_in(sorted(STANDARD))
         paid = calls.filter(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, option, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, option, single_calls
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
@@ -83,7 +83,7 @@ class CacheMiss(Analyzer):
     min_saving: float = option(0.05, "share", "Least share of a task's input cost that another policy must save.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         blocks = calls["block_sha"].list.len().fill_null(0).max() or 0
         counted = calls["cache_write_tokens"].null_count() + calls["cache_read_tokens"].null_count() < 2 * calls.height
         if not blocks and not counted:

@@ -16,7 +16,7 @@ from costaudit.analyze._analyzer import (
     Turn,
     need,
     option,
-    requests_of,
+    single_calls,
 )
 from costaudit.analyze._cache import WRITES
 from costaudit.finding import Confidence, Kind, Severity
@@ -72,7 +72,7 @@ class ContextBloat(Analyzer):
         )
 
     def unused_tools(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger).with_columns(pl.col("task").fill_null(NO_TASK))
+        calls = single_calls(ledger).with_columns(pl.col("task").fill_null(NO_TASK))
         offering = calls.filter(pl.col("tools_declared").list.len() > 0)
         if offering.is_empty():
             raise CannotCheck("unused tools: no declared tools")
@@ -120,7 +120,7 @@ class ContextBloat(Analyzer):
         )
 
     def repeated_results(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger).filter(pl.col("run_id").is_not_null())
+        calls = single_calls(ledger).filter(pl.col("run_id").is_not_null())
         lacks = "repeated results: no tool results with message sizes in runs"
         if calls.is_empty():
             raise CannotCheck(lacks)
@@ -130,7 +130,7 @@ class ContextBloat(Analyzer):
             yield _results_claim(str(task), one)
 
     def long_history(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger).filter((pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null())
+        calls = single_calls(ledger).filter((pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null())
         if calls.is_empty():
             raise CannotCheck("long history: no runs with token counts")
         steps = _steps(calls)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, requests_of
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls
 from costaudit.analyze._resends import DOUBLE_SUBMIT_S, Timing, attempts, failed
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -54,7 +54,7 @@ class DuplicateRequests(Analyzer):
     allow: tuple[str, ...] = option((), "tasks", "Tasks that repeat requests on purpose, such as health checks.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"request_sha": "no request fingerprints", "started_at": "no times"})
         several = calls.filter(pl.col("request_sha").is_not_null() & pl.col("request_sha").is_duplicated())
         if several.is_empty():

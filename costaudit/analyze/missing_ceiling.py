@@ -9,7 +9,7 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need, option, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need, option, single_calls
 from costaudit.errors import ConfigError
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -61,7 +61,7 @@ class MissingCeiling(Analyzer):
                 raise ConfigError(
                     f"missing-ceiling.metrics: unknown metric {metric!r}", hint="known: " + ", ".join(_ceiling.METRICS)
                 )
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"run_id": "no runs", "cost_usd": "no known prices"})
         steps = _ceiling.runs_of(calls)
         runs = _ceiling.summary(steps).with_columns(

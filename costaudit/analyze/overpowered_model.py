@@ -9,7 +9,7 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.analyze import _advice as advice
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, requests_of, total_usd
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, total_usd
 from costaudit.analyze._candidates import Candidate, candidates, cheapest, reasoning_ratio, simple
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, broken, measure, stated_mean
@@ -84,7 +84,7 @@ class OverpoweredModel(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         everything = units(calls)

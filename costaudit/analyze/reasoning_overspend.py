@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, Claim, need, option, requests_of, total_usd
+from costaudit.analyze._analyzer import Analyzer, Claim, need, option, single_calls, total_usd
 from costaudit.analyze._candidates import simple
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import broken, measure
@@ -64,7 +64,7 @@ class ReasoningOverspend(Analyzer):
     randomised: tuple[str, ...] = option((), "tasks", "Tasks whose effort you assign at random.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
         floor = ledger.settings.floor(total_usd(calls))
         thinking = calls.filter(pl.col("task").is_not_null() & (pl.col("price_status") == "priced"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from costaudit.analyze._analyzer import COST, NO_TASK, SOURCE, Analyzer, CannotCheck, Claim, need, option, requests_of
+from costaudit.analyze._analyzer import COST, NO_TASK, SOURCE, Analyzer, CannotCheck, Claim, need, option, single_calls
 from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts
 from costaudit.finding import ZERO, Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -58,7 +58,7 @@ class RetryWaste(Analyzer):
     storm: int = option(3, "attempts", "More attempts than this at one call are a storm.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         if calls["request_sha"].null_count() == calls.height and calls["attempt"].null_count() == calls.height:
             raise CannotCheck("no request fingerprints and no attempt numbers")
         if calls["http_status"].null_count() == calls.height:

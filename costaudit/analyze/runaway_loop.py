@@ -16,7 +16,7 @@ from costaudit.analyze._analyzer import (
     Claim,
     need,
     option,
-    requests_of,
+    single_calls,
 )
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -64,7 +64,7 @@ class RunawayLoop(Analyzer):
     polling_tools: tuple[str, ...] = option((), "names", "Tools that may be called again and again.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"run_id": "no runs"})
         if calls["tool_args_sha"].null_count() + calls["output_sha"].null_count() == 2 * calls.height:
             raise CannotCheck("no call content or hashes")

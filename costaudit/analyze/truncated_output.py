@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, requests_of
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
@@ -58,7 +58,7 @@ class TruncatedOutput(Analyzer):
     follow_up: float = option(600.0, "s", "Longest pause between a cut answer and its continuation or repetition.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = single_calls(ledger)
         need(calls, {"finish_reason": "no finish reasons"})
         cut = self.cuts(calls)
         for (task,), found in cut.group_by("task", maintain_order=True):

@@ -32,7 +32,7 @@ COLUMNS: dict[str, Any] = {
     for name in (
         "source_line", "source_offset", "request_id", "started_at", "run_id", "run_source", "parent_id", "task",
         "key_id", "provider", "model", "reasoning_effort", "input_tokens", "cache_read_tokens", "cache_write_tokens",
-        "output_tokens", "reasoning_tokens", "extras", "tool_calls", "tool_results",
+        "output_tokens", "reasoning_tokens", "extras", "tool_calls", "tool_results", "summed",
     )
 } | dict.fromkeys(("_key", "_trace", "_span", "_parent"), pl.String())  # fmt: skip
 
@@ -168,6 +168,7 @@ def _request(thread: Thread, event: Event, spent: Counts, epoch: int) -> dict[st
         "extras": [{"class": "web_search", "quantity": Decimal(event.searches)}] if event.searches else None,
         "tool_calls": event.calls or None,
         "tool_results": event.results or None,
+        "summed": streamed or None,
         "_key": event.response or f"codex {thread.id} {place}",
         "_trace": f"codex {thread.id}",
         # A streamed turn stands above the requests of the rollout, if that is in the log too.

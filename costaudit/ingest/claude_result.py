@@ -49,7 +49,8 @@ class ClaudeResult(Format):
 COLUMNS: dict[str, Any] = {
     name: schema.REQUESTS[name]
     for name in (
-        "source_line", "source_offset", "started_at", "run_id", "run_source", "model", "status", "input_tokens",
+        "source_line", "source_offset", "started_at", "run_id", "run_source", "model", "status", "summed",
+        "input_tokens",
         "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens",
         "extras", "cost_logged_usd",
     )
@@ -93,6 +94,7 @@ class _Reader:
             "started_at": _time(value.get("timestamp")),
             "run_id": session,
             "run_source": "log",
+            "summed": True,
             "status": "error" if flag(value.get("is_error")) is True else None,
             "_trace": f"claude-code {session}",
             "_span": "session",

@@ -83,6 +83,7 @@ class _Reader(PlainReader):
             provider=text(value.get("provider")),
             model=text(value.get("model")),
             cost_logged_usd=soft(usd, said.get("totalCost")),
+            summed=True,
             _key=f"cline-cli {own}",
             **about,
             **place,

@@ -155,6 +155,7 @@ class _Reader(PlainReader):
                     key_id=self.cwd,
                     model=model,
                     _key=f"copilot-cli {self.session} {self.epoch} {model} {' '.join(map(str, known.values()))}",
+                    summed=True,
                     **self._place(),
                     **spent,
                 )

@@ -82,6 +82,7 @@ class _Reader(PlainReader):
             run_id=own,
             task="session",
             cost_logged_usd=cost,
+            summed=True,
             _key=f"crush {own}",
             **(usage if spent(usage) else {}),
         )

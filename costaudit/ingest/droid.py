@@ -98,6 +98,7 @@ class _Reader(PlainReader):
             key_id=self.cwd,
             provider=text(value.get("providerLock")) or (named[2] if named else None),
             model=(named[1] if named else said) or None,
+            summed=True,
             _key=f"droid {session}",
             _rank=usage["input_tokens"] + usage["output_tokens"],
             _trace=f"droid {session}",

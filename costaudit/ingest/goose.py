@@ -65,6 +65,7 @@ class _Reader(PlainReader):
             key_id=text(value.get("working_dir")),
             provider=text(value.get("provider_name")),
             model=text(part({"config": config}, "config").get("model_name")),
+            summed=True,
             _key=f"goose {own}",
             _rank=usage["input_tokens"] + usage["output_tokens"],
             **usage,

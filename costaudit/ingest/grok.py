@@ -117,6 +117,7 @@ class _Reader(PlainReader):
             model=text(update.get("modelId")) or text(said.get("model")),
             tool_calls=calls(made),
             tool_results=results(sent),
+            summed=True,
             _key=f"grok {self.session} {nth} {text(value.get('timestamp'))} {' '.join(map(str, usage.values()))}",
             _trace=f"grok {self.session}",
             _span=f"turn {nth}",

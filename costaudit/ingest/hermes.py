@@ -63,6 +63,7 @@ class _Reader(PlainReader):
             provider=text(value.get("billing_provider")),
             model=text(value.get("model")),
             cost_logged_usd=next((cost for cost in costs if cost is not None), None),
+            summed=True,
             _key=f"hermes {own}",
             _rank=usage["input_tokens"] + usage["output_tokens"],
             **usage,

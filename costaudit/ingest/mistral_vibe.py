@@ -63,6 +63,7 @@ class _Reader(PlainReader):
             provider="mistral",
             model=text(part(value, "config").get("active_model")),
             cost_logged_usd=soft(usd, stats.get("session_cost")),
+            summed=True,
             _key=f"mistral-vibe {own}",
             _rank=usage["input_tokens"] + usage["output_tokens"],
             **usage,

@@ -12,6 +12,8 @@ from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._plain import PlainReader, part, when
 from costaudit.ingest._values import text
 
+REST = "rest of the thread"
+
 
 class Zed(Format):
     """The thread database of Zed's agent.
@@ -59,7 +61,7 @@ class _Reader(PlainReader):
         whole = tokens(part(thread, "cumulative_token_usage"), SNAKE)
         rest = {name: max(0, n - sum(u[name] for u in listed.values())) for name, n in whole.items()}
         if spent(rest):
-            listed["rest of the thread"] = rest
+            listed[REST] = rest
         own = text(value.get("id")) or text(thread.get("id")) or f"{self.file.shown} {record.line}"
         model = part(thread, "model")
         for message, usage in listed.items():
@@ -71,6 +73,7 @@ class _Reader(PlainReader):
                 task="main loop" if value.get("parent_id") is None else "subagent",
                 provider=text(model.get("provider")),
                 model=text(model.get("model")),
+                summed=message == REST or None,
                 has_text=True,
                 _key=f"zed {own} {message}",
                 _rank=usage["input_tokens"] + usage["output_tokens"],

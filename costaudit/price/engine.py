@@ -22,7 +22,11 @@ SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
 _ZERO = pl.lit(Decimal(0), USD)
 _NO_COST = ["free", "subscription"]
-READS = (*Key._fields, *COUNTS, *("extras", "status", "rollup", "gateway_cache_hit", "started_at", "ended_at"))
+READS = (
+    *Key._fields,
+    *COUNTS,
+    *("extras", "status", "rollup", "summed", "gateway_cache_hit", "started_at", "ended_at"),
+)
 
 
 def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
@@ -94,13 +98,20 @@ def _billed(calls: pl.DataFrame) -> pl.Series:
     return calls.select(billed=pl.repeat(value=True, n=pl.len()) & ~nothing).to_series()
 
 
+def _longest(calls: pl.DataFrame, prompt: pl.Series) -> pl.Series:
+    """The prompt that decides long-context steps: that of the call; of a total of several calls a short one."""
+    if "summed" not in calls.columns or not calls["summed"].any():
+        return prompt
+    return prompt.set(calls["summed"].fill_null(value=False), 0)
+
+
 class _Bill:
     """The calls of one pass with their quantities and rate lines: what `price` sums and `bill` shows."""
 
     def __init__(self, calls: pl.DataFrame, book: PriceBook) -> None:
         self.height = calls.height
         self.totals: Totals = totals(calls)
-        self.lines: Lines = lines(calls, self.totals.prompt, book)
+        self.lines: Lines = lines(calls, _longest(calls, self.totals.prompt), book)
         self.extras = self._all_extras(calls)
         self.counts = self.totals.counts.with_columns(
             line=self.lines.line,

@@ -12,7 +12,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS, price
 
 _PRICE = ("cost_usd", "price_status", "price_entry")
-_ALWAYS = ("row", "rollup", "gateway_cache_hit")
+_ALWAYS = ("row", "rollup", "summed", "gateway_cache_hit")
 
 
 @dataclass(frozen=True, slots=True)

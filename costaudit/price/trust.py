@@ -138,7 +138,7 @@ def _status() -> pl.Expr:
         .then(pl.lit("unmetered"))
         .when(pl.col("price_status") == "unpriced")
         .then(pl.lit("unpriced"))
-        .when(_guessed() | lifetime_unknown)
+        .when(_guessed() | lifetime_unknown | pl.col("summed").fill_null(value=False))
         .then(pl.lit("estimated"))
         .otherwise(pl.lit("exact"))
     )
@@ -157,7 +157,10 @@ def _settled() -> pl.Expr:
 
 
 def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
-    """Cost of each estimated call under its dearest reading: cache counts beside the input, writes kept for an hour."""
+    """Cost of each estimated call under its dearest reading.
+
+    Cache counts beside the input, writes kept for an hour, a total of several calls as one long prompt.
+    """
     cost = pl.Series("_dearer", [None], dtype=USD).new_from_index(0, frame.height)
     doubtful = frame["trust"] == "estimated"
     rows = frame.filter(doubtful)
@@ -171,6 +174,7 @@ def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
         rows.with_columns(
             input_tokens=pl.col("input_tokens") + pl.when(undecided).then(cached).otherwise(0),
             cache_write_1h_tokens=pl.col("cache_write_1h_tokens").fill_null(0) + kept,
+            summed=pl.lit(value=False),  # the longest prompt a total can hold is all of it
         ),
         book,
     )
