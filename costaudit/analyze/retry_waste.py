@@ -64,7 +64,7 @@ class RetryWaste(Analyzer):
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
-        asked = requests_of(ledger.as_logged())
+        asked = single_calls(ledger.as_logged())
         tried = attempts(asked, Timing.of(ledger))
         wasted = (
             tried.filter(~pl.col("used"))
