@@ -17,12 +17,15 @@ from costaudit.analyze.budget_overrun import standing
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
 from costaudit.compare import month as months
+from costaudit.compare.reconcile import compare as compare_exports
 from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import Ingested, ingest
 from costaudit.ingest import _store as store
+from costaudit.ingest._aggregate import read as read_export
 from costaudit.ingest._cache import place
+from costaudit.ingest._files import walk
 from costaudit.ingest._original import difference as differing
 from costaudit.ingest._original import original
 from costaudit.plan import Plan
@@ -33,6 +36,7 @@ from costaudit.price.overrides import parse_overrides
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
 from costaudit.prompts import Difference, Parting
+from costaudit.reconciliation import BUCKET, Reconciliation
 from costaudit.routes import Route
 from costaudit.scenario import Change, Scenario, known_tasks
 from costaudit.timeline import Timeline
@@ -51,6 +55,7 @@ __all__ = [
     "parting",
     "planned",
     "prices",
+    "reconciled",
     "request_rows",
     "requests",
     "reviewed",
@@ -267,6 +272,40 @@ def planned(known: Loaded, settings: Settings, target: Decimal | None = None) ->
         prices=known.prices,
         coverage=known.coverage,
         target=target,
+    )
+
+
+def reconciled(known: Loaded, exports: Sequence[str]) -> Reconciliation:
+    """Loaded calls against usage or cost exports; LogError for a file that is none."""
+    read = [(file.shown, *read_export(file)) for file in walk(exports)]
+    buckets = pl.concat([BUCKET.to_frame(), *(rows for _, rows, _ in read)])
+    if buckets.is_empty():
+        raise LogError(f"{', '.join(exports)}: the exports hold no use at all", hint="ask for a period with traffic")
+    done = compare_exports(known.calls, buckets, known.book)
+    cells = done.frame()
+    sums = [
+        total if isinstance(total := cells[name].sum(), Decimal) else Decimal(0) for name in ("logs_usd", "export_usd")
+    ]
+    first, last = buckets["start"].min(), buckets["end"].max()
+    window = (
+        Window(first, last, known.window.tz)
+        if isinstance(first, datetime) and isinstance(last, datetime)
+        else known.window
+    )
+    bad = [f"{name}: {len(why):,} lines not read, the first: {why[0]}" for name, _, why in read if why]
+    return Reconciliation(
+        window=window,
+        prices=known.prices,
+        coverage=known.coverage,
+        exports=tuple(name for name, _, _ in read),
+        billed=buckets["usd"].null_count() < buckets.height,
+        logs_usd=sums[0],
+        export_usd=sums[1],
+        cells=cells,
+        outside=done.outside,
+        unpriced_calls=known.calls.filter(pl.col("price_status") == "unpriced").height,
+        unpriced_buckets=done.unpriced_buckets,
+        notes=(*bad, *done.notes),
     )
 
 
