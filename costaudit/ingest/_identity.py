@@ -49,7 +49,9 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     alone = marked.filter(~pl.col("_copies")).drop("_copies")
     if several.is_empty():
         return Collapsed(alone.drop(MACHINERY), pl.DataFrame(schema=FATE))
-    ordered = several.sort(
+    needed = {"_key", "_rank", "output_tokens", "input_tokens", "started_at", "source_file", "source_line", "format"}
+    held = [name for name in several.columns if name in needed or several[name].null_count() < several.height]
+    ordered = several.select(held).sort(
         "_key",
         pl.col("_rank").fill_null(0),
         pl.col("output_tokens").fill_null(-1),
@@ -60,10 +62,10 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         descending=[False, True, True, True, False, False, False],
         nulls_last=True,
     )
-    rest = [name for name in frame.columns if name not in ("_key", "started_at", *USAGE)]
+    rest = [name for name in held if name not in ("_key", "started_at", *USAGE)]
     whole = ["source_file", "source_line", "source_offset", "format"]
     best = ordered.group_by("_key", maintain_order=True).agg(
-        *[pl.col(name).first() for name in [*USAGE, *whole] if name in frame.columns],
+        *[pl.col(name).first() for name in [*USAGE, *whole] if name in held],
         pl.col("started_at").min(),
         *[_first_known(name) for name in rest if name not in whole],
     )
@@ -82,7 +84,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         .agg(count=pl.len())
         .sort("source_file", "format", "reason")
     )
-    requests = pl.concat([alone, best.select(frame.columns)])
+    requests = pl.concat([alone, schema.conform(best, frame.schema)])
     return Collapsed(requests.drop(MACHINERY), schema.conform(dropped, FATE))
 
 

@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import IO
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest import _detect
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._read import Asked, FileRead, read_files
 from costaudit.ingest._tree import NODES
@@ -31,6 +33,7 @@ Progress = Callable[[str, int, int], None]  # file, its number, of how many
 WORTH = 50_000_000  # bytes of input below which starting workers costs more than they save
 SHARE = 32 << 20  # bytes read before an answer, and at most this many files
 FILES = 500
+IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them
 HEAD = 8  # bytes of a message's length
 
 Group = list[int]  # numbers of files that are read together
@@ -46,6 +49,7 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     if workers is None:
         workers = _cores() if sum(sizes) >= WORTH else 1
     told = _Told(asked, progress)
+    _detect.formats()  # once, for all workers
     if min(workers, len(groups)) < 2:
         reads: list[FileRead] = []
         for group in groups:
@@ -163,7 +167,7 @@ class _Worker:
 
 
 def _start() -> _Worker:
-    if sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1:
+    if _forkable():
         return _fork()
     process = subprocess.Popen(
         [sys.executable, "-c", "from costaudit.ingest._pool import work; work()"],
@@ -176,9 +180,19 @@ def _start() -> _Worker:
     return _Worker(process.stdin, process.stdout, started=process)
 
 
+def _forkable() -> bool:
+    """Whether no thread can hold a lock that a child would wait for: polars starts its threads with its first query."""
+    if sys.platform != "linux":
+        return False
+    names = [thread.read_text().strip() for thread in Path("/proc/self/task").glob("*/comm")]
+    return sum(not name.startswith(IDLE) for name in names) == 1
+
+
 def _fork() -> _Worker:
     ask, answer = os.pipe(), os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: see `_forkable`
+        child = os.fork()
     if child:
         os.close(ask[0])
         os.close(answer[1])

@@ -55,7 +55,9 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     placed = rows.with_row_index("_at").filter(pl.col("_span").is_not_null())
     if placed.is_empty():
         return Resolved(rows, ())
-    tree = _Tree(placed, pl.concat([NODES.to_frame(), *nodes], how="diagonal"))
+    above = pl.concat([NODES.to_frame(), *nodes], how="diagonal")
+    placed = placed.filter(_linked(placed, above))
+    tree = _Tree(placed, above)
     rolled = tree.rollups()
     lent = tree.lent()
     found = pl.DataFrame(
@@ -84,6 +86,21 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
         .otherwise(pl.coalesce("_key", "_twin", pl.lit("span ") + span)),
     ).with_columns(run_id=pl.coalesce("run_id", own_trace))
     return Resolved(marked.select(rows.columns), tree.notes())
+
+
+def _linked(placed: pl.DataFrame, nodes: pl.DataFrame) -> pl.Series:
+    """Which rows a tree can say anything about: not one that stands alone, as the calls of a transcript do."""
+    place, upward = pl.struct("_trace", "_span"), pl.struct("_trace", pl.col("_parent").alias("_span"))
+    spans, parents = (
+        pl.concat([frame.select(of.alias("_at")) for frame in (placed, nodes)])["_at"].unique()
+        for of in (place, pl.when(pl.col("_parent").is_not_null()).then(upward))
+    )
+    return placed.select(
+        upward.is_in(spans.implode())
+        | place.is_in(parents.implode())
+        | pl.col("_label").is_not_null()
+        | (pl.col("_key").is_null().any().over("_trace", "_span") & (pl.len().over("_trace", "_span") > 1))
+    ).to_series()
 
 
 class _Tree:
@@ -152,7 +169,7 @@ class _Tree:
         """For every row and column what the nearest span above says; for the task at last the outermost label."""
         known: dict[int, tuple[str | None, ...]] = {-1: (None,) * len(LENT)}
         cells = [self._from_above(n, known) for n in range(self.height)]
-        columns = dict(zip(LENT, map(list, zip(*cells, strict=True)), strict=True))
+        columns = {name: [said[n] for said in cells] for n, name in enumerate(LENT)}
         columns["task"] = [said if said is not None else self._outermost(n) for n, said in enumerate(columns["task"])]
         return columns
 
