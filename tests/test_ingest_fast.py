@@ -92,7 +92,8 @@ def test_blocks_of_any_size_hold_every_line_with_its_number_and_place(lines, siz
 def _whole(blocks):
     for block in blocks:
         text = bytes(block.data[block.start : block.end])
-        parts = text.split(b"\n")[: block.lines]
+        parts = text.removesuffix(b"\n").split(b"\n")
+        block.lines = len(parts)
         at = block.offset
         for n, part in enumerate(parts):
             yield block.line + n, at, part

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
 
 BRACE = ord("{")
@@ -15,15 +16,16 @@ SIZE = 1 << 18  # bytes of a block; more leaves the processor's cache
 GIANT = 1 << 23  # bytes from which a line of a plain file is mapped instead of read
 
 
-class Lines(NamedTuple):
+@dataclass(slots=True)
+class Lines:
     """Whole lines in `data[start:end]`, which holds until the next block is asked for."""
 
     data: Any  # bytes, bytearray or mmap: what has `find` and slices
     start: int
     end: int
-    lines: int  # how many
     line: int  # number of the first one, from 1
     offset: int  # of `start` in the decompressed file
+    lines: int = 0  # how many; whoever takes the block apart counts them
 
 
 class Cut(NamedTuple):
@@ -44,9 +46,9 @@ def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: 
     while True:
         end = buffer.rfind(b"\n", searched, filled) + 1
         if end:
-            lines = buffer.count(b"\n", 0, end)
-            yield Lines(buffer, 0, end, lines, line, offset)
-            line += lines
+            block = Lines(buffer, 0, end, line, offset)
+            yield block
+            line += block.lines
             offset += end
             rest = buffer[end:filled]
             filled = len(rest)
@@ -55,7 +57,7 @@ def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: 
             buffer[:filled] = rest
         searched = filled
         if not problem and filled >= GIANT and (giant := _mapped(stream, filled)) is not None:
-            yield Lines(giant.data, giant.start, giant.end, 1, line, offset)
+            yield Lines(giant.data, giant.start, giant.end, line, offset)
             offset += giant.end - giant.start
             line, filled, searched = line + 1, 0, 0
             giant.close()
@@ -66,12 +68,12 @@ def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: 
             filled += got
         if not got or problem:
             break
-    whole = buffer.count(b"\n", 0, filled)
-    lines = whole + (filled > 0 and buffer[filled - 1] != 10)  # the last line may be without its end
     if filled:
-        yield Lines(buffer, 0, filled, lines, line, offset)
+        block = Lines(buffer, 0, filled, line, offset)
+        yield block
+        line += block.lines
     if problem:
-        yield Cut(line + lines, offset + filled, problem)
+        yield Cut(line, offset + filled, problem)
 
 
 def _more(buffer: bytearray, filled: int, stream: Any) -> tuple[int, str]:

@@ -273,6 +273,7 @@ def split(block: Lines) -> Iterator[Record | Bad]:
         end = block.end if end < 0 else end
         yield from line(bytes(block.data[at:end]), number, offset + at)
         number, at = number + 1, end + 1
+    block.lines = number - block.line
 
 
 def line(part: bytes, number: int, offset: int) -> list[Record | Bad]:

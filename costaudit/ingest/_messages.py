@@ -60,7 +60,13 @@ def sha(*parts: bytes | str | int | None) -> int:
 
 def tool_id(identity: Any) -> int | None:
     """What a call and its result are joined by."""
-    return sha("tool", identity) if identity else None
+    if type(identity) is not str:
+        return sha("tool", identity) if identity else None
+    data = identity.encode("utf-8", "surrogatepass")
+    return xxhash.xxh3_64_intdigest(_TOOL + len(data).to_bytes(8, "little") + data) if data else None
+
+
+_TOOL = len(b"tool").to_bytes(8, "little") + b"tool"  # as `sha` begins
 
 
 def encoded(value: Any) -> bytes:

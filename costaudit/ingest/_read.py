@@ -94,11 +94,11 @@ class _Reading:
             self._batch(list(split(block)))
             return
         self._flush()
-        self.read.lines += block.lines
         for number, offset, data in scan(block, out):
             self.read.lines -= 1
             self._batch(line(data, number, offset))
             self._flush()
+        self.read.lines += block.lines
         self._foreign(self.main, out)
 
     def _batch(self, items: Sequence[Record | Bad]) -> None:

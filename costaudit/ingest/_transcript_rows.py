@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from costaudit.ingest._files import UNREADABLE, Record
 from costaudit.ingest._format import Out, loads
 from costaudit.ingest._messages import decode as decoded
 from costaudit.ingest._messages import encoded, plain, tool_id
-from costaudit.ingest._results import escaped, escaped_sha, raw_sha, tells_failure
+from costaudit.ingest._results import escaped, escaped_sha, tells_failure
 from costaudit.ingest._steps import Step, steps
 from costaudit.ingest._values import MOST_TEXT, MOST_TOKENS, flag, moment, text
 
@@ -93,6 +94,16 @@ class Block(msgspec.Struct, gc=False):
     content: msgspec.Raw = msgspec.Raw()
 
 
+class Sent(Message, gc=False):
+    """A message of the user of which the blocks are wanted: decoded in one go."""
+
+    content: list[Block] = []  # type: ignore[assignment]
+
+
+class SentRow(Row, gc=False):
+    message: Sent | None = None
+
+
 class _LooseMessage(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
@@ -130,7 +141,10 @@ class _Loose(msgspec.Struct, gc=False):
     message: _LooseMessage | None = None
 
 
-decode = msgspec.json.Decoder(Row).decode
+_decode_row = msgspec.json.Decoder(Row).decode
+_decode_sent = msgspec.json.Decoder(SentRow).decode
+USER = b'"type":"user"'
+EARLY = 500  # bytes of a row in which it says what it is, as Claude Code writes it
 decode_blocks = msgspec.json.Decoder(list[Block]).decode
 decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_loose = msgspec.json.Decoder(_Loose).decode
@@ -139,11 +153,22 @@ ASIS = ("timestamp", "costUSD", "retryAttempt", "leafUuid", "messageId", "messag
 TEXTS = tuple(f for f in Row.__struct_fields__ if f not in (*FLAGS, *ASIS))
 
 
+def decode(data: Any, start: int, end: int, view: memoryview) -> Row:
+    """The row in a part of a block; raises `UNREADABLE` where it is not of the usual types."""
+    if data.find(USER, start, min(end, start + EARLY)) >= 0:
+        with suppress(*UNREADABLE):  # its content is a text, or it is something else
+            sent = _decode_sent(view[start:end])
+            blocks = sent.message.content if sent.message is not None and sent.type == "user" else []
+            if any(block.type == "tool_result" for block in blocks):
+                return sent
+    return _decode_row(view[start:end])
+
+
 def row(record: Record, out: Out) -> Row | None:
     """A record as a row; odd shapes of rows that cost nothing are counted by type, others are rejects."""
     data = record.data if isinstance(record.data, bytes) else encoded(record.data)
     try:
-        return decode(data)
+        return _decode_row(data)
     except UNREADABLE:
         pass
     try:
@@ -238,13 +263,16 @@ def content_blocks(content: msgspec.Raw) -> list[bytes]:
     return [b'{"type":"text","text":' + bytes(content) + b"}"] if start == b'"' else []
 
 
-def results(content: msgspec.Raw) -> list[tuple[int | None, int, bool]]:
+def results(content: msgspec.Raw | list[Block]) -> list[tuple[int | None, int, bool]]:
     """The results of tools in a user's row: id of the call, hash, whether the tool failed."""
-    if bytes(memoryview(content)[:1]) != b"[":
-        return []
-    try:
-        blocks = decode_blocks(content)
-    except UNREADABLE:
+    if isinstance(content, list):
+        blocks = content
+    elif bytes(memoryview(content)[:1]) == b"[":
+        try:
+            blocks = decode_blocks(content)
+        except UNREADABLE:
+            return []
+    else:
         return []
     return [_result(block) for block in blocks if block.type == "tool_result"]
 
@@ -253,7 +281,7 @@ def _result(block: Block) -> tuple[int | None, int, bool]:
     data = memoryview(block.content)
     if bytes(data[:1]) == b'"':
         body: bytes | memoryview = data[1:-1]
-        hashed = raw_sha(body)
+        hashed = escaped_sha(body)
     else:
         body = escaped(plain(decoded(bytes(data)) if data else None))
         hashed = escaped_sha(body)

@@ -142,13 +142,14 @@ class _Reader:
                     yield number, offset + start, bytes(data[start:end])
                     continue
                 try:
-                    row = decode(view[start:end])
+                    row = decode(data, start, end, view)
                 except UNREADABLE:
                     self.feed([Record(number, offset + start, bytes(data[start:end]).strip())], out)
                     continue
                 if not self._take(row, number, offset + start, out):
                     out.foreign.append(Record(number, offset + start, bytes(data[start:end]).strip()))
                 del row  # it holds the block
+        block.lines = number - block.line + 1
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
