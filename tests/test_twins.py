@@ -92,7 +92,7 @@ def test_calls_that_look_alike_in_two_logs_are_warned_of_and_not_merged():
     made = read(*seen_by_both(3))
     assert spent(made)[0] == 6
     assert made.notes == (
-        "3 calls of envoy look like calls of otlp (same model and counts, at most 10 s apart) and share no id: "
+        "at least 3 calls of envoy look like calls of otlp (same model and counts within 20 s) and share no id: "
         "if both log the same traffic, give one of them",
     )
 
@@ -102,7 +102,6 @@ def test_calls_of_other_times_models_or_counts_are_not_suspicious():
     assert not read(traced, [row | {"start_time": "2026-09-02T11:00:00Z"} for row in logged]).notes
     assert not read(traced, [row | {"gen_ai.response.model": "claude-haiku-4-5"} for row in logged]).notes
     assert not read(traced, [row | {"gen_ai.usage.output_tokens": 500} for row in logged]).notes
-    assert not read(traced[:1], logged[:1]).notes or spent(read(traced))[0] == 3
 
 
 def test_an_application_a_gateway_and_a_provider_log_of_one_answer_are_one_call():

@@ -13,7 +13,7 @@ import polars as pl
 
 TRANSCRIPT = "claude-code"
 COUNTS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
-NEAR_S = 10  # seconds between two logs' times of one call: queueing in a gateway, clocks, times in whole seconds
+NEAR_S = 20  # seconds between two logs' times of one call: queueing in a gateway, clocks, times in whole seconds
 FEWEST = 2  # equal calls that make two logs suspicious of being one
 MOST = 0.5  # share of the smaller log that must have a twin
 
@@ -97,37 +97,39 @@ def suspected(requests: pl.DataFrame) -> tuple[str, ...]:
     """Formats of which many calls look like calls of another format: the same model and counts at the same time."""
     if requests["format"].n_unique() < 2:
         return ()
-    calls = (
-        requests.filter(
-            ~pl.col("rollup").fill_null(value=False)
-            & (pl.col("input_tokens") > 0)
-            & pl.col("output_tokens").is_not_null()
-            & pl.col("started_at").is_not_null()
-            & pl.col("model").is_not_null()
-        )
-        .select("format", "started_at", "input_tokens", "output_tokens", "model")
-        .with_row_index("_at")
-        .with_columns(_plain=_plain(pl.col("model")), _bucket=pl.col("started_at").dt.epoch("s") // NEAR_S)
-    )
-    keys = ["input_tokens", "output_tokens", "_bucket"]
-    shifted = pl.concat([calls.with_columns(_bucket=pl.col("_bucket") + by) for by in (-1, 0, 1)])
-    pairs = calls.join(shifted, on=keys, suffix="_b").filter(
-        (pl.col("format") < pl.col("format_b"))
-        & ((pl.col("started_at") - pl.col("started_at_b")).abs() <= pl.duration(seconds=NEAR_S))
-        & (pl.col("_plain").str.starts_with(pl.col("_plain_b")) | pl.col("_plain_b").str.starts_with(pl.col("_plain")))
-    )
-    twins = pairs.group_by("format", "format_b").agg(
-        n=pl.min_horizontal(pl.col("_at").n_unique(), pl.col("_at_b").n_unique())
-    )
+    calls = requests.filter(
+        ~pl.col("rollup").fill_null(value=False)
+        & (pl.col("input_tokens") > 0)
+        & pl.col("output_tokens").is_not_null()
+        & pl.col("started_at").is_not_null()
+        & pl.col("model").is_not_null()
+    ).select("format", "started_at", "input_tokens", "output_tokens", model=_plain(pl.col("model")))
+    # Two rasters half a step apart: calls that a border of one keeps apart stand together in the other.
+    pairs = pl.concat([_pairs(calls, shift) for shift in (0, NEAR_S // 2)])
+    twins = pairs.group_by("format", "format_b").agg(pl.max("n")).sort("format", "format_b")
     sizes = dict(calls.group_by("format").len().iter_rows())
-    notes = []
-    for one, other, n in twins.sort("format", "format_b").iter_rows():
-        if n >= FEWEST and n >= MOST * min(sizes[one], sizes[other]):
-            notes.append(
-                f"{n:,} calls of {one} look like calls of {other} (same model and counts, at most {NEAR_S} s apart) "
-                "and share no id: if both log the same traffic, give one of them"
-            )
-    return tuple(notes)
+    return tuple(
+        f"at least {n:,} calls of {one} look like calls of {other} (same model and counts within {NEAR_S} s) and share "
+        "no id: if both log the same traffic, give one of them"
+        for one, other, n in twins.iter_rows()
+        if n >= FEWEST and n >= MOST * min(sizes[one], sizes[other])
+    )
+
+
+def _pairs(calls: pl.DataFrame, shift: int) -> pl.DataFrame:
+    """format, format_b, n: how many calls of two formats have a partner each in the same `NEAR_S` seconds."""
+    same = ["model", "input_tokens", "output_tokens", "_at"]
+    counted = (
+        calls.with_columns(_at=(pl.col("started_at").dt.epoch("s") + shift) // NEAR_S)
+        .group_by("format", *same)
+        .agg(n=pl.len())
+    )
+    return (
+        counted.join(counted, on=same, suffix="_b")
+        .filter(pl.col("format") < pl.col("format_b"))
+        .group_by("format", "format_b")
+        .agg(n=pl.min_horizontal("n", "n_b").sum())
+    )
 
 
 def _plain(model: pl.Expr) -> pl.Expr:
