@@ -23,6 +23,7 @@ from costaudit.analyze._plan import plan
 from costaudit.audit import Coverage, Fates, Prices, Window
 from costaudit.cli import main
 from costaudit.config import Forecast, Settings
+from costaudit.errors import LogError
 from costaudit.plan import Plan
 from costaudit.report import View, _forecast
 from costaudit.stats import Interval
@@ -193,6 +194,27 @@ def test_under_four_weeks_there_is_a_run_rate_and_it_says_so():
     found = planned(log(2))
     assert found.outlook.kind == "run-rate"
     assert "four whole weeks make a trend" in _forecast.terminal(found, View(width=120))
+
+
+def test_one_day_of_log_has_a_spread_as_large_as_itself():
+    found = planned([call(started_at=START + timedelta(hours=h)) for h in range(24)])
+    whole = found.ahead[-1].usd
+    assert whole.value == pytest.approx(28 * 24 * 0.014)
+    assert whole.low == 0
+    assert whole.high > 2 * whole.value
+
+
+@pytest.mark.parametrize("row", [call(started_at=None), call(model="unheard of")], ids=["no time", "no price"])
+def test_what_is_not_known_is_not_forecast_as_nothing(row):
+    with pytest.raises(LogError):
+        planned([row])
+
+
+def test_a_tenant_without_a_price_costs_an_unknown_amount():
+    rows = [*log(4), *[row | {"tenant": "secret", "model": "unheard of"} for row in week(3)]]
+    found = planned(rows)
+    assert found.tenants.filter(pl.col("tenant") == "secret")["now_usd"].to_list() == [None]
+    assert "no price" in _forecast.terminal(found, View(width=120))
 
 
 def test_the_way_under_a_target_takes_waste_first_and_is_a_replay():

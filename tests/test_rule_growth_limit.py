@@ -78,6 +78,20 @@ def test_a_log_of_hours_cannot_be_checked(ask):
     assert "peak hour" in why
 
 
+def test_prompts_that_get_longer_every_week_cost_more_than_in_proportion():
+    rows = [
+        call(started_at=START + timedelta(days=d, hours=h), input_tokens=round(1_000 * 1.15 ** (d // 7)))
+        for d in range(63)
+        for h in range(0, 24, 3)
+    ]
+    settings = Settings(select=(RULE,), floor_usd=Decimal(0), floor_share=0.0)
+    (finding,) = analyze(Ledger.of(calls(rows), book()), settings).findings
+    assert finding.subject == {"growth": "10"}
+    assert finding.evidence["usd"].sum() == finding.stake_usd > 0
+    flat = [row | {"input_tokens": 1_000} for row in rows]
+    assert analyze(Ledger.of(calls(flat), book()), settings).findings == ()
+
+
 def test_without_a_limits_file_it_is_not_checked():
     answer = analyze(Ledger.of(calls(day()), book()), Settings(select=(RULE,)))
     assert "limits" in answer.not_checked[0].why

@@ -85,8 +85,8 @@ def project(
     if by == TRAFFIC:
         patch = _sooner(known, factor)
         cached = start.patched(patch) if patch is not None and patch.height else start
-        if patch is None:
-            notes.append("no prompt blocks and cached tokens in one call: caching is taken as it is")
+        if patch is None and known["cache_read_tokens"].sum():
+            notes.append("no prompt blocks beside cached tokens: caching is taken as it is")
     longer = _longer(cached.calls, context)
     then = cached.patched(longer) if longer.height else cached
     power = proved(known) if by == TRAFFIC else None

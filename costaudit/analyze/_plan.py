@@ -18,6 +18,7 @@ from costaudit.analyze._series import local_day, partial_day
 from costaudit.analyze._units import spend_rows
 from costaudit.audit import Coverage, Prices, Window
 from costaudit.config import Settings
+from costaudit.errors import LogError
 from costaudit.finding import ZERO, Confidence, Grade, Kind
 from costaudit.plan import Growth, Plan, Step, Way, Week
 from costaudit.price.book import PriceBook
@@ -79,8 +80,13 @@ def plan(
 
     calls   priced calls [schema.CALLS] of the whole log
     target  what a month may cost at the largest growth [USD]; None: no way is looked for
+    Raises LogError where no call has a time, or none has a price.
     """
     spending = spend_rows(calls)
+    if spending["started_at"].null_count() == spending.height:
+        raise LogError("no call has a time: where spend goes cannot be said", hint="`costaudit doctor PATH` says why")
+    if spending["cost_usd"].null_count() == spending.height:
+        raise LogError("no call has a price: what growth costs is not known", hint="`costaudit doctor PATH` says why")
     base, days = last_days(spending, settings.zone)
     month = DAYS_OF_MONTH / days
     asked = settings if target is not None else replace(settings, select=(LOOP,), ignore=())
@@ -126,24 +132,29 @@ def _notes(calls: pl.DataFrame, days: int, context: Mapping[str, float], grown: 
     return said + [note for note in grown[-1].notes if grown]
 
 
-def _daily(calls: pl.DataFrame, settings: Settings) -> dict[date, float]:
-    """Spend by day of the report's zone; the day the log ends in only where it looks whole."""
+def _days(calls: pl.DataFrame, settings: Settings) -> dict[date, float]:
+    """Spend by day of the report's zone."""
     timed = calls.filter(pl.col("started_at").is_not_null())
-    cut = partial_day(timed, settings.zone) if timed.height else None
     days = timed.group_by(local_day(settings.zone).alias("day")).agg(usd=pl.col("cost_usd").sum()).sort("day")
-    found = {day: float(usd or 0) for day, usd in days.iter_rows()}
+    return {day: float(usd or 0) for day, usd in days.iter_rows()}
+
+
+def _daily(calls: pl.DataFrame, settings: Settings) -> dict[date, float]:
+    """The same, the day the log ends in only where it looks whole."""
+    found = _days(calls, settings)
+    cut = partial_day(calls, settings.zone)
     if cut is not None and len(found) > 1:
-        found.pop(cut)
+        found.pop(cut, None)
     return found
 
 
 def _ahead(history: Mapping[date, float], settings: Settings) -> tuple[Outlook, tuple[Week, ...]]:
     """The weeks to come, then all of them: no more of them than the history has."""
-    last = max(history) if history else date(1970, 1, 1)
-    whole = (last - min(history)).days // 7 + 1 if history else 0
-    weeks = max(1, min(settings.forecast.horizon_weeks, max(whole, RATE_WEEKS)))
+    last = max(history)
+    whole = ((last - min(history)).days + 1) // 7
+    weeks = min(settings.forecast.horizon_weeks, max(whole, RATE_WEEKS))
     end = last + timedelta(days=7 * weeks)
-    found = forecast(history or {last: 0.0}, last, end, level=settings.forecast.interval)
+    found = forecast(history, last, end, level=settings.forecast.interval)
     spans = [(last + timedelta(days=7 * k + 1), last + timedelta(days=7 * k + 7)) for k in range(weeks)]
     spans.append((spans[0][0], end))
     return found, tuple(
@@ -175,21 +186,22 @@ def _tenants(
     tenant = pl.col("tenant").fill_null(NO_TENANT)
     sums = (
         base.group_by(tenant)
-        .agg(pl.col("cost_usd").sum().fill_null(ZERO))
-        .sort("cost_usd", "tenant", descending=[True, False])
+        .agg(cost_usd=pl.when(pl.col("cost_usd").count() > 0).then(pl.col("cost_usd").sum()))
+        .sort("cost_usd", "tenant", descending=[True, False], nulls_last=True)
     )
     total = float(sums["cost_usd"].sum() or 0) or 1.0
     until = outlook.last + timedelta(days=len(outlook.daily))
     known = calls.with_columns(tenant)
     rows = []
     for name, usd in sums.head(MOST).iter_rows():
-        days = {d: x for d, x in _daily(known.filter(pl.col("tenant") == name), settings).items() if d <= outlook.last}
+        mine = _days(known.filter(pl.col("tenant") == name), settings)
+        days = {day: spent for day, spent in mine.items() if day <= outlook.last}
         found = forecast(days or {outlook.last: 0.0}, outlook.last, until, level=settings.forecast.interval)
         span = found.over(outlook.last + timedelta(days=1), until)
         with localcontext(prec=EXACT):
-            now = (usd * month).quantize(Decimal(1).scaleb(-18))
+            now = None if usd is None else (usd * month).quantize(Decimal(1).scaleb(-18))
         trend = found.growth if found.backtest is not None else None
-        rows.append((name, now, float(usd) / total, trend, *span))
+        rows.append((name, now, None if usd is None else float(usd) / total, trend, *span))
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

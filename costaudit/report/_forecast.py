@@ -18,7 +18,7 @@ from costaudit.report.csv import written
 from costaudit.report.json import document, rows
 from costaudit.report.markdown import grid, text
 from costaudit.stats import Interval, Outlook
-from costaudit.stats.forecast import NAIVE, RATE
+from costaudit.stats.forecast import FEW, NAIVE, RATE
 
 SCHEMA = "costaudit.forecast/1"
 MARKER = "<!-- costaudit forecast -->"
@@ -141,7 +141,8 @@ def backtest(found: Outlook) -> str:
     """What earlier forecasts of the same kind were worth, in a sentence."""
     if found.kind == RATE:
         days = money.plural(found.days, "day")
-        return f"{days} of log: the mean day and the spread of days; four whole weeks make a trend"
+        spread_ = "a spread as large as it" if found.days < FEW else "the spread of days"
+        return f"{days} of log: the mean day and {spread_}; four whole weeks make a trend"
     tests = found.backtest
     if tests is None:
         return f"{found.weeks} weeks of log are too few for a back-test: confidence low"
@@ -249,6 +250,8 @@ def _drivers(plan: Plan) -> Section:
 
 
 def _tenants(plan: Plan, columns: int) -> Section:
+    if plan.tenants.height < 2:
+        return "Tenants", [], [], ["the log names one tenant or none: `tenants:` in costaudit.yaml maps a field"]
     wide = columns >= 100
     heads = [
         Column("tenant", right=False, flexible=True),
@@ -268,12 +271,12 @@ def _tenants(plan: Plan, columns: int) -> Section:
         cells.append(
             [
                 row["tenant"],
-                money.usd(row["now_usd"]),
+                "no price" if row["now_usd"] is None else money.usd(row["now_usd"]),
                 money.share(row["share"]),
                 growth,
-                usd(ahead.value),
-                *([spread(ahead)] if wide else []),
-                *(money.usd(x) for x in then),
+                money.NONE if row["now_usd"] is None else usd(ahead.value),
+                *([money.NONE if row["now_usd"] is None else spread(ahead)] if wide else []),
+                *(money.NONE if row["now_usd"] is None else money.usd(x) for x in then),
             ]
         )
     cells += _rest(plan, shown["tenant"].to_list(), wide)
@@ -354,7 +357,7 @@ def _under(way: Way) -> Section:
     if way.before_usd <= way.target_usd:
         return title, [], [], [f"nothing to do: {money.usd(way.before_usd)} a month is under it already"]
     ends = money.usd(way.before_usd), money.usd(way.after_usd)
-    end = f"{ends[0]} becomes {ends[1]} a month, by replay of {way.tried} sets of changes"
+    end = f"{ends[0]} becomes {ends[1]} a month, by replay of {money.plural(way.tried, 'set')} of changes"
     if not way.reached:
         end = f"not reached: {end}; no other finding of this log saves more"
     return title, heads, cells, [end]

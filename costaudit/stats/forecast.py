@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TREND, NAIVE, RATE = "trend", "seasonal naive", "run-rate"
 WEEKS = 4  # whole weeks from which there is a trend
+RECENT = 28  # days of a run-rate
+FEW = 3  # days under which their spread says nothing
 LONGEST = 26  # weeks that make it: half a year, older weeks say little about the next ones
 STEEPEST = math.log(2)  # a week; nothing that doubles faster is extrapolated faster
 DRAWS, TEST_DRAWS = 800, 300
@@ -92,7 +94,9 @@ class Outlook:
         mid = math.fsum(self.daily[i:j])
         z = normal_quantile((1 + self.level) / 2)
         if self.kind == RATE:
-            half = z * self._noise * math.sqrt((j - i) * (1 + (j - i) / self.days))
+            known = min(self.days, RECENT)
+            t = student_quantile((1 + self.level) / 2, max(1, known - 1))
+            half = t * self._noise * math.sqrt((j - i) * (1 + (j - i) / known))
             return Interval(mid, max(0.0, mid - half), mid + half)
         low = high = mid
         if self._draws is not None:
@@ -159,10 +163,11 @@ def _wandered(start: float, end: float) -> float:
 
 
 def _rate(values: Sequence[float], last: date, n: int, ahead: int, level: float) -> Outlook:
-    """The mean day and the spread of days: no forecast."""
-    recent = values[-28:]
+    """The mean day and the spread of days: no forecast. Under three days that spread is taken to be the mean itself."""
+    recent = values[-RECENT:]
     mean = fmean(recent)
     sd = math.sqrt(math.fsum((x - mean) ** 2 for x in recent) / max(len(recent) - 1, 1))
+    sd = max(sd, mean) if n < FEW else sd
     daily = (mean,) * ahead
     return Outlook(RATE, last, n, n // 7, 0.0, None, False, level, daily, daily, None, 0.0, sd)
 
