@@ -313,7 +313,7 @@ def _fees(calls: pl.DataFrame, book: PriceBook) -> pl.Series:
     """What each call pays for searches, pages and other things that are no tokens."""
     some = calls.filter((pl.col("extras").list.len() > 0) & (pl.col("price_status") == "priced"))
     if some.is_empty():
-        return pl.Series("fee", [ZERO] * calls.height, dtype=USD)
+        return pl.repeat(ZERO, calls.height, dtype=USD, eager=True).alias("fee")
     fees = some.select("row", fee=_billed(some, book, ~pl.col("class").is_in(sorted(TOKENS))))
     joined = calls.select("row", "cost_usd").join(fees, on="row", how="left", maintain_order="left")
     return joined.select(fee=pl.min_horizontal(pl.col("fee").fill_null(ZERO), "cost_usd"))["fee"]
