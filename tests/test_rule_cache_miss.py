@@ -94,7 +94,7 @@ def test_counts_without_blocks_show_writes_that_are_never_read():
 
 @pytest.mark.parametrize("model", ["big", "auto"])
 def test_a_clock_at_the_front_of_the_prompt_breaks_every_prefix(model):
-    rows = turns(8, model=model, template_sha=77)
+    rows = turns(8, model=model, template_sha=77, system_sha=78)
     for nth, row in enumerate(rows):
         row["block_sha"] = [900_000 + 1_000 * nth + k for k in range(len(row["block_sha"]))]
     finding = only(rows)
@@ -105,6 +105,22 @@ def test_a_clock_at_the_front_of_the_prompt_breaks_every_prefix(model):
     if model == "auto":  # automatic: 3k + 7 × 1k fresh, the rest read at a tenth
         fresh = sum(r["input_tokens"] for r in rows)
         assert finding.owned_usd == (fresh - 10_000) * Decimal(9) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"system_sha": None}, {"block_tokens": None}],
+    ids=["no instructions: the question itself is masked", "a quoted document: the size changes"],
+)
+def test_a_masked_question_or_document_is_no_stable_prefix(changes):
+    rows = turns(8, template_sha=77, system_sha=78)
+    for nth, row in enumerate(rows):
+        row["block_sha"] = [900_000 + 1_000 * nth + k for k in range(len(row["block_sha"]))]
+        row["system_sha"] = changes.get("system_sha", 78)
+        if "block_tokens" in changes:
+            row["block_tokens"] = [500 * (nth + 1), *row["block_tokens"][1:]]
+            row["input_tokens"] = sum(row["block_tokens"])
+    assert ask("cache-miss", rows).findings == ()
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,9 @@ def _scaled(scene: Scene, made: list[Event], wasted: list[Event], strength: str)
 def _ceiling(scene: Scene) -> None:
     """Seventy finished runs of a few steps, and one that went on for twenty times as long with new work."""
     strength, task = scene.strength(), scene.task()
-    good = [_healthy(scene, task, 3, 8, opening=2_000, growth=100, model=scene.small, cache=False) for _ in range(70)]
-    stuck = scene.run(task, scene.working_hours(), scene.healthy_steps(110), None, opening=2_000, growth=60,
-                      model=scene.small, cache=False)  # fmt: skip
+    facts = {"opening": 2_000, "model": scene.small, "cache": False, "gap": 4_000.0}  # past the life of any cache
+    good = [_healthy(scene, task, 3, 8, growth=100, **facts) for _ in range(70)]
+    stuck = scene.run(task, scene.working_hours(), scene.healthy_steps(110), None, growth=60, **facts)
     cut = stuck[max(len(run) for run in good) :]
     factor = Decimal(str(scene.target(strength))) / sum((usd(e) for e in cut), Decimal(0))
     runs = [[scene.change(e, input=int((e.input or 0) * factor), output=max(1, int((e.output or 0) * factor)))
@@ -146,25 +146,27 @@ NAMES = ("refund", "lookup", "archive", "notify", "convert", "schedule", "merge"
 def _repeated_results(scene: Scene) -> None:
     """The same large document read again in one run: from then on it stands in every prompt twice."""
     strength, task = scene.strength(), scene.task()
-    document = scene.words(6_000)
-    facts = {"cache": False, "model": scene.large, "gap": 4_000.0}  # past the life of any cache
-    first, again = ("fetch", {"url": "kb/1"}, document), ("fetch", {"url": "kb/1", "again": 1}, document)
-    steps = [first, *scene.healthy_steps(1), again, *scene.healthy_steps(4)]
-    made = scene.run(task, scene.working_hours(), steps, "Here is what it says.", opening=1_000, growth=0, **facts)
-    # What each message weighs in the count is its share of the text: 4 characters a token, and 16 for the message.
-    held = made[3:]  # from the fourth call on two copies stand in the prompt
-    weight = len(document) + 16
-    sizes = []
-    for e in made:
-        text = len(e.system) + 16 + sum(len(t.text) + 16 for t in e.turns)
-        sizes.append(text)
-    copies = sum((Decimal(weight) / sizes[made.index(e)] * sizes[made.index(e)] for e in held), Decimal(0))
-    factor = Decimal(str(scene.target(strength))) * 1_000_000 / Decimal(RATES[scene.large].input) / copies
-    scaled = [scene.change(e, input=int(size * factor)) for e, size in zip(made, sizes, strict=True)]
-    total = weight * factor * len(held) * Decimal(RATES[scene.large].input) / 1_000_000
+    wanted = Decimal(str(scene.target(strength)))
+    runs = 5 if strength == "4x" else 1
+    price = Decimal(RATES[scene.large].input)
+    held: list[Event] = []
+    total = Decimal(0)
+    for n in range(runs):
+        document = scene.words(6_000)
+        first, again = ("fetch", {"url": f"kb/{n}"}, document), ("fetch", {"url": f"kb/{n}", "again": 1}, document)
+        steps = [first, *scene.healthy_steps(1), again, *scene.healthy_steps(4)]
+        made = scene.run(task, scene.working_hours(), steps, "Here is what it says.", opening=1_000, growth=0,
+                         cache=False, gap=4_000.0)  # fmt: skip
+        # What a message weighs in the count is its share of the text, and 16 characters for the message itself.
+        sizes = [len(e.system) + 16 + sum(len(t.text) + 16 for t in e.turns) for e in made]
+        copies = len(made) - 3  # from the fourth call on two copies stand in the prompt
+        factor = wanted / runs * 1_000_000 / price / ((len(document) + 16) * copies)
+        scaled = [scene.change(e, input=int(size * factor)) for e, size in zip(made, sizes, strict=True)]
+        total += (len(document) + 16) * factor * copies * price / 1_000_000
+        held += scaled[3:]
     for _ in range(4):
         _healthy(scene, task)
-    scene.plant("context-bloat", "repeated results", strength, scaled[3:], usd=total, low=total, exactness="simulated",
+    scene.plant("context-bloat", "repeated results", strength, held, usd=total, low=total, exactness="simulated",
                 subject={"task": task, "part": "repeated-results"}, needs="blocks")  # fmt: skip
 
 

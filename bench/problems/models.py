@@ -25,10 +25,11 @@ def _answered(scene: Scene, task: str, n: int, models: Sequence[str], size: int,
     """n questions answered by each of the models; pairs disagree with probability `apart`, either way alike."""
     sides: list[list[Event]] = [[] for _ in models]
     longer = scene.random.uniform(0.8, 1.2)  # answers of the second model over those of the first
+    winner = 0
     for k in range(n):
         outcome = scene.random.random() < good
         odd = scene.random.random() < apart
-        winner = scene.random.randrange(len(models))
+        winner = (winner + odd) % len(models)  # in turns: this sample shows what is true of both
         at = scene.working_hours()
         question = Turn("user", f"Question {task} {k}: {scene.words(30)}")
         for side, model in enumerate(models):
@@ -70,11 +71,13 @@ def _assigned(scene: Scene) -> None:
     """Models assigned at random, and declared so; both nearly always right."""
     task, n = scene.task("ab"), 450
     events: list[Event] = []
+    asked = dict.fromkeys((scene.small, scene.large), 0)
     for k in range(2 * n):
         model = (scene.small, scene.large)[scene.random.randrange(2)]
+        asked[model] += 1
         events.append(scene.call(task, scene.working_hours(), model=model, tenant=scene.tenants[k % 3],
                                  input=1_500 + scene.random.randrange(500), output=max(80, scene.lognormal(200, 0.3)),
-                                 success=scene.random.random() < 0.99))  # fmt: skip
+                                 success=asked[model] % 100 > 0))  # fmt: skip
     scene.settings.setdefault("rules", {})["overpowered-model"] = {"randomised": (task,)}
     dear = [e for e in events if e.model == scene.large]
     then = Decimal(sum(usd(e) for e in events if e.model == scene.small)) / (len(events) - len(dear)) * len(dear)
@@ -114,11 +117,11 @@ def _efforts(scene: Scene) -> None:
     strength, task, n = scene.strength(), scene.task("solve"), 240
     rate = Decimal(RATES[scene.large].output)
     longer = max(300, int(Decimal(str(scene.target(strength, slack=1.4))) / n * 1_000_000 / rate))
-    events, calm = [], []
+    events, calm, winner = [], [], 0
     for k in range(n):
         outcome = scene.random.random() < 0.9
         odd = scene.random.random() < 0.012
-        winner = scene.random.randrange(2)
+        winner = (winner + odd) % 2
         question = Turn("user", f"Problem {task} {k}: {scene.words(30)}")
         at = scene.working_hours()
         for side, effort in enumerate(("low", "high")):

@@ -18,6 +18,7 @@ from costaudit.price.ledger import Ledger
 
 UNSTABLE, NEVER, WRONG, UNREAD = "unstable prefix", "never cached", "wrong lifetime", "written, never read"
 CHANGES = 0.5  # share of calls of one template with a first block of their own, from which the prefix is unstable
+STEADY = 1.2  # largest over smallest of the changing blocks, ends aside
 LEAST = 5  # calls of a template; fewer cannot show a habit
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
 PROBE = 1_000  # tokens; under every long-context step, so that a rate can be read off a price
@@ -77,7 +78,7 @@ class CacheMiss(Analyzer):
     order = 4
     reads = (
         *("source_file", "source_line", "run_id", "task", "tenant", "key_id", "block_sha", "block_tokens"),
-        *("template_sha", "cost_usd", "price_status", "price_entry"),
+        *("template_sha", "system_sha", "cost_usd", "price_status", "price_entry"),
         *PRICING,
     )
     min_saving: float = option(0.05, "share", "Least share of a task's input cost that another policy must save.")
@@ -146,8 +147,12 @@ class _Group:
 def named(calls: pl.DataFrame) -> pl.DataFrame:
     """The priced calls with task and model named, their cache's scope, and whether their prefix is unstable."""
     first = pl.col("block_sha").list.first()
-    size = pl.len().over("task", "model", "template_sha")
-    changing = (pl.col("first").n_unique().over("task", "model", "template_sha") > CHANGES * size) & (size >= LEAST)
+    family = ("task", "model", "template_sha")
+    size = pl.len().over(family)
+    changing = (pl.col("first").n_unique().over(family) > CHANGES * size) & (size >= LEAST)
+    # A clock or an id leaves the size as it is; a document in quotes, masked as well, is no stable prefix.
+    steady = pl.col("front").quantile(0.95).over(family) <= STEADY * pl.col("front").quantile(0.05).over(family)
+    instructed = pl.all_horizontal(pl.col("template_sha", "system_sha", "first").is_not_null())
     key = ("provider", "price_entry", "service_tier", "region")
     return (
         calls.filter((pl.col("price_status") == "priced") & (pl.col("input_tokens") > 0))
@@ -155,6 +160,7 @@ def named(calls: pl.DataFrame) -> pl.DataFrame:
             pl.col("task").fill_null(NO_TASK),
             pl.col("model").fill_null(NO_MODEL),
             first=first,
+            front=pl.col("block_tokens").list.first(),
             cached_as=pl.concat_str([pl.col(name).fill_null("") for name in key], separator="\n"),
             scope=pl.concat_str(
                 "model",
@@ -168,11 +174,7 @@ def named(calls: pl.DataFrame) -> pl.DataFrame:
                 for name in ("cache_read_tokens", "cache_write_tokens", *WRITES.values())
             },
         )
-        .with_columns(
-            unstable=(changing & pl.col("template_sha").is_not_null() & pl.col("first").is_not_null()).fill_null(
-                value=False
-            )
-        )
+        .with_columns(unstable=(changing & steady & instructed).fill_null(value=False))
         .sort("row")
     )
 

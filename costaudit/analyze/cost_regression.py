@@ -28,6 +28,7 @@ FOLLOW = 5  # points after a change before it is more than something to watch
 LEAST = 12  # points of a series
 FIRM = 0.001  # p-value, with FIRM_POINTS on either side, from which a change is certain
 FIRM_POINTS = 10
+SLOPE_OVER_STEP = Decimal("1.5")  # times the dollars of the largest step, from which a rise is a slope
 STAIRS = 3  # upward changes in a row that are a slope rather than steps
 PLACES = Decimal(1).scaleb(-18)
 ZERO = Decimal(0)
@@ -144,16 +145,27 @@ class CostRegression(Analyzer):
         seed = seed_of(self.name, *one.subject.values())
         found = steps(values, seed, alpha=self.alpha, min_change=self.min_change, follow=FOLLOW)
         rises = [_lasting(s, found, values, math.log1p(self.min_change)) for s in found if s.ratio > 1]
+        slope = None if _only_down(found) else self._slope(one)
         if rises and not (len(rises) == len(found) >= STAIRS):
             best = max(rises, key=lambda s: (_excess(one, s), -s.index))
-            return best.p, Change(one, best.start, best.index, best.end, best.p, best.low, best.high, best.ratio, False)
+            step = Change(one, best.start, best.index, best.end, best.p, best.low, best.high, best.ratio, False)
+            # The last stretch of a slope looks like a step, and is a small part of what it cost.
+            if slope is None or _beyond_usd(slope) <= SLOPE_OVER_STEP * _beyond_usd(step):
+                return step.p, step
+        if slope is not None:
+            return slope.p, slope
+        return (min((s.p for s in found), default=1.0), None)
+
+    def _slope(self, one: Series) -> Change | None:
+        """A series that rises all along; None where it does not, or by too little."""
+        values = one.logs
         settled = values[:-FOLLOW]  # a jump at the very end is not a slope, it is to be watched
         p = mann_kendall(settled)
         rise = theil_sen(range(len(settled)), settled) * (len(settled) - 1)
-        if not _only_down(found) and p <= self.alpha and rise >= math.log1p(self.min_change):
-            early = max(1, len(values) // 4)
-            return p, Change(one, 0, early, len(values), p, early, len(values) - 1, math.exp(rise), True)
-        return (min((s.p for s in found), default=1.0), None)
+        if p > self.alpha or rise < math.log1p(self.min_change):
+            return None
+        early = max(1, len(values) // 4)
+        return Change(one, 0, early, len(values), p, early, len(values) - 1, math.exp(rise), True)
 
     def _months(self, ledger: Ledger, units: pl.DataFrame, looked: set[str]) -> Iterator[Claim]:
         """Tasks with too few points for a series, against the window before."""
@@ -193,6 +205,10 @@ def _worth(units: pl.DataFrame, by: list[str], floor: Decimal) -> Iterator[tuple
 
 def _excess(one: Series, step: Step) -> Decimal:
     return _sum(_beyond(one.points, step.start, step.index, step.end)["excess_usd"])
+
+
+def _beyond_usd(change: Change) -> Decimal:
+    return _sum(_beyond(change.series.points, change.start, change.index, change.end)["excess_usd"])
 
 
 def _beyond(points: pl.DataFrame, start: int, index: int, end: int) -> pl.DataFrame:
