@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from random import Random
 
+import polars as pl
 import pytest
 
 from costaudit.analyze._compare_models import paired, unpaired
 from costaudit.analyze._design import balance, mechanism, switch_time
+from costaudit.analyze._pairs import _arms
 from costaudit.analyze._swap import able, swap
 from costaudit.analyze._units import Arm, units
 from costaudit.price.entry import Facts
+from costaudit.schema import USD
 from costaudit.stats import newcombe
 from tests.ledgers import at, calls
 
@@ -162,3 +166,13 @@ def test_a_model_at_the_margin_passes_in_one_of_twenty_experiments():
         dear = [0.0 if 0.06 <= x < 0.10 else 1.0 for x in split]
         passed += paired(cheap, dear, binary=True).as_good(0.02)
     assert passed <= 20  # 5 % of 200 is 10; more than 20 has a probability of 0.1 %
+
+
+def test_of_many_models_the_dearest_are_looked_at_and_the_cheapest_are_offered():
+    """Sixteen models answered as often each: the cheapest spends least, and is the one that is looked for."""
+    names = [f"model {n:02d}" for n in range(16)]
+    rows = [(name, 1.0, Decimal(n + 1)) for n, name in enumerate(names) for _ in range(40)]
+    values = pl.DataFrame(rows, schema={"model": pl.String, "quality": pl.Float64, "cost_usd": USD}, orient="row")
+    arms, dear = _arms(values.with_columns(provider=pl.lit("acme")), 30)
+    assert [arm.model for arm in arms] == names
+    assert {arm.model for arm in dear} == set(names[-6:])

@@ -96,7 +96,56 @@ def test_one_comparison_of_many_must_survive_the_others():
     finding = only(pairs(600, worse=5, better=5), q=1e-9)
     assert finding.grade is Grade.EXPERIMENT
     assert finding.owned_usd == 0
-    assert "one of 1 comparisons" in finding.because[-1]
+    assert any("one of 1 comparisons" in why for why in finding.because)
+
+
+# --- tenants, and many models --------------------------------------------------------------------------------------
+
+
+def of_tenant(tenant: str, n: int, first: int, **hits: int) -> list[Row]:
+    """Pairs of one tenant whose requests are its own."""
+    return [row | {"tenant": tenant, "request_sha": row["request_sha"] + first} for row in pairs(n, **hits)]
+
+
+def test_a_tenant_for_whom_the_cheaper_model_is_worse_is_left_out():
+    finding = only(of_tenant("acme", 3_000, 0, worse=10, better=10) + of_tenant("globex", 200, 5_000, worse=30))
+    assert finding.grade is Grade.PROVEN
+    assert finding.subject == {"task": "triage", "from": "big", "to": "small"}
+    assert any("left out, for it is worse there: globex" in why for why in finding.because)
+    assert finding.owned_usd == Decimal("0.0225") * 3_000  # $0.025 a call, a tenth of it on the small model
+
+
+def test_a_tenant_with_enough_of_its_own_is_advised_where_the_task_as_a_whole_is_not():
+    found = said(of_tenant("acme", 600, 0, worse=5, better=5) + of_tenant("globex", 600, 5_000, worse=90))
+    assert [(f.subject.get("tenant"), f.grade, f.owned_usd > 0) for f in found] == [
+        ("acme", Grade.PROVEN, True),
+        (None, Grade.NO_EVIDENCE, False),
+    ]
+    assert found[0].title.startswith("triage of acme: big is overpowered")
+
+
+def test_a_tenant_with_few_units_says_nothing_of_its_own():
+    found = said(of_tenant("acme", 25, 0) + of_tenant("globex", 600, 5_000, worse=90))
+    assert [f.subject.get("tenant") for f in found] == [None]
+
+
+def matrix(skill: dict[str, tuple[float, int]], n: int = 500) -> list[Row]:
+    """Every model answers every request; a model of skill s is right on the easiest share s of them.
+
+    skill  model -> share right, output tokens: what it costs
+    """
+    return [
+        call(nth, model, nth < share * n, request_sha=nth + 1, output_tokens=tokens)
+        for nth in range(n)
+        for model, (share, tokens) in skill.items()
+    ]
+
+
+def test_the_cheapest_of_many_models_that_does_the_job_is_named_though_it_spends_least():
+    skill = {"big": (0.9, 4_000), "auto": (0.6, 10), "small": (0.9, 300)}
+    found = {f.subject["from"]: f for f in said(matrix(skill))}
+    assert (found["big"].subject["to"], found["big"].grade) == ("small", Grade.PROVEN)
+    assert found["auto"].owned_usd == 0 or found["auto"].subject["to"] == "small"
 
 
 # --- logs that flip the sign, or look as if -----------------------------------------------------------------------

@@ -22,20 +22,31 @@ CASE = "case"
 
 
 class Subject(NamedTuple):
-    """One task on one dear model, with the calls that would move and those the cheaper model answered."""
+    """One task on one dear model, with the calls that would move and those the cheaper model answered.
+
+    tenant  the one whose work it is; None: of all
+    """
 
     task: str
     dear: Arm
     calls: pl.DataFrame
     cheap_calls: pl.DataFrame
+    tenant: str | None = None
+
+    @property
+    def case(self) -> str:
+        return self.task if self.tenant is None else f"{self.task} of {self.tenant}"
 
 
 def named(subject: Subject, to: Arm) -> dict[str, str]:
-    return {"task": subject.task, "from": subject.dear.model, "to": to.model}
+    whose = {} if subject.tenant is None else {"tenant": subject.tenant}
+    return {"task": subject.task, **whose, "from": subject.dear.model, "to": to.model}
 
 
 def title(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
-    names = f"{subject.task}: {subject.dear.model}"
+    names = f"{subject.case}: {subject.dear.model}"
+    if verdict.chance:
+        return f"{subject.case}: {to.model} may do, one comparison of many, {{usd}} claimed"
     if verdict.proven:
         word = "does it as well" if grade is Grade.PROVEN else "seems to do it as well"
         return f"{names} is overpowered, {to.model} {word}, saves {{usd}}"
@@ -48,11 +59,11 @@ def title(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
 
 def remedy(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
     if grade is Grade.PROVEN:
-        return f"route {subject.task} to {to.model}"
+        return f"route {subject.case} to {to.model}"
     if grade is Grade.SUPPORTED and verdict.proven:
-        return f"route a tenth of {subject.task} to {to.model} at random, score it, then decide"
+        return f"route a tenth of {subject.case} to {to.model} at random, score it, then decide"
     if verdict.comparison is not None and not verdict.proven and verdict.comparison.difference.high < 0:
-        return f"keep {subject.dear.model} for {subject.task}"
+        return f"keep {subject.dear.model} for {subject.case}"
     return plan(subject, to, verdict.margin or LIKELY)
 
 
@@ -62,7 +73,7 @@ def plan(subject: Subject, to: Arm, margin: float) -> str:
     share = n / max(subject.calls.height, 1)
     part = f"{share:.0%} of this window's" if share < 1 else "more than this window has"
     return (
-        f"send a copy of {n:,} requests of {subject.task} ({part}) to {to.model}, log score or "
+        f"send a copy of {n:,} requests of {subject.case} ({part}) to {to.model}, log score or "
         f"success of both; change over once the lower bound of the difference is above {-margin * 100:+.0f} points, "
         f"stop once the upper bound is below it"
     )
@@ -80,7 +91,7 @@ def evidence(subject: Subject, to: Arm, verdict: Verdict, ratio: Ratios) -> pl.D
     found = verdict.comparison
     return pl.DataFrame(
         {
-            CASE: [subject.task],
+            CASE: [subject.case],
             "from": [subject.dear.model],
             "to": [to.model],
             "calls": [subject.calls.height],

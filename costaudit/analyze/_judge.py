@@ -44,6 +44,7 @@ class Verdict:
 
     proven     the bound is above the margin under a design that can carry `grade`
     new, old   units of both models the comparison rests on (pairs: row by row)
+    chance     it passed on its own, and is one of too many comparisons
     """
 
     grade: Grade
@@ -55,6 +56,7 @@ class Verdict:
     old: pl.DataFrame = field(default_factory=pl.DataFrame)
     balance: pl.DataFrame | None = None
     margin: float = 0.0
+    chance: bool = False
 
     @property
     def rank(self) -> tuple[bool, int, float]:

@@ -1,0 +1,166 @@
+"""Which models of a task are compared with which, for the task as a whole and for its tenants; and how many
+comparisons that makes (METHODS 8.3, steps 5 and 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import polars as pl
+
+from costaudit.analyze._judge import Standard, Verdict, judge
+from costaudit.analyze._quality import LABELS, Quality, broken, measure, stated_mean
+from costaudit.analyze._units import Arm
+from costaudit.finding import Grade
+from costaudit.stats import benjamini_hochberg
+
+DEAR = 6  # models of a task, by spend, for which a cheaper one is looked for
+CHEAP = 12  # others of it, by units, that may be that one: the cheapest models spend least
+TENANTS = 10  # of a task, by spend, that are looked at on their own
+MIXED = 5 / 9  # Sarle's bimodality coefficient above which a family holds several kinds of work
+MIXED_FROM = 100  # units from which it means anything
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two models on the work of one task, or of one tenant in it, and what the log shows about them."""
+
+    task: str
+    tenant: str | None
+    dear: Arm
+    cheap: Arm
+    verdict: Verdict
+
+
+def compared(
+    everything: pl.DataFrame, calls: pl.DataFrame, floor: Decimal, by: Standard, stated: Mapping[str, float]
+) -> Iterator[Pair]:
+    """Every comparison of an audit: the cheapest models of a task first, tasks and tenants by name.
+
+    everything  units of all tasks, as `units` gives them; calls: of all tasks, for the labels they answer with
+    floor       what a task or tenant must spend to hold a finding [USD]
+    """
+    for task, mine in _large(everything, "task", floor):
+        values, quality = measure(mine)
+        if quality is None:
+            continue
+        why = broken(values, quality, stated_mean(stated, task), _labels(calls.filter(pl.col("task") == task)))
+        yield from _all(task, None, values, quality, why, everything, by)
+        if why is not None or values["tenant"].n_unique() < 2:
+            continue
+        tenants = _large(values.drop_nulls("tenant"), "tenant", floor)
+        for tenant, part in sorted(tenants, key=lambda t: -t[1]["cost_usd"].sum())[:TENANTS]:
+            enough = part.filter(pl.col("quality").is_not_null())
+            if broken(enough, quality, None, None) is None:
+                yield from _all(task, tenant, part, quality, None, everything, by)
+
+
+def _large(units: pl.DataFrame, name: str, floor: Decimal) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Groups that spend enough for a finding, by name."""
+    sums = units.group_by(name).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= floor)
+    for value in sums[name].sort():
+        yield value, units.filter(pl.col(name) == value)
+
+
+def _all(
+    task: str,
+    tenant: str | None,
+    values: pl.DataFrame,
+    quality: Quality,
+    why: str | None,
+    everything: pl.DataFrame,
+    by: Standard,
+) -> Iterator[Pair]:
+    arms, dear = _arms(values, by.minimum if tenant is not None else 0)
+    for place, arm in enumerate(arms):
+        if arm not in dear:
+            continue
+        for cheap in arms[:place]:
+            if why is not None:
+                verdict = Verdict(Grade.NO_EVIDENCE, (f"scores look broken: {why}",), quality)
+            else:
+                verdict = _capped(judge(values, quality, cheap, arm, everything, by), values)
+            yield Pair(task, tenant, arm, cheap, verdict)
+
+
+def _arms(values: pl.DataFrame, least: int) -> tuple[list[Arm], set[Arm]]:
+    """The models whose units all have a price, the cheapest a unit first; and those of them that spend most.
+
+    least  units with a known outcome that a model must have
+    """
+    seen = (
+        values.filter(pl.col("model").is_not_null())
+        .group_by("provider", "model")
+        .agg(
+            n=pl.len(),
+            known=pl.col("quality").count(),
+            spend=pl.sum("cost_usd"),
+            unknown=pl.col("cost_usd").null_count(),
+        )
+        .filter((pl.col("unknown") == 0) & (pl.col("spend") > 0) & (pl.col("known") >= least))
+        .sort("spend", "provider", "model", descending=[True, False, False])
+    )
+    rest = seen.slice(DEAR).sort("known", "provider", "model", descending=[True, False, False]).head(CHEAP)
+    names = pl.concat([seen.head(DEAR), rest]).sort(pl.col("spend").cast(pl.Float64) / pl.col("n"), "provider", "model")
+    arms = [Arm(provider, model) for provider, model in names.select("provider", "model").iter_rows()]
+    return arms, {Arm(provider, model) for provider, model in seen.head(DEAR).select("provider", "model").iter_rows()}
+
+
+def _labels(calls: pl.DataFrame) -> int | None:
+    """Distinct answers of a task, where they are few enough to be labels."""
+    answers = calls["output_sha"].drop_nulls()
+    if answers.len() < 50:
+        return None
+    distinct = answers.n_unique()
+    return distinct if distinct <= LABELS else None
+
+
+def _capped(verdict: Verdict, mine: pl.DataFrame) -> Verdict:
+    """A discovered prompt family that holds several kinds of work is never more than SUPPORTED (METHODS 5.1)."""
+    if verdict.grade is not Grade.PROVEN or not mine["task_source"].is_in(["family", "shape"]).any():
+        return verdict
+    sizes = (mine["output_tokens"] + 1).log()
+    skew, peak = sizes.skew(), sizes.kurtosis(fisher=False)
+    if mine.height >= MIXED_FROM and skew is not None and peak and (skew**2 + 1) / peak > MIXED:
+        why = "the task was found by its prompt and its answers have two lengths: it may be two tasks"
+        return replace(verdict, grade=Grade.SUPPORTED, because=(*verdict.because, why))
+    return verdict
+
+
+def discovered(pairs: Sequence[Pair], q: float) -> list[Pair]:
+    """The pairs, with PROVEN only where false-discovery control over all comparisons of the audit keeps it.
+
+    Counted are all comparisons that could have been PROVEN, passed or not: the best of many is a chance find.
+    """
+    tested = [i for i, pair in enumerate(pairs) if _could_prove(pair.verdict)]
+    p_values = []
+    for i in tested:
+        comparison = pairs[i].verdict.comparison
+        assert comparison is not None  # else it could not have been PROVEN
+        p_values.append(comparison.p_worse(pairs[i].verdict.margin))
+    adjusted = dict(zip(tested, benjamini_hochberg(p_values), strict=True))
+    kept = []
+    for i, pair in enumerate(pairs):
+        if pair.verdict.grade is Grade.PROVEN and adjusted[i] > q:
+            why = f"one of {len(tested)} comparisons: a chance find cannot be excluded (adjusted p {adjusted[i]:.2f})"
+            because = (*pair.verdict.because, why)
+            pair = replace(
+                pair, verdict=replace(pair.verdict, grade=Grade.EXPERIMENT, proven=False, because=because, chance=True)
+            )
+        kept.append(pair)
+    return kept
+
+
+def _could_prove(verdict: Verdict) -> bool:
+    found, quality = verdict.comparison, verdict.quality
+    return verdict.grade is Grade.PROVEN or (
+        found is not None and quality is not None and quality.level == "S3" and found.design in ("paired", "random")
+    )
+
+
+def worse(pair: Pair) -> bool:
+    """Whether the cheap model is shown to be worse, and by more than the margin."""
+    found = pair.verdict.comparison
+    return found is not None and found.difference.high < 0 and found.difference.value < -pair.verdict.margin
