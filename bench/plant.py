@@ -36,7 +36,7 @@ def scene(seed: int, problem: str, vendor: str) -> Scene:
     made = Scene(seed, vendor)
     importlib.import_module(f"bench.problems.{problem}").build(made)
     made.made.sort(key=lambda e: (e.at, e.id))
-    spent = sum((usd(e) for e in made.made), FLOOR * 0)
+    spent = sum((usd(e) for e in (*made.made, *made.elsewhere)), FLOOR * 0)
     assert spent < 200 * FLOOR, f"{problem} {seed}: ${spent} would raise the floor of the plants"
     return made
 
@@ -56,6 +56,8 @@ def write(made: Scene, writer: Writer, folder: Path) -> None:
         path = folder / "logs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    for name, text in made.logs.items():
+        (folder / "logs" / name).write_text(text)
     known = [(e, e.success) for e in made.made if e.success is not None]
     if known:
         rows = [f"{response_id(writer.__name__, e)},{str(good).lower()}\n" for e, good in known]

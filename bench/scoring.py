@@ -62,7 +62,7 @@ def score(job: tuple[int, str, str, str]) -> dict[str, Any]:
         heard = _audit(made, folder)
         faulty = faults.score(made, writer, seed, _book()) if problem == "requests" else []
     in_log = [e for e in made.made if e.run or name != "claude_code"]
-    truth = sum((usd(e) for e in in_log), Decimal(0))
+    truth = sum((usd(e) for e in (*in_log, *made.elsewhere)), Decimal(0))
     plants = [p for p in made.plants if not p.ids or p.ids & {e.id for e in in_log}] + list(
         _concentration(in_log, made)
     )

@@ -78,6 +78,8 @@ class Scene:
     controls: list[Control] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)  # beside the log of the format: name -> lines
+    elsewhere: list[Event] = field(default_factory=list)  # the calls in them, at their cheaper reading
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed * 7919 + len(self.vendor))

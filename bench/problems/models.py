@@ -44,7 +44,7 @@ def _answered(scene: Scene, task: str, n: int, models: Sequence[str], size: int,
 
 def _paired(scene: Scene) -> None:
     """Both models answered the same questions; they are equally good."""
-    strength, task, n = scene.strength(), scene.task(), 260
+    strength, task, n = scene.strength(), scene.task(), 320
     gain = Decimal(str(scene.target(strength, slack=1.5))) / n * 1_000_000
     rates = [RATES[scene.small], RATES[scene.large]]
     size = max(300, int((gain - 200 * (Decimal(rates[1].output) - Decimal(rates[0].output)))
@@ -114,7 +114,7 @@ def _efforts(scene: Scene) -> None:
     """The same questions at two efforts, equally well answered; the higher one reasons six times as long."""
     if scene.vendor != "openai":
         return  # the formats of the other vendor do not log an effort
-    strength, task, n = scene.strength(), scene.task("solve"), 240
+    strength, task, n = scene.strength(), scene.task("solve"), 300
     rate = Decimal(RATES[scene.large].output)
     longer = max(300, int(Decimal(str(scene.target(strength, slack=1.4))) / n * 1_000_000 / rate))
     events, calm, winner = [], [], 0

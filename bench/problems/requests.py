@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from bench.events import Event, Turn, usd
+from bench.events import RATES, Event, Turn, usd
 from bench.problems._scene import Scene
 
 
 def build(scene: Scene) -> None:
     scene.base(3, 60)
-    for part in (_duplicates, _retries, _failures, _cuts, _unknown, _tier):
+    for part in (_duplicates, _retries, _failures, _cuts, _unknown, _tier, _partner):
         part(scene)
     for part in (_samples, _unbilled, _accepted, _trials, _snapshots, _free):
         part(scene)
@@ -138,6 +139,34 @@ def _tier(scene: Scene) -> None:
     ]  # fmt: skip
     over = sum((usd(e) / 2 for e in wasted), Decimal(0))  # priority is twice the standard rate
     scene.plant("dearer-sibling", "priority by default", strength, wasted, usd=over, needs="tier")
+
+
+def _partner(scene: Scene) -> None:
+    """A partner's log that writes cached input inside the input in one row, beside it in another, and says no more."""
+    if scene.vendor != "anthropic":
+        return
+    strength, model, n = scene.strength(), "claude-sonnet-4-6", 8
+    more = Decimal(str(scene.target(strength)))
+    cached = int(more / n * 1_000_000 / Decimal(RATES[model].input))  # beside the input it would be fresh input more
+    rows, at = [], scene.when(3.4)
+    for k in range(n + 2):
+        e = Event(f"partner-{scene.seed}-{k}", at + timedelta(hours=k), Decimal(2), "anthropic", model, scene.desks[0],
+                  None, None, "", (), input=cached + 4_000, cached=cached, output=300)  # fmt: skip
+        row = {"request_id": e.id, "started_at": f"{e.at:%Y-%m-%dT%H:%M:%SZ}", "provider": "anthropic", "model": model,
+               "input_tokens": e.input, "cache_read_tokens": cached, "output_tokens": 300, "status": "ok",
+               "task": scene.desks[0]}  # fmt: skip
+        if k == 0:
+            row["total_tokens"] = (e.input or 0) + cached + 300  # beside
+            e = replace(e, input=(e.input or 0) + cached)
+        elif k == 1:
+            row["total_tokens"] = (e.input or 0) + 300  # inside
+        rows.append(row)
+        scene.elsewhere.append(e)
+    scene.desks.pop(0)
+    scene.logs["partner.jsonl"] = "".join(json.dumps(row) + "\n" for row in rows)
+    total = n * cached * Decimal(RATES[model].input) / 1_000_000
+    scene.plant("undecided-convention", "inside or beside", strength, [], usd=total, low=total,
+                subject={"format": "generic", "provider": "anthropic"})  # fmt: skip
 
 
 def _samples(scene: Scene) -> None:

@@ -17,6 +17,7 @@ from costaudit.price.spend import NO_TENANT
 from costaudit.stats import Interval, gini, herfindahl, seed_of, theil_sen
 
 ENOUGH = 8  # tenants from which spend against size has a slope
+APART = math.log(4)  # of the largest tenant's calls over the smallest's; a slope over less is noise
 DRAWS = 500
 MOST = 400  # tenants in a bootstrap; the largest, as they decide the bill
 TOP = (1, 5, 20)
@@ -106,7 +107,7 @@ def _shape(known: pl.DataFrame) -> str:
 
 def elasticity(known: pl.DataFrame) -> Interval | None:
     """How spend grows with use: slope of ln spend on ln calls over tenants, with a 90 % interval bootstrapped over
-    tenants; None under eight tenants.
+    tenants; None under eight tenants, and where they are of much the same size.
 
     known  tenant, calls, spend_usd of named tenants, the largest first
     """
@@ -115,7 +116,7 @@ def elasticity(known: pl.DataFrame) -> Interval | None:
         for calls, usd in known.select("calls", "spend_usd").head(MOST).iter_rows()
         if usd > 0
     ]
-    if len(points) < ENOUGH or len({x for x, _ in points}) < 3:
+    if len(points) < ENOUGH or max(x for x, _ in points) - min(x for x, _ in points) < APART:
         return None
     slope = _slope(points)
     random = Random(seed_of("tenant-concentration", "elasticity"))
