@@ -38,6 +38,7 @@ ROOT = Path(__file__).parent.parent
 LOG = ROOT / "sample_logs" / "demo"
 NOTHING = Mix(TASKS.to_frame(), MODELS.to_frame(), CLASS_ROWS.to_frame())
 POOLS = ((20, 0.5), (40, 1.0), (400, 2.0))  # units, coefficient of variation
+LARGE = ("triage", "answer")  # tasks of the log with enough units for a PASS: 2,083 and 1,304
 RISES = (1.1, 1.2, 1.5)
 TOLD = (Verdict.FAIL, Verdict.PASS, Verdict.CANNOT_TELL)
 MARKS = ("<!-- figures of bench/gate.py -->", "<!-- end of the figures -->")
@@ -206,11 +207,11 @@ def power(sizes: Sizes) -> Iterator[str]:
 
 def innocent(sizes: Sizes) -> Iterator[str]:
     """Halves of the sample log, changed in what the gate must not see, under the usual limits."""
-    units = log().units.filter(pl.col("usd").is_not_null())
+    units = log().units.filter(pl.col("task").is_in(LARGE))
     for what, bases, heads in (
         ("nothing", 0.5, {}),
         ("mix: a third of the units of `triage`", 0.5, {"triage": 1 / 3}),
-        ("mix: a third of the units of `answer` and `research`", 0.5, {"answer": 1 / 3, "research": 1 / 3}),
+        ("mix: a third of the units of `answer`", 0.5, {"answer": 1 / 3}),
         ("volume: twice as many units of everything", 1 / 3, {}),
     ):
         source, said = random.Random(sizes.seed), Counter[Verdict]()
@@ -227,7 +228,7 @@ def innocent(sizes: Sizes) -> Iterator[str]:
             said.update(row.verdict for row in found.rows)
         yield _verdicts(what, said)
     for what, factor in (("price: halved between the two", "0.5"), ("price: doubled between the two", "2")):
-        yield _verdicts(what, Counter(row.verdict for row in repriced(Decimal(factor)).rows))
+        yield _verdicts(what, Counter(row.verdict for row in repriced(Decimal(factor)).rows if row.task in LARGE))
 
 
 def repriced(factor: Decimal) -> Gate:
@@ -268,7 +269,7 @@ def tables(sizes: Sizes, trajectories: Path | None) -> Iterator[str]:
     yield "| planted | units asked for | printed power | FAIL | half the data: FAIL | CANNOT TELL | PASS |"
     yield "| :-- | :-- | --: | --: | --: | --: | --: |"
     yield from power(sizes)
-    yield f"\nHalves of the sample log, {sizes.trials // 2:,} times, verdicts on all its tasks, usual limits:\n"
+    yield f"\nHalves of the sample log, {sizes.trials // 2:,} times, its two large tasks, usual limits:\n"
     yield "| what changed | verdicts | FAIL | PASS | CANNOT TELL |\n| :-- | --: | --: | --: | --: |"
     yield from innocent(sizes)
 

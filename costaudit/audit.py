@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 
 import polars as pl
 
+from costaudit.config import Suppression
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 
 
@@ -112,12 +114,36 @@ class Prices:
     overrides: int = 0
 
 
+class Standing(StrEnum):
+    """What has become of a suppression at the window's end."""
+
+    HOLDS = "holds"
+    EXPIRED = "expired"
+    PAST_CAP = "past its cap"
+    IDLE = "nothing to accept"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A suppression of the settings, and the finding it speaks of; none where it is idle.
+
+    usd  what the finding is worth [USD]
+    """
+
+    by: Suppression
+    standing: Standing
+    finding: str = ""
+    title: str = ""
+    usd: Decimal = ZERO
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """One analyzed window: what every renderer receives.
 
     unshown    ids of the findings below the floor or accepted
     range_usd  ledger dollars of a kind when every finding is at its low, and at its high end
+    accepted   suppressions, those that hold and hide a finding and those that no longer do
     """
 
     window: Window
@@ -130,8 +156,14 @@ class Audit:
     below_floor: int = 0
     suppressed: int = 0
     unshown: frozenset[str] = frozenset()
+    accepted: tuple[Accepted, ...] = ()
     paths: tuple[str, ...] = ()
     range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
+
+    @property
+    def reopened(self) -> tuple[Accepted, ...]:
+        """Findings that were accepted once: the day has passed, or they grew past the cap."""
+        return tuple(a for a in self.accepted if a.standing in (Standing.EXPIRED, Standing.PAST_CAP))
 
     def owned(self, kind: Kind) -> Decimal:
         """Ledger dollars of one kind: waste, or decide."""

@@ -136,6 +136,7 @@ def audited(known: Loaded, settings: Settings, paths: Sequence[str], baseline: p
         below_floor=found.below_floor,
         suppressed=found.suppressed,
         unshown=found.unshown,
+        accepted=found.accepted,
         paths=tuple(str(path) for path in paths),
         range_usd=found.range_usd,
     )

@@ -242,7 +242,7 @@ def test_the_json_report_has_every_key_of_its_schema():
     report = json.loads(show("json"))
     assert list(report) == [
         *("schema", "window", "prices", "coverage", "spend", "waste_usd", "decide_usd"),
-        *("findings", "clean", "not_checked", "below_floor", "suppressed"),
+        *("findings", "clean", "not_checked", "below_floor", "suppressed", "suppressions"),
     ]
     assert report["schema"] == "costaudit.report/1"
     assert report["window"] == {"from": "2026-10-01T00:00:00Z", "to": "2026-12-01T00:00:00Z", "tz": "UTC"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from typing import Any
@@ -15,14 +14,15 @@ import polars as pl
 from costaudit import plugins
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
 from costaudit.analyze._ledger import Act, Owned, States, settle
-from costaudit.config import Settings, Suppression
+from costaudit.analyze._standing import standings
+from costaudit.audit import Accepted, Standing
+from costaudit.config import Settings
 from costaudit.finding import ZERO, Finding, Grade, Kind, NotChecked
 from costaudit.price.ledger import Ledger
 
 __all__ = ["Act", "Analysis", "acts", "analyze", "analyzers", "checked", "chosen"]
 
 _UNPROVEN = (Grade.EXPERIMENT, Grade.NO_EVIDENCE)
-_DAYS_OF_A_MONTH = Decimal("30.4375")  # 365.25 / 12; a suppression's cap is an amount a month
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Analysis:
     not_checked  rules, or parts of rules, that could not look
     below_floor  findings too small to show; suppressed: findings that somebody accepted
     unshown      ids of the findings below the floor or accepted
+    accepted     every suppression of a rule that was asked, with what has become of it
     unseen       calls without a known price: no rule can say anything about their dollars
     range_usd    ledger dollars of each kind when every finding is at its low, and at its high end
     """
@@ -44,6 +45,7 @@ class Analysis:
     below_floor: int = 0
     suppressed: int = 0
     unshown: frozenset[str] = frozenset()
+    accepted: tuple[Accepted, ...] = ()
     unseen: int = 0
     range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
@@ -87,7 +89,9 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
     said = _ask(rules, ledger)
     floor = settings.floor(_spend(ledger.original))
     large = [f for f in said.findings if _worth(f) is None or (_worth(f) or ZERO) >= floor]
-    shown = [f for f in large if not _accepted(f, settings.suppressions, ledger.original)]
+    accepted = standings(large, settings.suppressions, ledger.original)
+    hidden = {one.finding for one in accepted if one.standing is Standing.HOLDS}
+    shown = [f for f in large if f.id not in hidden]
     spoke = {f.rule for f in large} | {n.rule for n in said.not_checked}
     return Analysis(
         findings=tuple(sorted(shown, key=lambda f: f.order)),
@@ -96,6 +100,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
         below_floor=len(said.findings) - len(large),
         suppressed=len(large) - len(shown),
         unshown=frozenset(f.id for f in said.findings) - {f.id for f in shown},
+        accepted=tuple(one for one in accepted if one.by.rule in {rule.name for rule in rules}),
         unseen=ledger.original.filter(pl.col("cost_usd").is_null()).height,
         range_usd={kind: _range(shown, kind) for kind in (Kind.WASTE, Kind.DECIDE)},
     )
@@ -202,25 +207,6 @@ def _worth(finding: Finding) -> Decimal | None:
     if finding.kind is Kind.EXPOSURE or finding.grade in _UNPROVEN:
         return None if finding.high_usd is None else max(finding.high_usd, finding.amount_usd)
     return abs(finding.low_usd)
-
-
-def _accepted(finding: Finding, suppressions: Iterable[Suppression], calls: pl.DataFrame) -> bool:
-    """Whether a suppression covers the finding: not expired at the window's end, and not past its cap a month."""
-    latest = calls["started_at"].max()
-    end = latest.date() if isinstance(latest, datetime) else date.min
-    months = max(Decimal(1), Decimal(_days(calls)) / _DAYS_OF_A_MONTH)
-    return any(
-        s.rule == finding.rule
-        and all(finding.subject.get(key) == value for key, value in s.subject.items())
-        and end <= s.until
-        and (s.max_usd is None or finding.amount_usd <= s.max_usd * months)
-        for s in suppressions
-    )
-
-
-def _days(calls: pl.DataFrame) -> int:
-    span = calls.select((pl.col("started_at").max() - pl.col("started_at").min()).dt.total_days()).item()
-    return int(span or 0)
 
 
 def _range(findings: Iterable[Finding], kind: Kind) -> tuple[Decimal, Decimal]:

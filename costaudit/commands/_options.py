@@ -106,16 +106,18 @@ def settings(
     return replace(Settings.load(config, start=Path.cwd()), **given)
 
 
-def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None = None) -> View:
+def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None = None, verbose: bool = False) -> View:
     """How the report will be looked at: in this terminal, or by a pipe or file."""
     from costaudit.report import View
     from costaudit.report._spark import writable
 
     plain = output is None and not writable(sys.stdout.encoding)  # files are written as UTF-8
     if output is not None or not sys.stdout.isatty():
-        return View(width=_columns(), by=tuple(by), ascii=plain)
+        return View(width=_columns(), by=tuple(by), ascii=plain, verbose=verbose)
     color = not (no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb")
-    return View(width=shutil.get_terminal_size().columns, color=color, plain=False, by=tuple(by), ascii=plain)
+    return View(
+        width=shutil.get_terminal_size().columns, color=color, plain=False, by=tuple(by), ascii=plain, verbose=verbose
+    )
 
 
 def _columns() -> int:

@@ -64,7 +64,7 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         audit = pipeline.audit(paths, settings, show)
-    view = options.view(settings.by, no_color=no_color, output=output)
+    view = options.view(settings.by, no_color=no_color, output=output, verbose=verbose)
     emit(render(audit, view), output)
     copies.write(audit)
     if format == "github":

@@ -16,14 +16,15 @@ from zoneinfo import ZoneInfo
 
 from costaudit.config._assign import TARGETS, Assignment, Rule, check_columns, load_assignment
 from costaudit.config._nouns import Budget, Columns, Forecast, Gate, Located, Suppression
-from costaudit.config._read import as_moment, is_zone, record, suggest, unknown
+from costaudit.config._read import MAX_USD, as_moment, is_zone, record, suggest, unknown
 from costaudit.config._sections import BY, SCOPES, SEVERITIES, origins, sections
-from costaudit.config._yaml import parse
+from costaudit.config._yaml import Node, parse
 from costaudit.errors import ConfigError
 
 __all__ = [
     "BY",
     "FILE_NAME",
+    "MAX_USD",
     "SCOPES",
     "TARGETS",
     "Assignment",
@@ -32,6 +33,7 @@ __all__ = [
     "Forecast",
     "Gate",
     "Located",
+    "Node",
     "Rule",
     "Settings",
     "Suppression",
@@ -39,6 +41,7 @@ __all__ = [
     "check_columns",
     "is_zone",
     "load_assignment",
+    "parse",
     "suggest",
     "unknown",
 ]

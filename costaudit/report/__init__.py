@@ -29,6 +29,7 @@ class View:
     color  ANSI colours may be used
     plain  the reader is a pipe or a file: no bars
     ascii  the output's encoding has no block characters
+    verbose  what is usually only counted is listed
     by     tables asked for (task, model, tenant, day), in full; empty: the usual ones, shortened
     """
 
@@ -37,6 +38,7 @@ class View:
     plain: bool = True
     by: tuple[str, ...] = ()
     ascii: bool = False
+    verbose: bool = False
 
     @property
     def columns(self) -> int:

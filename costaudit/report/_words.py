@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from costaudit.audit import Audit, Coverage, Fates, Window
+from costaudit.audit import Accepted, Audit, Coverage, Fates, Standing, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
@@ -221,6 +221,26 @@ def left_out(audit: Audit) -> str:
     floor = f"{money.plural(audit.below_floor, 'finding')} under the floor" if audit.below_floor else ""
     hidden = f"{money.count(audit.suppressed)} suppressed" if audit.suppressed else ""
     return ", ".join(text for text in (floor, hidden) if text)
+
+
+def standing(one: Accepted) -> str:
+    """What somebody accepted, and what has become of it: `triage: …, accepted until 2026-12-01 by ana: reason`."""
+    about = one.title or f"{one.by.rule} of {', '.join(f'{k} {v}' for k, v in one.by.subject.items())}"
+    cap = f", up to {money.usd(one.by.max_usd)} a month" if one.by.max_usd is not None else ""
+    why = {
+        Standing.HOLDS: "",
+        Standing.EXPIRED: "; the day is over",
+        Standing.PAST_CAP: "; it grew past that",
+        Standing.IDLE: "; nothing of it in this log",
+    }[one.standing]
+    id_ = f" ({one.finding})" if one.finding else ""
+    return f"{about}{id_}: accepted until {one.by.until}{cap} by {one.by.owner}: {one.by.reason}{why}"
+
+
+def silenced(audit: Audit) -> list[Accepted]:
+    """Suppressions that hide a finding, then those that have nothing to hide."""
+    kept = [one for one in audit.accepted if one.standing in (Standing.HOLDS, Standing.IDLE)]
+    return sorted(kept, key=lambda one: (one.standing is Standing.IDLE, -one.usd, one.by.rule, one.title))
 
 
 def notes(coverage: Coverage, most: int = 3, longest: int = 200) -> list[str]:

@@ -20,6 +20,8 @@ def render(audit: Audit, _view: View) -> str:
     lines += [
         command(LEVEL[f.severity], f.rule, message(f), place(f)) for _, found, _ in _words.groups(audit) for f in found
     ]
+    if held := _words.left_out(audit):
+        lines.append(command("notice", "held back", held))
     return "".join(lines)
 
 

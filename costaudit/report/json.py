@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.audit import Audit, Coverage, Window
+from costaudit.audit import Accepted, Audit, Coverage, Window
 from costaudit.finding import ZERO, Finding, Kind
 from costaudit.report import View, _words
 from costaudit.report import _money as money
@@ -80,6 +80,22 @@ def report(audit: Audit) -> dict[str, Any]:
         ],
         "below_floor": audit.below_floor,
         "suppressed": audit.suppressed,
+        "suppressions": [_accepted(one) for one in audit.accepted],
+    }
+
+
+def _accepted(one: Accepted) -> dict[str, Any]:
+    return {
+        "rule": one.by.rule,
+        "subject": dict(one.by.subject),
+        "owner": one.by.owner,
+        "reason": one.by.reason,
+        "until": one.by.until.isoformat(),
+        "max_usd": _usd(one.by.max_usd),
+        "standing": one.standing.value,
+        "finding": one.finding or None,
+        "title": one.title or None,
+        "usd": money.exact(one.usd) if one.finding else None,
     }
 
 

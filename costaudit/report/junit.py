@@ -22,6 +22,8 @@ def render(audit: Audit, _view: View) -> str:
     cases = [Case(f.rule, f"{f.rule} {f.id}", failure=message(f), kind=f.severity) for f in failed]
     cases += [Case(rule, rule) for rule in passed]
     cases += [Case(rule, f"{rule}: {why}", skipped=why) for rule, why in skipped]
+    held = [one for one in _words.silenced(audit) if one.finding]
+    cases += [Case(one.by.rule, f"{one.by.rule} {one.finding}", skipped=_words.standing(one)) for one in held]
     return suite("costaudit", cases)
 
 

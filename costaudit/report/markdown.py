@@ -119,4 +119,8 @@ def _rules(audit: Audit) -> list[str]:
     lines += [f"- not checked: {text(rules)}: {text(why)}" for rules, why in _words.silent(audit.not_checked)]
     if said := _words.left_out(audit):
         lines.append(f"- held back: {said}")
+    lines += [f"- open again: {text(_words.standing(one))}" for one in audit.reopened]
+    if hidden := _words.silenced(audit):
+        held = "\n".join(f"- {text(_words.standing(one))}" for one in hidden)
+        lines.append("\n" + folded("Accepted on purpose", held))
     return ["## Clean, not checked", "\n".join(lines)] if lines else []

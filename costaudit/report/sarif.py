@@ -23,7 +23,8 @@ def render(audit: Audit, _view: View) -> str:
     """A SARIF log of one run; what the run cannot vouch for, rules that could not look, are its notes."""
     found = [finding for _, findings, _ in _words.groups(audit) for finding in findings]
     notes = [f"not checked: {n.rule}: {n.why}" for n in sorted(audit.not_checked, key=lambda n: (n.rule, n.why))]
-    return log([_result(finding) for finding in found], notes)
+    held = [f"held back: {said}"] if (said := _words.left_out(audit)) else []
+    return log([_result(finding) for finding in found], [*notes, *held])
 
 
 def log(results: Sequence[Mapping[str, Any]], notes: Sequence[str]) -> str:

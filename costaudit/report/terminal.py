@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from costaudit.audit import Audit
+from costaudit.audit import Accepted, Audit
 from costaudit.finding import ZERO, Confidence, Finding, Kind, Severity
 from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
@@ -29,7 +29,7 @@ def render(audit: Audit, view: View) -> str:
         _trust(audit, view.columns),
         _where(audit, view),
         _fix(audit, view.columns),
-        _rules(audit, view.columns),
+        _rules(audit, view.columns, verbose=view.verbose),
         _next(audit, view.columns),
     )
     lines: list[Line] = []
@@ -221,7 +221,7 @@ def _remedy(remedy: str, margin: str, columns: int) -> Iterator[Line]:
         yield line(f"      {fit(clean(text), columns - 6)}")
 
 
-def _rules(audit: Audit, columns: int) -> list[Line]:
+def _rules(audit: Audit, columns: int, *, verbose: bool) -> list[Line]:
     lines: list[Line] = []
     if audit.clean:
         lines += items(sorted(audit.clean), columns, first=f"Clean ({len(audit.clean)})  ")
@@ -231,7 +231,17 @@ def _rules(audit: Audit, columns: int) -> list[Line]:
             lines += paragraph(f"  {rules}: {why}", columns, first="  ", rest="    ")
     if said := _words.left_out(audit):
         lines.append(line(f"Held back  {said}"))
+    if audit.reopened:
+        lines.append(line(f"Accepted once, open again ({len(audit.reopened)})"))
+        lines += [row for one in audit.reopened for row in _standing(one, columns)]
+    if verbose and (hidden := _words.silenced(audit)):
+        lines.append(line(f"Accepted on purpose ({len(hidden)})"))
+        lines += [row for one in hidden for row in _standing(one, columns)]
     return lines
+
+
+def _standing(one: Accepted, columns: int) -> list[Line]:
+    return paragraph(f"  {_words.standing(one)}", columns, first="  ", rest="    ")
 
 
 def _next(audit: Audit, columns: int) -> list[Line]:
