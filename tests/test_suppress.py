@@ -73,7 +73,7 @@ def test_any_name_and_reason_come_back_as_they_were(tmp_path_factory, task, reas
     task, reason = (text.encode("utf-8", "replace").decode() for text in (task, reason))
     if not task.strip() or not reason.strip():
         return
-    target = tmp_path_factory.getbasetemp() / "costaudit.yaml"
+    target = tmp_path_factory.mktemp("any") / "costaudit.yaml"
     target.write_text("tz: UTC\n")
     wanted = Suppression("cache-miss", {"task": task}, "ana", reason, date(2027, 1, 31), Decimal("80.50"))
     target.write_bytes(write(target, entry(wanted)).encode())
