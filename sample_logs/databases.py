@@ -118,7 +118,14 @@ def crush() -> dict[str, Rows]:
             session("c3", None, (0, 0), 0.0),
         ],
         "messages": [
-            {"id": f"m{n}", "session_id": s, "role": "assistant", "parts": "[]", "model": model, "provider": "hyper"}
+            {
+                "id": f"m{n}",
+                "session_id": s,
+                "role": "assistant",
+                "parts": "[]",
+                "model": model,
+                "provider": "anthropic",
+            }
             for n, (s, model) in enumerate(answers)
         ],
     }

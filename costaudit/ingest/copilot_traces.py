@@ -60,6 +60,7 @@ class _Reader(PlainReader):
             out.skipped[(text(value.get("operation_name")) or "span")[:60]] += 1
             return
         first = soft(number, value.get("ttft_ms"))
+        provider = text(value.get("provider_name"))
         self.add(
             record,
             started_at=when(value.get("start_time_ms")),
@@ -67,7 +68,7 @@ class _Reader(PlainReader):
             ttft_s=None if first is None else first / 1000,
             run_id=run,
             task=text(value.get("agent_name")),
-            provider=text(value.get("provider_name")),
+            provider=None if provider == "github" else provider,  # who resells the model has no list price for it
             model_requested=text(value.get("request_model")),
             model=text(value.get("response_model")) or text(value.get("request_model")),
             status="error" if failed else None,
