@@ -320,7 +320,8 @@ def requests(paths: Sequence[str], settings: Settings, progress: Progress | None
             f"{stores[0]} is a store: it cannot be read together with other paths",
             hint=f"merge the logs into it first: costaudit ingest LOGS --store {stores[0]}",
         )
-    return stored(store.read(stores[0]))
+    held = store.window(stores[0], *settings.window)
+    return stored(held.requests, held.outside, held.outside_restated)
 
 
 def cached(settings: Settings) -> Path | None:
@@ -328,8 +329,11 @@ def cached(settings: Settings) -> Path | None:
     return place(settings.cache_dir) if settings.cache else None
 
 
-def stored(held: pl.DataFrame) -> Ingested:
-    """The requests of a store as if they had just been read: every line of it is a request or a roll-up."""
+def stored(held: pl.DataFrame, outside: int = 0, outside_rollups: int = 0) -> Ingested:
+    """The requests of a store as if they had just been read: every line of it is a request or a roll-up.
+
+    outside  requests of parts that were not opened because the window cannot hold them
+    """
     rolled = pl.col("rollup").fill_null(value=False)
     rollups = held.filter(rolled).height
     sources = held.group_by(pl.col("source_file").alias("path"), "format").agg(
@@ -340,7 +344,13 @@ def stored(held: pl.DataFrame) -> Ingested:
         convention=pl.col("convention").replace("", None), proof=pl.lit(None, pl.String)
     ).sort("path", "format")
     rejects = pl.DataFrame(schema={"source_file": pl.String, "source_line": pl.Int64, "reason": pl.String})
-    return Ingested(held, Fates(lines=held.height, requests=held.height - rollups, rollups=rollups), sources, rejects)
+    fates = Fates(
+        lines=held.height + outside + outside_rollups,
+        requests=held.height - rollups,
+        rollups=rollups + outside_rollups,
+        outside=outside,
+    )
+    return Ingested(held, fates, sources, rejects)
 
 
 def prices(settings: Settings) -> PriceBook:
@@ -387,7 +397,7 @@ def _edge(when: datetime, zone: tzinfo, *, days: bool, after: int = 0) -> dateti
 
 
 def _fates(read: Fates, outside: int) -> Fates:
-    return replace(read, requests=read.requests - outside, outside=outside)
+    return replace(read, requests=read.requests - outside, outside=read.outside + outside)
 
 
 def _nothing(paths: Sequence[str], read: Ingested) -> LogError:

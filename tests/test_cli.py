@@ -351,6 +351,23 @@ def test_a_store_is_not_mixed_with_other_paths(logs, run):
     assert "costaudit ingest LOGS --store history" in ran.err
 
 
+def test_a_store_is_shown_checked_and_compacted(logs, run, tmp_path):
+    run("ingest", logs, "--store", "history")
+    shown = run("store", "info", "history")
+    spent = json.loads(run("analyze", "history", "--format", "json").out)["spend"]["total_usd"]
+    assert "20 requests, 1 month, 1 part" in shown.out
+    told = json.loads(run("store", "info", "history", "--format", "json").out)
+    assert [(month["requests"], month["cost_usd"]) for month in told["months"]] == [(20, spent)]
+    assert run("store", "compact", "history").out == "history: 1 part before, 1 now\n"
+    assert run("store", "verify", "history") == Ran(0, "history: 1 part, 20 rows: whole\n", "")
+    assert run("ingest", "history", "--store", "copy").out == "copy: 20 requests added, 0 known already, 20 in all\n"
+    next((tmp_path / "history").glob("requests/*/*.parquet")).write_bytes(b"PAR1")
+    broken = run("store", "verify", "history")
+    assert broken.code == 1
+    assert "not as it was written (4 bytes of" in broken.out
+    assert run("store", "verify", "nothing").code == 2
+
+
 @pytest.mark.parametrize("by", BY)
 def test_every_grouping_adds_up_to_the_total(by, logs, run):
     spend = json.loads(run("analyze", logs, "--by", by, "--format", "json").out)["spend"]

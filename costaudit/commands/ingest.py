@@ -24,6 +24,7 @@ def command(
     Requests that the store has already are recognised and not added again. The store holds counts, names, times and
     hashes, no prompt and no answer; prices are applied when it is analyzed: `costaudit analyze DIR`.
     """
+    from costaudit.commands._sums import summary
     from costaudit.errors import LogError
     from costaudit.ingest import _store, ingest
     from costaudit.pipeline import cached
@@ -32,12 +33,18 @@ def command(
 
     settings = options.settings(config, no_cache=no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
-        read = ingest(paths, columns=settings.columns, progress=show, cache=cached(settings))
+        if len(paths) == 1 and _store.is_store(Path(paths[0])):
+            read = _store.everything(Path(paths[0]))
+        else:
+            read = ingest(paths, columns=settings.columns, progress=show, cache=cached(settings))
     if read.requests.is_empty():
         raise LogError(
             f"no request among {money.plural(read.fates.lines, 'record')}", hint="`costaudit doctor PATH` says why"
         )
-    merged = _store.merge(read.requests, store)
+    merged = _store.merge(read.requests, store, read.identities, summary(settings))
     for said in (*read.notes, " ".join(_words.fates(read.fates))):
         note(said, quiet=quiet)
-    emit(f"{store}: {merged.added:,} requests added, {merged.known:,} known already, {merged.total:,} in all\n")
+    improved = f"{merged.improved:,} replaced by a better copy, " if merged.improved else ""
+    emit(
+        f"{store}: {merged.added:,} requests added, {improved}{merged.known:,} known already, {merged.total:,} in all\n"
+    )

@@ -54,6 +54,7 @@ class Ingested:
     rejects   source_file, source_line, format, reason, detail
     sources   one row a file and format: counts by fate, token convention and its proof
     notes     files that are no logs, with the reason; traces whose totals do not add up
+    identities  what each request is known by (`_identity`), for a store that merges it with others
     """
 
     requests: pl.DataFrame
@@ -61,6 +62,7 @@ class Ingested:
     sources: pl.DataFrame
     rejects: pl.DataFrame
     notes: tuple[str, ...] = ()
+    identities: pl.DataFrame | None = None
 
 
 def formats() -> tuple[type[Format], ...]:
@@ -122,6 +124,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     adopted = adopt(traced.rows)
     requests, duplicates = collapse(adopted.rows)
     requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
+    identities = requests.select("_key", "_also", "_rank")
+    requests = requests.select(list(schema.REQUESTS))
     rejects = pl.DataFrame(
         [(read.file.shown, line, form, *_split(why)) for read in reads for line, form, why in read.rejects],
         schema=REJECTS,
@@ -145,7 +149,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     )
     told = (note for read in reads for note in (read.problem, *read.notes) if note)
     notes = (*told, *traced.notes, *adopted.notes, *suspected(requests))
-    return Ingested(requests, fates, _sources(reads, requests, duplicates, rejects, settled.proofs), rejects, notes)
+    sources = _sources(reads, requests, duplicates, rejects, settled.proofs)
+    return Ingested(requests, fates, sources, rejects, notes, identities)
 
 
 def _split(why: str) -> tuple[str, str]:

@@ -41,14 +41,14 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
 
     Columns other than usage that the best copy lacks are taken from the next best one: a gateway knows the tenant, the
     application knows the task, a stream's last chunk knows the counts. The earliest start is the call's start.
-    Rows without identity are all kept.
+    Rows without identity are all kept. The machinery columns are kept too, for those who merge once more.
     """
     copies = pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)
     marked = _widened(frame).with_columns(_copies=copies)
     several = marked.filter("_copies").drop("_copies")
     alone = marked.filter(~pl.col("_copies")).drop("_copies")
     if several.is_empty():
-        return Collapsed(alone.drop(MACHINERY), pl.DataFrame(schema=FATE))
+        return Collapsed(alone, pl.DataFrame(schema=FATE))
     needed = {"_key", "_rank", "output_tokens", "input_tokens", "started_at", "source_file", "source_line", "format"}
     held = [name for name in several.columns if name in needed or several[name].null_count() < several.height]
     ordered = several.select(held).sort(
@@ -85,7 +85,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         .sort("source_file", "format", "reason")
     )
     requests = pl.concat([alone, schema.conform(best, frame.schema)])
-    return Collapsed(requests.drop(MACHINERY), schema.conform(dropped, FATE))
+    return Collapsed(requests, schema.conform(dropped, FATE))
 
 
 def _widened(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,149 +1,271 @@
 """The store: requests kept in Parquet, by month, merged by identity; history outlives the logs.
 
-    STORE/costaudit-store.json                    what it is, and the version of the request table
-    STORE/requests/month=2026-10/requests.parquet one file a month, zstd, in order of time
-
-A month is replaced as a whole: written beside the old one, flushed to disk, then renamed over it. A crash at any moment
-leaves the old month or the new one.
+Calls are known by what `_identity` knows them by; of two copies the better one stays, whichever came first. Parts hold
+whole days (`_parts`), so that a new day is a new part and a window opens only the parts that can hold it.
+Beyond one merge nothing is linked: the spans of one trace, and the rows that prove a token convention, count where they
+are read together.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
+from xxhash import xxh3_128_hexdigest
 
 from costaudit import schema
-from costaudit.errors import LogError, UsageError
+from costaudit.audit import Fates
+from costaudit.errors import LogError
+from costaudit.ingest import _parts as parts
+from costaudit.ingest._identity import collapse
+from costaudit.ingest._parts import KEYS, MARK, STORED, UNDATED, Part, Summary, is_store
 
-MARK = "costaudit-store.json"
-UNDATED = "undated"  # month of rows whose log gives no time
+if TYPE_CHECKING:
+    from costaudit.ingest import Ingested
+
+__all__ = [
+    "MARK",
+    "Merged",
+    "Summary",
+    "Window",
+    "compact",
+    "everything",
+    "is_store",
+    "merge",
+    "read",
+    "sums",
+    "window",
+]
+
+APART = timedelta(days=2)  # between two copies of one call; batches answer within a day
+ROWS = 1_000_000  # of a part, unless a single day has more
+PARTS = 8  # of a month, before a merge compacts it
+ORDER = ("started_at", "source_file", "source_line", "_key")
+# What a call without any identity is known by, beside its place in the file; the name of the file may change.
+CONTENT = (
+    "format", "source_line", "source_offset", "started_at", "provider", "model_requested", "model", "input_tokens",
+    "cache_read_tokens", "cache_write_tokens", "output_tokens", "run_id", "task", "tenant", "user", "request_sha",
+    "output_sha",
+)  # fmt: skip
 
 
 class Merged(NamedTuple):
-    """What a merge did: rows that are new, rows that the store had already, rows it now holds."""
+    """What a merge did: rows that are new, rows a better copy has changed, rows known already, rows in all."""
 
     added: int
+    improved: int
     known: int
     total: int
 
 
-def is_store(path: Path) -> bool:
-    return (path / MARK).is_file()
+class Window(NamedTuple):
+    """The rows of a window, and how many the store holds outside of the parts that were opened."""
+
+    requests: pl.DataFrame
+    outside: int
+    outside_restated: int
 
 
-def merge(requests: pl.DataFrame, store: Path) -> Merged:
+class Compacted(NamedTuple):
+    """Parts before and after, and files removed that no list named."""
+
+    before: int
+    after: int
+    swept: int
+
+
+def merge(
+    requests: pl.DataFrame, store: Path, identities: pl.DataFrame | None = None, summary: Summary | None = None
+) -> Merged:
     """Add requests [schema.REQUESTS] to a store, once each; the same logs again change nothing.
 
-    A call is known by its `request_id`; one without an id by all its columns but the name of its file.
-    Raises UsageError where the folder is something else, LogError where it cannot be written.
+    identities  columns of `_parts.KEYS`, a row a request; without them a call is known by its `request_id`
+    summary     how each part is summed up; None: parts carry no sums
+    Raises UsageError where the folder is something else, LogError where it cannot be written: it is then unchanged.
     """
-    _prepare(store)
-    added = known = 0
-    with _locked(store):
-        for month, rows in _by_month(requests):
-            path = store / "requests" / f"month={month}" / "requests.parquet"
-            old = _read(path) if path.exists() else schema.REQUESTS.to_frame()
-            both = pl.concat([old, rows]).with_columns(_identity=_identity())
-            merged = both.unique("_identity", keep="first", maintain_order=True).drop("_identity")
-            added += merged.height - old.height
-            known += rows.height - (merged.height - old.height)
-            if merged.height > old.height:
-                _replace(path, merged.sort("started_at", "source_file", "source_line", nulls_last=True))
-    return Merged(added, known, sum(frame.height for frame in _months(store)))
+    new = _identified(requests if identities is None else pl.concat([requests, identities], how="horizontal"))
+    parts.prepare(store)
+    with parts.writing(store):
+        held = parts.load(store)
+        parts.sweep(store, held)
+        old = _Copies.of(new, store, held)
+        merged = collapse(pl.concat([old.rows.select(STORED.names()), new])).requests.with_columns(_print=_print())
+        same = merged.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
+        fresh = merged.join(same.select("_key"), on="_key", how="anti").drop("_print")
+        gone = old.rows.join(same.select("_key"), on="_key", how="anti")
+        if fresh.height or gone.height:
+            held = _changed(store, held, fresh, gone, summary)
+        added = max(0, merged.height - old.rows.height)
+    improved = fresh.height - added
+    return Merged(added, improved, new.height - fresh.height, sum(part.rows for part in held))
 
 
 def read(store: Path) -> pl.DataFrame:
     """All requests of a store, in order of time; raises LogError where a file of it is damaged."""
-    _check(store)
-    months = [schema.REQUESTS.to_frame(), *_months(store)]
-    return pl.concat(months).sort("started_at", "source_file", "source_line", nulls_last=True)
+    return window(store, None, None).requests
 
 
-def _prepare(store: Path) -> None:
-    if is_store(store):
-        _check(store)
-        return
-    if store.exists() and (not store.is_dir() or any(store.iterdir())):
-        raise UsageError(f"{store}: not a store, and not empty", hint="name a new folder, or an existing store")
-    try:
-        (store / "requests").mkdir(parents=True, exist_ok=True)
-        _write(store / MARK, json.dumps({"format": "costaudit-store", "schema": schema.VERSION}).encode() + b"\n")
-    except OSError as problem:
-        raise LogError(f"{store}: cannot be written: {problem.strerror}") from problem
-
-
-def _check(store: Path) -> None:
-    try:
-        version = json.loads((store / MARK).read_bytes())["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise LogError(
-            f"{store / MARK}: damaged", hint="restore it from a backup, or ingest the logs again"
-        ) from problem
-    if version != schema.VERSION:
-        raise LogError(
-            f"{store}: written with version {version} of the request table, this program reads {schema.VERSION}",
-            hint="ingest the logs again into a new folder",
-        )
-
-
-def _by_month(requests: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    months = requests.with_columns(_month=pl.col("started_at").dt.strftime("%Y-%m").fill_null(UNDATED))
-    for (month,), rows in sorted(months.group_by(["_month"]), key=lambda part: str(part[0])):
-        yield str(month), rows.drop("_month")
-
-
-def _identity() -> pl.Expr:
-    rest = [name for name in schema.REQUESTS if name not in ("request_id", "source_file")]
-    return pl.coalesce("request_id", pl.struct(rest).hash(seed=0).cast(pl.String))
-
-
-def _months(store: Path) -> Iterator[pl.DataFrame]:
-    for path in sorted((store / "requests").glob("month=*/requests.parquet")):
-        yield _read(path)
-
-
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        return schema.conform(pl.read_parquet(path))
-    except (pl.exceptions.PolarsError, OSError) as problem:
-        raise LogError(f"{path}: damaged", hint="restore it from a backup, or ingest the logs again") from problem
-
-
-def _replace(path: Path, frame: pl.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".writing")
-    try:
-        frame.write_parquet(beside, compression="zstd", compression_level=1, row_group_size=200_000)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-    except OSError as problem:
-        beside.unlink(missing_ok=True)
-        raise LogError(
-            f"{path}: cannot be written: {problem.strerror or problem}", hint="the store is unchanged"
-        ) from problem
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_suffix(".writing")
-    beside.write_bytes(data)
-    beside.replace(path)
-
-
-@contextmanager
-def _locked(store: Path) -> Iterator[None]:
-    """One writer at a time; the system frees the lock when a process dies. Where locks are unknown: without."""
-    with (store / ".lock").open("w") as lock:
+def window(store: Path, start: datetime | None, end: datetime | None) -> Window:
+    """The requests of a half-open window, in order of time; parts that cannot hold one are not opened."""
+    for attempt in range(5):
+        held = parts.load(store)
+        opened = [part for part in held if part.within(start, end)]
         try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+            frames = [parts.read(store, part, schema.REQUESTS.names()) for part in opened]
+            break
+        except LogError:
+            if attempt == 4 or parts.load(store) == held:
+                raise  # else a writer has replaced the part in between
+    closed = [part for part in held if part not in opened]
+    requests = pl.concat([schema.REQUESTS.to_frame(), *frames])
+    return Window(
+        requests.sort("started_at", "source_file", "source_line", nulls_last=True),
+        sum(part.rows - part.restated for part in closed),
+        sum(part.restated for part in closed),
+    )
+
+
+def everything(store: Path) -> Ingested:
+    """A store as something to merge into another one: its rows with what each is known by."""
+    from costaudit.ingest import REJECTS, SOURCES, Ingested
+
+    rows = pl.concat([STORED.to_frame(), *(_identified(parts.read(store, part)) for part in parts.load(store))])
+    rows = rows.sort(ORDER, nulls_last=True)
+    restated = int(rows["rollup"].fill_null(value=False).sum())
+    fates = Fates(lines=rows.height, requests=rows.height - restated, rollups=restated)
+    requests, identities = rows.select(schema.REQUESTS.names()), rows.select(KEYS.names())
+    return Ingested(requests, fates, SOURCES.to_frame(), REJECTS.to_frame(), identities=identities)
+
+
+def compact(store: Path, summary: Summary | None = None) -> Compacted:
+    """Write the parts of each month as few and as full as they can be, with sums that are up to date."""
+    with parts.writing(store):
+        held = parts.load(store)
+        swept = parts.sweep(store, held)
+        after: list[Part] = []
+        for _, group in groupby(held, key=lambda part: part.month):
+            month = list(group)
+            after += month if _tight(month, summary) else _rewritten(store, month, summary)
+        if after != held:
+            parts.save(store, after)
+            parts.sweep(store, after)
+    return Compacted(len(held), len(after), swept)
+
+
+def sums(store: Path, stamp: str) -> pl.DataFrame | None:
+    """The sums of all parts, one under the other; None where a part has none, or has them from other prices."""
+    held = parts.load(store)
+    if any(part.sums is None or part.stamp != stamp for part in held):
+        return None
+    try:
+        frames = [pl.read_parquet(store / str(part.sums)) for part in held]
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+    return pl.concat(frames) if frames else None
+
+
+def _identified(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows [STORED] of which each has a `_key`: its own, else its request's id, else a hash of what it says."""
+    frame = schema.conform(rows, STORED).with_columns(_key=pl.coalesce("_key", "request_id"))
+    nameless = frame["_key"].is_null()
+    if not nameless.any():
+        return frame
+    said = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in CONTENT], separator="\x1f")
+    alone = frame.filter(nameless).with_columns(_said=said)
+    # Copies within one reading are calls of their own: they stand in different files.
+    alone = alone.with_columns(_nth=pl.int_range(pl.len()).over("_said"))
+    said_nth = alone.select("_said", "_nth").iter_rows()
+    keys = [f"row {xxh3_128_hexdigest(f'{text}#{nth}'.encode())}" for text, nth in said_nth]
+    return pl.concat([frame.filter(~nameless), alone.select(frame.columns).with_columns(_key=pl.Series(keys))])
+
+
+def _print() -> pl.Expr:
+    return pl.struct(STORED.names()).hash(seed=0)  # compared within one process only
+
+
+class _Copies(NamedTuple):
+    """Rows of a store that new rows may be copies of, with the hash of each and the part it is in."""
+
+    rows: pl.DataFrame
+
+    @classmethod
+    def of(cls, new: pl.DataFrame, store: Path, held: Sequence[Part]) -> _Copies:
+        ids = pl.concat([new["_key"], new["_also"].drop_nulls()]).unique()
+        known = pl.col("_key").is_in(ids.implode()) | pl.col("_also").is_in(ids.implode()).fill_null(value=False)
+        found = [STORED.to_frame().with_columns(_print=_print(), _part=pl.lit(""))]
+        for part in _near(new, held):
+            names = ["request_id", *KEYS]
+            if part.xxh3 and not _keyed(parts.read(store, part, names)).filter(known).height:
+                continue
+            rows = _identified(parts.read(store, part)).filter(known)
+            found.append(rows.with_columns(_print=_print(), _part=pl.lit(part.file)))
+        return cls(pl.concat(found))
+
+
+def _keyed(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(_key=pl.coalesce("_key", "request_id"))
+
+
+def _near(new: pl.DataFrame, held: Iterable[Part]) -> list[Part]:
+    """The parts that can hold copies of the rows: of the same days, or without a time on either side."""
+    first, last = new["started_at"].min(), new["started_at"].max()
+    if new["started_at"].null_count() or not isinstance(first, datetime) or not isinstance(last, datetime):
+        return list(held)
+    return [p for p in held if p.first is None or p.within(first - APART, last + APART)]
+
+
+def _changed(
+    store: Path, held: Sequence[Part], fresh: pl.DataFrame, gone: pl.DataFrame, summary: Summary | None
+) -> list[Part]:
+    """The store with rows added and others taken away: only parts that lose a row are written again."""
+    losing = set(gone["_part"])
+    kept = [part for part in held if part.file not in losing]
+    away = gone.select("_key")
+    rest = [_identified(parts.read(store, p)).join(away, on="_key", how="anti") for p in held if p.file in losing]
+    kept += _written(store, pl.concat([fresh.select(STORED.names()), *rest]), summary)
+    after: list[Part] = []
+    for _, group in groupby(sorted(kept, key=lambda part: part.month), key=lambda part: part.month):
+        month = list(group)
+        after += month if len(month) <= PARTS else _rewritten(store, month, summary)
+    parts.save(store, after)
+    parts.sweep(store, after)
+    return after
+
+
+def _written(store: Path, rows: pl.DataFrame, summary: Summary | None) -> list[Part]:
+    ordered = rows.sort(ORDER, nulls_last=True)
+    # A call known by its request's id needs no second copy of it: ids are most of what a row weighs.
+    slim = ordered.with_columns(_key=pl.when(pl.col("_key").ne_missing(pl.col("request_id"))).then("_key"))
+    return [parts.write(store, month, part, summary) for month, part in _cut(slim)]
+
+
+def _rewritten(store: Path, month: Sequence[Part], summary: Summary | None) -> list[Part]:
+    rows = pl.concat([_identified(parts.read(store, part)) for part in month])
+    return _written(store, rows, summary)
+
+
+def _tight(month: Sequence[Part], summary: Summary | None) -> bool:
+    """Whether compacting would change nothing: no two neighbours fit into one part, and the sums are as asked for."""
+    if any(not part.xxh3 or (summary and part.stamp != summary.stamp) for part in month):
+        return False
+    return all(one.rows + other.rows > ROWS for one, other in pairwise(month))
+
+
+def _cut(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Rows in order of time as parts of whole days [UTC] of one month, each as full as may be."""
+    days = rows.select(day=pl.col("started_at").dt.date(), month=pl.col("started_at").dt.strftime("%Y-%m"))
+    counts = days.group_by("month", "day", maintain_order=True).agg(rows=pl.len())
+    first = size = 0
+    current: str | None = None
+    for month, _, number in counts.iter_rows():
+        name = month or UNDATED
+        if size and (name != current or size + number > ROWS):
+            yield str(current), rows.slice(first, size)
+            first, size = first + size, 0
+        current, size = name, size + number
+    if size:
+        yield str(current), rows.slice(first, size)

@@ -1,0 +1,157 @@
+"""What a store holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from xxhash import xxh3_128_hexdigest
+
+from costaudit import schema
+from costaudit.errors import LogError
+from costaudit.ingest import _parts as parts
+from costaudit.ingest._parts import KEYS, UNDATED, Part
+
+
+class Month(NamedTuple):
+    """One month of a store; sizes in bytes."""
+
+    month: str
+    requests: int
+    restated: int
+    parts: int
+    size: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A store without its rows.
+
+    sources  format, files, requests
+    sums     `costaudit.price.sums` of all parts; None where a part has none or has them from other prices
+    """
+
+    path: Path
+    months: tuple[Month, ...]
+    sources: pl.DataFrame
+    sums: pl.DataFrame | None
+
+    @property
+    def size(self) -> int:
+        return sum(month.size for month in self.months)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Parts and rows looked at, what is wrong with them, and what is harmless."""
+
+    path: Path
+    parts: int
+    rows: int
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def info(store: Path, sums: pl.DataFrame | None) -> Info:
+    """What the list of a store and two of its columns say; LogError where it is damaged."""
+    held = parts.load(store)
+    months = tuple(_month(name, list(group)) for name, group in groupby(held, key=lambda part: part.month))
+    rows = [parts.read(store, part, ["format", "source_file"]) for part in held]
+    empty = schema.REQUESTS.to_frame().select("format", "source_file")
+    sources = (
+        pl.concat([empty, *rows])
+        .group_by("format")
+        .agg(files=pl.col("source_file").n_unique(), requests=pl.len())
+        .sort("requests", "format", descending=[True, False])
+    )
+    return Info(store, months, sources, sums)
+
+
+def _month(name: str, held: Sequence[Part]) -> Month:
+    firsts = [part.first for part in held if part.first is not None]
+    lasts = [part.last for part in held if part.last is not None]
+    return Month(
+        name,
+        sum(part.rows - part.restated for part in held),
+        sum(part.restated for part in held),
+        len(held),
+        sum(part.bytes for part in held),
+        min(firsts, default=None),
+        max(lasts, default=None),
+    )
+
+
+def verify(store: Path) -> Verified:
+    """Read every byte of a store and compare it with the list; LogError where the list itself cannot be read."""
+    held = parts.load(store)
+    found = Verified(store, len(held), sum(part.rows for part in held))
+    keys: list[pl.DataFrame] = []
+    for part in held:
+        problems = list(_damage(store, part))
+        found.problems.extend(problems)
+        if not problems:
+            keys.append(parts.read(store, part, ["request_id", *KEYS]).select(pl.coalesce("_key", "request_id")))
+    if keys:
+        ids = pl.concat(keys).to_series()
+        twice = ids.drop_nulls().len() - ids.drop_nulls().n_unique()
+        if twice:
+            found.problems.append(f"{store}: {twice:,} requests are in it twice")
+    busy = parts.locked(store)
+    if busy:
+        found.notes.append(f"{store}: a process is writing to it now")
+    orphans = parts.orphans(store, held)
+    if orphans and not busy:
+        left = "1 file" if len(orphans) == 1 else f"{len(orphans):,} files"
+        them = "it" if len(orphans) == 1 else "them"
+        found.notes.append(
+            f"{store}: {left} of a stopped process; the next write or `costaudit store compact` removes {them}"
+        )
+    return found
+
+
+def _damage(store: Path, part: Part) -> Iterator[str]:
+    """What is wrong with a part and its sums."""
+    path = store / part.file
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        yield f"{path}: cannot be read: {problem.strerror}"
+        return
+    if part.xxh3 and (len(data) != part.bytes or xxh3_128_hexdigest(data) != part.xxh3):
+        yield f"{path}: not as it was written ({len(data):,} bytes of {part.bytes:,}, or other ones)"
+        return
+    try:
+        rows = parts.read(store, part, ["started_at", "rollup"])
+    except LogError as problem:
+        yield str(problem)
+        return
+    restated = int(rows["rollup"].fill_null(value=False).sum())
+    if (rows.height, restated) != (part.rows, part.restated):
+        yield f"{path}: {rows.height:,} rows, the list says {part.rows:,}"
+    months = rows.select(pl.col("started_at").dt.strftime("%Y-%m").fill_null(UNDATED)).to_series().unique().to_list()
+    if months != [part.month]:
+        yield f"{path}: rows of {', '.join(sorted(months)) or 'no month'} in a part of {part.month}"
+    if (rows["started_at"].min(), rows["started_at"].max()) != (part.first, part.last):
+        yield f"{path}: other times than the list says"
+    if part.sums is not None:
+        yield from _sums_damage(store, part)
+
+
+def _sums_damage(store: Path, part: Part) -> Iterator[str]:
+    path = store / str(part.sums)
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        yield f"{path}: cannot be read: {problem.strerror}"
+        return
+    if xxh3_128_hexdigest(data) != path.stem:
+        yield f"{path}: not as it was written"
+    elif pl.read_parquet(data, columns=["requests"])["requests"].sum() != part.rows - part.restated:
+        yield f"{path}: adds up to another number of requests than its part"

@@ -1,0 +1,98 @@
+"""What many calls add up to, in a form that can be added up again: totals of a store need none of its rows.
+
+One row a day, task, provider, model and size of cost. Sizes are logarithmic bins: a quantile read from them is at most
+12 % from the true one, and bins of any number of parts add up to the bins of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+import xxhash
+
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import price
+from costaudit.schema import USD
+
+BINS = 20  # a factor of ten: neighbours differ by 12.2 %
+KEYS = ("day", "task", "provider", "model")
+TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+SUMS = pl.Schema(
+    {
+        "day": pl.Date(),
+        "task": pl.String(),
+        "provider": pl.String(),
+        "model": pl.String(),
+        "bin": pl.Int16(),
+        "requests": pl.Int64(),
+        "unpriced": pl.Int64(),
+        "errors": pl.Int64(),
+        **dict.fromkeys(TOKENS, pl.Int64()),
+        "cost_usd": USD,
+    }
+)
+
+
+def sums(requests: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """Requests [schema.REQUESTS] to sums [SUMS] by day (UTC), task as the log names it, provider, model and bin.
+
+    bin       floor(20 * log10(cost_usd)); null for calls that cost nothing or have no known price
+    requests  calls without roll-ups; `unpriced` of them have no price and add nothing to cost_usd [USD, exact]
+    """
+    calls = price(requests.filter(~pl.col("rollup").fill_null(value=False)), book)
+    cost = pl.col("cost_usd")
+    size = pl.when(cost > 0).then((cost.cast(pl.Float64).log10() * BINS).floor().cast(pl.Int16))
+    return (
+        calls.with_columns(day=pl.col("started_at").dt.date(), bin=size)
+        .group_by(*KEYS, "bin")
+        .agg(
+            requests=pl.len().cast(pl.Int64),
+            unpriced=cost.null_count().cast(pl.Int64),
+            errors=(pl.col("status") == "error").sum().cast(pl.Int64),
+            **{name: pl.col(name).sum() for name in TOKENS},
+            cost_usd=cost.sum(),
+        )
+        .select(list(SUMS))
+        .sort(*KEYS, "bin", nulls_last=True)
+    )
+
+
+def added(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
+    """Sums of many parts as one row a key: the columns of SUMS without `bin`; the largest cost first, ties by key."""
+    counts = [name for name in SUMS if name not in (*KEYS, "bin")]
+    return (
+        parts.group_by(*keys)
+        .agg(pl.sum(*counts))
+        .sort("cost_usd", *keys, descending=[True, *([False] * len(keys))], nulls_last=True)
+    )
+
+
+def quantile(parts: pl.DataFrame, share: float) -> Decimal | None:
+    """The cost of a call below which `share` of the calls that cost something lie, at most 12 % off [USD].
+
+    Nearest rank, as the tables of reports have it; the answer is the geometric middle of its bin.
+    """
+    bins = parts.drop_nulls("bin").group_by("bin").agg(pl.sum("requests")).sort("bin")
+    total = int(bins["requests"].sum())
+    if not total:
+        return None
+    rank = max(1, math.ceil(share * total))
+    number = bins.filter(pl.col("requests").cum_sum() >= rank)["bin"].item(0)
+    return Decimal(10 ** ((number + 0.5) / BINS))
+
+
+def stamp(book: PriceBook) -> str:
+    """Changes when the same calls would add up to something else: other prices, or another program."""
+    return f"{book.sha256[:16]}-{_code()}"
+
+
+@cache
+def _code() -> str:
+    digest = xxhash.xxh3_64()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
