@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,18 @@ def test_a_description_beside_a_transcript_is_part_of_it(tmp_path, settled):
     for kind in ("reviewer", "searcher"):
         (folder / "agent-1.meta.json").write_text(json.dumps({"agentType": kind}))
         assert both(tmp_path / "logs", tmp_path / "cache").requests["task"].to_list() == [kind]
+
+
+def test_a_database_in_use_is_read_again_when_its_log_grows(tmp_path, settled):
+    """In WAL mode the file itself stays as it is until a checkpoint."""
+    path = tmp_path / "calls.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("pragma journal_mode = wal")
+        db.execute("create table calls (request_id text, model text, input_tokens int, output_tokens int)")
+        for n in range(3):
+            db.execute("insert into calls values (?, 'gpt-5.4', 10, 2)", [f"c{n}"])
+            db.commit()
+            assert both(path, tmp_path / "cache").requests.height == n + 1
 
 
 FOUND = {

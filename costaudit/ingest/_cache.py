@@ -37,6 +37,7 @@ from costaudit.ingest._tree import NODES
 if TYPE_CHECKING:
     from costaudit.ingest import FileRead
 
+SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
 EDGE = 4096  # bytes of head and of tail that are hashed
 LIMIT = 2 << 30  # bytes of all packs; the least recently used go first
 PACKS = 8  # packs of one folder before they are merged
@@ -155,9 +156,11 @@ class Cache:
         before = self._states.get(key)
         if before is None or before != _state(file):
             return False
-        changed = before.ctime_ns if os.name == "posix" else max(before.ctime_ns, before.mtime_ns)
-        tick = TICK_NS if changed % 1_000_000_000 else COARSE_NS
-        return time.time_ns() - changed > tick
+        posix = os.name == "posix"  # elsewhere ctime is the time of creation
+        changes = [(before.mtime_ns, before.ctime_ns), *(side[3:] for side in before.sides)]
+        newest = max(ctime if posix else max(mtime, ctime) for mtime, ctime in changes)
+        tick = TICK_NS if newest % 1_000_000_000 else COARSE_NS
+        return time.time_ns() - newest > tick
 
 
 class _Runs:
@@ -295,16 +298,17 @@ def _state(file: LogFile) -> State | None:
         known.st_mtime_ns,
         known.st_ctime_ns,
         edges.intdigest(),
-        _beside(file),
+        tuple(_sides(file.path)),
     )
 
 
-def _beside(file: LogFile) -> tuple[int, int, int, int] | None:
-    try:
-        known = beside(file.path).stat()
-    except OSError:
-        return None
-    return known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+def _sides(path: Path) -> Iterator[tuple[int, int, int, int, int]]:
+    for number, side in enumerate([os.fspath(beside(path)), *(f"{path}{end}" for end in SIDES)]):
+        try:
+            known = os.stat(side)  # noqa: PTH116 - most are not there: three times as fast as a Path
+        except OSError:
+            continue
+        yield number, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
 
 
 def _entry(key: bytes, state: State, read: FileRead) -> Entry:

@@ -33,7 +33,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     """What a file's content is known by without reading it.
 
     edges   xxh3 of the first and the last 4 KiB
-    beside  the same of the description that lies beside the file, if there is one
+    sides   number, inode, size and times of the files beside it that are part of it (`_cache.SIDES`)
     """
 
     device: int
@@ -42,7 +42,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
     mtime_ns: int
     ctime_ns: int
     edges: int = 0
-    beside: tuple[int, int, int, int] | None = None
+    sides: tuple[tuple[int, int, int, int, int], ...] = ()
 
 
 class Entry(msgspec.Struct, array_like=True):
