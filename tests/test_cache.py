@@ -43,13 +43,13 @@ def settled(monkeypatch):
 def read(monkeypatch, settled):
     """The files that were really read."""
     names = []
-    original = reading.read_file
+    original = reading.read_all
 
-    def counted(file, *args, **more):
-        names.append(file.path.name)
-        return original(file, *args, **more)
+    def counted(asked, *args, **more):
+        names.extend(file.path.name for file, _ in asked)
+        return original(asked, *args, **more)
 
-    monkeypatch.setattr(reading, "read_file", counted)
+    monkeypatch.setattr(reading, "read_all", counted)
     return names
 
 
@@ -316,6 +316,7 @@ def test_no_text_of_a_prompt_is_in_the_cache(tmp_path, settled):
     (tmp_path / "log").write_text(json.dumps({"request": asked, "response": record}) + "\n")
     assert ingest([tmp_path / "log"], cache=tmp_path / "cache").requests.height == 1
     pack = _pack.Pack(next((tmp_path / "cache").rglob("*.pack")))
+    pack.load()
     rows, _ = pack.tables()
     assert SECRET not in str(rows.to_dicts()) + str(pack.header)
     assert Path(pack.path).stat().st_mode & 0o077 == 0

@@ -86,8 +86,9 @@ def ingest(
     """
     files = [(file, _names(file, columns)) for file in walk(paths)]
     kept = Cache(cache, paths) if cache is not None else None
-    known = kept.find(files) if kept else {}
-    fresh = iter(read_all([of for of in files if of[0] not in known], progress))
+    found = kept.find(files) if kept else set()
+    fresh = iter(read_all([of for of in files if of[0] not in found], progress))
+    known = kept.reads(files) if kept else {}
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept:
         kept.keep(files, reads)

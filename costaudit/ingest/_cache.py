@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
@@ -31,11 +31,9 @@ from costaudit.ingest import _pack
 from costaudit.ingest._files import STDIN, LogFile, beside
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack, State
+from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._sqlite import MAGIC, unfinished
 from costaudit.ingest._tree import NODES
-
-if TYPE_CHECKING:
-    from costaudit.ingest import FileRead
 
 SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
 EDGE = 4096  # bytes of head and of tail that are hashed
@@ -45,8 +43,6 @@ ROWS_A_PACK = 200_000
 TICK_NS = 50_000_000  # a change within a tick of the file system's clock (1 to 10 ms) leaves its times as they were
 COARSE_NS = 3_000_000_000  # the same where times are whole seconds
 
-Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
-
 
 class _Hit(NamedTuple):
     pack: Pack
@@ -54,7 +50,7 @@ class _Hit(NamedTuple):
 
 
 class Cache:
-    """The cache of one reading: `find` before it, `keep` after it."""
+    """The cache of one reading: `find` before it, `reads` and `keep` after it."""
 
     def __init__(self, folder: Path, paths: Sequence[Path | str]) -> None:
         """`folder`: where all packs live; `paths`: what the user asked for."""
@@ -67,20 +63,30 @@ class Cache:
         self._hits: dict[bytes, _Hit] = {}
         self._tables: dict[Path, tuple[pl.DataFrame, pl.DataFrame]] = {}
 
-    def find(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
-        """What is known of the files, as if each had been read.
-
-        Rows of files that lie one after the other in a pack come in one frame, with the first of these files.
-        """
+    def find(self, asked: Sequence[Asked]) -> set[LogFile]:
+        """The files that need not be read. Nothing here runs polars: the readers want to be forked before it does."""
         for file, names in asked:
             state = _state(file)
             if state is not None:
                 self._states[_key(file, names)] = state
         for pack in [pack for folder in self._folders for pack in _packs(folder)]:
-            for entry in pack.header.entries:
-                if self._states.get(entry.key) == entry.state:
+            hits = [entry for entry in pack.header.entries if self._states.get(entry.key) == entry.state]
+            if hits and _loaded(pack):
+                for entry in hits:
                     self._hits.setdefault(entry.key, _Hit(pack, entry))
-        self._load()
+        return {file for file, names in asked if _key(file, names) in self._hits}
+
+    def reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
+        """What the files that were found gave, as if each had been read.
+
+        Rows of files that lie one after the other in a pack come in one frame, with the first of these files.
+        """
+        for pack in {hit.pack.path: hit.pack for hit in self._hits.values()}.values():
+            rows, nodes = pack.tables()
+            self._tables[pack.path] = (
+                ROWS.to_frame() if rows is None else schema.conform(rows, ROWS),
+                NODES.to_frame() if nodes is None else schema.conform(nodes, NODES),
+            )
         return self._reads(asked)
 
     def keep(self, asked: Sequence[Asked], reads: Sequence[FileRead]) -> None:
@@ -93,25 +99,7 @@ class Cache:
                 "%s: the cache cannot be written, so the next run reads these logs again: %s", self.root, why
             )
 
-    def _load(self) -> None:
-        """The tables of the packs in use; a damaged one is thrown away and its files are read again."""
-        for pack in {hit.pack.path: hit.pack for hit in self._hits.values()}.values():
-            try:
-                rows, nodes = pack.tables()
-            except (OSError, Damaged):
-                self._hits = {key: hit for key, hit in self._hits.items() if hit.pack is not pack}
-                _remove(pack.path)
-                continue
-            self._tables[pack.path] = (
-                ROWS.to_frame() if rows is None else schema.conform(rows, ROWS),
-                NODES.to_frame() if nodes is None else schema.conform(nodes, NODES),
-            )
-            with suppress(OSError):
-                os.utime(pack.path)  # used now: not the next to go
-
     def _reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
-        from costaudit.ingest import FileRead
-
         reads: dict[LogFile, FileRead] = {}
         rows, nodes = _Runs(0), _Runs(1)
         for file, names in asked:
@@ -337,6 +325,20 @@ def _packs(folder: Path) -> list[Pack]:
         except Damaged:
             _remove(path)
     return found
+
+
+def _loaded(pack: Pack) -> bool:
+    """Whether the pack's tables are whole; a damaged one is thrown away and its files are read again."""
+    try:
+        pack.load()
+    except OSError:
+        return False
+    except Damaged:
+        _remove(pack.path)
+        return False
+    with suppress(OSError):
+        os.utime(pack.path)  # used now: not the next to go
+    return True
 
 
 def _remove(path: Path) -> None:

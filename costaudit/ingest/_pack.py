@@ -126,18 +126,18 @@ class Pack:
         except msgspec.DecodeError as problem:
             raise Damaged from problem
         self._at = SIZES + length
+        self._data: list[bytes] = []
 
-    def tables(self) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-        """Rows and nodes, without the columns that are null in all of them; raises OSError or Damaged."""
+    def load(self) -> None:
+        """Take the tables from the disk; raises OSError or Damaged."""
         with self.path.open("rb") as file:
             file.seek(self._at)
-            rows, nodes = (self._table(file.read(table.size), table) for table in self.header.tables)
-        return rows, nodes
+            self._data = [file.read(table.size) for table in self.header.tables]
+        for data, table in zip(self._data, self.header.tables, strict=True):
+            if len(data) != table.size or xxh3_64_intdigest(data) != table.xxh3:
+                raise Damaged
 
-    def _table(self, data: bytes, table: _Table) -> pl.DataFrame | None:
-        if len(data) != table.size or xxh3_64_intdigest(data) != table.xxh3:
-            raise Damaged
-        try:
-            return pl.read_ipc(data) if data else None
-        except (pl.exceptions.PolarsError, OSError) as problem:
-            raise Damaged from problem
+    def tables(self) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
+        """Rows and nodes as they were loaded, without the columns that are null in all of them."""
+        rows, nodes = (pl.read_ipc(data) if data else None for data in self._data)
+        return rows, nodes
