@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from costaudit import pipeline, schema
 from costaudit.commands._sums import priced_sums, summary
 from costaudit.config import Settings
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest import _store, _store_check, ingest
+from costaudit.ingest import _parts, _store, _store_check, ingest
 from costaudit.ingest._store import is_store
 from costaudit.price import sums
 
@@ -316,6 +317,30 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_store(tmp_path):
         assert set(whole["count"]) <= {5}
         assert set(whole["request_id"]) - {said + 1} == set(range(said + 1))
     assert said > 0
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_not_made_again(tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    rows = log(tmp_path / "a", range(3))
+    original = _parts.writing
+
+    @contextmanager
+    def late(path):
+        monkeypatch.undo()
+        _store.merge(rows, store)  # between the question and the lock
+        with original(path):
+            yield
+
+    monkeypatch.setattr(_parts, "writing", late)
+    _parts.prepare(store)
+    assert _store.read(store).height == 3
+
+
+@pytest.mark.parametrize("left", [".lock", "costaudit-store.json.writing"])
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path, left):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / left).write_bytes(b"")
+    assert _store.merge(log(tmp_path / "a", range(3)), tmp_path / "store").added == 3
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path):

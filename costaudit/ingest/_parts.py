@@ -94,11 +94,12 @@ def prepare(store: Path) -> None:
     """Make a new store where there is none; UsageError where the folder holds something else."""
     if is_store(store):
         return
-    if store.exists() and (not store.is_dir() or any(p.name != ".lock" for p in store.iterdir())):
+    begun = {".lock", MARK, f"{MARK}.writing"}  # what a process that does the same at this moment, or was killed, made
+    if store.exists() and (not store.is_dir() or any(path.name not in begun for path in store.iterdir())):
         raise UsageError(f"{store}: not a store, and not empty", hint="name a new folder, or an existing store")
     with writing(store):
-        (store / "requests").mkdir(parents=True, exist_ok=True)
-        save(store, [])
+        if not is_store(store):
+            save(store, [])
 
 
 def load(store: Path) -> list[Part]:
