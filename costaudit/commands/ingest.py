@@ -25,12 +25,14 @@ def command(
     hashes, no prompt and no answer; prices are applied when it is analyzed: `costaudit analyze DIR`.
     """
     from costaudit.commands._sums import summary
-    from costaudit.errors import LogError
-    from costaudit.ingest import _store, ingest
+    from costaudit.errors import LogError, UsageError
+    from costaudit.ingest import _remote, _store, ingest
     from costaudit.pipeline import cached
     from costaudit.report import _money as money
     from costaudit.report import _words
 
+    if _remote.is_remote(str(store).replace(":/", "://", 1)):
+        raise UsageError(f"--store {store}: a store is a folder of this machine", hint="copy it to object storage")
     settings = options.settings(config, no_cache=no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
         if len(paths) == 1 and _store.is_store(Path(paths[0])):

@@ -16,11 +16,12 @@ from costaudit.errors import LogError
 from costaudit.ingest import _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
-from costaudit.ingest._files import LogFile, walk
+from costaudit.ingest._files import LogFile
 from costaudit.ingest._format import Format
 from costaudit.ingest._identity import ROWS, collapse
 from costaudit.ingest._pool import Progress, read_all
 from costaudit.ingest._read import FileRead, read_file
+from costaudit.ingest._remote import Fetcher, walk
 from costaudit.ingest._tree import resolve
 from costaudit.ingest._twins import adopt, suspected
 
@@ -87,14 +88,21 @@ def ingest(
     files = [(file, _names(file, columns)) for file in walk(paths)]
     kept = Cache(cache, paths) if cache is not None else None
     found = kept.find(files) if kept else set()
-    fresh = iter(read_all([of for of in files if of[0] not in found], progress))
+    fetcher = Fetcher()
+    unknown = [of for of in files if of[0] not in found]
+    fresh = iter(fetcher.read(unknown, lambda part, before: read_all(part, _later(progress, before, len(unknown)))))
     known = kept.reads(files) if kept else {}
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept:
-        kept.keep(files, reads)
+        kept.keep(files, reads, fetcher.doubtful)
     if not any(read.lines for read in reads):
         raise LogError(_nothing(paths, reads), hint="`costaudit formats` lists what is understood")
     return _join(reads)
+
+
+def _later(progress: Progress | None, before: int, of: int) -> Progress | None:
+    """Progress of a batch as progress of the whole."""
+    return progress and (lambda file, number, _: progress(file, before + number, of))
 
 
 def _names(file: LogFile, columns: Mapping[str, str] | Sequence[Columns]) -> Mapping[str, str]:

@@ -16,10 +16,10 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import msgspec
@@ -28,7 +28,7 @@ import xxhash
 
 from costaudit import schema
 from costaudit.ingest import _pack
-from costaudit.ingest._files import STDIN, LogFile, beside
+from costaudit.ingest._files import STDIN, LogFile, Object, beside
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack, State
 from costaudit.ingest._read import Asked, FileRead
@@ -89,8 +89,14 @@ class Cache:
             )
         return self._reads(asked)
 
-    def keep(self, asked: Sequence[Asked], reads: Sequence[FileRead]) -> None:
-        """Keep what is new. No room, or no right to write: one note, and the audit goes on without."""
+    def keep(self, asked: Sequence[Asked], reads: Sequence[FileRead], doubtful: Container[str] = ()) -> None:
+        """Keep what is new, but for doubtful files, by the name they are shown with.
+
+        No room, or no right to write: one note, and the audit goes on without.
+        """
+        for file, names in asked:
+            if file.shown in doubtful:
+                self._states.pop(_key(file, names), None)
         try:
             self._keep([(_key(*of), of[0], read) for of, read in zip(asked, reads, strict=True)])
         except (OSError, UnicodeEncodeError) as problem:
@@ -142,6 +148,8 @@ class Cache:
     def _steady(self, key: bytes, file: LogFile) -> bool:
         """Whether the file was the same before and after it was read, and will show it when it changes."""
         before = self._states.get(key)
+        if before is not None and file.object is not None:
+            return True  # it was fetched as the object of this very tag
         if before is None or before != _state(file):
             return False
         posix = os.name == "posix"  # elsewhere ctime is the time of creation
@@ -237,6 +245,10 @@ def _estimators() -> Iterator[str]:
 
 def _above(paths: Sequence[Path | str]) -> list[str]:
     """The folder that holds all that was asked for, and the folders above it."""
+    remote = [str(path) for path in paths if "://" in str(path)]
+    if remote:
+        prefix = PurePosixPath(remote[0].partition("*")[0])
+        return [str(folder) for folder in (prefix, *prefix.parents)]
     folders = []
     for path in paths:
         whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they are written, as in reports
@@ -256,7 +268,7 @@ def _name(folder: str) -> str:
 
 def _key(file: LogFile, names: Mapping[str, str]) -> bytes:
     """The identity of a file: its path, the name that reports show, and what it calls its columns."""
-    whole = os.path.abspath(file.path)  # noqa: PTH100
+    whole = "" if file.object else os.path.abspath(file.path)  # noqa: PTH100
     parts = [whole, file.shown, *map(repr, sorted(names.items()))]
     return xxhash.xxh3_128_digest("\0".join(parts).encode(errors="surrogateescape"))
 
@@ -265,6 +277,14 @@ def _state(file: LogFile) -> State | None:
     """The state of a regular file; None for anything that cannot be known again."""
     if file.path == STDIN:
         return None
+    if file.object is not None:
+        sides = enumerate(file.object.sides)
+        return State(
+            0,
+            0,
+            *_tagged(file.object),
+            tuple((n, 0, size, at, tag) for n, o in sides for size, at, _, tag in [_tagged(o)]),
+        )
     try:
         if not stat.S_ISREG(file.path.stat().st_mode):
             return None  # opening a pipe would wait for its writer
@@ -288,6 +308,11 @@ def _state(file: LogFile) -> State | None:
         edges.intdigest(),
         tuple(_sides(file.path)),
     )
+
+
+def _tagged(item: Object) -> tuple[int, int, int, int]:
+    """Size and time of an object, no time of its inode, and the hash of its tag."""
+    return item.size, item.modified_ns, 0, xxhash.xxh3_64_intdigest(item.etag.encode())
 
 
 def _sides(path: Path) -> Iterator[tuple[int, int, int, int, int]]:

@@ -42,8 +42,23 @@ class Bad(NamedTuple):
     reason: str
 
 
+SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules"}  # folders that hold no logs
 BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object of a bucket as its listing tells it (`_remote`); `sides` are the objects that are part of it."""
+
+    scheme: str
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    modified_ns: int
+    sides: tuple[Object, ...] = ()
+    side: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,7 @@ class LogFile:
 
     path: Path
     shown: str
+    object: Object | None = None  # where it has to be fetched from
 
 
 def walk(paths: Sequence[Path | str]) -> list[LogFile]:
@@ -96,7 +112,7 @@ def _hidden(path: Path, root: Path) -> bool:
     """
     if path.name.endswith(("-wal", "-shm", "-journal")) and path.with_name(path.name.rpartition("-")[0]).is_file():
         return True
-    return any(part in {".git", ".hg", ".svn", "__pycache__", "node_modules"} for part in path.relative_to(root).parts)
+    return any(part in SKIPPED for part in path.relative_to(root).parts)
 
 
 class Inflated(io.RawIOBase):
