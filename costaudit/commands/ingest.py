@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, note, progress
 
+if TYPE_CHECKING:
+    from costaudit.ingest import Engine
+
 
 def command(
     paths: options.Paths,
     store: Annotated[Path, typer.Option(metavar="DIR", help="The store; made if it is not there.")],
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="Who reads: `local`, processes of this machine; `ray`, a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of the cluster; else RAY_ADDRESS, else this machine.")
+    ] = None,
     config: options.Config = None,
     no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
@@ -33,12 +42,13 @@ def command(
 
     if _remote.is_remote(str(store).replace(":/", "://", 1)):
         raise UsageError(f"--store {store}: a store is a folder of this machine", hint="copy it to object storage")
+    reader = _engine(engine, address)
     settings = options.settings(config, no_cache=no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
         if len(paths) == 1 and _store.is_store(Path(paths[0])):
             read = _store.everything(Path(paths[0]))
         else:
-            read = ingest(paths, columns=settings.columns, progress=show, cache=cached(settings))
+            read = ingest(paths, columns=settings.columns, progress=show, cache=cached(settings), engine=reader)
     if read.requests.is_empty():
         raise LogError(
             f"no request among {money.plural(read.fates.lines, 'record')}", hint="`costaudit doctor PATH` says why"
@@ -50,3 +60,17 @@ def command(
     emit(
         f"{store}: {merged.added:,} requests added, {improved}{merged.known:,} known already, {merged.total:,} in all\n"
     )
+
+
+def _engine(name: str, address: str | None) -> Engine | None:
+    """The reader of that name; UsageError where there is none, or where an address has no meaning."""
+    from costaudit.errors import UsageError
+
+    if name == "local" and address is None:
+        return None
+    if name != "ray":
+        what = "--address needs --engine ray" if name == "local" else f"no engine {name!r}"
+        raise UsageError(what, hint="engines: local, ray")
+    from costaudit.ingest import _ray
+
+    return lambda asked, progress: _ray.read_all(asked, progress, address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -20,12 +20,14 @@ from costaudit.ingest._files import LogFile
 from costaudit.ingest._format import Format
 from costaudit.ingest._identity import ROWS, collapse
 from costaudit.ingest._pool import Progress, read_all
-from costaudit.ingest._read import FileRead, read_file
+from costaudit.ingest._read import Asked, FileRead, read_file
 from costaudit.ingest._remote import Fetcher, walk
 from costaudit.ingest._tree import resolve
 from costaudit.ingest._twins import adopt, suspected
 
 __all__ = ["FileRead", "Ingested", "formats", "ingest", "read_file"]
+
+Engine = Callable[[Sequence[Asked], Progress | None], tuple[list[FileRead], set[str]]]
 
 REJECTS = pl.Schema(
     {"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String, "detail": pl.String}
@@ -77,27 +79,35 @@ def ingest(
     columns: Mapping[str, str] | Sequence[Columns] = (),
     progress: Progress | None = None,
     cache: Path | None = None,
+    engine: Engine | None = None,
 ) -> Ingested:
     """Read every log below the paths, in any mixture of formats, and count what became of each record.
 
     columns   request-table column <- name in the log, for the `generic` format; for all files, or by file
     cache     a folder where what a file gave is kept, and taken from while the file is the same (`_cache`)
+    engine    reads the files elsewhere (`_ray`); None: in processes of this machine
     Raises UsageError for a path that is not there, ConfigError for a column that does not exist, LogError if nothing
     at all could be read as a log.
     """
     files = [(file, _names(file, columns)) for file in walk(paths)]
     kept = Cache(cache, paths) if cache is not None else None
     found = kept.find(files) if kept else set()
-    fetcher = Fetcher()
-    unknown = [of for of in files if of[0] not in found]
-    fresh = iter(fetcher.read(unknown, lambda part, before: read_all(part, _later(progress, before, len(unknown)))))
+    given, doubtful = (engine or _here)([of for of in files if of[0] not in found], progress)
+    fresh = iter(given)
     known = kept.reads(files) if kept else {}
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept:
-        kept.keep(files, reads, fetcher.doubtful)
+        kept.keep(files, reads, doubtful)
     if not any(read.lines for read in reads):
         raise LogError(_nothing(paths, reads), hint="`costaudit formats` lists what is understood")
     return _join(reads)
+
+
+def _here(asked: Sequence[Asked], progress: Progress | None) -> tuple[list[FileRead], set[str]]:
+    """What each file gave, and which objects were not what their listing said."""
+    fetcher = Fetcher()
+    reads = fetcher.read(asked, lambda part, before: read_all(part, _later(progress, before, len(asked))))
+    return reads, fetcher.doubtful
 
 
 def _later(progress: Progress | None, before: int, of: int) -> Progress | None:

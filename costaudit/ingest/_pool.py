@@ -59,7 +59,14 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     return _Pool(asked, groups, min(workers, len(groups)), told).run()
 
 
+def groups_of(asked: Sequence[Asked]) -> list[Group]:
+    """The files by number, in the portions that are read together."""
+    return _groups([_size(of) for of in asked])
+
+
 def _size(of: Asked) -> int:
+    if of[0].object is not None:
+        return of[0].object.size
     try:
         return of[0].path.stat().st_size
     except OSError:
@@ -151,7 +158,7 @@ class _Worker:
             data = _receive(self.answers)
         except (OSError, ValueError):  # closed on its side or, at the end of everything, on ours
             return None
-        return None if data is None else _unpacked(data)
+        return None if data is None else unpacked(data)
 
     def stop(self) -> None:
         with suppress(OSError):
@@ -219,7 +226,7 @@ def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
     gc.freeze()
     with suppress(KeyboardInterrupt, BrokenPipeError):
         while (data := _receive(questions)) is not None:
-            _send(answers, _packed(read_files(pickle.loads(data))))
+            _send(answers, packed(read_files(pickle.loads(data))))
 
 
 def _send(stream: IO[bytes], data: bytes) -> None:
@@ -245,7 +252,8 @@ def _exactly(stream: IO[bytes], size: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _packed(reads: Sequence[FileRead]) -> bytes:
+def packed(reads: Sequence[FileRead]) -> bytes:
+    """What files gave, as bytes for another process; the reads are empty afterwards."""
     heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
     rows = pl.concat([ROWS.to_frame(), *(frame for read in reads for frame in read.frames)])
     nodes = pl.concat([NODES.to_frame(), *(frame for read in reads for frame in read.nodes)])
@@ -262,7 +270,8 @@ def _arrow(frame: pl.DataFrame) -> bytes:
     return stream.getvalue()
 
 
-def _unpacked(data: bytes) -> list[FileRead]:
+def unpacked(data: bytes) -> list[FileRead]:
+    """What `packed` was given."""
     reads: list[FileRead]
     reads, heights, rows, nodes = pickle.loads(data)
     tables = (_frame(rows, ROWS), _frame(nodes, NODES))
