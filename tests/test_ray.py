@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 from console import ROOT, run
+
+from costaudit.errors import UsageError
+from costaudit.ingest import _ray, _store, ingest
+from costaudit.ingest._task import costaudit_read
 
 # A process of its own: a cluster leaves threads, and warns about the machine it is on.
 PROGRAM = """
@@ -49,8 +54,6 @@ cluster.shutdown()
 
 def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(tmp_path):
     pytest.importorskip("ray", reason="the cluster needs the extra `ray`")
-    from costaudit.ingest import _store, ingest
-
     samples = [path for path in sorted((ROOT / "sample_logs" / "demo").rglob("*")) if path.is_file()]
     for n, path in enumerate(samples):
         (tmp_path / "logs" / str(n)).mkdir(parents=True)
@@ -66,19 +69,31 @@ def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(tmp_pa
     assert tree(tmp_path / "here") == tree(tmp_path / "there")
 
 
+def test_the_spark_recipe_writes_the_same_store(tmp_path):
+    pytest.importorskip("pyspark", reason="the recipe for Spark needs pyspark, which no extra brings")
+    if shutil.which("java") is None:
+        pytest.skip("the recipe for Spark needs Java")
+    logs = ROOT / "sample_logs" / "demo"
+    made = subprocess.run(
+        [sys.executable, ROOT / "docs" / "spark.py", logs, tmp_path / "there"],
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    here = ingest([logs])
+    _store.merge(here.requests, tmp_path / "here", here.identities)
+    assert tree(tmp_path / "here") == tree(tmp_path / "there")
+
+
 def tree(folder):
     """Every file of a store, byte for byte."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_packed_answer_of_a_task_is_what_the_files_gave(tmp_path):
-    from costaudit.ingest import _cache, _ray, ingest
-    from costaudit.ingest._pool import unpacked
+def test_the_packed_answer_of_a_task_is_what_the_files_gave():
 
     def engine(asked, progress):
-        code, data, doubtful = _ray.costaudit_read(asked)
-        assert code == _cache.version()
-        return unpacked(data), doubtful
+        answer = costaudit_read(asked)
+        return answer.reads(), answer.doubtful
 
     samples = ROOT / "sample_logs" / "formats"
     here, there = ingest([samples]), ingest([samples], engine=engine)
@@ -90,6 +105,11 @@ def test_the_packed_answer_of_a_task_is_what_the_files_gave(tmp_path):
     ("flags", "says"),
     [("--engine spark", "no engine 'spark'"), ("--address auto", "--address needs --engine ray")],
 )
+def test_an_answer_of_other_code_is_refused():
+    with pytest.raises(UsageError, match="another version of costaudit"):
+        costaudit_read([])._replace(code="older").reads()
+
+
 def test_an_engine_that_is_none_is_a_usage_error(tmp_path, flags, says, capsys):
     _, code = run(f"costaudit ingest sample_logs/demo --store {tmp_path / 'store'} {flags}")
     assert code == 2
@@ -97,9 +117,6 @@ def test_an_engine_that_is_none_is_a_usage_error(tmp_path, flags, says, capsys):
 
 
 def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
-    from costaudit.errors import UsageError
-    from costaudit.ingest import _ray
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="extra `ray`"):
         _ray.read_all([], None, None)

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest._cache import version
-from costaudit.ingest._pool import Group, Progress, groups_of, packed, unpacked
-from costaudit.ingest._read import Asked, FileRead, read_files
-from costaudit.ingest._remote import Fetcher
+from costaudit.ingest._pool import Group, Progress, groups_of
+from costaudit.ingest._read import Asked, FileRead
+from costaudit.ingest._task import Answer, costaudit_read
 
 TRIES = 4  # of a task whose worker dies
 AHEAD = 2  # tasks a core that are asked for at a time: their answers wait in memory
@@ -62,25 +61,13 @@ def _read(ray: Any, asked: Sequence[Asked], progress: Progress | None) -> tuple[
             running[task.remote([asked[n] for n in group])] = group
         (done, *_), _ = ray.wait(list(running), num_returns=1)
         group = running.pop(done)
-        code, data, doubts = ray.get(done)
-        if code != version():
-            raise UsageError(
-                "the cluster's machines run another version of costaudit than this one",
-                hint="install the same one everywhere: the same logs must give the same store",
-            )
-        found |= dict(zip(group, unpacked(data), strict=True))
-        doubtful |= doubts
+        answer = Answer(*ray.get(done))
+        found |= dict(zip(group, answer.reads(), strict=True))
+        doubtful |= answer.doubtful
         for n in group:
             if progress:
                 progress(asked[n][0].shown, len(found), len(asked))
     return [found[n] for n in range(len(asked))], doubtful
-
-
-def costaudit_read(asked: Sequence[Asked]) -> tuple[str, bytes, set[str]]:
-    """The task: the digest of this machine's code, what the files gave, and which of them are doubtful."""
-    fetcher = Fetcher()
-    reads = fetcher.read(asked, lambda part, _: read_files(part))
-    return version(), packed(reads), fetcher.doubtful
 
 
 def _ray() -> Any:
