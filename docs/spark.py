@@ -21,13 +21,15 @@ from costaudit.ingest._pool import Progress, groups_of
 from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._task import Answer, costaudit_read
 
+ANSWERS = pa.schema([("part", pa.int32()), ("answer", pa.binary())])
+
 
 def tasks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Runs on the cluster: groups of files in, answers out."""
     for batch in batches:
         for row in batch.to_pylist():
             answer = costaudit_read(pickle.loads(row["files"]))
-            yield pa.RecordBatch.from_pylist([{"part": row["part"], "answer": pickle.dumps(tuple(answer))}])
+            yield pa.RecordBatch.from_pylist([{"part": row["part"], "answer": pickle.dumps(tuple(answer))}], ANSWERS)
 
 
 def engine(asked: Sequence[Asked], progress: Progress | None) -> tuple[list[FileRead], set[str]]:

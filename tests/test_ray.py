@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -70,13 +71,15 @@ def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(tmp_pa
 
 
 def test_the_spark_recipe_writes_the_same_store(tmp_path):
-    pytest.importorskip("pyspark", reason="the recipe for Spark needs pyspark, which no extra brings")
+    for needed in ("pyspark", "pandas"):
+        pytest.importorskip(needed, reason="the recipe for Spark needs pyspark and pandas, which no extra brings")
     if shutil.which("java") is None:
         pytest.skip("the recipe for Spark needs Java")
     logs = ROOT / "sample_logs" / "demo"
     made = subprocess.run(
         [sys.executable, ROOT / "docs" / "spark.py", logs, tmp_path / "there"],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable},
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     here = ingest([logs])
