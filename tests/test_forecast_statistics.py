@@ -66,6 +66,7 @@ def test_after_a_step_the_week_before_is_nearer_than_the_trend_and_is_shown():
     assert total(found).value == pytest.approx(1_400)
     assert found.backtest is not None
     assert found.backtest.naive_error < found.backtest.error
+    assert found.backtest.hits == found.backtest.origins - 1  # its interval, without the origin before the step
 
 
 def test_under_four_weeks_there_is_a_run_rate_and_no_forecast():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,8 @@ DEPENDENT = 0.3  # lag-1 autocorrelation of the residuals above which they are d
 class Backtest:
     """The same forecast made at earlier weeks, against what came.
 
-    weeks   ahead; hits: origins whose spend fell inside the interval, of `origins`
+    weeks   ahead; hits: origins whose spend fell inside the interval of what is shown, of `origins`; that of the last
+            week again is made of the errors of the other origins
     error   mean |ln(actual/forecast)| of the trend, and of the week before repeated
     """
 
@@ -136,6 +137,7 @@ def forecast(history: Mapping[date, float], last: date, until: date, *, level: f
     if tests is not None and len(errors) >= ENOUGH:
         if tests.naive_error <= tests.error:
             kind, width = NAIVE, _conformal(naive_errors, level)
+            tests = replace(tests, hits=_held(naive_errors, level))
         elif tests.hit_rate < TRUSTED:
             width, widened = _conformal(errors, level), True
     shown = naive if kind == NAIVE else mid
@@ -262,6 +264,11 @@ def _conformal(errors: Sequence[float], level: float) -> float:
     if math.ceil((len(errors) + 1) * level) > len(errors):
         return max(errors)
     return conformal_width(errors, level)
+
+
+def _held(errors: Sequence[float], level: float) -> int:
+    """How many errors lie within the half-width that the others give."""
+    return sum(e <= _conformal([*errors[:k], *errors[k + 1 :]], level) for k, e in enumerate(errors))
 
 
 def _day_noise(table: Array) -> float:
