@@ -26,7 +26,8 @@ class Databricks(Format):
     - A request in a usage table and in an inference table is one call (`databricks_request_id`).
     - `sampling_fraction` below 1: the inference table holds a sample, and totals are at least what is shown. Payloads
       over 1 MB are missing there.
-    - What Databricks bills are DBUs (`system.billing`), not tokens. The sample is synthetic.
+    - What Databricks bills are DBUs (`system.billing`): what is shown is the list price of the model's maker.
+      The sample is synthetic.
 
     Logged better: `usage_context` with `task`, `tenant`, `session_id` and `user_id` in every request.
     """

@@ -34,7 +34,8 @@ class Snowflake(Format):
       long query has several rows, and a row may be many calls).
     - Counts come from `TOKENS_GRANULAR`, `METRICS` or `OPERATION_DETAILS`. Older views have one sum of input and
       output (`TOKENS`), which has no price: their rows are unmetered.
-    - Snowflake bills credits: without a price for `snowflake/<model>` in the settings the calls are unpriced.
+    - Snowflake bills credits: what is shown is the list price of the model's maker, where the name is known, and not
+      Snowflake's bill. Give your own rates for `snowflake/<model>` in the settings.
     - The views restate each other: give one of them. Times of `CORTEX_AISQL_USAGE_HISTORY` are in the account's zone.
     - Written to the reference pages; the sample is synthetic.
 
