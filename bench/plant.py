@@ -31,13 +31,14 @@ FORMATS: dict[str, tuple[tuple[str, Writer], ...]] = {
 AGENTS_ONLY = {"claude_code": ("agents", "overlaps")}  # a transcript has runs and nothing else
 
 
-def scene(seed: int, problem: str, vendor: str) -> Scene:
-    """The events of one kind of problem, with their truth; the vendor decides models and how caches are billed."""
+def scene(seed: int, problems: Sequence[str], vendor: str) -> Scene:
+    """The events of some kinds of problems, with their truth; the vendor decides models and how caches are billed."""
     made = Scene(seed, vendor)
-    importlib.import_module(f"bench.problems.{problem}").build(made)
+    for problem in problems:
+        importlib.import_module(f"bench.problems.{problem}").build(made)
     made.made.sort(key=lambda e: (e.at, e.id))
     spent = sum((usd(e) for e in (*made.made, *made.elsewhere)), FLOOR * 0)
-    assert spent < 200 * FLOOR, f"{problem} {seed}: ${spent} would raise the floor of the plants"
+    assert spent < 200 * FLOOR, f"{problems} {seed}: ${spent} would raise the floor of the plants"
     return made
 
 
@@ -81,7 +82,7 @@ def main() -> None:
     asked = parser.parse_args()
     for problem in asked.problems.split(","):
         for vendor, known in FORMATS.items():
-            made = scene(asked.seed, problem, vendor)
+            made = scene(asked.seed, (problem,), vendor)
             for name, writer in known:
                 if asked.formats and name not in asked.formats.split(","):
                     continue

@@ -54,26 +54,28 @@ def _book() -> PriceBook:
 def score(job: tuple[int, str, str, str]) -> dict[str, Any]:
     """The comparison of one log with its truth, as plain values."""
     seed, problem, vendor, name = job
-    made = plant.scene(seed, problem, vendor)
+    made = plant.scene(seed, (problem,), vendor)
     writer = dict(plant.FORMATS[vendor])[name]
+    faulty = faults.score(made, writer, seed, _book()) if problem == "requests" else []
+    return {"job": list(job), "faults": faulty, **compare(made, name, writer)}
+
+
+def compare(made: Scene, name: str, writer: plant.Writer) -> dict[str, Any]:
+    """What an audit of the planted calls in one format says, against the truth."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         plant.write(made, writer, folder)
         heard = _audit(made, folder)
-        faulty = faults.score(made, writer, seed, _book()) if problem == "requests" else []
     in_log = [e for e in made.made if e.run or name != "claude_code"]
     truth = sum((usd(e) for e in (*in_log, *made.elsewhere)), Decimal(0))
-    plants = [p for p in made.plants if not p.ids or p.ids & {e.id for e in in_log}] + list(
-        _concentration(in_log, made)
-    )
-    compared = _Comparison(made, plants, in_log, heard, name)
+    written = {e.id for e in in_log}
+    plants = [p for p in made.plants if not p.ids or p.ids & written]
+    plants += _concentration([*in_log, *made.elsewhere], made)
     return {
-        "job": list(job),
         "calls": len(in_log),
         "total_right": abs(heard.total - truth) < Decimal("0.005"),
         "in_range": heard.low <= truth and (heard.high is None or truth <= heard.high),
-        "faults": faulty,
-        **compared.result(),
+        **_Comparison(made, plants, in_log, heard, name).result(),
     }
 
 

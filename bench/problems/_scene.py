@@ -24,7 +24,9 @@ _THINGS = (
 )
 _OFFICES = (
     "billing triage returns orders claims travel payroll audit intake survey lending permits repairs freight catalog "
-    "rosters menus tickets leases quotes grants visas polls feeds alerts digests notes forms"
+    "rosters menus tickets leases quotes grants visas polls feeds alerts digests notes forms "
+    "stocks patents exams labels routes parcels budgets medals parking housing fisheries timber archives museums parks "
+    "schools clinics markets tolls ferries bakeries studios theatres gardens stables quarries mills docks"
 )
 NOUNS, DESKS = _THINGS.split(), _OFFICES.split()
 CHARS = 0.4  # characters written per token counted: only the shares of a prompt must be right
