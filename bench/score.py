@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -31,6 +32,14 @@ def jobs(seeds: range, problems: list[str], formats: list[str]) -> Iterator[tupl
             wanted = [name for name in usable if not formats or name in formats]
             if wanted:
                 yield seed, problem, vendor, wanted[seed // 2 % len(wanted)]
+
+
+def _commit() -> str:
+    """The state of the program that was scored."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "an unknown commit"
 
 
 def main() -> None:
@@ -63,7 +72,7 @@ def main() -> None:
             if asked.keep:
                 with asked.keep.open("a") as out:
                     out.write(json.dumps(result) + "\n")
-    print(tables.page(results, asked.seeds) if asked.markdown else tables.short(results))
+    print(tables.page(results, asked.seeds, _commit()) if asked.markdown else tables.short(results))
 
 
 if __name__ == "__main__":
