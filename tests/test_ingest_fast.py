@@ -7,13 +7,16 @@ import json
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, mangled, sample
 
 from costaudit.ingest import _blocks, _join, _pool, claude_code
+from costaudit.ingest._decode import Decoder
 from costaudit.ingest._files import walk
+from costaudit.ingest._lean import Lean
 from costaudit.ingest._pool import read_all
 
 LOG = sample("claude-code.jsonl")
@@ -98,6 +101,35 @@ def _whole(blocks):
         for n, part in enumerate(parts):
             yield block.line + n, at, part
             at += len(part) + 1
+
+
+keys = st.sampled_from(["a", "b", "c", "d", "e", "x", "new"])
+cells = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys, inner, max_size=4),
+    max_leaves=10,
+)
+DECODER = Decoder([("a",), ("b", "c"), ("b", "d", "e"), ("x", "0", "a"), ("c", "a"), ("c",)], [("d", "a")])
+
+
+@given(st.lists(st.dictionaries(keys, cells, max_size=5), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_a_decoder_that_learns_its_keys_finds_what_one_that_knows_all_finds(records):
+    lean, rows, structs = Lean(DECODER), [], []
+    for record in map(msgspec.json.encode, records):
+        try:
+            rows.append(DECODER.typed(record))
+        except msgspec.DecodeError:
+            with pytest.raises(msgspec.DecodeError):
+                lean.one(record)
+        else:
+            structs.append((record, lean.one(record)))
+    found = [lean.columns([lean.one(record)]) for record, _ in structs]
+    assert [[_shown(cell) for (cell,) in columns] for columns in found] == [list(map(_shown, row)) for row in rows]
+
+
+def _shown(cell):
+    return bytes(cell) or None if isinstance(cell, msgspec.Raw) else cell
 
 
 def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):

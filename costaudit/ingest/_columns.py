@@ -14,15 +14,31 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
 
     A list of structs that is empty is absent.
     """
-    if not isinstance(dtype, pl.List) or not isinstance(dtype.inner, pl.Struct):
+    if not isinstance(dtype, pl.List):
         return pl.Series(name, cells, dtype=dtype)
+    if not isinstance(dtype.inner, pl.Struct):
+        return _flat(name, cells, dtype)
     items = [item for cell in cells if cell for item in cell]
     if not items:
         return pl.Series(name, [None] * len(cells), dtype=dtype)
     fields: dict[str, Any] = {field.name: field.dtype for field in dtype.inner.fields}
-    at = pl.Series("at", [n for n, cell in enumerate(cells) if cell for _ in cell], dtype=pl.UInt32)
     parts = pl.DataFrame([_values(items, field) for field in fields], schema=fields)
-    lists = parts.select(pl.struct(pl.all()).alias(name)).insert_column(0, at).group_by("at").agg(pl.col(name))
+    return _gathered(parts.select(pl.struct(pl.all()).alias(name)), cells)
+
+
+def _flat(name: str, cells: Sequence[Any], dtype: pl.List) -> pl.Series:
+    """A column of lists of plain values; one list after the other is ten times as fast as list by list."""
+    if [] in cells:
+        return pl.Series(name, cells, dtype=dtype)
+    items = pl.Series(name, [item for cell in cells if cell for item in cell], dtype=dtype.inner)
+    return _gathered(items.to_frame(), cells)
+
+
+def _gathered(items: pl.DataFrame, cells: Sequence[Any]) -> pl.Series:
+    """The items, which are those of all cells one after the other, as one list a cell; null where a cell has none."""
+    (name,) = items.columns
+    at = pl.Series("at", [n for n, cell in enumerate(cells) if cell for _ in cell], dtype=pl.UInt32)
+    lists = items.insert_column(0, at).group_by("at", maintain_order=True).agg(pl.col(name))
     rows = pl.DataFrame({"at": pl.int_range(len(cells), dtype=pl.UInt32, eager=True)})
     return rows.join(lists, on="at", how="left", maintain_order="left").get_column(name)
 
@@ -58,7 +74,4 @@ def _lists(name: str, cells: Sequence[Any], dtype: pl.List) -> pl.Series:
     frame = pl.DataFrame(
         [pl.Series(field, part, dtype=of) for (field, of), part in zip(fields.items(), parts, strict=True)]
     )
-    at = pl.Series("at", [n for n, cell in enumerate(cells) if cell for _ in cell], dtype=pl.UInt32)
-    lists = frame.select(pl.struct(pl.all()).alias(name)).insert_column(0, at).group_by("at").agg(pl.col(name))
-    rows = pl.DataFrame({"at": pl.int_range(len(cells), dtype=pl.UInt32, eager=True)})
-    return rows.join(lists, on="at", how="left", maintain_order="left").get_column(name)
+    return _gathered(frame.select(pl.struct(pl.all()).alias(name)), cells)

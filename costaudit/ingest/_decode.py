@@ -12,13 +12,13 @@ from costaudit.ingest._files import UNREADABLE
 Path = tuple[str, ...]
 
 
-class _Node:
+class Node:
     """A key of the records: an object with further keys below, or a leaf, or both (then it is decoded whole)."""
 
     __slots__ = ("below", "leaf", "opaque", "raw")
 
     def __init__(self) -> None:
-        self.below: dict[str, _Node] = {}
+        self.below: dict[str, Node] = {}
         self.leaf = False
         self.opaque = False
         self.raw = False
@@ -33,7 +33,7 @@ class _Node:
         for key in path:
             if key.isdigit():  # an element of a list: the list is decoded whole
                 node.opaque = True
-            node = node.below.setdefault(key, _Node())
+            node = node.below.setdefault(key, Node())
         node.leaf, node.raw = True, raw  # wanted as a value and as raw JSON: decoded, and written again where needed
 
 
@@ -43,7 +43,7 @@ class Decoder:
     def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = ()) -> None:
         self.paths = list(dict.fromkeys(paths))
         self.raws = list(dict.fromkeys(raws))
-        root = _Node()
+        self.root = root = Node()
         for path in self.raws:
             root.add(path, raw=True)
         for path in self.paths:
@@ -129,27 +129,28 @@ def opened(value: str) -> Any:
         return None
 
 
-def _leaves(node: _Node, path: Path = ()) -> list[Path]:
+def _leaves(node: Node, path: Path = ()) -> list[Path]:
     """Paths of all leaves in the order in which `_compile` picks them."""
     here = [(*path, key) for key, child in node.below.items() if child.whole]
     for key, child in node.below.items():
         if not child.whole:
             here += _leaves(child, (*path, key))
         elif child.below:
-            here += _all(child, (*path, key))
+            here += all_below(child, (*path, key))
     return here
 
 
-def _all(node: _Node, path: Path) -> list[Path]:
+def all_below(node: Node, path: Path) -> list[Path]:
+    """Paths of the leaves below a node that is decoded whole."""
     found: list[Path] = []
     for key, child in node.below.items():
         if child.leaf:
             found.append((*path, key))
-        found += _all(child, (*path, key))
+        found += all_below(child, (*path, key))
     return found
 
 
-def _compile(node: _Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[Any, ...]]]:
+def _compile(node: Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[Any, ...]]]:
     """A struct for the keys below a node, and the function that flattens one into a tuple of all leaves."""
     fields: list[tuple[str, Any, Any]] = []
     rename: dict[str, str] = {}
@@ -165,7 +166,7 @@ def _compile(node: _Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[A
         direct.append(n)
         fields.append((f"f{n}", msgspec.Raw if child.raw and not child.below else Any, None))
         if child.below:
-            steps.append((n, _dug(child)))
+            steps.append((n, dug(child)))
     struct = msgspec.defstruct("Keys", fields, rename=rename, gc=False)
     astuple = msgspec.structs.astuple
 
@@ -184,10 +185,10 @@ def _or_absent(pick: Callable[[Any], tuple[Any, ...]], width: int) -> Callable[[
     return lambda value: absent if value is None else pick(value)
 
 
-def _dug(node: _Node) -> Callable[[Any], tuple[Any, ...]]:
+def dug(node: Node) -> Callable[[Any], tuple[Any, ...]]:
     """The leaves below a node, in the order of `_all`, from a value that was decoded whole: what `dig` would find."""
-    below = [(key, child.leaf, _dug(child) if child.below else None) for key, child in node.below.items()]
-    absent = (None,) * len(_all(node, ()))
+    below = [(key, child.leaf, dug(child) if child.below else None) for key, child in node.below.items()]
+    absent = (None,) * len(all_below(node, ()))
 
     def pick(value: Any) -> tuple[Any, ...]:
         if type(value) is str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ import xxhash
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._results import escaped, escaped_sha, tells_failure
 
-_PAIR = struct.Struct("<QQ").pack
+PAIR = struct.Struct("<QQ").pack
 OPENING = 20_000  # characters of a message that can name its family
 FRAME = 16  # bytes that stand for what a message adds around its text: about 4 tokens (`_tokens.PER_MESSAGE`)
 SAID = ("text", "input", "args", "content", "response")  # where a part of a message keeps what it says
@@ -79,7 +79,7 @@ def encoded(value: Any) -> bytes:
 
 def link(chain: int, block: int) -> int:
     """The chain after one more block: h_k of METHODS 5.2."""
-    return xxhash.xxh3_64_intdigest(_PAIR(chain, block))
+    return xxhash.xxh3_64_intdigest(PAIR(chain, block))
 
 
 def decode(data: bytes) -> Any:
@@ -99,15 +99,46 @@ def blocks_of(data: bytes) -> list[Block]:
         parts = msgspec.json.decode(data, type=list[msgspec.Raw])
     except UNREADABLE:
         return []
-    return [_cached_block(bytes(part)) for part in parts]
+    return [_BLOCKS.of(part) for part in parts]
 
 
-@lru_cache(maxsize=20_000)  # a conversation sends each message again with every call
-def _cached_block(data: bytes) -> Block:
+class Blocks:
+    """Messages by the hash of their JSON: a conversation sends each of them again with every call."""
+
+    def __init__(self, made: Callable[[bytes], Block], most: int = 16 << 20) -> None:
+        """`made`: the message of a JSON; `most`: characters of text that are held before all are forgotten."""
+        self.made, self.most = made, most
+        self.known: dict[bytes, Block] = {}
+        self.held = 0
+
+    def all(self, data: bytes | str) -> list[Block] | None:
+        """The messages of a JSON list; None if it is no list of objects."""
+        try:
+            parts = msgspec.json.decode(data, type=list[msgspec.Raw])
+        except UNREADABLE:
+            return None
+        return [self.of(part) for part in parts]
+
+    def of(self, raw: msgspec.Raw) -> Block:
+        key = xxhash.xxh3_128_digest(raw)
+        block = self.known.get(key)
+        if block is None:
+            block = self.made(bytes(raw))
+            self.held += len(block.opening) + FRAME * 16
+            if self.held > self.most:
+                self.known, self.held = {}, 0
+            self.known[key] = block
+        return block
+
+
+def _block(data: bytes) -> Block:
     value = decode(data)
     if isinstance(value, str):
         return _message({"role": "user", "content": value})
     return _message(value) if isinstance(value, dict) else Block("user", sha(data), len(data))
+
+
+_BLOCKS = Blocks(_block)
 
 
 @lru_cache(maxsize=2_000)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costaudit.ingest._decode import opened
-from costaudit.ingest._messages import encoded
+from costaudit.ingest._messages import Block, Blocks, blocks_of, decode, encoded
 from costaudit.ingest._prompt import facts
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
@@ -48,7 +48,12 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
     if not events and not any(name.startswith(TEXTS) for name in attributes):
         reason = _finish(attributes, None)  # most instrumentations keep no text unless told to
         return {"has_text": False} if reason is None else {"has_text": False, "finish_reason": reason}
-    messages = _first(attributes, MESSAGES) or _numbered(attributes, NUMBERED_MESSAGES) or _told(events, answers=False)
+    blocks = _told_as_json(attributes)
+    messages = (
+        None
+        if blocks
+        else _first(attributes, MESSAGES) or _numbered(attributes, NUMBERED_MESSAGES) or _told(events, answers=False)
+    )
     answers = _first(attributes, ANSWERS) or _numbered(attributes, NUMBERED_ANSWERS) or _told(events, answers=True)
     if not answers and isinstance(attributes.get("ai.response.text"), str):
         answers = [{"role": "assistant", "content": attributes["ai.response.text"]}]
@@ -58,7 +63,7 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
     system = _first(attributes, SYSTEM)
     tools = _first(attributes, TOOLS) or _numbered(attributes, NUMBERED_TOOLS)
     found = facts(
-        _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
+        blocks or _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
         _encode(_content(system)),
         _encode([_tool(t) for t in tools] if isinstance(tools, list) else None),
         None,
@@ -67,6 +72,24 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
     )
     found["finish_reason"] = _finish(attributes, answers)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _told_as_json(attributes: Mapping[str, Any]) -> list[Block] | None:
+    """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
+    for name in MESSAGES:
+        value = attributes.get(name)
+        if isinstance(value, str) and value:
+            return _BLOCKS.all(value.lstrip()) if value.lstrip()[:1] == "[" else None
+        if isinstance(value, (list, Mapping)) and value:
+            return None
+    return None
+
+
+def _block(data: bytes) -> Block:
+    return blocks_of(b"[" + encoded(_message(decode(data))) + b"]")[0]
+
+
+_BLOCKS = Blocks(_block)
 
 
 def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:

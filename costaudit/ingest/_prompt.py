@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 import polars as pl
+from xxhash import xxh3_64_intdigest as digest
 
 from costaudit import schema
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import (
     BYTES_PER_TOKEN,
+    PAIR,
     Block,
     answer_blocks,
     blocks_of,
@@ -115,7 +117,7 @@ def _bytes(raw: Any) -> bytes | None:
 
 
 def facts(
-    messages: bytes | None,
+    messages: bytes | Sequence[Block] | None,
     system: bytes | None,
     tools: bytes | None,
     output_schema: bytes | None,
@@ -128,7 +130,7 @@ def facts(
     if declared is not None:
         found["tools_declared"] = list(declared[0])
         found["tools_sha"] = declared[1]
-    blocks = blocks_of(messages) if messages else []
+    blocks = list(messages or ()) if not isinstance(messages, bytes) else blocks_of(messages) if messages else []
     if system is not None:
         blocks = [system_block(system), *blocks]
     if blocks:
@@ -161,7 +163,7 @@ def _chain(
     chain: list[int] = []
     head = 0
     for block in blocks:
-        head = link(head, block.sha)
+        head = digest(PAIR(head, block.sha))  # `link`, without the call: most blocks are known already
         chain.append(head)
     last_answer = max((n for n, b in enumerate(blocks) if b.role == "assistant"), default=-1)
     results = [r for b in blocks[last_answer + 1 :] for r in b.results]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import Decoder, Path
+from costaudit.ingest._decode import Decoder, Path, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
-from costaudit.ingest._format import Found, Out, TableFormat, loads
+from costaudit.ingest._format import Found, Out, TableFormat
+from costaudit.ingest._lean import SEVERAL, Lean
 from costaudit.ingest._prompt import PromptReader
 from costaudit.ingest._values import Reader
 
@@ -58,6 +60,7 @@ class TableReader:
 
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
+        self.lean: Lean | None = Lean(self.plan.decoder)
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         mine = Out()
@@ -83,22 +86,60 @@ class TableReader:
             self._decode(parts, out)
 
     def _decode(self, records: Sequence[Record], out: Out) -> None:
-        decode, plain = self.plan.decoder.typed, self.plan.decoder.plain
+        if self.lean is None or self.lean.exhausted:
+            self.lean, one = None, self.plan.decoder.typed
+        else:
+            one = self.lean.one
+            self._learn(records)
+        lean, generation = self.lean, self.lean.generation if self.lean else 0
         kept: list[Record] = []
-        rows: list[tuple[Any, ...]] = []
+        rows: list[Any] = []
+        odd: dict[int, tuple[Any, ...]] = {}  # rows of unexpected shape
+        rejects: list[tuple[int, str]] = []
         for record in records:
             data = record.data
             try:
-                row = plain(data) if isinstance(data, dict) else decode(data)
+                row = None if isinstance(data, dict) else one(data)
             except UNREADABLE:
-                value = loads(data, record.line, out) if isinstance(data, bytes) else None
+                row = None
+            if lean is not None and lean.generation != generation:  # a new key: what is decoded has the old shape
+                self._decode(records, out)
+                return
+            if row is None:
+                value = data if isinstance(data, dict) else self._plain(data, record.line, rejects)
                 if value is None:
                     continue
-                row = plain(value)
+                odd[len(rows)] = self.plan.decoder.plain(value)
             kept.append(record)
             rows.append(row)
+        out.rejects += rejects
         if rows:
-            self._frame(kept, list(zip(*rows, strict=True)), out)
+            self._frame(kept, self._columns(rows, odd), out)
+
+    def _learn(self, records: Sequence[Record]) -> None:
+        """The keys of the first records, so that few of them are decoded twice."""
+        if self.lean is not None and not self.lean.generation:
+            with suppress(*UNREADABLE):
+                self.lean.learn([record.data for record in records[:SEVERAL] if isinstance(record.data, bytes)])
+
+    def _plain(self, data: bytes, line: int, rejects: list[tuple[int, str]]) -> dict[str, Any] | None:
+        value = parsed(data)
+        if isinstance(value, dict):
+            return value
+        rejects.append((line, value))
+        return None
+
+    def _columns(self, rows: list[Any], odd: dict[int, tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
+        if self.lean is None:
+            return list(zip(*(odd.get(n, row) for n, row in enumerate(rows)), strict=True))
+        absent = self.lean.shape.absent
+        values = self.lean.columns([absent if row is None else row for row in rows])
+        if odd:
+            values = [list(cells) for cells in values]
+            for n, cells in odd.items():
+                for column, cell in zip(values, cells, strict=True):
+                    column[n] = cell  # type: ignore[index]
+        return values
 
     def close(self, out: Out) -> None:
         """Nothing is held back between records."""

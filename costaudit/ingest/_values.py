@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from types import NoneType
 from typing import Any
 
 import polars as pl
@@ -29,6 +30,9 @@ class Reader:
 
     def column(self, values: Sequence[Any]) -> tuple[pl.Series, dict[int, str]]:
         """The values as a column, and the rows whose value was refused with the reason."""
+        plain = _PLAIN.get(self.one)
+        if plain is not None and (whole := plain(values)) is not None:
+            return whole, {}
         bad: dict[int, str] = {}
         cells: list[Any] = []
         one = self.one
@@ -160,6 +164,26 @@ def lenient(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return one
 
 
+def _texts(values: Sequence[Any]) -> pl.Series | None:
+    """A column of nothing but texts; None if some value needs a look of its own."""
+    if not set(map(type, values)) <= {str, NoneType}:
+        return None
+    if max((len(value) for value in values if value is not None), default=0) > MOST_TEXT:
+        return None
+    return pl.Series([value or None for value in values] if "" in values else values, dtype=pl.String)
+
+
+def _counts(values: Sequence[Any]) -> pl.Series | None:
+    """The same of nothing but whole numbers."""
+    if not set(map(type, values)) <= {int, NoneType}:
+        return None
+    known = [value for value in values if value is not None]
+    if known and not 0 <= min(known) <= max(known) <= MOST_TOKENS:
+        return None
+    return pl.Series(values, dtype=pl.Int64)
+
+
+_PLAIN: dict[Callable[[Any], Any], Callable[[Sequence[Any]], pl.Series | None]] = {text: _texts, count: _counts}
 COUNT = Reader(pl.Int64(), count)
 TEXT = Reader(pl.String(), text)
 NUMBER = Reader(pl.Float64(), number)

@@ -143,11 +143,10 @@ class LiteLLM(TableFormat):
         """Itself, with the metadata that spend logs keep as text opened, and redacted prompts taken out."""
         if isinstance(record.data, dict):
             return (record._replace(data=_plain(record.data, hidden=REDACTED in str(record.data.get("messages")))),)
-        hidden = REDACTED.encode() in record.data
-        if b'"{' not in record.data and not hidden:
-            return (record,)
+        if REDACTED.encode() not in record.data:
+            return (record,)  # objects kept as text are no objects to the decoder, and opened by the slow way
         value = parsed(record.data)
-        return (record,) if isinstance(value, str) else (record._replace(data=_plain(value, hidden=hidden)),)
+        return (record,) if isinstance(value, str) else (record._replace(data=_plain(value, hidden=True)),)
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         call = pl.col("_call").fill_null("")

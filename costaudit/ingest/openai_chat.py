@@ -154,6 +154,9 @@ class OpenAIChat(TableFormat):
         ).drop("_upstream", "_host", "_usage", "_cites", "_filtered", "_deepseek", "_groq", "_sum", "_object")
 
 
+CHUNK = 8_192  # bytes of a record that may be a chunk by itself
+
+
 class ChatReader(TableReader):
     """Puts chunks together before their response is read; whole responses go straight through."""
 
@@ -162,8 +165,24 @@ class ChatReader(TableReader):
         self.streams: dict[str, Stream] = {}
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
-        whole = [record for record in records if not self._taken(record, out)]
-        super().feed(whole, out)
+        # A chunk is small: of a large record it is seen by what is decoded of it, without a search through its text.
+        apart = [len(record.data) < CHUNK and self._taken(record, out) for record in records]
+        super().feed([record for record, taken in zip(records, apart, strict=True) if not taken], out)
+
+    def _frame(self, records: list[Record], values: Sequence[Sequence[Any]], out: Out) -> None:
+        at = self.plan.decoder.at
+        marks = zip(values[at[*self.found.self, "object"]], values[at[*self.found.self, "choices"]], strict=True)
+        chunks = [
+            n
+            for n, (kind, choices) in enumerate(marks)
+            if is_chunk({"object": kind, "choices": choices}) and self._taken(records[n], out)
+        ]
+        if not chunks:
+            super()._frame(records, values, out)
+            return
+        rest = sorted(set(range(len(records))) - set(chunks))
+        if rest:
+            super()._frame([records[n] for n in rest], [[cells[n] for n in rest] for cells in values], out)
 
     def close(self, out: Out) -> None:
         streams, self.streams = self.streams, {}
