@@ -128,8 +128,13 @@ def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
 
 def requests_of(ledger: Ledger) -> pl.DataFrame:
     """The calls of the ledger without rows that only restate others; every call is there once."""
-    calls = ledger.calls
-    return calls if not calls["rollup"].any() else calls.filter(~pl.col("rollup").fill_null(value=False))
+    return without(ledger.calls, pl.col("rollup").fill_null(value=False))
+
+
+def without(calls: pl.DataFrame, some: pl.Expr) -> pl.DataFrame:
+    """The calls for which a condition does not hold; the same frame, and no copy of it, where it holds for none."""
+    held = calls.select(some).to_series()
+    return calls.filter(~held) if held.any() else calls
 
 
 def single_calls(ledger: Ledger) -> pl.DataFrame:

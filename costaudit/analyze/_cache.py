@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
+
+Vector = Any  # a one-dimensional array of numpy, which is imported where it is used
 
 LIVES: dict[str, int] = {"5m": 300, "30m": 1_800, "1h": 3_600, "12h": 43_200}  # s
 WRITES = {life: f"cache_write_{life}_tokens" for life in LIVES}
@@ -41,85 +44,126 @@ class Policy:
         return f"{self.write} for {self.life}" if self.life else self.write
 
 
-def occurrences(calls: pl.DataFrame) -> pl.DataFrame:
-    """Every prefix of every call, in order of prefix and time: row, cum [tokens up to its end], gap_s since it was last
-    sent (null: never), nth [times sent before], later_turn [of the call].
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """Every prefix of every call, the calls in order of `row`, each with its prefixes from the shortest on.
 
-    calls   row, scope, started_at, block_sha, block_tokens, unstable, template_sha, run_id
+    rows    the calls that have prefixes
+    starts  place of each call's first prefix
+    cum     tokens up to the end of each prefix
+    gap_s   since the prefix was last sent; not a number: never
+    nth     times it was sent before
+    later   of the call: whether it is a later turn
+    sorted  places in order of prefix and time
+    """
+
+    rows: pl.Series
+    starts: Vector
+    cum: Vector
+    gap_s: Vector
+    nth: Vector
+    later: Vector
+    sorted: Vector
+
+
+def occurrences(calls: pl.DataFrame) -> Occurrences:
+    """The prefixes of calls [row, scope, started_at, block_sha, block_tokens, unstable, template_sha, run_id].
+
     Prefixes of unstable calls stand for what would be equal with the changing part moved to the end: the template, and
     the earlier turns of the run.
     """
-    known = (
-        calls.filter((pl.col("block_sha").list.len() > 0) & pl.col("started_at").is_not_null())
-        .filter(pl.col("block_sha").list.len() == pl.col("block_tokens").list.len())
-        .select(
-            "row",
-            "unstable",
-            scope=pl.col("scope").cast(pl.Categorical).to_physical(),
-            at=pl.col("started_at").dt.epoch("us"),
-            run=pl.coalesce(
-                pl.col("run_id").cast(pl.Categorical).to_physical().cast(pl.UInt64), ~pl.col("row").cast(pl.UInt64)
-            ),
-            template=pl.col("template_sha").fill_null(0),
-            sha="block_sha",
-            cum=pl.col("block_tokens").list.eval(pl.element().fill_null(0).cum_sum()),
-            depth=pl.int_ranges(0, pl.col("block_sha").list.len(), dtype=pl.UInt64),
-        )
-    )
-    first = pl.col("depth") == 0
-    stable = pl.col("template") ^ pl.when(first).then(0).otherwise(
-        (pl.col("run") + 1) * _MIX_A + pl.col("depth") * _MIX_B
-    )
-    new = (pl.col("sha") != pl.col("sha").shift()) | (pl.col("scope") != pl.col("scope").shift())
-    place = pl.int_range(pl.len(), dtype=pl.Int64)
-    listed = (
-        known.explode("sha", "cum", "depth")
-        .with_columns(sha=pl.when("unstable").then(stable).otherwise("sha"))
-        .select("row", "scope", "at", "sha", "cum")
-        .sort("scope", "sha", "row")
-        .with_columns(new=new.fill_null(value=True))
-        .with_columns(
-            nth=place - pl.when("new").then(place).forward_fill(),
-            gap_s=pl.when(~pl.col("new")).then(pl.col("at").diff() / 1e6),
-        )
-    )
-    turns = listed.filter(pl.col("nth") > 0).group_by("row").len().filter(pl.col("len") >= TURN)["row"]
-    return listed.select("row", "cum", "gap_s", "nth", later_turn=pl.col("row").is_in(turns.implode()))
+    import numpy as np
+
+    known = calls.filter(
+        pl.col("started_at").is_not_null()
+        & (pl.col("block_sha").list.len() > 0)
+        & (pl.col("block_sha").list.len() == pl.col("block_tokens").list.len())
+    ).sort("row")
+    sizes = known["block_sha"].list.len().to_numpy().astype(np.int64)
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    call = np.repeat(np.arange(known.height, dtype=np.uint32), sizes)
+    cum = np.cumsum(known["block_tokens"].explode(keep_nulls=False).fill_null(0).to_numpy())
+    if len(cum):
+        cum = cum - np.repeat(np.concatenate([[0], cum[ends[:-1] - 1]]), sizes)
+    listed = _in_order(known, call, np.arange(len(call)) - starts[call])
+    place, key = (listed[name].to_numpy() for name in ("place", "key"))
+    new = np.ones(len(key), dtype=bool)
+    new[1:] = key[1:] != key[:-1]
+    at = known["started_at"].dt.epoch("us").to_numpy()[call[place]]
+    gap = np.full(len(key), np.nan)
+    gap[1:] = np.where(new[1:], np.nan, (at[1:] - at[:-1]) / 1e6)
+    nth = np.arange(len(key)) - np.maximum.accumulate(np.where(new, np.arange(len(key)), 0))
+    gap_s, times = np.empty_like(gap), np.empty_like(nth)
+    gap_s[place], times[place] = gap, nth
+    before = np.add.reduceat(times > 0, starts, dtype=np.int64) if len(starts) else starts
+    return Occurrences(known["row"], starts, cum, gap_s, times, before >= TURN, place)
 
 
-def simulate(found: pl.DataFrame, policy: Policy, life_s: float) -> pl.DataFrame:
-    """What each call would have read from the cache and written to it: row, read, write [tokens]; calls that do neither
-    are left out.
+def _in_order(calls: pl.DataFrame, call: Vector, depth: Vector) -> pl.DataFrame:
+    """place, key: the prefixes by what they are and in which scope, each in order of time.
 
-    found  as `occurrences` gives it
+    call, depth   of each prefix: the call that sends it, and its place there
     """
-    hit, written = _states(policy)
+    sha = calls["block_sha"].explode(keep_nulls=False).alias("sha")
+    scope = calls["scope"].cast(pl.Categorical).to_physical().cast(pl.UInt64)
+    listed = pl.DataFrame({"sha": sha, "scope": scope.gather(pl.Series(call))})
+    if calls["unstable"].any():
+        listed = listed.with_columns(sha=_stable(calls, call, depth, sha))
+    # One key of 64 bits sorts many times faster than two; within a scope it is as unique as the hash.
     return (
-        found.with_columns(in_time=(pl.col("gap_s") <= life_s).fill_null(value=False))
-        .with_columns(hit=hit)
-        .with_columns(written=written)
-        .filter(pl.col("hit") | pl.col("written"))
-        .group_by("row")
-        .agg(
-            read=pl.when("hit").then("cum").otherwise(0).max(),
-            end=pl.col("cum").max(),
-        )
-        .select("row", "read", write=pl.col("end") - pl.col("read"))
+        listed.select(key=(pl.col("sha") + pl.col("scope") * _MIX_A) * _MIX_B)
+        .with_row_index("place")
+        .sort("key", maintain_order=True)
     )
 
 
-def _states(policy: Policy) -> tuple[pl.Expr, pl.Expr]:
+def _stable(calls: pl.DataFrame, call: Vector, depth: Vector, sha: pl.Series) -> pl.Series:
+    """The hashes as logged; of unstable calls, what stands for them."""
+    own = calls.select(
+        "unstable",
+        template=pl.col("template_sha").fill_null(0),
+        run=pl.coalesce(
+            pl.col("run_id").cast(pl.Categorical).to_physical().cast(pl.UInt64), ~pl.col("row").cast(pl.UInt64)
+        ),
+    )[pl.Series(call)].with_columns(sha=sha, depth=pl.Series(depth).cast(pl.UInt64))
+    turn = (pl.col("run") + 1) * _MIX_A + pl.col("depth") * _MIX_B
+    stable = pl.col("template") ^ pl.when(pl.col("depth") == 0).then(0).otherwise(turn)
+    return own.select(pl.when("unstable").then(stable).otherwise("sha")).to_series()
+
+
+def simulate(found: Occurrences, policy: Policy, life_s: float) -> pl.DataFrame:
+    """What each call would have read from the cache and written to it: row, read, write [tokens]."""
+    import numpy as np
+
+    if not len(found.starts):
+        return pl.DataFrame(schema={"row": pl.UInt32, "read": pl.Int64, "write": pl.Int64})
+    hit, written = _states(found, policy, found.gap_s <= life_s)
+    read = np.maximum.reduceat(np.where(hit, found.cum, 0), found.starts)
+    end = np.maximum.reduceat(np.where(hit | written, found.cum, 0), found.starts)
+    return pl.DataFrame({"row": found.rows, "read": read, "write": end - read})
+
+
+def _states(found: Occurrences, policy: Policy, in_time: Vector) -> tuple[Vector, Vector]:
     """Whether a prefix is in the cache when it is sent, and whether it is written then."""
+    import numpy as np
+
     if policy.write == ALL:
-        return pl.col("in_time"), ~pl.col("hit")
+        return in_time, ~in_time
     if policy.write == SEEN:
         # The first time it is only seen, the second time it is written.
-        return pl.col("in_time") & (pl.col("nth") >= 2), ~pl.col("hit") & (pl.col("nth") >= 1)
+        hit = in_time & (found.nth >= 2)
+        return hit, ~hit & (found.nth >= 1)
     # In the cache from the first later turn on, as long as no pause is too long.
-    count = pl.col("later_turn").cast(pl.Int64).cum_sum()
-    before = count - pl.col("later_turn").cast(pl.Int64)
-    at_start = pl.when(~pl.col("in_time")).then(before).forward_fill()
-    return pl.col("in_time") & (before > at_start), ~pl.col("hit") & pl.col("later_turn")
+    later = np.repeat(found.later, np.diff(np.append(found.starts, len(in_time))))
+    turn = later[found.sorted].astype(np.int64)
+    before = np.cumsum(turn) - turn
+    # The count only grows, so the last stretch begun is the one with the largest count.
+    at_start = np.maximum.accumulate(np.where(in_time[found.sorted], 0, before))
+    hit = np.empty_like(in_time)
+    hit[found.sorted] = before > at_start
+    hit &= in_time
+    return hit, ~hit & later
 
 
 def bounded(simulated: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:

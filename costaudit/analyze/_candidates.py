@@ -23,6 +23,15 @@ PLAIN = 0.95  # share of calls that end normally in one step
 SAMPLE = 300  # calls a candidate is priced on before it is chosen
 HALF = Decimal("0.5")  # a candidate must cost at most this share: less is inside the uncertainty of its tokens
 GENERATION = timedelta(days=365)  # a candidate may be this much older than the model it replaces
+SHAPE = (
+    "output_tokens",
+    "reasoning_tokens",
+    "input_tokens",
+    "temperature",
+    "tools_declared",
+    "run_id",
+    "finish_reason",
+)
 SAME_TASK = 30  # calls below which a shape is no shape
 
 
@@ -38,6 +47,7 @@ class Candidate(NamedTuple):
 def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
     """Whether the calls of one task and model look like classification: short answers, one step, cold, small.
 
+    calls        the columns of SHAPE
     thoughtful   hidden reasoning may be long
     """
     if calls.height < SAME_TASK:
@@ -78,10 +88,12 @@ def candidates(calls: pl.DataFrame, dear: Arm, book: PriceBook, named: Sequence[
             yield Candidate(Arm(provider, model), facts_of(book, f"{provider}:{model}"), True, "named in the settings")
         return
     seen = (
-        calls.filter(pl.col("price_status") == "priced")
+        calls.lazy()
+        .filter(pl.col("price_status") == "priced")
         .group_by(pl.col("provider").fill_null(""), "model")
         .agg(pl.first("price_entry"))
         .sort("provider", "model")
+        .collect()
     )
     entries = {Arm(provider, model): entry for provider, model, entry in seen.iter_rows()}
     for arm, entry in entries.items():

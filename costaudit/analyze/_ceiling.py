@@ -8,9 +8,14 @@ from math import ceil, log
 
 import polars as pl
 
+from costaudit.analyze._by_run import in_runs, running
 from costaudit.schema import USD
 from costaudit.stats import theil_sen, tolerance_rank, wilson
 
+CALLS = (
+    *("row", "run_id", "step", "task", "model", "finish_reason", "status", "success", "source_file", "source_line"),
+    *("run_source", "started_at", "input_tokens", "cost_usd"),
+)
 METRICS = {"steps": "calls", "usd": "USD", "input_tokens": "tokens", "minutes": "minutes"}
 CANDIDATES = 40  # limits tried a metric; the frontier bends in few places
 LEAST_FINISHED = 10  # runs; fewer say nothing about a limit
@@ -36,29 +41,21 @@ def runs_of(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls of runs in order, with running totals: run, nth, run_id, row, usd, steps, input_tokens, minutes,
     after_usd (what the run cost after this call), and what is known of the run as a whole.
     """
-    counted = (
-        calls.lazy()
-        .filter(pl.col("run_id").is_not_null())
-        .select(
-            *("row", "run_id", "step", "task", "model", "finish_reason", "status", "success", "request_id"),
-            *("source_file", "source_line", "run_source"),
-            run=pl.col("run_id").cast(pl.Categorical).to_physical(),
-            started="started_at",
-            tokens=pl.col("input_tokens").fill_null(0),
-            usd=pl.col("cost_usd").fill_null(0).cast(USD),
-        )
+    counted = in_runs(calls.select(CALLS)).with_columns(
+        started="started_at",
+        tokens=pl.col("input_tokens").fill_null(0),
+        usd=pl.col("cost_usd").fill_null(0).cast(USD),
     )
-    return (
-        counted.sort("run", "step", "row", nulls_last=True)
-        .with_columns(
-            nth=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("run"),
-            spent=pl.col("usd").cum_sum().over("run"),
-            total_usd=pl.col("usd").sum().over("run"),
-            input_tokens=pl.col("tokens").cum_sum().over("run").cast(pl.Float64),
-            minutes=(pl.col("started") - pl.col("started").min().over("run")).dt.total_microseconds() / 6e7,
-        )
-        .with_columns(steps=pl.col("nth").cast(pl.Float64), spent_usd=pl.col("spent").cast(pl.Float64))
-        .collect()
+    # Calls of one run stand together: a running total is that of all calls less what it was when the run began.
+    ends = (pl.col("run") != pl.col("run").shift(-1)).fill_null(value=True)
+    return counted.with_columns(
+        spent=running("usd"),
+        input_tokens=running("tokens").cast(pl.Float64),
+        minutes=(pl.col("started") - pl.col("started").min().over("run")).dt.total_microseconds() / 6e7,
+        steps=pl.col("nth").cast(pl.Float64),
+    ).with_columns(
+        total_usd=pl.when(ends).then("spent").backward_fill(),
+        spent_usd=pl.col("spent").cast(pl.Float64),
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal, localcontext
 from itertools import pairwise
@@ -220,7 +220,7 @@ def _sooner(calls: pl.DataFrame, factor: float) -> pl.DataFrame | None:
     found = _cache.occurrences(used)
     sides = [
         _cache.bounded(
-            _cache.simulate(found.with_columns(gap_s=pl.col("gap_s") / f), Policy(_cache.ALL, life), LIVES[life]), used
+            _cache.simulate(replace(found, gap_s=found.gap_s / f), Policy(_cache.ALL, life), LIVES[life]), used
         )
         for f in (1.0, factor)
     ]

@@ -15,7 +15,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import Claim
 from costaudit.finding import ZERO, Finding
-from costaudit.price.ledger import Ledger
+from costaudit.price.ledger import Ledger, positions
 from costaudit.schema import USD
 
 _ZERO = pl.lit(ZERO, USD)
@@ -170,6 +170,8 @@ def _good(
 def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
     """All patches in one table with the claim and the evidence key of each row."""
     marked = []
+    keys = {patch.schema[c.evidence_key] for c, patch in zip(claims, patches, strict=True) if patch is not None}
+    kind = keys.pop() if len(keys) == 1 else pl.String()
     for nth, (claim, patch) in enumerate(zip(claims, patches, strict=True)):
         if patch is None or patch.is_empty():
             continue
@@ -179,7 +181,7 @@ def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> 
         columns = [
             group.alias("group"),
             pl.lit(nth, pl.UInt32).alias("_claim"),
-            pl.col(key).cast(pl.String).alias("_key"),
+            pl.col(key).cast(kind).alias("_key"),
         ]
         marked.append(answered.with_columns(columns).drop([key] if key not in ("row", "model", "provider") else []))
     return pl.concat(marked, how="diagonal_relaxed") if marked else pl.DataFrame(schema={"row": pl.UInt32})
@@ -190,21 +192,21 @@ def _saved(before: Ledger, changed: pl.DataFrame, patch: pl.DataFrame) -> pl.Dat
 
     `priced` is false where the changed call has no known price: such a change is no saving and is not made.
     """
-    then = changed.select("row", after="cost_usd", remains=pl.lit(value=True))
-    lost = pl.col("remains").is_not_null() & pl.col("after").is_null() & pl.col("before").is_not_null()
-    saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(_ZERO))
-    return (
-        patch.select("row", *_MARKS)
-        .with_columns(before=before.value("cost_usd").gather(before.place(patch["row"])))
-        .join(then, on="row", how="left", maintain_order="left")
-        .with_columns(saved=saved.otherwise(_ZERO).cast(USD), priced=~lost)
-        .drop("before", "after", "remains")
+    at = positions(patch["row"], changed["row"])
+    table = patch.select("row", *_MARKS).with_columns(
+        before=before.value("cost_usd").gather(before.place(patch["row"])),
+        after=changed["cost_usd"].gather(at),
+        remains=at.is_not_null(),
     )
+    lost = pl.col("remains") & pl.col("after").is_null() & pl.col("before").is_not_null()
+    saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(_ZERO))
+    return table.with_columns(saved=saved.otherwise(_ZERO).cast(USD), priced=~lost).drop("before", "after", "remains")
 
 
 def _paying(saved: pl.DataFrame, claims: Sequence[Claim]) -> pl.DataFrame:
     """The patched calls of groups that save more than they cost, of claims that do so in all."""
-    groups = saved.filter("priced").filter(pl.col("saved").sum().over("_claim", "group") > ZERO)
+    parts = ["_claim", "group"] if (saved["group"] != "").any() else ["_claim"]
+    groups = saved.filter("priced").filter(pl.col("saved").sum().over(parts) > ZERO)
     sums = groups.group_by("_claim").agg(pl.col("saved").sum())
     paying = [nth for nth, total in sums.iter_rows() if total > _added(claims[nth])]
     return groups.filter(pl.col("_claim").is_in(paying))

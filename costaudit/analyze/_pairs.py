@@ -46,7 +46,12 @@ def compared(
         values, quality = measure(mine)
         if quality is None:
             continue
-        why = broken(values, quality, stated_mean(stated, task), _labels(calls.filter(pl.col("task") == task)))
+        why = broken(
+            values,
+            quality,
+            stated_mean(stated, task),
+            _labels(calls.select("task", "output_sha").filter(pl.col("task") == task)),
+        )
         yield from _all(task, None, values, quality, why, everything, by)
         if why is not None or values["tenant"].n_unique() < 2:
             continue

@@ -67,9 +67,11 @@ def _ratio(new: Sequence[float], old: Sequence[float], *, paired: bool) -> Inter
 
 def shared_requests(calls: pl.DataFrame) -> pl.DataFrame:
     """Requests that several models answered: request_sha, provider, model, tokens (mean input); usually few or none."""
-    known = calls.filter(pl.col("request_sha").is_not_null() & (pl.col("input_tokens") > 0))
-    several = known.group_by("request_sha").agg(pl.col("model").n_unique()).filter(pl.col("model") > 1)
-    both = known.join(several.select("request_sha"), on="request_sha", how="semi")
+    asked = calls.select("request_sha", "provider", "model", "input_tokens")
+    known = asked.filter(pl.col("request_sha").is_not_null() & (pl.col("input_tokens") > 0))
+    repeated = known.filter(pl.col("request_sha").is_duplicated())  # most requests are sent once
+    several = repeated.group_by("request_sha").agg(pl.col("model").n_unique()).filter(pl.col("model") > 1)
+    both = repeated.join(several.select("request_sha"), on="request_sha", how="semi")
     return both.group_by("request_sha", pl.col("provider").fill_null(""), "model").agg(tokens=pl.mean("input_tokens"))
 
 

@@ -6,7 +6,13 @@ from typing import NamedTuple
 
 import polars as pl
 
+from costaudit.analyze._analyzer import without
+
 NONE = "(none)"
+OPENING = (
+    *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha"),
+    *("instance_id", "block_sha", "tools_declared", "input_tokens"),
+)
 BAD_FINISH = ("length", "refusal", "content_filter")
 
 
@@ -20,7 +26,8 @@ class Arm(NamedTuple):
 def spend_rows(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls that can carry spend: no roll-ups, no answers of a gateway's own cache; in order of `row`."""
     unpaid = pl.col("rollup").fill_null(value=False) | pl.col("gateway_cache_hit").fill_null(value=False)
-    return calls.filter(~unpaid).sort("row")
+    paid = without(calls, unpaid)
+    return paid if paid["row"].is_sorted() else paid.sort("row")
 
 
 def with_unit(calls: pl.DataFrame) -> pl.DataFrame:
@@ -44,36 +51,30 @@ def units(calls: pl.DataFrame) -> pl.DataFrame:
           outages: provider/model that failed in it by a limit or an outage;
           opening_tokens, history [messages], tools, step, hour, template_sha: known before the model answered
     """
-    known = spend_rows(calls).filter(pl.col("task").is_not_null())
+    known = without(spend_rows(calls), pl.col("task").is_null())
     answered = pl.col("status").fill_null("ok") == "ok"
     outage = ~answered & ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
     malformed = ~pl.col("schema_ok") | pl.col("tool_error") | pl.col("finish_reason").is_in(BAD_FINISH)
-    arms = (
-        known.select(pl.col("provider", "model").fill_null("")).unique().sort("provider", "model").with_row_index("arm")
-    )
+    named = known.select(pl.col("provider", "model").fill_null(""))
+    arms = named.unique().sort("provider", "model").with_row_index("arm")
+    arm = named.join(arms, on=["provider", "model"], how="left", maintain_order="left")["arm"]
     # Everything a group needs is a column before the grouping: expressions inside it run once a unit, not once in all.
-    rows = with_unit(
-        known.with_columns(pl.col("provider", "model").fill_null("")).join(
-            arms, on=["provider", "model"], how="left", maintain_order="left"
-        )
-    ).select(
+    rows = with_unit(known.select("row", "task", "run_id")).select(
         "unit",
-        *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha"),
-        *("cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score", "request_sha"),
-        arm=pl.when(answered).then("arm"),
-        outage=pl.when(outage).then(pl.format("{}/{}", "provider", "model")),
+        opens=pl.col("unit") == pl.col("row"),
+        arm=pl.when(known.select(answered).to_series()).then(arm),
+    )
+    said = known.select(
+        *("cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score"),
+        outage=pl.when(outage).then(
+            pl.format("{}/{}", pl.col("provider").fill_null(""), pl.col("model").fill_null(""))
+        ),
         malformed=malformed,
         seen=pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()),
-        instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
-        history=pl.col("block_sha").list.len().cast(pl.Int64),
-        tools=pl.col("tools_declared").list.len().cast(pl.Int64),
-        hour=pl.col("started_at").dt.hour().cast(pl.Int64),
     )
-    failed = rows.drop_nulls("outage").group_by("unit").agg(outages=pl.col("outage").unique().sort())
-    grouped = rows.group_by("unit", maintain_order=True).agg(
-        pl.first("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha"),
-        pl.first("history", "tools", "hour", "instance", "request_sha"),
-        pl.first("input_tokens").alias("opening_tokens"),
+    rows = rows.hstack(said)
+    failed = rows.select("unit", "outage").drop_nulls().group_by("unit").agg(outages=pl.col("outage").unique().sort())
+    sums = rows.group_by("unit", maintain_order=True).agg(
         pl.min("arm"),
         pl.max("arm").alias("last_arm"),
         pl.len().alias("calls"),
@@ -84,6 +85,19 @@ def units(calls: pl.DataFrame) -> pl.DataFrame:
         pl.col("success", "score").last(ignore_nulls=True),
         pl.any("malformed", "seen"),
     )
+    opening = (
+        known.select(OPENING)
+        .filter(rows["opens"])
+        .select(
+            pl.exclude("instance_id", "block_sha", "tools_declared", "input_tokens"),
+            opening_tokens="input_tokens",
+            instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
+            history=pl.col("block_sha").list.len().cast(pl.Int64),
+            tools=pl.col("tools_declared").list.len().cast(pl.Int64),
+            hour=pl.col("started_at").dt.hour().cast(pl.Int64),
+        )
+    )
+    grouped = sums.hstack(opening)
     none = pl.lit([], pl.List(pl.String))
     return (
         grouped.with_columns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -21,6 +21,11 @@ CHANGES = 0.5  # share of calls of one template with a first block of their own,
 STEADY = 1.2  # largest over smallest of the changing blocks, ends aside
 LEAST = 5  # calls of a template; fewer cannot show a habit
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
+LISTS = ("block_sha", "block_tokens")
+FIRST = (
+    pl.col("block_sha").list.first().alias("first"),
+    pl.col("block_tokens").list.first().alias("front"),
+)
 PROBE = 1_000  # tokens; under every long-context step, so that a rate can be read off a price
 
 REMEDY = {
@@ -89,47 +94,49 @@ class CacheMiss(Analyzer):
         counted = calls["cache_write_tokens"].null_count() + calls["cache_read_tokens"].null_count() < 2 * calls.height
         if not blocks and not counted:
             raise CannotCheck("no prompt blocks and no cache counts")
-        priced = named(calls)
-        seen = priced.filter(pl.col("block_sha").list.len() > 0)
+        # The lists are most of the memory: they stay behind until some calls are simulated.
+        slim = calls.select(pl.exclude(LISTS), *FIRST, blocks=pl.col("block_sha").list.len().fill_null(0))
+        priced = named(slim)
         rates = {key: rates_of(one, ledger.book) for key, one in samples(priced)}
+        seen = pl.col("blocks") > 0
         found = [
-            *self._simulated(seen, rates),
-            *_unread(priced.filter(~pl.col("row").is_in(seen["row"].implode())), rates),
+            *self._simulated(priced.filter(seen), calls.select("row", *LISTS), rates),
+            *_unread(
+                priced.filter(~seen & ((pl.col("cache_write_tokens") > 0) | (pl.col("cache_read_tokens") > 0))), rates
+            ),
         ]
         for (task, model), groups in sorted(_by_subject(found).items()):
             yield _claim(task, model, groups)
 
-    def _simulated(self, calls: pl.DataFrame, rates: dict[str, Rates | None]) -> Iterator[_Group]:
-        """Groups of calls with prompt blocks for which another policy is cheaper by `min_saving`."""
-        worth = [key for key, rate in rates.items() if rate is not None]
-        explicit = [key for key in worth if (rate := rates[key]) is not None and rate.writes]
+    def _simulated(self, calls: pl.DataFrame, lists: pl.DataFrame, rates: dict[str, Rates | None]) -> Iterator[_Group]:
+        """Groups of calls with prompt blocks for which another policy is cheaper by `min_saving`.
+
+        lists   row and prompt blocks of all calls
+        """
+        known = {key: rate for key, rate in rates.items() if rate is not None}
+        explicit = [key for key, rate in known.items() if rate.writes]
         wanted = calls.filter(
-            pl.col("cached_as").is_in(worth) & (pl.col("unstable") | pl.col("cached_as").is_in(explicit))
+            pl.col("cached_as").is_in(list(known)) & (pl.col("unstable") | pl.col("cached_as").is_in(explicit))
         )
-        if wanted.is_empty():
-            return
-        minimum = {key: rate.minimum for key, rate in rates.items() if rate is not None}
-        wanted = wanted.with_columns(
-            minimum=pl.col("cached_as").replace_strict(minimum, return_dtype=pl.Int64),
-            group=pl.struct("task", "model", "cached_as", "unstable").rank("dense"),
-        )
-        found = _cache.occurrences(wanted)
-        lives = sorted({life for rate in rates.values() if rate for life in rate.writes}, key=lambda life: LIVES[life])
-        policies = [*_cache.choices(lives)]
-        if set(wanted["cached_as"].unique()) - set(explicit):
-            policies.append(Policy(_cache.ALL))  # what automatic caches do, at no price
-        done = {p: _cache.bounded(_cache.simulate(found, p, LIVES[p.life or "5m"]), wanted) for p in policies}
-        sums = {p: _sums(table, wanted) for p, table in done.items()}
-        for (number,), one in wanted.group_by("group", maintain_order=True):
-            rate = rates[one["cached_as"][0]]
-            if rate is None:
-                continue
-            bills = _bills(one, rate, {p: sums[p].get(number, (0, 0)) for p in policies})
-            actual = _actual(one, rate)
-            best = min(bills, key=lambda bill: bill.worth)
-            if actual - best.worth >= self.min_saving * actual:
-                table = done.get(best.policy)
-                yield _Group(one, best, actual, _cause(one, best, rate), bills, table)
+        minimum = {key: rate.minimum for key, rate in known.items()}
+        # No cache is shared between models, and one model's prefixes take a fraction of the memory.
+        for _, own in wanted.group_by("model", maintain_order=True):
+            own = own.with_columns(
+                minimum=pl.col("cached_as").replace_strict(minimum, default=0, return_dtype=pl.Int64),
+                group=pl.struct("task", "cached_as", "unstable").rank("dense"),
+            )
+            policies = _policies_of([known[key] for key in own["cached_as"].unique()])
+            found = _cache.occurrences(own.join(lists, on="row", how="left", maintain_order="left"))
+            done = {p: _cache.bounded(_cache.simulate(found, p, LIVES[p.life or "5m"]), own) for p in policies}
+            del found
+            sums = {p: _sums(table, own) for p, table in done.items()}
+            for (number,), one in own.group_by("group", maintain_order=True):
+                rate = known[one["cached_as"][0]]
+                bills = _bills(one, rate, {p: sums[p].get(number, (0, 0)) for p in policies})
+                actual = _actual(one, rate)
+                best = min(bills, key=lambda bill: bill.worth)
+                if actual - best.worth >= self.min_saving * actual:
+                    yield _Group(one, best, actual, _cause(one, best, rate), bills, done.get(best.policy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +151,22 @@ class _Group:
     simulated: pl.DataFrame | None
 
 
+def _policies_of(rates: Sequence[Rates]) -> list[Policy]:
+    """What can be bought: every policy for the lifetimes sold, and what automatic caches do at no price."""
+    lives = sorted({life for rate in rates for life in rate.writes}, key=lambda life: LIVES[life])
+    automatic = [Policy(_cache.ALL)] if any(not rate.writes for rate in rates) else []
+    return [*_cache.choices(lives), *automatic]
+
+
 def named(calls: pl.DataFrame) -> pl.DataFrame:
     """The priced calls with task and model named, their cache's scope, and whether their prefix is unstable."""
-    first = pl.col("block_sha").list.first()
-    family = ("task", "model", "template_sha")
-    size = pl.len().over(family)
-    changing = (pl.col("first").n_unique().over(family) > CHANGES * size) & (size >= LEAST)
-    # A clock or an id leaves the size as it is; a document in quotes, masked as well, is no stable prefix.
-    steady = pl.col("front").quantile(0.95).over(family) <= STEADY * pl.col("front").quantile(0.05).over(family)
-    instructed = pl.all_horizontal(pl.col("template_sha", "system_sha", "first").is_not_null())
     key = ("provider", "price_entry", "service_tier", "region")
-    return (
+    priced = (
         calls.filter((pl.col("price_status") == "priced") & (pl.col("input_tokens") > 0))
         .with_columns(
             pl.col("task").fill_null(NO_TASK),
             pl.col("model").fill_null(NO_MODEL),
-            first=first,
-            front=pl.col("block_tokens").list.first(),
+            *(column for column in FIRST if column.meta.output_name() not in calls.columns),
             cached_as=pl.concat_str([pl.col(name).fill_null("") for name in key], separator="\n"),
             scope=pl.concat_str(
                 "model",
@@ -174,9 +180,29 @@ def named(calls: pl.DataFrame) -> pl.DataFrame:
                 for name in ("cache_read_tokens", "cache_write_tokens", *WRITES.values())
             },
         )
-        .with_columns(unstable=(changing & steady & instructed).fill_null(value=False))
         .sort("row")
     )
+    return priced.with_columns(unstable=_unstable(priced))
+
+
+def _unstable(calls: pl.DataFrame) -> pl.Series:
+    """Whether a call's first block changes from call to call among those of its template, and is all that changes."""
+    family = ["task", "model", "template_sha"]
+    instructed = pl.all_horizontal(pl.col("template_sha", "system_sha", "first").is_not_null())
+    sizes = calls.lazy().group_by(family).agg(n=pl.len(), kinds=pl.col("first").n_unique()).collect()
+    changing = sizes.filter((pl.col("kinds") > CHANGES * pl.col("n")) & (pl.col("n") >= LEAST)).drop_nulls(family)
+    if changing.is_empty():
+        return pl.repeat(value=False, n=calls.height, eager=True)
+    # A clock or an id leaves the size as it is; a document in quotes, masked as well, is no stable prefix.
+    front = pl.col("front")
+    steady = (
+        calls.select(*family, "front")
+        .join(changing, on=family, how="semi")
+        .group_by(family)
+        .agg(steady=front.quantile(0.95) <= STEADY * front.quantile(0.05))
+    )
+    marked = calls.select(*family, instructed=instructed).join(steady, on=family, how="left", maintain_order="left")
+    return marked.select(pl.col("instructed") & pl.col("steady").fill_null(value=False)).to_series()
 
 
 def samples(calls: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -226,7 +252,8 @@ def rates_of(sample: pl.DataFrame, book: PriceBook) -> Rates | None:
 
 
 def _sums(simulated: pl.DataFrame, calls: pl.DataFrame) -> dict[object, tuple[int, int]]:
-    by = simulated.join(calls.select("row", "group"), on="row").group_by("group").agg(pl.col("read", "write").sum())
+    """Tokens read and written by group; the rows of both frames are the same calls."""
+    by = simulated.with_columns(calls["group"]).group_by("group").agg(pl.col("read", "write").sum())
     return {number: (read, write) for number, read, write in by.iter_rows()}
 
 

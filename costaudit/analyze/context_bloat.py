@@ -14,16 +14,20 @@ from costaudit.analyze._analyzer import (
     CannotCheck,
     Claim,
     Turn,
-    need,
     option,
     single_calls,
 )
+from costaudit.analyze._by_run import in_runs
 from costaudit.analyze._cache import WRITES
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import theil_sen
 
 LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
+HISTORY = (
+    *("row", "run_id", "step", "task", "source_file", "source_line"),
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values()),
+)
 SLOPES = 50  # longest runs from which a task's growth is read
 
 
@@ -120,22 +124,22 @@ class ContextBloat(Analyzer):
         )
 
     def repeated_results(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger).filter(pl.col("run_id").is_not_null())
-        lacks = "repeated results: no tool results with message sizes in runs"
-        if calls.is_empty():
-            raise CannotCheck(lacks)
-        need(calls, {"tool_results": lacks, "block_tokens": lacks})
+        calls = single_calls(ledger)
+        known = (pl.col("run_id").is_not_null() & pl.col(n).is_not_null() for n in ("tool_results", "block_tokens"))
+        if not all(calls.select(*(one.any().alias(str(nth)) for nth, one in enumerate(known))).row(0)):
+            raise CannotCheck("repeated results: no tool results with message sizes in runs")
         copies = _copies(calls)
         for (task,), one in copies.group_by("task", maintain_order=True):
             yield _results_claim(str(task), one)
 
     def long_history(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger).filter((pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null())
+        counted = (pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null()
+        calls = single_calls(ledger).select(HISTORY).filter(counted)
         if calls.is_empty():
             raise CannotCheck("long history: no runs with token counts")
-        steps = _steps(calls)
-        long = steps.filter(pl.col("n") > self.keep)
-        for (task,), one in long.sort("task", "run_id", "nth").group_by("task", maintain_order=True):
+        long = calls.group_by("run_id").len().filter(pl.col("len") > self.keep)
+        steps = _steps(calls.join(long.select("run_id"), on="run_id", how="semi", maintain_order="left"))
+        for (task,), one in steps.sort("task", "run_id", "nth").group_by("task", maintain_order=True):
             slope = _growth(one)
             if slope >= LEAST_GROWTH:
                 yield from _history_claim(str(task), one, slope, self.keep)
@@ -214,15 +218,10 @@ def _tools_claim(task: str, calls: pl.DataFrame, rule: ContextBloat) -> Claim:
 
 def _steps(calls: pl.DataFrame) -> pl.DataFrame:
     """Calls of runs in order: nth in the run, n calls of it, the input of its first call."""
-    return (
-        calls.with_columns(run=pl.col("run_id").cast(pl.Categorical).to_physical())
-        .sort("run", "step", "row", nulls_last=True)
-        .with_columns(
-            nth=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("run"),
-            n=pl.len().over("run"),
-            opening=pl.col("input_tokens").first().over("run"),
-            task=pl.col("task").drop_nulls().first().over("run").fill_null(NO_TASK),
-        )
+    return in_runs(calls).with_columns(
+        n=pl.len().over("run"),
+        opening=pl.col("input_tokens").first().over("run"),
+        task=pl.col("task").drop_nulls().first().over("run").fill_null(NO_TASK),
     )
 
 
@@ -232,13 +231,17 @@ def _copies(calls: pl.DataFrame) -> pl.DataFrame:
     A result that comes again with its hash is a copy of the earlier one, from then on and as long as the call still
     begins with the message that brought it. Its size is that of the message, where that brought one result only.
     """
-    steps = _steps(calls)
+    one = (pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0)
+    sha = pl.col("tool_results").list.first().struct.field("sha")
+    results = calls.select("run_id", sha=pl.when(one).then(sha)).drop_nulls()
+    twice = results.filter(pl.struct("run_id", "sha").hash().is_duplicated()).select("run_id").unique()
+    steps = _steps(calls.join(twice, on="run_id", how="semi", maintain_order="left"))
     brought = (
-        steps.filter((pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0))
+        steps.filter(one)
         .select(
             "run",
             "nth",
-            sha=pl.col("tool_results").list.first().struct.field("sha"),
+            sha=sha,
             message=pl.col("block_sha").list.last(),
             place=pl.col("block_sha").list.len() - 1,
             tokens=pl.col("block_tokens").list.last(),

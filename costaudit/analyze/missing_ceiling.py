@@ -46,7 +46,7 @@ class MissingCeiling(Analyzer):
     kind = Kind.DECIDE
     order = 7
     reads = (
-        *("request_id", "source_file", "source_line", "started_at", "run_id", "run_source", "step", "task"),
+        *("source_file", "source_line", "started_at", "run_id", "run_source", "step", "task"),
         *("model", "input_tokens", "status", "finish_reason", "success", "cost_usd"),
     )
     max_harm: float = option(0.05, "share", "Largest share of good runs a limit may cut, with confidence.")

@@ -10,7 +10,7 @@ import polars as pl
 
 from costaudit.analyze import _advice as advice
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, total_usd
-from costaudit.analyze._candidates import Candidate, candidates, cheapest, reasoning_ratio, simple
+from costaudit.analyze._candidates import SHAPE, Candidate, candidates, cheapest, reasoning_ratio, simple
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, shared_requests, swap
@@ -81,7 +81,9 @@ class OverpoweredModel(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
+        # Of tools called, only whether there are any is asked.
+        ids = pl.col("tool_calls").list.eval(pl.element().struct.field("id"))
+        calls = single_calls(ledger).with_columns(tool_calls=ids)
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
@@ -99,16 +101,16 @@ class OverpoweredModel(Analyzer):
     ) -> Iterator[Claim]:
         """Short structured answers on a dear model: worth a try, with the saving as a range."""
         done = {(pair.task, pair.dear.model) for pair in pairs}
-        paid = calls.filter(pl.col("task").is_not_null() & (pl.col("price_status") == "priced"))
-        groups = paid.group_by("task", pl.col("provider").fill_null(""), "model").agg(pl.sum("cost_usd"))
+        paid = calls.lazy().filter(pl.col("task").is_not_null() & (pl.col("price_status") == "priced"))
+        groups = paid.group_by("task", pl.col("provider").fill_null(""), "model").agg(pl.sum("cost_usd")).collect()
         for task, provider, model, spend in groups.sort("task", "provider", "model").iter_rows():
             if spend < floor or (task, model) in done:
                 continue
             arm = Arm(provider, model)
-            own = calls.filter(pl.col("task") == task)
-            subject = advice.Subject(task, arm, _calls_of(own, arm), own.clear())
-            if not simple(subject.calls):
+            mine = (pl.col("task") == task) & _answered_by(arm)
+            if not simple(calls.select("task", "provider", "model", *SHAPE).filter(mine)):
                 continue
+            subject = advice.Subject(task, arm, calls.filter(mine), calls.clear())
             options = candidates(calls, subject.dear, ledger.book, self.candidates)
             best = cheapest(subject.calls, options, ledger.book)
             if best is not None:
@@ -158,7 +160,11 @@ def _dominated(dear: Arm, pairs: Sequence[Pair]) -> pl.DataFrame:
 
 
 def _calls_of(calls: pl.DataFrame, arm: Arm) -> pl.DataFrame:
-    return calls.filter((pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model))
+    return calls.filter(_answered_by(arm))
+
+
+def _answered_by(arm: Arm) -> pl.Expr:
+    return (pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model)
 
 
 def _comparison(

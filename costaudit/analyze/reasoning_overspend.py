@@ -67,17 +67,24 @@ class ReasoningOverspend(Analyzer):
         calls = single_calls(ledger)
         need(calls, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
         floor = ledger.settings.floor(total_usd(calls))
-        thinking = calls.filter(pl.col("task").is_not_null() & (pl.col("price_status") == "priced"))
+        thinking = pl.col("task").is_not_null() & (pl.col("price_status") == "priced")
         sums = (
-            thinking.filter(pl.col("reasoning_tokens") > 0)
+            calls.lazy()
+            .filter(thinking & (pl.col("reasoning_tokens") > 0))
             .group_by("task", pl.col("provider").fill_null(""), "model")
             .agg(pl.sum("cost_usd"))
+            .collect()
         )
+        if calls["reasoning_effort"].null_count() == calls.height:
+            calls = calls.drop("block_sha", "tool_calls")  # what units are made of, to compare efforts
         for task, provider, model, spend in sums.sort("task", "provider", "model").iter_rows():
             if spend < floor:
                 continue
-            mine = thinking.filter(
-                (pl.col("task") == task) & (pl.col("provider").fill_null("") == provider) & (pl.col("model") == model)
+            mine = calls.filter(
+                thinking
+                & (pl.col("task") == task)
+                & (pl.col("provider").fill_null("") == provider)
+                & (pl.col("model") == model)
             )
             claim = self._levels(task, model, mine, calls) or self._shape(task, model, mine)
             if claim is not None:

@@ -18,6 +18,7 @@ from costaudit.analyze._analyzer import (
     option,
     single_calls,
 )
+from costaudit.analyze._by_run import in_runs, running
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
@@ -75,8 +76,9 @@ class RunawayLoop(Analyzer):
         steps = _steps(calls.join(repeats.select("run_id").unique(), on="run_id", how="semi"))
         wasted = _after_the_end(steps, repeats, keyed)
         runs = _runs(steps, repeats, wasted)
+        seen = signals(keyed.join(runs.select("run_id"), on="run_id", how="semi", maintain_order="left"))
         for (task,), found in runs.group_by("task", maintain_order=True):
-            yield _claim(str(task), found.drop("task"), wasted, signals(keyed))
+            yield _claim(str(task), found.drop("task"), wasted, seen)
 
     def repeats(self, keyed: pl.DataFrame) -> pl.DataFrame:
         """The calls that go round in circles: row, run_id, tool_name, period, repeats, known, stop_row.
@@ -119,17 +121,14 @@ def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFr
     equal calls hide a loop); and the answers between two tool calls.
     """
     tool = pl.col("tool_name").is_not_null()
-    grows = pl.col("input_tokens") >= pl.col("input_tokens").shift().over("run")
-    resent = pl.col("request_sha") == pl.col("request_sha").shift().over("run")
-    agent = pl.col("tool").any().over("run") | (pl.col("output_tokens") >= ANSWER)
+    same_run = ~pl.col("begins")
+    grows = pl.when(same_run).then(pl.col("input_tokens") >= pl.col("input_tokens").shift())
+    resent = pl.when(same_run).then(pl.col("request_sha") == pl.col("request_sha").shift())
     # An answer repeats another where the conversation goes on; equal answers to unrelated requests are work done.
-    answers = agent & (grows.fill_null(value=True) | resent.fill_null(value=False))
-    return (
-        calls.lazy()
-        .filter(pl.col("run_id").is_not_null() & (tool | pl.col("output_sha").is_not_null()))
-        .select(
+    answers = grows.fill_null(value=True) | resent.fill_null(value=False)
+    acts = in_runs(
+        calls.filter(pl.col("run_id").is_not_null() & (tool | pl.col("output_sha").is_not_null())).select(
             *("row", "run_id", "step", "started_at", "input_tokens", "output_tokens", "request_sha", "tool_name"),
-            run=pl.col("run_id").cast(pl.Categorical).to_physical(),
             tool=tool,
             name=pl.col("tool_name").cast(pl.Categorical).to_physical(),
             # Polling tools, and calls whose arguments are not logged, equal nothing.
@@ -140,19 +139,23 @@ def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFr
             error=pl.col("tool_error"),
             result=pl.when(tool).then("tool_result_sha").otherwise(pl.lit(0, pl.UInt64)),
         )
-        .sort("run", "step", "row", nulls_last=True)
+    )
+    agents = acts.filter("tool")["run"].unique().implode()
+    agent = pl.col("run").is_in(agents) | (pl.col("output_tokens") >= ANSWER)
+    return (
+        acts.with_columns(called=pl.col("tool").cast(pl.Int64))
         .with_columns(
-            turn=pl.when("tool").then(0).otherwise(1 + pl.col("tool").cum_sum().over("run")),
-            args=pl.when(pl.col("tool") | answers).then("args"),
+            turn=pl.when("tool").then(0).otherwise(1 + running("called")),
+            args=pl.when(pl.col("tool") | (agent & answers)).then("args"),
+            lane=pl.col("run").cast(pl.UInt64) * 2 + (~pl.col("tool")).cast(pl.UInt64),
         )
-        .sort("run", "turn", "step", "row", nulls_last=True)
+        .sort("lane", maintain_order=True)  # tools first; then the answers, turn by turn
         .with_columns(pos=pl.int_range(pl.len(), dtype=pl.UInt32), lane=pl.struct("run", "turn").rle_id())
         .with_columns(
             prior_row=pl.col("row").shift(),
             gap_s=pl.col("started_at").diff().dt.total_microseconds() / 1e6,
         )
         .select(*("pos", "row", "prior_row", "run_id", "lane", "tool_name", "name", "args", "error", "result", "gap_s"))
-        .collect()
     )
 
 

@@ -62,10 +62,9 @@ class TruncatedOutput(Analyzer):
         need(calls, {"finish_reason": "no finish reasons"})
         cut = self.cuts(calls)
         for (task,), found in cut.group_by("task", maintain_order=True):
-            complete = calls.filter((pl.col("task").fill_null(NO_TASK) == task) & (pl.col("finish_reason") == "stop"))[
-                "output_tokens"
-            ]
-            yield _claim(str(task), found, complete.drop_nulls().sort().to_list())
+            ended = (pl.col("task").fill_null(NO_TASK) == task) & (pl.col("finish_reason") == "stop")
+            complete = calls.lazy().filter(ended).select("output_tokens").drop_nulls().collect().to_series()
+            yield _claim(str(task), found, complete.sort().to_list())
 
     def cuts(self, calls: pl.DataFrame) -> pl.DataFrame:
         """The cut answers that bought nothing: cut_row, task, why, next_row (null unless continued), and evidence."""
@@ -90,9 +89,8 @@ class TruncatedOutput(Analyzer):
         if cut.is_empty():
             return cut.select(pl.col("task"), cut_row="row")
         after = self._followed(cut, calls)
-        last = calls.filter(pl.col("run_id").is_in(cut["run_id"].drop_nulls().unique().implode())).sort(
-            "run_id", "step", "row", nulls_last=True
-        )
+        of_runs = pl.col("run_id").is_in(cut["run_id"].drop_nulls().unique().implode())
+        last = calls.select("run_id", "step", "row").filter(of_runs).sort("run_id", "step", "row", nulls_last=True)
         lasts = last.group_by("run_id").agg(pl.col("row").last())["row"]
         label = (pl.col("max_tokens") <= 1).fill_null(value=False)  # one token is a label, and all of the answer
         hidden = (pl.col("reasoning_tokens") >= pl.col("output_tokens")) & (pl.col("reasoning_tokens") > 0)
@@ -117,25 +115,23 @@ class TruncatedOutput(Analyzer):
     def _followed(self, cut: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
         """row, follow, next_row: the first later call that sends the prompt again, or goes on from the cut answer."""
         scope = [pl.col(name).fill_null("") for name in SCOPE]
-        later = calls.filter(pl.col("request_sha").is_not_null() | (pl.col("block_sha").list.len() > 0)).select(
-            *scope, "request_sha", "block_sha", "block_tokens", next_row="row", started="started_at"
-        )
+        later = calls.select(*scope, "request_sha", "block_sha", "block_tokens", next_row="row", started="started_at")
         cut = cut.with_columns(scope)
         prompt = pl.col("block_sha").list.last()
         small = pl.col("block_tokens").list.last() <= NUDGE
-        before_nudge = later.filter(small).with_columns(key=pl.col("block_sha").list.get(-2, null_on_oob=True))
+        before_nudge = pl.when(small).then(pl.col("block_sha").list.get(-2, null_on_oob=True))
         pause = (pl.col("started") - pl.col("ended")).dt.total_microseconds() / 1e6
         return (
             pl.concat(
                 [
-                    _next(cut.with_columns(key=key), then.with_columns(key=again))
+                    _next(cut.with_columns(key=key), later, again)
                     .filter(pause <= self.follow_up)
                     .select("row", "next_row", follow=pl.lit(follow))
-                    for key, then, again, follow in (
-                        (prompt, later, prompt, SENT_AGAIN),
-                        (pl.col("request_sha"), later, pl.col("request_sha"), SENT_AGAIN),
-                        (pl.col("reply_sha"), later, prompt, CONTINUED),  # the answer itself is the end of the prompt
-                        (pl.col("reply_sha"), before_nudge, pl.col("key"), CONTINUED),
+                    for key, again, follow in (
+                        (prompt, prompt, SENT_AGAIN),
+                        (pl.col("request_sha"), pl.col("request_sha"), SENT_AGAIN),
+                        (pl.col("reply_sha"), prompt, CONTINUED),  # the answer itself is the end of the prompt
+                        (pl.col("reply_sha"), before_nudge, CONTINUED),
                     )
                 ]
             )
@@ -146,10 +142,14 @@ class TruncatedOutput(Analyzer):
         )
 
 
-def _next(cut: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
-    """The cut answers with the first later call of their key and scope: next_row, started."""
+def _next(cut: pl.DataFrame, later: pl.DataFrame, again: pl.Expr) -> pl.DataFrame:
+    """The cut answers with the first later call of their key and scope: next_row, started.
+
+    again   what of a later call is compared with the `key` of a cut answer
+    """
     known = cut.drop_nulls("key").select("row", "ended", "key", *SCOPE).sort("row")
-    then = later.drop_nulls("key").select("next_row", "started", "key", *SCOPE, at="next_row").sort("at")
+    keys = later.select(again).to_series().is_in(known["key"].unique().implode()).fill_null(value=False)
+    then = later.filter(keys).select("next_row", "started", *SCOPE, key=again, at="next_row").sort("at")
     return known.join_asof(
         then,
         left_on="row",

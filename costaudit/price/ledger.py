@@ -81,16 +81,13 @@ class Ledger:
     def place(self, rows: pl.Series) -> pl.Series:
         """Where calls stand in `original` [UInt32]; null for numbers that the ledger does not hold, or no longer."""
         own = self.original["row"]
-        if own.is_empty():
-            return pl.repeat(None, rows.len(), dtype=pl.UInt32, eager=True)
         last = own.len() - 1
-        numbered = own[0] == 0 and own[last] == last  # sorted and unique: every row is its own place
-        at = rows.cast(pl.UInt32) if numbered else own.search_sorted(rows).cast(pl.UInt32)
-        near = at.clip(0, last)
-        held = own.gather(near) == rows
-        if self.gone is not None:
-            held = held & ~self.gone.gather(near)
-        return near.set(~held, None)
+        if last >= 0 and own[0] == 0 and own[last] == last:  # sorted and unique: every row is its own place
+            at = rows.cast(pl.UInt32)
+            at = at.set((at > last).fill_null(value=True), None)
+        else:
+            at = positions(rows.cast(own.dtype), own)
+        return at if self.gone is None else at.set(self.gone.gather(at).fill_null(value=False), None)
 
     def patched(self, patch: pl.DataFrame) -> Ledger:
         """The ledger after a patch [row, exists?, changed columns]: removed calls are gone, changed ones priced again.
@@ -107,10 +104,15 @@ class Ledger:
         kept = patch.filter(_exists(patch)).drop("exists", strict=False)
         kept = kept.filter(self.place(kept["row"]).is_not_null())
         names = [name for name in kept.columns if name != "row"]
-        read = dict.fromkeys((*READS, *_PRICE, *names))
-        touched = self.at(kept["row"].unique().sort(), [name for name in read if name in self.original.columns])
+        kept = kept.sort("row").unique("row", keep="last", maintain_order=True)
+        read = [name for name in dict.fromkeys((*READS, *_PRICE, *names)) if name in self.original.columns]
+        touched = self.at(kept["row"], read)
         if names and touched.height:
-            touched = price(touched.update(kept, on="row", how="left"), self.book)
+            news = [
+                kept[name].cast(touched.schema[name]).zip_with(kept[name].is_not_null(), touched[name])
+                for name in names
+            ]
+            touched = price(touched.with_columns(news), self.book)
         return touched.select("row", *names, *(name for name in _PRICE if name not in names))
 
     def at(self, rows: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
@@ -120,10 +122,9 @@ class Ledger:
         for table in self.news:
             names = [name for name in columns if name in table.columns]
             if names:
-                news = table.select("place", *names).with_columns(_new=pl.lit(value=True))
-                now = place.to_frame("place").join(news, on="place", how="left", maintain_order="left")
-                new = now["_new"].fill_null(value=False)
-                found = found.with_columns(now[name].zip_with(new, found[name]) for name in names)
+                now = positions(place, table["place"])
+                new = now.is_not_null()
+                found = found.with_columns(table[name].gather(now).zip_with(new, found[name]) for name in names)
         return found.insert_column(0, rows.alias("row"))
 
     def replaced(self, removed: pl.Series, changed: pl.DataFrame) -> Ledger:
@@ -135,6 +136,14 @@ class Ledger:
         if changed.height:
             news = (*news, changed.select(self.place(changed["row"]).alias("place"), pl.exclude("row")))
         return replace(self, gone=gone, news=news)
+
+
+def positions(values: pl.Series, column: pl.Series) -> pl.Series:
+    """Where values stand in a sorted column without repeats [UInt32]; null where they do not."""
+    if column.is_empty():
+        return pl.repeat(None, values.len(), dtype=pl.UInt32, eager=True)
+    at = column.search_sorted(values).clip(0, column.len() - 1).cast(pl.UInt32)
+    return at.set((column.gather(at) != values).fill_null(value=True), None)
 
 
 def _exists(patch: pl.DataFrame) -> pl.Expr:
