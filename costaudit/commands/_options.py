@@ -6,8 +6,9 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from costaudit import plugins
 from costaudit.errors import UsageError
 
 if TYPE_CHECKING:
+    from costaudit.audit import Window
     from costaudit.config import Settings
     from costaudit.report import View
 
@@ -79,6 +81,10 @@ Config = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Settings; else costaudit.yaml here or in a folder above.")
 ]
 Prices = Annotated[Path | None, typer.Option(metavar="DIR", help="A price book instead of the one built in.")]
+Currency = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Show amounts in this currency, e.g. EUR; machines get US dollars.")
+]
+Rates = Annotated[Path | None, typer.Option(metavar="FILE", help="What a dollar is worth in it, by date; YAML.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the report and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name each file as it is read; tracebacks of bugs.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Read every file anew; keep nothing for the next run.")]
@@ -118,6 +124,26 @@ def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None 
     return View(
         width=shutil.get_terminal_size().columns, color=color, plain=False, by=tuple(by), ascii=plain, verbose=verbose
     )
+
+
+def money(settings: Settings, window: Window) -> AbstractContextManager[None]:
+    """Amounts in the currency of the settings, at the rate in force when the window ends.
+
+    Raises UsageError where a currency has no rates, ConfigError where the file has none for it.
+    """
+    from costaudit.report import _money
+
+    code = settings.currency.upper()
+    if code == "USD":
+        return _money.shown_in(None)
+    if settings.rates is None:
+        raise UsageError(f"no rates for {code}", hint=f"--rates FILE with a line `{code}: {{2026-10-01: 0.92}}`")
+    if window.end is None:
+        raise UsageError(f"these logs have no times, so no rate of {code} holds for them")
+    from costaudit.config import rate
+
+    last = (window.end - timedelta(microseconds=1)).astimezone(settings.zone).date()
+    return _money.shown_in(_money.Currency(*rate(settings.rates, code, last)))
 
 
 def _columns() -> int:

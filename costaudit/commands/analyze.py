@@ -30,6 +30,8 @@ def command(
     min_coverage: options.MinCoverage = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    currency: options.Currency = None,
+    rates: options.Rates = None,
     no_color: options.NoColor = False,
     no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
@@ -61,14 +63,17 @@ def command(
         fail_on=fail_on,
         min_coverage=min_coverage,
         prices_dir=prices,
+        currency=currency,
+        rates=rates,
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         audit = pipeline.audit(paths, settings, show)
     view = options.view(settings.by, no_color=no_color, output=output, verbose=verbose)
-    emit(render(audit, view), output)
-    copies.write(audit)
-    if format == "github":
-        summarise(renderer("markdown")(audit, view))
+    with options.money(settings, audit.window):
+        emit(render(audit, view), output)
+        copies.write(audit)
+        if format == "github":
+            summarise(renderer("markdown")(audit, view))
     code = gate(audit, settings.fail_on, demanded=min_coverage is not None)
     if code:
         raise typer.Exit(code)

@@ -48,6 +48,8 @@ def command(
     min_coverage: options.MinCoverage = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    currency: options.Currency = None,
+    rates: options.Rates = None,
     no_color: options.NoColor = False,
     no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
@@ -80,6 +82,8 @@ def command(
         ignore=ignore,
         min_coverage=min_coverage,
         prices_dir=prices,
+        currency=currency,
+        rates=rates,
         limits=limits,
     )
     usual = settings.forecast
@@ -93,7 +97,8 @@ def command(
     with progress(quiet=quiet, verbose=verbose) as show:
         known = pipeline.load(paths, settings, show)
     found = pipeline.planned(known, settings, usd)
-    emit(_forecast.RENDERERS[format](found, options.view(no_color=no_color, output=output)), output)
+    with options.money(settings, found.window):
+        emit(_forecast.RENDERERS[format](found, options.view(no_color=no_color, output=output)), output)
     if min_coverage is not None and not known.coverage.enough:
         raise typer.Exit(3)
 

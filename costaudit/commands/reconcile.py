@@ -29,6 +29,8 @@ def command(
     tz: options.Zone = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    currency: options.Currency = None,
+    rates: options.Rates = None,
     no_color: options.NoColor = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -48,13 +50,16 @@ def command(
         raise UsageError(f"reconcile has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     if max_gap is not None and not 0 <= max_gap < 1:
         raise UsageError(f"--max-gap {max_gap:g} is no share", hint="0.02 is two per cent")
-    settings = options.settings(config, since=since, until=until, tz=tz, prices_dir=prices)
+    settings = options.settings(
+        config, since=since, until=until, tz=tz, prices_dir=prices, currency=currency, rates=rates
+    )
     with progress(quiet=quiet, verbose=verbose) as report:
         said = pipeline.reconciled(pipeline.load(paths, settings, report), against)
     if format == "csv":
         emit(csv.written(said.cells), output)
     else:
         render = {"terminal": page.terminal, "json": page.json, "markdown": page.markdown}[format]
-        emit(render(said, options.view(no_color=no_color, output=output)), output)
+        with options.money(settings, said.window):
+            emit(render(said, options.view(no_color=no_color, output=output)), output)
     if max_gap is not None and (said.gap is None or abs(said.gap) > max_gap):
         raise typer.Exit(1)

@@ -34,6 +34,8 @@ def command(
     min_coverage: options.MinCoverage = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    currency: options.Currency = None,
+    rates: options.Rates = None,
     no_color: options.NoColor = False,
     no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
@@ -73,11 +75,14 @@ def command(
             ignore=ignore,
             min_coverage=min_coverage,
             prices_dir=prices,
+            currency=currency,
+            rates=rates,
         )
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         read = pipeline.requests(places, settings, show)
     review = pipeline.reviewed(read, settings, places, reviewed, compared)
-    emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
+    with options.money(settings, review.audit.window):
+        emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
     if min_coverage is not None and not review.audit.coverage.enough:
         raise typer.Exit(3)

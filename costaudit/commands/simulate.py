@@ -47,6 +47,8 @@ def command(
     outcomes: options.Outcomes = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    currency: options.Currency = None,
+    rates: options.Rates = None,
     no_color: options.NoColor = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -71,10 +73,19 @@ def command(
         *map(scenario.fix, [*(fix or ()), *(["duplicate-requests"] if drop_duplicates else [])]),
     ]
     settings = options.settings(
-        config, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
+        config,
+        since=since,
+        until=until,
+        tz=tz,
+        tasks=tasks,
+        outcomes=outcomes,
+        prices_dir=prices,
+        currency=currency,
+        rates=rates,
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)
     said = pipeline.simulated(known, settings, changes)
     render = {"terminal": page.terminal, "json": page.json, "markdown": page.markdown}[format]
-    emit(render(said, options.view(no_color=no_color, output=output)), output)
+    with options.money(settings, said.window):
+        emit(render(said, options.view(no_color=no_color, output=output)), output)

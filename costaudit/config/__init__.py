@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from costaudit.config._assign import TARGETS, Assignment, Rule, check_columns, load_assignment
 from costaudit.config._nouns import Budget, Columns, Forecast, Gate, Located, Suppression
+from costaudit.config._rates import Rate, rate
 from costaudit.config._read import MAX_USD, as_moment, is_zone, record, suggest, unknown
 from costaudit.config._sections import BY, SCOPES, SEVERITIES, origins, sections
 from costaudit.config._yaml import Node, parse
@@ -34,6 +35,7 @@ __all__ = [
     "Gate",
     "Located",
     "Node",
+    "Rate",
     "Rule",
     "Settings",
     "Suppression",
@@ -42,6 +44,7 @@ __all__ = [
     "is_zone",
     "load_assignment",
     "parse",
+    "rate",
     "suggest",
     "unknown",
 ]
@@ -59,6 +62,7 @@ class Settings:
     rules          options by rule name, as written; `for_rules` checks them
     tasks ... runs what the user says about calls, see Assignment
     prices         price overrides, parsed by `costaudit.price`; prices_dir: a folder of price files
+    currency       what amounts are shown in; rates: a file with what a dollar is worth in it, by date
     outcomes, revenue, limits  files, relative to the settings file
     cache, cache_dir  whether what files gave is kept for the next run, and where; None: the system's cache folder
     origin         setting -> file:line, for messages
@@ -85,6 +89,8 @@ class Settings:
     prices_dir: Path | None = None
     cache: bool = True
     cache_dir: Path | None = None
+    currency: str = "USD"
+    rates: Path | None = None
     budgets: tuple[Budget, ...] = ()
     gate: Gate = field(default_factory=Gate)
     suppressions: tuple[Suppression, ...] = ()

@@ -75,6 +75,8 @@ def sections(base: Path) -> dict[str, Reader[Any]]:
         "prices_dir": path,
         "cache": flag,
         "cache_dir": path,
+        "currency": text,
+        "rates": path,
         "budgets": each(_budget),
         "gate": _gate,
         "suppressions": each(_suppression),

@@ -59,8 +59,8 @@ class Printed:
         # Cents, or three significant digits of what is less than a dollar.
         places = 2 if largest >= 1 or not largest else 2 - largest.adjusted()
         with localcontext(prec=EXACT):
-            before, after = _rounded(bridge.before_usd, places), _rounded(bridge.after_usd, places)
-            amounts = _adding_up([usd for _, _, usd in found], after - before, places)
+            before, after = (_rounded(money.converted(usd), places) for usd in (bridge.before_usd, bridge.after_usd))
+            amounts = _adding_up([money.converted(usd) for _, _, usd in found], after - before, places)
         bars = tuple((factor, group, usd, shown) for (factor, group, usd), shown in zip(found, amounts, strict=True))
         return cls(places, before, after, bars)
 
@@ -73,11 +73,11 @@ class Printed:
         """`+$0.60`; an effect too small for the decimals is `+<$0.01`, never nothing."""
         sign = "+" if exact > 0 else "-" if exact < 0 else ""
         if not shown and exact:
-            return f"{sign}<${Decimal(1).scaleb(-self.places):f}"
+            return f"{sign}<{money.sign()}{Decimal(1).scaleb(-self.places):f}"
         return f"{'+' if shown > 0 else '-' if shown < 0 else ''}{self.plain(abs(shown))}"
 
     def plain(self, amount: Decimal) -> str:
-        return f"${amount:,.{self.places}f}"
+        return f"{money.sign()}{amount:,.{self.places}f}"
 
     def groups(self) -> dict[str, tuple[Decimal, Decimal]]:
         """group -> printed and exact effect."""

@@ -1,13 +1,77 @@
-"""How amounts, tokens, counts and shares are written. An amount is rounded here, once, half to even."""
+"""How amounts, tokens, counts and shares are written. An amount is rounded here, once, half to even.
+
+Amounts are US dollars everywhere; a report for people may show them in another currency, at one rate that it prints.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+import contextlib
+import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import date, datetime, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import NamedTuple
 
 NONE = "–"  # absent, never zero
 LEAST = Decimal("0.000001")  # USD; the price of one token of the cheapest models is a hundredth of it
 MOST = Decimal(10) ** 12  # USD; beyond it only the magnitude is readable
+
+
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "BRL": "R$", "CNY": "CN¥"}
+_DOLLARS = re.compile(r"\$(\d[\d,]*(?:\.\d+)?)")
+
+
+class Currency(NamedTuple):
+    """A currency that amounts are shown in: units for one US dollar, and the day of that rate."""
+
+    code: str
+    rate: Decimal
+    on: date
+
+    @property
+    def words(self) -> str:
+        return f"shown in {self.code} at {self.rate:f} for 1 USD, rate of {self.on}"
+
+
+_SHOWN: ContextVar[Currency | None] = ContextVar("currency", default=None)
+
+
+@contextlib.contextmanager
+def shown_in(currency: Currency | None) -> Iterator[None]:
+    """Amounts written inside are in this currency; None: US dollars."""
+    token = _SHOWN.set(currency)
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+def currency() -> Currency | None:
+    """What amounts are shown in just now, if not US dollars."""
+    return _SHOWN.get()
+
+
+def converted(amount: Decimal) -> Decimal:
+    """US dollars in the currency shown."""
+    shown = _SHOWN.get()
+    if shown is None:
+        return amount
+    with localcontext(prec=60):
+        return amount * shown.rate
+
+
+def sign() -> str:
+    """What stands before an amount: `$`, `€`, or a code and a blank."""
+    shown = _SHOWN.get()
+    return "$" if shown is None else SIGNS.get(shown.code, f"{shown.code} ")
+
+
+def prose(text: str) -> str:
+    """A sentence with its dollars in the currency shown, from the digits it gives."""
+    if _SHOWN.get() is None:
+        return text
+    return _DOLLARS.sub(lambda found: usd(Decimal(found[1].replace(",", ""))), text)
 
 
 def usd(amount: Decimal | None) -> str:
@@ -17,20 +81,29 @@ def usd(amount: Decimal | None) -> str:
     """
     if amount is None:
         return NONE
-    sign, size = ("-" if amount < 0 else ""), abs(amount)
+    amount = converted(amount)
+    before, size = ("-" if amount < 0 else ""), abs(amount)
     if 0 < size < LEAST:
-        return f"{sign}<${LEAST:f}"
+        return f"{before}<{sign()}{LEAST:f}"
     if size >= MOST:
-        return f"{sign}${size:.2e}"
+        return f"{before}{sign()}{size:.2e}"
     decimals = 2 if size == 0 else max(2, 1 - size.adjusted())
-    return f"{sign}${_rounded(size, decimals):,f}"
+    return f"{before}{sign()}{_rounded(size, decimals):,f}"
 
 
 def headline(amount: Decimal) -> str:
     """Dollars for a sentence: whole ones from $100 up."""
-    if not 100 <= abs(amount) < MOST:
+    shown = converted(amount)
+    if not 100 <= abs(shown) < MOST:
         return usd(amount)
-    return f"{'-' if amount < 0 else ''}${_rounded(abs(amount), 0):,f}"
+    return f"{'-' if shown < 0 else ''}{sign()}{_rounded(abs(shown), 0):,f}"
+
+
+def fixed(amount: Decimal, places: int) -> str:
+    """An amount with a given number of decimals, for columns that add up as they are read."""
+    shown = converted(amount)
+    with localcontext(prec=60):
+        return f"{'-' if shown < 0 else ''}{sign()}{abs(shown):,.{places}f}"
 
 
 def interval(low: Decimal, high: Decimal | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -141,7 +142,29 @@ def prices(audit: Audit) -> str:
     used = audit.prices
     age = f", {money.plural(used.stale_days, 'day')} before the window's end" if used.stale_days > 0 else ""
     own = f", {money.plural(used.overrides, 'override')} of yours" if used.overrides else ""
-    return f"as read on {used.as_of}{age}{own}, book {used.book_sha256[:8]}"
+    return f"as read on {used.as_of}{age}{own}, book {used.book_sha256[:8]}{shown_in()}"
+
+
+def shown_in() -> str:
+    """`; shown in EUR at 0.92 for 1 USD, rate of …`, with the mark before it; nothing for US dollars."""
+    currency = money.currency()
+    return "" if currency is None else f"; {currency.words}"
+
+
+def localised(audit: Audit) -> Audit:
+    """The audit with the dollars in its sentences in the currency shown; tables convert by themselves, exactly."""
+    if money.currency() is None:
+        return audit
+    return replace(audit, findings=tuple(_localised(finding) for finding in audit.findings))
+
+
+def _localised(finding: Finding) -> Finding:
+    # The amount of the finding itself is known exactly; other dollars of its sentences only as written.
+    with money.shown_in(None):
+        dollars = money.usd(finding.amount_usd)
+    title = finding.title.replace(dollars, money.usd(finding.amount_usd))
+    said = tuple(money.prose(reason) for reason in finding.because)
+    return replace(finding, title=money.prose(title), remedy=money.prose(finding.remedy), because=said)
 
 
 def conventions(sources: pl.DataFrame) -> list[str]:

@@ -49,6 +49,7 @@ svg line { stroke: var(--line); } svg text { fill: var(--soft); font-size: 11px;
 
 def render(audit: Audit, view: View) -> str:
     """A whole HTML document."""
+    audit = _words.localised(audit)
     verdict = _words.verdict(audit)
     body = [
         f"<h1>{text(verdict)}</h1>",

@@ -22,6 +22,7 @@ _PINGS = re.compile(r"([@#])(?=\w)")
 
 def render(audit: Audit, view: View) -> str:
     """GitHub-flavoured Markdown."""
+    audit = _words.localised(audit)
     parts = [
         MARKER,
         f"**{text(_words.verdict(audit))}**",

@@ -12,6 +12,7 @@ STYLES = {"high": Style.BAD, "medium": Style.WARN, "low": Style.PLAIN}
 
 def render(audit: Audit, view: View) -> str:
     """The findings in the order of the report, whole titles; nothing at all where there is none."""
+    audit = _words.localised(audit)
     return paint(
         (
             line(Span(f"{f.severity:<6}", STYLES[f.severity]), f"  {f.rule}  {clean(f.title)}")

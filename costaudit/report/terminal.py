@@ -24,6 +24,7 @@ _SEVERITY = {Severity.HIGH: Style.BAD, Severity.MEDIUM: Style.WARN, Severity.LOW
 
 def render(audit: Audit, view: View) -> str:
     """The audit in `view.columns` columns."""
+    audit = _words.localised(audit)
     sections = (
         paragraph(_words.verdict(audit), view.columns),
         _trust(audit, view.columns),
