@@ -173,6 +173,21 @@ def test_a_router_whose_reasons_the_log_does_not_show_is_never_believed(seed):
     assert finding.owned_usd == 0
 
 
+def test_two_keys_of_which_one_has_the_easier_work_are_no_support():
+    random = Random(3)
+    rows = []
+    for nth in range(800):
+        model = "big" if random.random() < 0.5 else "small"
+        right = random.random() < (
+            0.75 if model == "big" else 0.95
+        )  # hard work has a key of its own, and the big model
+        rows.append(call(nth, model, right, key_id=f"key of {model}"))
+    finding = only(rows)
+    assert finding.grade is Grade.EXPERIMENT
+    assert finding.owned_usd == 0
+    assert "the easier work may have gone to it" in finding.because[0]
+
+
 def test_a_router_by_length_is_seen_by_the_length():
     random = Random(1)
     rows = []

@@ -235,6 +235,13 @@ def _supported(
     arms: tuple[pl.DataFrame, pl.DataFrame],
     table: pl.DataFrame | None = None,
 ) -> Verdict:
+    if comparison.difference.low > margin:
+        # Where nothing was assigned at random, a cheaper model that does clearly better is the work of a router.
+        why = (
+            f"{how}, yet {quality.name} of the cheaper model is {comparison.difference.value * 100:+.1f} points "
+            "better: the easier work may have gone to it"
+        )
+        return Verdict(Grade.EXPERIMENT, (why,), quality, comparison, False, *arms, balance=table, margin=margin)
     strength = comparison.e_value(margin)
     hidden = (
         "consistent with equal quality, not proof: a hidden difference in the work that is "
