@@ -79,7 +79,7 @@ class Session:
         self.cached = 18_000
         self.project = f"/home/dev/project-{source.randrange(12)}"
 
-    def _row(self, kind: str, body: str, *, after: str = "") -> str:
+    def row(self, kind: str, body: str, *, after: str = "") -> str:
         self.when += timedelta(milliseconds=self.source.randrange(300, 9_000))
         uuid = _uuid(self.source)
         agent = f'"agentId":"{self.agent}",' if self.agent else ""
@@ -92,7 +92,7 @@ class Session:
         return row
 
     def prompt(self) -> Iterator[str]:
-        yield self._row("user", f'"message":{{"role":"user","content":"{self.text.sized(300, 1, 20_000)}"}}')
+        yield self.row("user", f'"message":{{"role":"user","content":"{self.text.sized(300, 1, 20_000)}"}}')
         if not self.agent:
             yield (
                 f'{{"type":"file-history-snapshot","messageId":"{_uuid(self.source)}","snapshot":{{"messageId":"'
@@ -120,7 +120,7 @@ class Session:
             done = n == len(blocks)
             stop = ('"end_turn"' if final else '"tool_use"') if done else "null"
             spent = source.randrange(60, 900) if done else n
-            yield self._row(
+            yield self.row(
                 "assistant",
                 f'"message":{{"model":"{model}","id":"{message}","type":"message","role":"assistant","content":[{block}],'
                 f'"stop_reason":{stop},"stop_sequence":null,"usage":{{"input_tokens":{source.randrange(3, 12)},'
@@ -134,7 +134,7 @@ class Session:
 
     def _result(self, call: str) -> Iterator[str]:
         if self.source.random() < 0.3:
-            yield self._row(
+            yield self.row(
                 "progress",
                 f'"data":{{"type":"bash_progress","output":"{self.text.sized(400, 1, 9_000)}","elapsedTimeSeconds":3}},'
                 f'"toolUseID":"bash-progress-0","parentToolUseID":"{call}"',
@@ -142,7 +142,7 @@ class Session:
         said = self.text.sized(2_200, 1.5, 120_000)
         block = f'[{{"tool_use_id":"{call}","type":"tool_result","content":"{said}"}}]'
         beside = f',"toolUseResult":{{"stdout":"{said}","stderr":"","interrupted":false,"isImage":false}}'
-        yield self._row("user", f'"message":{{"role":"user","content":{block}}}', after=beside)
+        yield self.row("user", f'"message":{{"role":"user","content":{block}}}', after=beside)
 
     def rows(self, size: int) -> Iterator[str]:
         while size > 0:
@@ -354,12 +354,34 @@ def _fill(path: Path, size: int, rows: Iterator[str]) -> int:
     return written
 
 
+def one_file(path: Path, size: int, seed: int = 1) -> int:
+    """One endless Claude Code session."""
+    source = random.Random(seed)
+    return _write(path, Session(source, Text(source), day=0).rows(size))
+
+
+def one_line(path: Path, size: int, seed: int = 1) -> int:
+    """A short Claude Code session of which one tool result, logged twice in its row, is huge."""
+    source = random.Random(seed)
+    text = Text(source)
+    session = Session(source, text, day=0)
+    rows = [*session.prompt(), *session.step(final=False)]
+    said = text.of(size // 2)
+    block = f'[{{"tool_use_id":"toolu_1","type":"tool_result","content":"{said}"}}]'
+    rows.append(
+        session.row("user", f'"message":{{"role":"user","content":{block}}}', after=f',"toolUseResult":"{said}"')
+    )
+    return _write(path, iter([*rows, *session.step(final=True)]))
+
+
 KINDS: dict[str, Callable[[Path, int, int], int]] = {
     "claude-code": claude_code,
     "openai-chat": openai_chat,
     "litellm": litellm,
     "otlp": otlp,
 }
+"""The formats that are measured."""
+SHAPES: dict[str, Callable[[Path, int, int], int]] = {"one-file": one_file, "one-line": one_line}
 
 
 def made(kind: str, size: int, seed: int, home: Path) -> Path:
@@ -368,6 +390,6 @@ def made(kind: str, size: int, seed: int, home: Path) -> Path:
     path = path if kind == "claude-code" else path.with_suffix(".jsonl")
     if not path.exists():
         beside = path.with_name(path.name + ".writing")
-        KINDS[kind](beside, size, seed)
+        (KINDS | SHAPES)[kind](beside, size, seed)
         beside.rename(path)
     return path

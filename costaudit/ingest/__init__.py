@@ -13,21 +13,27 @@ from costaudit import schema
 from costaudit.audit import Fates
 from costaudit.config import Columns
 from costaudit.errors import LogError
-from costaudit.ingest import _detect
+from costaudit.ingest import _convention, _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
 from costaudit.ingest._files import LogFile
 from costaudit.ingest._format import Format
-from costaudit.ingest._identity import ROWS, collapse
+from costaudit.ingest._identity import MACHINERY, ROWS, USAGE, collapse
 from costaudit.ingest._pool import Progress, read_all
 from costaudit.ingest._read import Asked, FileRead, read_file
 from costaudit.ingest._remote import Fetcher, walk
-from costaudit.ingest._tree import resolve
+from costaudit.ingest._tree import LENT, resolve
 from costaudit.ingest._twins import adopt, suspected
 
 __all__ = ["FileRead", "Ingested", "formats", "ingest", "read_file"]
 
 Engine = Callable[[Sequence[Asked], Progress | None], tuple[list[FileRead], set[str]]]
+
+JOINED = {
+    *("source_file", "source_line", "source_offset", "format", "started_at", "parent_id", "usage_source", "rollup"),
+    *USAGE, *MACHINERY, *LENT, *_convention.COLUMNS,
+}  # fmt: skip
+"""Columns that rows are joined by, whether or not a log has them."""
 
 REJECTS = pl.Schema(
     {"source_file": pl.String, "source_line": pl.Int64, "format": pl.String, "reason": pl.String, "detail": pl.String}
@@ -136,15 +142,15 @@ def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> str:
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
-    frames = [frame for read in reads for frame in read.frames]
-    empty = ROWS.to_frame()
-    settled = settle(pl.concat([empty, *frames]))
+    rows = _rows(reads)
+    settled = settle(rows)
     traced = resolve(settled.rows, [node for read in reads for node in read.nodes])
     adopted = adopt(traced.rows)
     requests, duplicates = collapse(adopted.rows)
-    requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
+    order = ("started_at", "source_file", "source_line")
+    requests = requests.sort(order, nulls_last=True, maintain_order=True)
     identities = requests.select("_key", "_also", "_rank")
-    requests = requests.select(list(schema.REQUESTS))
+    requests = schema.conform(requests)
     rejects = pl.DataFrame(
         [(read.file.shown, line, form, *_split(why)) for read in reads for line, form, why in read.rejects],
         schema=REJECTS,
@@ -170,6 +176,17 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     notes = (*told, *traced.notes, *adopted.notes, *suspected(requests))
     sources = _sources(reads, requests, duplicates, rejects, settled.proofs)
     return Ingested(requests, fates, sources, rejects, notes, identities)
+
+
+def _rows(reads: Sequence[FileRead]) -> pl.DataFrame:
+    """The rows of all files, without most of the columns that none of them has: those would be half of the memory."""
+    frames = [frame for read in reads for frame in read.frames]
+    held = {name for frame in frames for name in ROWS if frame[name].null_count() < frame.height}
+    kept = [name for name in ROWS if name in held or name in JOINED]
+    rows = pl.concat([ROWS.to_frame().select(kept), *(frame.select(kept) for frame in frames)])
+    for read in reads:
+        read.frames = []
+    return rows
 
 
 def _split(why: str) -> tuple[str, str]:

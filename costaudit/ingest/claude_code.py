@@ -12,6 +12,7 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest._blocks import BRACE, Lines
+from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import FileReader, Format, Found, Out
@@ -87,6 +88,7 @@ COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 """What a row knows, its counts, its identity, and what the whole response knows: the tuples of `_Reader`."""
 
+MANY = 10_000  # rows that are worth columns of their own
 MAIN = "main loop"
 UNKNOWN = (None,) * 6  # what only a whole response knows, for a step of it
 
@@ -150,6 +152,8 @@ class _Reader:
                     out.foreign.append(Record(number, offset + start, bytes(data[start:end]).strip()))
                 del row  # it holds the block
         block.lines = number - block.line + 1
+        if len(self.ready) >= MANY:
+            self._flush(out)
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
@@ -161,6 +165,11 @@ class _Reader:
         for lane in self.lanes.values():
             self._finish(lane)
         out.tuples(COLUMNS, self.ready)
+        self.ready = []
+
+    def _flush(self, out: Out) -> None:
+        """Rows of a long session into columns, which take a tenth of the memory."""
+        out.frames.append(columns(self.ready, COLUMNS))
         self.ready = []
 
     def _take(self, row: Row, number: int, offset: int, out: Out) -> bool:
