@@ -6,7 +6,7 @@ import pytest
 from console import ROOT
 
 TESTS = ROOT / "tests"
-# Homes planted for coding agents, each with its number (`bench/_agent_cases.py`); test_mistakes sees that none is missing.
+# Homes planted for coding agents, each with its number (`bench/_agent_cases.py`).
 PLANTED = "test_mistakes.py::test_a_planted_home_costs_what_was_spent_in_it"
 WHERE = {
     1: ("Claude rows summed", PLANTED),

@@ -9,12 +9,12 @@ import gzip
 import json
 from decimal import Decimal
 
-import event_logs
 import events
 import pytest
 import yaml
 from console import ROOT
 
+from bench import writers as event_logs
 from costaudit import pipeline
 from costaudit.config import Settings
 from costaudit.errors import LogError
