@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -18,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costaudit import ingest as reading
-from costaudit.ingest import _cache, _pack, ingest
+from costaudit.ingest import _cache, _pack, _read, _state, formats, ingest
+from costaudit.ingest._format import TableFormat
 
 CALL = {"object": "chat.completion", "model": "gpt-5.4", "choices": [], "usage": {"prompt_tokens": 7}}
 SECRET = "xylophone-confidential"
@@ -192,6 +194,112 @@ def changed(log, data, change, where):
         beside.replace(log)
     elif change == "touch":
         log.touch()
+
+
+HELICONE = list(map(json.loads, (ROOT / "sample_logs" / "formats" / "helicone.jsonl").read_bytes().splitlines()))
+
+
+@pytest.fixture
+def beyond(monkeypatch, settled):
+    """Bytes from which files were read on."""
+    offsets = []
+    original = _read.more
+
+    def counted(file, known):
+        offsets.append(known.offset)
+        return original(file, known)
+
+    monkeypatch.setattr(_read, "more", counted)
+    monkeypatch.setattr(_state, "LEAST", 1)
+    return offsets
+
+
+def plain(size, first=0):
+    """Lines of a format that reads each by itself; some are blank, some damaged, some of another such format."""
+    odd = [b"\n", b"{broken\n", b'{"usage": 1}\n']
+    numbers = range(first, first + 1 + size // 500)
+    return b"".join(odd[n // 10 % 3] if n % 10 == 9 else row(n) for n in numbers)
+
+
+def row(n):
+    """A line of Helicone's, and a call of its own."""
+    return json.dumps(HELICONE[n % len(HELICONE)] | {"request_id": f"r{n}"}).encode() + b"\n"
+
+
+def test_a_file_that_has_grown_is_read_from_its_last_complete_line(tmp_path, beyond):
+    log, cache = tmp_path / "log", tmp_path / "cache"
+    log.write_bytes(plain(200_000))
+    both(log, cache)
+    sizes = []
+    for n in range(3):
+        sizes.append(log.stat().st_size)
+        with log.open("ab") as file:
+            file.write(plain(1_000, 5_000 * (n + 1)))
+        read = both(log, cache)
+        assert read.fates.balanced
+    assert beyond == sizes
+    assert read.requests["source_line"].max() > 400
+
+
+def test_every_format_that_is_read_on_gives_what_it_gives_as_a_whole(tmp_path, beyond):
+    """A format whose rows depend on those beside them says so (`TableFormat.alone`), or this finds it out."""
+    alone = [f.name for f in formats() if issubclass(f, TableFormat) and f.reader is TableFormat.reader and f.alone]
+    samples = [path for path in sorted((ROOT / "sample_logs" / "formats").glob("*.jsonl")) if path.stem in alone]
+    for sample in samples:
+        text, log = sample.read_bytes().rstrip(b"\n") + b"\n", tmp_path / sample.name
+        log.write_bytes(text * (66_000 // len(text) + 1))
+        ingest([log], cache=tmp_path / "cache")
+        with log.open("ab") as file:
+            file.write(b"".join(text.splitlines(keepends=True)[-2:]))
+        both(log, tmp_path / "cache")
+    assert len(beyond) == len(samples) > 3
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        (lambda data: data[:-20], lambda data: data[-20:]),  # cut within a line
+        (lambda data: data, lambda _: b'{"type":"user","uuid":"1","parentUuid":null,"sessionId":"s"}\n'),  # a session
+        (lambda data: gzip.compress(data), lambda data: gzip.compress(data)),
+        (lambda data: data.decode().encode("utf-16"), lambda data: data.decode().encode("utf-16")[2:]),
+    ],
+    ids=["half a line", "a format that remembers", "gzip", "UTF-16"],
+)
+def test_what_cannot_be_read_on_is_read_as_a_whole(tmp_path, settled, monkeypatch, before, then):
+    monkeypatch.setattr(_state, "LEAST", 1)
+    log, cache, data = tmp_path / "log", tmp_path / "cache", plain(200_000)
+    log.write_bytes(before(data))
+    both(log, cache)
+    for _ in range(2):
+        with log.open("ab") as file:
+            file.write(then(data))
+        both(log, cache)
+
+
+@given(data=st.data())
+@settings(max_examples=5)
+def test_growth_and_changes_in_any_order_give_what_the_file_says(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("grown")
+    log, cache = folder / "log", folder / "cache"
+    log.write_bytes(plain(90_000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_cache, "TICK_NS", -1_000_000_000)
+        patch.setattr(_cache, "COARSE_NS", -1_000_000_000)
+        patch.setattr(_state, "LEAST", 1)
+        attempt(log, cache)
+        for _ in range(3):
+            size = log.stat().st_size
+            change = data.draw(st.sampled_from(["append", "append", "cut", "middle"]))
+            with log.open("r+b") as file:
+                if change == "middle":  # and grown, so that the size does not give it away
+                    file.seek(data.draw(st.integers(0, size - 1)))
+                    file.write(b"7")
+                elif change == "cut":
+                    file.truncate(size - data.draw(st.integers(1, 3_000)))
+                file.seek(0, 2)
+                more = plain(3_000, data.draw(st.integers(0, 10**6)))
+                file.write(more[: data.draw(st.sampled_from([len(more), len(more), len(more) // 2, 1]))])
+            told(log, cache)
 
 
 def test_a_file_that_changed_a_moment_ago_is_not_kept(tmp_path, monkeypatch):

@@ -98,9 +98,10 @@ def ingest(
     files = [(file, _names(file, columns)) for file in walk(paths)]
     kept = Cache(cache, paths) if cache is not None else None
     found = kept.find(files) if kept else set()
-    given, doubtful = (engine or _here)([of for of in files if of[0] not in found], progress)
-    fresh = iter(given)
+    unknown = [of for of in files if of[0] not in found]
+    given, doubtful = (engine or _here)([kept.grown(of) for of in unknown] if kept else unknown, progress)
     known = kept.reads(files) if kept else {}
+    fresh = iter(given if kept is None else map(kept.joined, unknown, given))
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept:
         kept.keep(files, reads, doubtful)

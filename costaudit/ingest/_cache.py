@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import sys
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -28,15 +28,13 @@ import xxhash
 
 from costaudit import schema
 from costaudit.ingest import _pack
-from costaudit.ingest._files import STDIN, LogFile, Object, beside
+from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack, State
 from costaudit.ingest._read import Asked, FileRead
-from costaudit.ingest._sqlite import MAGIC, unfinished
+from costaudit.ingest._state import goes_on, key_of, state_of, to_go_on_from
 from costaudit.ingest._tree import NODES
 
-SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
-EDGE = 4096  # bytes of head and of tail that are hashed
 LIMIT = 2 << 30  # bytes of all packs; the least recently used go first
 PACKS = 8  # packs of one folder before they are merged
 ROWS_A_PACK = 200_000
@@ -61,33 +59,78 @@ class Cache:
         self._folders = [here / _name(root) for root in roots]
         self._states: dict[bytes, State] = {}  # of regular files, before they are read
         self._hits: dict[bytes, _Hit] = {}
+        self._beginnings: dict[bytes, _Hit] = {}  # of files that have grown
         self._tables: dict[Path, tuple[pl.DataFrame, pl.DataFrame]] = {}
 
     def find(self, asked: Sequence[Asked]) -> set[LogFile]:
         """The files that need not be read. Nothing here runs polars: the readers want to be forked before it does."""
         for file, names in asked:
-            state = _state(file)
+            state = state_of(file)
             if state is not None:
-                self._states[_key(file, names)] = state
+                self._states[key_of(file, names)] = state
+        files = {key_of(*of): of[0] for of in asked}
         for pack in [pack for folder in self._folders for pack in _packs(folder)]:
-            hits = [entry for entry in pack.header.entries if self._states.get(entry.key) == entry.state]
-            if hits and _loaded(pack):
+            hits, grown = self._of(pack, files)
+            if (hits or grown) and _loaded(pack):
                 for entry in hits:
                     self._hits.setdefault(entry.key, _Hit(pack, entry))
-        return {file for file, names in asked if _key(file, names) in self._hits}
+                for entry in grown:
+                    self._beginnings.setdefault(entry.key, _Hit(pack, entry))
+        return {file for file, names in asked if key_of(file, names) in self._hits}
+
+    def _of(self, pack: Pack, files: Mapping[bytes, LogFile]) -> tuple[list[Entry], list[Entry]]:
+        """The entries of a pack that are what the files are, and those that are the beginning of a file."""
+        hits: list[Entry] = []
+        grown: list[Entry] = []
+        for entry in pack.header.entries:
+            state = self._states.get(entry.key)
+            if state == entry.state:
+                hits.append(entry)
+            elif state is None or entry.key in self._beginnings:
+                continue
+            elif goes_on(files[entry.key], state, entry.state, entry.until, entry.whole):
+                grown.append(entry)
+        return hits, grown
+
+    def grown(self, of: Asked) -> Asked:
+        """The file, with what is known of its beginning if nothing but its end has changed."""
+        file, names = of
+        key = key_of(file, names)
+        known = self._beginnings.get(key)
+        return of if known is None else (replace(file, known=Known(*known.entry.until or (0, 0))), names)
 
     def reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
         """What the files that were found gave, as if each had been read.
 
         Rows of files that lie one after the other in a pack come in one frame, with the first of these files.
         """
-        for pack in {hit.pack.path: hit.pack for hit in self._hits.values()}.values():
+        hits = [*self._hits.values(), *self._beginnings.values()]
+        for pack in {hit.pack.path: hit.pack for hit in hits}.values():
             rows, nodes = pack.tables()
             self._tables[pack.path] = (
                 ROWS.to_frame() if rows is None else schema.conform(rows, ROWS),
                 NODES.to_frame() if nodes is None else schema.conform(nodes, NODES),
             )
         return self._reads(asked)
+
+    def joined(self, of: Asked, read: FileRead) -> FileRead:
+        """What the whole file gives, where only what is new of it was read."""
+        if not read.beyond:
+            return read
+        pack, entry = self._beginnings[key_of(*of)]
+        whole = _read(of[0], entry)
+        for n, (place, into, more) in enumerate(
+            ((entry.rows, whole.frames, read.frames), (entry.nodes, whole.nodes, read.nodes))
+        ):
+            into += [self._tables[pack.path][n].slice(*place)] if place[1] else []
+            into += more
+        whole.lines += read.lines
+        whole.blank += read.blank
+        whole.skipped.update(read.skipped)
+        whole.rejects += read.rejects
+        whole.notes += read.notes
+        whole.problem, whole.until = read.problem, read.until
+        return whole
 
     def keep(self, asked: Sequence[Asked], reads: Sequence[FileRead], doubtful: Container[str] = ()) -> None:
         """Keep what is new, but for doubtful files, by the name they are shown with.
@@ -96,9 +139,9 @@ class Cache:
         """
         for file, names in asked:
             if file.shown in doubtful:
-                self._states.pop(_key(file, names), None)
+                self._states.pop(key_of(file, names), None)
         try:
-            self._keep([(_key(*of), of[0], read) for of, read in zip(asked, reads, strict=True)])
+            self._keep([(key_of(*of), of[0], read) for of, read in zip(asked, reads, strict=True)])
         except (OSError, UnicodeEncodeError) as problem:
             why = getattr(problem, "strerror", None) or str(problem)
             logging.getLogger(__name__).warning(
@@ -109,22 +152,22 @@ class Cache:
         reads: dict[LogFile, FileRead] = {}
         rows, nodes = _Runs(0), _Runs(1)
         for file, names in asked:
-            hit = self._hits.get(_key(file, names))
+            hit = self._hits.get(key_of(file, names))
             if hit is None:
                 continue
-            entry = hit.entry
-            read = FileRead(file, entry.lines, entry.blank, problem=entry.problem, notes=list(entry.notes))
-            read.skipped.update({(form, kind): number for form, kind, number in entry.skipped})
-            read.rejects += entry.rejects
-            rows.add(hit.pack.path, entry.rows, read.frames)
-            nodes.add(hit.pack.path, entry.nodes, read.nodes)
+            read = _read(file, hit.entry)
+            rows.add(hit.pack.path, hit.entry.rows, read.frames)
+            nodes.add(hit.pack.path, hit.entry.nodes, read.nodes)
             reads[file] = read
         for runs in (rows, nodes):
             runs.cut(self._tables)
         return reads
 
     def _keep(self, reads: Sequence[tuple[bytes, LogFile, FileRead]]) -> None:
-        fresh = {key for key, file, _ in reads if key not in self._hits and self._steady(key, file)}
+        wanted = [(key, file, read) for key, file, read in reads if key not in self._hits and key in self._states]
+        # The hash first: a file that changes after it is not steady.
+        wholes = {key: to_go_on_from(file, read.until.offset) for key, file, read in wanted if read.until}
+        fresh = {key for key, file, _ in wanted if self._steady(key, file)}
         if not fresh:
             return
         old = _packs(self.own)
@@ -134,7 +177,7 @@ class Cache:
         new = _Writer(self.own)
         for key, _, read in reads:
             if key in fresh:
-                new.add(_entry(key, self._states[key], read), read.frames, read.nodes)
+                new.add(_entry(key, self._states[key], read, wholes.get(key, 0)), read.frames, read.nodes)
             elif key in merged:
                 pack, entry = self._hits[key]
                 rows, nodes = self._tables[pack.path]
@@ -150,7 +193,7 @@ class Cache:
         before = self._states.get(key)
         if before is not None and file.object is not None:
             return True  # it was fetched as the object of this very tag
-        if before is None or before != _state(file):
+        if before is None or before != state_of(file):
             return False
         posix = os.name == "posix"  # elsewhere ctime is the time of creation
         changes = [(before.mtime_ns, before.ctime_ns), *(side[3:] for side in before.sides)]
@@ -266,65 +309,15 @@ def _name(folder: str) -> str:
     return xxhash.xxh3_64_hexdigest(os.fsencode(folder))
 
 
-def _key(file: LogFile, names: Mapping[str, str]) -> bytes:
-    """The identity of a file: its path, the name that reports show, and what it calls its columns."""
-    whole = "" if file.object else os.path.abspath(file.path)  # noqa: PTH100
-    parts = [whole, file.shown, *map(repr, sorted(names.items()))]
-    return xxhash.xxh3_128_digest("\0".join(parts).encode(errors="surrogateescape"))
+def _read(file: LogFile, entry: Entry) -> FileRead:
+    """What an entry says, without its tables."""
+    read = FileRead(file, entry.lines, entry.blank, problem=entry.problem, notes=list(entry.notes))
+    read.skipped.update({(form, kind): number for form, kind, number in entry.skipped})
+    read.rejects += entry.rejects
+    return read
 
 
-def _state(file: LogFile) -> State | None:
-    """The state of a regular file; None for anything that cannot be known again."""
-    if file.path == STDIN:
-        return None
-    if file.object is not None:
-        sides = enumerate(file.object.sides)
-        return State(
-            0,
-            0,
-            *_tagged(file.object),
-            tuple((n, 0, size, at, tag) for n, o in sides for size, at, _, tag in [_tagged(o)]),
-        )
-    try:
-        if not stat.S_ISREG(file.path.stat().st_mode):
-            return None  # opening a pipe would wait for its writer
-        with file.path.open("rb", buffering=0) as stream:
-            known = os.fstat(stream.fileno())
-            head = stream.read(EDGE)
-            if head.startswith(MAGIC) and unfinished(file.path):
-                return None  # its newest rows stand in another file
-            edges = xxhash.xxh3_64(head)
-            if known.st_size > EDGE:
-                stream.seek(max(EDGE, known.st_size - EDGE))
-                edges.update(stream.read(EDGE))
-    except OSError:
-        return None
-    return State(
-        known.st_dev,
-        known.st_ino,
-        known.st_size,
-        known.st_mtime_ns,
-        known.st_ctime_ns,
-        edges.intdigest(),
-        tuple(_sides(file.path)),
-    )
-
-
-def _tagged(item: Object) -> tuple[int, int, int, int]:
-    """Size and time of an object, no time of its inode, and the hash of its tag."""
-    return item.size, item.modified_ns, 0, xxhash.xxh3_64_intdigest(item.etag.encode())
-
-
-def _sides(path: Path) -> Iterator[tuple[int, int, int, int, int]]:
-    for number, side in enumerate([os.fspath(beside(path)), *(f"{path}{end}" for end in SIDES)]):
-        try:
-            known = os.stat(side)  # noqa: PTH116 - most are not there: three times as fast as a Path
-        except OSError:
-            continue
-        yield number, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
-
-
-def _entry(key: bytes, state: State, read: FileRead) -> Entry:
+def _entry(key: bytes, state: State, read: FileRead, whole: int) -> Entry:
     return Entry(
         key,
         state,
@@ -336,6 +329,8 @@ def _entry(key: bytes, state: State, read: FileRead) -> Entry:
         read.notes,
         (0, 0),
         (0, 0),
+        (read.until.offset, read.until.lines) if whole and read.until and read.until.offset == state.size else None,
+        whole,
     )
 
 

@@ -61,6 +61,13 @@ class Object:
     side: bool = False
 
 
+class Known(NamedTuple):
+    """Where reading may go on in a file whose beginning is known: the byte behind a complete line, and lines so far."""
+
+    offset: int
+    lines: int
+
+
 @dataclass(frozen=True, slots=True)
 class LogFile:
     """A file to read, and the name reports show for it."""
@@ -68,6 +75,7 @@ class LogFile:
     path: Path
     shown: str
     object: Object | None = None  # where it has to be fetched from
+    known: Known | None = None
 
 
 def walk(paths: Sequence[Path | str]) -> list[LogFile]:
@@ -198,6 +206,25 @@ def pieces(file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
             yield from _records(stream, file)
     except OSError as problem:
         raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
+
+
+def more(file: LogFile, known: Known) -> Iterator[Lines]:
+    """The lines of a plain file beyond what is known of it, in blocks."""
+    try:
+        with file.path.open("rb") as stream:
+            stream.seek(known.offset)
+            for block in blocks(stream.read(1 << 16), "", stream, known.offset):
+                if isinstance(block, Lines):
+                    block.line += known.lines
+                    yield block
+    except OSError as problem:
+        raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the bytes of the file are its text as it is: not compressed, no UTF-16."""
+    with open_log(path) as stream:
+        return not isinstance(stream, Inflated) and not stream.read(2).startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
 def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:

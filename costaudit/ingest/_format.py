@@ -191,11 +191,13 @@ class TableFormat(Format):
     fields   column <- where; names of schema.REQUESTS, or `_names` that `tidy` uses up
     prompt   where messages, tools and answer stand, to be hashed; None where the log has none
     context  whether columns such as tenant, task, latency are looked for around the object (see `_context`)
+    alone    whether `tidy` gives a row whatever rows stand beside it: then an appended file is read from its old end
     """
 
     fields: ClassVar[Mapping[str, Field | tuple[Field, ...]]]
     prompt: ClassVar[Prompt | None] = None
     context: ClassVar[bool] = True
+    alone: ClassVar[bool] = True
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_key`, `_rank`.

@@ -58,6 +58,8 @@ class Entry(msgspec.Struct, array_like=True):
     notes: list[str]
     rows: tuple[int, int]  # first, how many
     nodes: tuple[int, int]
+    until: tuple[int, int] | None = None  # offset and lines from where an appended file is read on
+    whole: int = 0  # xxh3 of all bytes until there
 
 
 class _Table(msgspec.Struct, array_like=True):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import polars as pl
@@ -16,11 +16,13 @@ from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
-from costaudit.ingest._files import BLANK, Bad, LogFile, Record, line, pieces, split
+from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, line, more, pieces, split
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import FileReader, Out
 from costaudit.ingest._identity import ROWS
+from costaudit.ingest._table import TableReader
 
+NEWLINE = ord("\n")
 BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
 WEIGHT = 16 << 20  # bytes after which a batch is full all the same
 
@@ -40,6 +42,8 @@ class FileRead:
     rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
     problem: str = ""
     notes: list[str] = field(default_factory=list)
+    until: Known | None = None  # all of it was read line by line, and what is appended can be read alone
+    beyond: bool = False  # it is what the file gave beyond `file.known`
 
 
 def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
@@ -50,10 +54,16 @@ def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
 def read_files(asked: Sequence[Asked]) -> list[FileRead]:
     """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
     readings = [_Reading(file, columns) for file, columns in asked]
-    for reading in readings:
-        reading.run()
+    readings = [reading if reading.run() else _again(reading) for reading in readings]
     _frame(readings)
     return [reading.read for reading in readings]
+
+
+def _again(reading: _Reading) -> _Reading:
+    """A file that cannot be read on from where it was left, read as a whole."""
+    whole = _Reading(replace(reading.read.file, known=None), dict(reading.names))
+    whole.run()
+    return whole
 
 
 class _Reading:
@@ -68,26 +78,62 @@ class _Reading:
         self.weight = 0
         self.frames: list[tuple[str, pl.DataFrame]] = []  # format, rows
         self.rows: list[tuple[str, Rows]] = []
+        self.end: Known | None = Known(0, 0)  # of the last complete line; None once something else was read
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Read it; false where what is appended cannot be read without what stands before."""
+        file = self.read.file
         try:
-            for piece in pieces(self.read.file):
-                if isinstance(piece, Lines):
-                    self._block(piece)
-                else:
-                    self._batch(piece)
-            self._flush()
+            if file.known is not None:
+                self.read.beyond = self._on(file.known)
+                return self.read.beyond and self._close()
+            self._pieces(pieces(file))
         except LogError as problem:
             self.read.problem = str(problem)
+        return self._close()
+
+    def _on(self, known: Known) -> bool:
+        head = next(pieces(self.read.file), None)
+        # The format was decided by the first block, and that was read before the known end: so it is the same one.
+        if not isinstance(head, Lines) or len(head.data) > known.offset or self._decided(head) is None:
+            return False
+        self.end = known
+        self._pieces(more(self.read.file, known))
+        return self._apart_lines()
+
+    def _pieces(self, parts: Iterable[Lines | list[Record | Bad]]) -> None:
+        for piece in parts:
+            if isinstance(piece, Lines):
+                complete = piece.data[piece.end - 1] == NEWLINE  # before the buffer is used again
+                self._block(piece)
+                end = Known(piece.offset + piece.end - piece.start, piece.line + piece.lines - 1)
+                self.end = end if complete and self.end is not None else None
+            else:
+                self.end = None
+                self._batch(piece)
+        self._flush()
+
+    def _apart_lines(self) -> bool:
+        """Whether every line was read by itself: readers of tables hold nothing from line to line."""
+        return all(type(reader) is TableReader and reader.form.alone for reader, _ in self.open.values())
+
+    def _close(self) -> bool:
+        if self.end is not None and self.end.lines and self._apart_lines() and not self.read.problem:
+            self.read.until = self.end
         for guess, (reader, out) in self.open.items():
             reader.close(out)
             self._account(guess.form.name, out)
+        return True
+
+    def _decided(self, block: Lines) -> Guess | None:
+        first = (item for item in split(block) if isinstance(item, Record))
+        self.main = _detect.sample(list(islice(first, _detect.SAMPLE)), self.names)
+        return self.main
 
     def _block(self, block: Lines) -> None:
         """A block of lines: to the main format's reader if it takes lines as they stand, else split."""
         if self.main is None:
-            first = (item for item in split(block) if isinstance(item, Record))
-            self.main = _detect.sample(list(islice(first, _detect.SAMPLE)), self.names)
+            self._decided(block)
         reader, out = self._reader(self.main) if self.main is not None else (None, Out())
         scan = getattr(reader, "scan", None)
         if self.main is None or scan is None:

@@ -57,6 +57,7 @@ class LiteLLM(TableFormat):
     name = "litellm"
     title = "LiteLLM logging payloads and spend logs"
     wrappable = True
+    alone = False  # a trace is a run where several calls have it
     context = False  # its trace and session ids need a second look
     fields = {
         "request_id": text("request_id", "id", "litellm_call_id", "response.id"),

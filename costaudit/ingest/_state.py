@@ -1,0 +1,103 @@
+"""What a file is known by: its identity, and the state of its content without reading all of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import xxhash
+
+from costaudit.ingest._files import STDIN, LogFile, Object, beside, is_plain
+from costaudit.ingest._pack import State
+from costaudit.ingest._sqlite import MAGIC, unfinished
+
+SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
+EDGE = 4096  # bytes of head and of tail that are hashed
+LEAST = 1 << 20  # bytes; a smaller file is read again as fast as its beginning is recognised
+
+
+def key_of(file: LogFile, names: Mapping[str, str]) -> bytes:
+    """The identity of a file: its path, the name that reports show, and what it calls its columns."""
+    whole = "" if file.object else os.path.abspath(file.path)  # noqa: PTH100
+    parts = [whole, file.shown, *map(repr, sorted(names.items()))]
+    return xxhash.xxh3_128_digest("\0".join(parts).encode(errors="surrogateescape"))
+
+
+def state_of(file: LogFile) -> State | None:
+    """The state of a regular file; None for anything that cannot be known again."""
+    if file.path == STDIN:
+        return None
+    if file.object is not None:
+        sides = enumerate(file.object.sides)
+        return State(
+            0,
+            0,
+            *_tagged(file.object),
+            tuple((n, 0, size, at, tag) for n, o in sides for size, at, _, tag in [_tagged(o)]),
+        )
+    try:
+        if not stat.S_ISREG(file.path.stat().st_mode):
+            return None  # opening a pipe would wait for its writer
+        with file.path.open("rb", buffering=0) as stream:
+            known = os.fstat(stream.fileno())
+            head = stream.read(EDGE)
+            if head.startswith(MAGIC) and unfinished(file.path):
+                return None  # its newest rows stand in another file
+            edges = xxhash.xxh3_64(head)
+            if known.st_size > EDGE:
+                stream.seek(max(EDGE, known.st_size - EDGE))
+                edges.update(stream.read(EDGE))
+    except OSError:
+        return None
+    return State(
+        known.st_dev,
+        known.st_ino,
+        known.st_size,
+        known.st_mtime_ns,
+        known.st_ctime_ns,
+        edges.intdigest(),
+        tuple(_sides(file.path)),
+    )
+
+
+def _tagged(item: Object) -> tuple[int, int, int, int]:
+    """Size and time of an object, no time of its inode, and the hash of its tag."""
+    return item.size, item.modified_ns, 0, xxhash.xxh3_64_intdigest(item.etag.encode())
+
+
+def _sides(path: Path) -> Iterator[tuple[int, int, int, int, int]]:
+    for number, side in enumerate([os.fspath(beside(path)), *(f"{path}{end}" for end in SIDES)]):
+        try:
+            known = os.stat(side)  # noqa: PTH116 - most are not there: three times as fast as a Path
+        except OSError:
+            continue
+        yield number, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+
+
+def beginning(path: Path, size: int) -> int:
+    """The hash of the first `size` bytes; raises OSError."""
+    digest = xxhash.xxh3_64()
+    with path.open("rb", buffering=0) as stream:
+        while size > 0 and (data := stream.read(min(size, 4 << 20))):
+            digest.update(data)
+            size -= len(data)
+    return digest.intdigest()
+
+
+def goes_on(file: LogFile, now: State, before: State, until: tuple[int, int] | None, whole: int) -> bool:
+    """Whether a file is what it was, byte for byte, and more behind it."""
+    if until is None or now.sides or (now.device, now.inode) != (before.device, before.inode) or now.size <= until[0]:
+        return False
+    try:
+        return beginning(file.path, until[0]) == whole
+    except OSError:
+        return False
+
+
+def to_go_on_from(file: LogFile, offset: int) -> int:
+    """The hash that a file is known again by when it has grown; 0 where it is to be read as a whole then."""
+    if file.object is not None or offset < LEAST or not is_plain(file.path):
+        return 0
+    return beginning(file.path, offset)
