@@ -71,14 +71,14 @@ def both(path, cache):
 
 
 def test_every_sample_is_the_same_from_the_cache(tmp_path, read):
-    samples = ROOT / "sample_logs" / "formats"
-    first = ingest([samples], cache=tmp_path / "cache")
+    samples = sorted((ROOT / "sample_logs" / "formats").iterdir())[::4]
+    first = ingest(samples, cache=tmp_path / "cache")
     number = len(read)
-    again = ingest([samples], cache=tmp_path / "cache")
-    assert number > 25
+    again = ingest(samples, cache=tmp_path / "cache")
+    assert number == len(samples)
     assert len(read) == number
     same(first, again)
-    assert first.requests.height > 100
+    assert first.requests.height > 30
 
 
 def test_an_unchanged_file_is_read_once_and_a_changed_one_again(tmp_path, read):
@@ -147,7 +147,7 @@ CHANGES = st.lists(
 
 
 @given(name=st.sampled_from(sorted(FOUND)), start=st.floats(0, 1), changes=CHANGES)
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_whatever_happens_to_a_file_the_cache_tells_what_the_file_says(tmp_path_factory, name, start, changes):
     """Grown at any byte, cut anywhere, changed in place with its size and time kept: never a stale figure."""
     folder = tmp_path_factory.mktemp("changes")
@@ -339,7 +339,8 @@ def test_a_damaged_pack_is_thrown_away_and_replaced(tmp_path, read, damage):
     assert read == []
 
 
-def test_many_packs_become_one_and_the_newest_state_counts(tmp_path, read):
+def test_many_packs_become_one_and_the_newest_state_counts(tmp_path, read, monkeypatch):
+    monkeypatch.setattr(_cache, "PACKS", 3)
     logs, cache = tmp_path / "logs", tmp_path / "cache"
     logs.mkdir()
     for n in range(_cache.PACKS + 2):
@@ -400,7 +401,7 @@ def test_two_processes_at_once_leave_a_cache_that_both_can_use(tmp_path):
 import sys; from pathlib import Path
 from costaudit.ingest import _cache, ingest
 _cache.TICK_NS = _cache.COARSE_NS = -1_000_000_000; _cache.PACKS = 2
-for n in range(4):
+for n in range(3):
     Path({str(logs)!r}, f"grown-{{sys.argv[1]}}").open("a").write("\\n")
     assert ingest([{str(logs)!r}], cache=Path({str(cache)!r})).requests.height == 120
 """
