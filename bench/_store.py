@@ -2,7 +2,7 @@
 
     python bench/_store.py /tmp/store --rows 1000000 [--seed 1]
 
-Sixty days in months of Parquet, a row group a day.
+Sixty days, a part with its sums each.
 Ten tasks, six models of three providers, forty tenants of very different sizes.
 Six tasks are agents: runs of about ten steps with tool calls and their results, some of them stuck; every third run
 carries the hash chain of its prompt and the tokens of each block. The other tasks are single calls, some sent twice.
@@ -12,24 +12,22 @@ Every column comes from vectors, and a day from the seed and its number alone.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from costaudit import schema
-from costaudit.ingest import _store as store
+from costaudit.commands._sums import summary
+from costaudit.config import Settings
+from costaudit.ingest import _parts as files
 
-PARQUET = {"compression": "zstd", "compression_level": 1}
 DAYS = 60
 FIRST = date(2026, 9, 20)
 MODELS = (
@@ -86,17 +84,20 @@ def main() -> None:
 
 def write(folder: Path, rows: int, seed: int = 1) -> None:
     """A store of so many requests; an existing one of the same size and seed is left as it is."""
-    made = {"format": "costaudit-store", "schema": schema.VERSION, "rows": rows, "seed": seed}
-    mark = folder / store.MARK
-    if mark.exists() and json.loads(mark.read_text()) == made:
+    mark = folder.with_suffix(".made")
+    made = f"{schema.VERSION} {rows} {seed}"
+    if mark.exists() and mark.read_text() == made:
         return
-    for month, days in groupby(parts(rows, seed), key=lambda part: f"{part[0]:%Y-%m}"):
-        path = folder / "requests" / f"month={month}" / "requests.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(path, schema.REQUESTS.to_frame().to_arrow().schema, **PARQUET) as writer:
-            for _, frame in days:
-                writer.write_table(frame.to_arrow(), row_group_size=200_000)
-    mark.write_text(json.dumps(made))
+    files.prepare(folder)
+    summed = summary(Settings())
+    files.save(
+        folder,
+        [
+            files.write(folder, f"{day:%Y-%m}", schema.conform(frame, files.STORED), summed)
+            for day, frame in parts(rows, seed)
+        ],
+    )
+    mark.write_text(made)
 
 
 def parts(rows: int, seed: int) -> Iterator[tuple[date, pl.DataFrame]]:

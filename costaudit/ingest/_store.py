@@ -122,10 +122,19 @@ def window(store: Path, start: datetime | None, end: datetime | None) -> Window:
                 raise  # else a writer has replaced the part in between
     closed = [part for part in held if part not in opened]
     requests = pl.concat([schema.REQUESTS.to_frame(), *frames])
+    if not _in_order(opened):
+        requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
     return Window(
-        requests.sort("started_at", "source_file", "source_line", nulls_last=True),
+        requests,
         sum(part.rows - part.restated for part in closed),
         sum(part.restated for part in closed),
+    )
+
+
+def _in_order(opened: Sequence[Part]) -> bool:
+    """Whether the rows of the parts, one part after the other, are in order of time: each begins after the last."""
+    return all(
+        one.last is not None and (other.first is None or other.first > one.last) for one, other in pairwise(opened)
     )
 
 
