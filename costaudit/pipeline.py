@@ -7,40 +7,35 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from costaudit.analyze import _prompts, _routes, _timeline, analyze, checked, chosen
-from costaudit.analyze._plan import plan
-from costaudit.analyze._scenario import replay
-from costaudit.analyze.budget_overrun import standing
+from costaudit.analyze import analyze, checked, chosen
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
-from costaudit.compare import month as months
-from costaudit.compare.reconcile import compare as compare_exports
 from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import Ingested, ingest
 from costaudit.ingest import _store as store
-from costaudit.ingest._aggregate import read as read_export
 from costaudit.ingest._cache import place
-from costaudit.ingest._files import walk
-from costaudit.ingest._original import difference as differing
 from costaudit.ingest._original import original
-from costaudit.plan import Plan
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
-from costaudit.prompts import Difference, Parting
-from costaudit.reconciliation import BUCKET, Reconciliation
-from costaudit.routes import Route
-from costaudit.scenario import Change, Scenario, known_tasks
-from costaudit.timeline import Timeline
-from costaudit.verdict import Month
+
+if TYPE_CHECKING:  # what one command alone needs is imported in its stage: an audit starts without it
+    from costaudit.plan import Plan
+    from costaudit.prompts import Difference, Parting
+    from costaudit.reconciliation import Reconciliation
+    from costaudit.routes import Route
+    from costaudit.scenario import Change, Scenario
+    from costaudit.timeline import Timeline
+    from costaudit.verdict import Month
 
 __all__ = [
     "Loaded",
@@ -147,6 +142,9 @@ def simulated(known: Loaded, settings: Settings, changes: Sequence[Change]) -> S
 
     Raises UsageError for a change of something that is not there.
     """
+    from costaudit.analyze._scenario import replay
+    from costaudit.scenario import Scenario, known_tasks
+
     settings = checked(settings)
     known_tasks(changes, [str(task) for task in known.calls["task"].drop_nulls().unique().sort()])
     done = replay(Ledger.of(known.calls, known.book, settings=settings), changes, chosen(settings))
@@ -168,6 +166,8 @@ def simulated(known: Loaded, settings: Settings, changes: Sequence[Change]) -> S
 
 def run(known: Loaded, settings: Settings, wanted: str) -> Timeline:
     """One run of loaded calls, step by step, with what the rules say of it; UsageError where there is none."""
+    from costaudit.analyze import _timeline
+
     settings = checked(settings)
     ledger = Ledger.of(known.calls, known.book, settings=settings)
     return _timeline.timeline(ledger, wanted, chosen(settings), known.window)
@@ -175,6 +175,8 @@ def run(known: Loaded, settings: Settings, wanted: str) -> Timeline:
 
 def routes(known: Loaded, settings: Settings, paths: Sequence[str], accept: Sequence[str]) -> list[Route]:
     """Which model serves which task once the accepted findings of loaded calls are acted on."""
+    from costaudit.analyze import _routes
+
     findings = _routes.accepted(audited(known, settings, paths).findings, accept)
     return _routes.routes(known.calls, findings, settings.budgets)
 
@@ -196,6 +198,8 @@ def request_rows(known: Loaded, wanted: str) -> pl.DataFrame:
 
 def parting(known: Loaded, subject: Mapping[str, str]) -> Parting | None:
     """Where the prompts of a finding's task and model part."""
+    from costaudit.analyze import _prompts
+
     calls = known.calls.filter(~pl.col("rollup").fill_null(value=False))
     for name in ("task", "model"):
         if name in subject:
@@ -205,6 +209,8 @@ def parting(known: Loaded, subject: Mapping[str, str]) -> Parting | None:
 
 def difference(found: Parting) -> Difference | None:
     """The characters at which two calls part, read from their logs; LogError where a log has gone."""
+    from costaudit.ingest._original import difference as differing
+
     sides = [original(place.source_file, place.source_line) for place in (found.before, found.after)]
     return differing(*sides)
 
@@ -214,6 +220,9 @@ def reviewed(read: Ingested, settings: Settings, paths: Sequence[str], month: da
 
     Raises LogError where the month has no request.
     """
+    from costaudit.analyze.budget_overrun import standing
+    from costaudit.compare import month as months
+
     now, then = (replace(settings, since=day, until=months.following(day)) for day in (month, compared))
     known = loaded(read, now, paths)
     earlier = _loaded_if_any(read, then, paths, known.book)
@@ -265,6 +274,8 @@ def _around(start: date, end: date, gap_start: date, gap_end: date) -> list[tupl
 
 def planned(known: Loaded, settings: Settings, target: Decimal | None = None) -> Plan:
     """The plan for the growth that the settings name, from loaded calls."""
+    from costaudit.analyze._plan import plan
+
     return plan(
         known.calls,
         known.book,
@@ -278,6 +289,11 @@ def planned(known: Loaded, settings: Settings, target: Decimal | None = None) ->
 
 def reconciled(known: Loaded, exports: Sequence[str]) -> Reconciliation:
     """Loaded calls against usage or cost exports; LogError for a file that is none."""
+    from costaudit.compare.reconcile import compare as compare_exports
+    from costaudit.ingest._aggregate import read as read_export
+    from costaudit.ingest._files import walk
+    from costaudit.reconciliation import BUCKET, Reconciliation
+
     read = [(file.shown, *read_export(file)) for file in walk(exports)]
     buckets = pl.concat([BUCKET.to_frame(), *(rows for _, rows, _ in read)])
     if buckets.is_empty():

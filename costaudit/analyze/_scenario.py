@@ -372,7 +372,7 @@ def _cached(change: Change, ledger: Ledger) -> Patch:
     notes: list[str] = []
     if blank := named.height - blocks.height:
         notes.append(f"{blank:,} calls have no prompt blocks and stay as they are")
-    rates = {key: cache_miss.rates_of(one, ledger.book) for key, one in cache_miss.samples(blocks)}
+    rates = cache_miss.rates_by(blocks, ledger.book)
     sold = [key for key, rate in rates.items() if rate is not None and (not change.life or change.life in rate.writes)]
     wanted = blocks.filter(pl.col("cached_as").is_in(sold))
     if other := blocks.height - wanted.height:

@@ -97,7 +97,7 @@ class CacheMiss(Analyzer):
         # The lists are most of the memory: they stay behind until some calls are simulated.
         slim = calls.select(pl.exclude(LISTS), *FIRST, blocks=pl.col("block_sha").list.len().fill_null(0))
         priced = named(slim)
-        rates = {key: rates_of(one, ledger.book) for key, one in samples(priced)}
+        rates = rates_by(priced, ledger.book)
         seen = pl.col("blocks") > 0
         found = [
             *self._simulated(priced.filter(seen), calls.select("row", *LISTS), rates),
@@ -205,15 +205,10 @@ def _unstable(calls: pl.DataFrame) -> pl.Series:
     return marked.select(pl.col("instructed") & pl.col("steady").fill_null(value=False)).to_series()
 
 
-def samples(calls: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for (key,), one in calls.unique("cached_as", keep="first", maintain_order=True).group_by(
-        "cached_as", maintain_order=True
-    ):
-        yield str(key), one
-
-
-def rates_of(sample: pl.DataFrame, book: PriceBook) -> Rates | None:
-    """What the book asks for cached tokens, read off the price of probes; None where a read is not cheaper."""
+def rates_by(calls: pl.DataFrame, book: PriceBook) -> dict[str, Rates | None]:
+    """What the book asks for cached tokens, by `cached_as`, read off the price of probes; None where a read is not
+    cheaper. One pass prices the probes of all kinds of calls."""
+    samples = calls.unique("cached_as", keep="first", maintain_order=True)
     none = dict.fromkeys(
         ("cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", *WRITES.values()), 0
     )
@@ -224,18 +219,23 @@ def rates_of(sample: pl.DataFrame, book: PriceBook) -> Rates | None:
     ]
     asked = pl.concat(
         [
-            sample.with_columns(
+            samples.with_columns(
                 **{name: pl.lit(value, pl.Int64) for name, value in (none | {"input_tokens": PROBE} | probe).items()},
-                extras=pl.lit(None, sample.schema["extras"]),
+                extras=pl.lit(None, samples.schema["extras"]),
             )
             for probe in probes
         ]
     )
     costs = [None if usd is None else float(usd) for usd in price(asked, book)["cost_usd"]]
+    kinds = samples.select("cached_as", "price_entry").rows()
+    return {key: _rates(costs[nth :: len(kinds)], entry or "", book) for nth, (key, entry) in enumerate(kinds)}
+
+
+def _rates(costs: Sequence[float | None], entry: str, book: PriceBook) -> Rates | None:
+    """The rates behind the costs of the probes of one entry."""
     fresh, read, *written = costs
     if not fresh or read is None or read >= fresh:
         return None
-    entry = sample["price_entry"][0] or ""
     model = book.find(*entry.split(":", 1)) if ":" in entry else None
     sold = model.facts.cache_lifetimes if model else ()
     writes = {
