@@ -24,6 +24,7 @@ FAST = ("priority", "fast", "ultrafast")
 UNASKED = sorted(STANDARD)  # what a request says that did not ask for a tier
 GROUP = ["price_entry", "provider", "model", "service_tier", "task"]
 CASE = "case"
+TOGETHER = 100_000  # calls from which a group is priced by itself: a pass over few calls costs as much as over many
 
 
 class Offer(NamedTuple):
@@ -33,6 +34,16 @@ class Offer(NamedTuple):
     facts: Facts
     tier: str | None
     differs: str
+
+
+class _Group(NamedTuple):
+    """Calls of one entry, tier and task, and the other ways to buy them."""
+
+    calls: pl.DataFrame
+    entry: str
+    tier: str | None
+    task: str | None
+    offers: tuple[Offer, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class DearerSibling(Analyzer):
         movable = calls.filter(free_to_move)
         sold_at = self.providers or tuple(calls["price_entry"].drop_nulls().str.split(":").list.first().unique().sort())
         siblings = _siblings(ledger.book, sold_at)
+        batch: list[_Group] = []
         for entry, provider, model, tier, task in movable.select(GROUP).unique().sort(GROUP).iter_rows():
             if not self._could_move(entry, tier, task, siblings, ledger.book):
                 continue
@@ -91,9 +103,12 @@ class DearerSibling(Analyzer):
             mine = movable.filter(
                 pl.all_horizontal([pl.col(name).eq_missing(pl.lit(v, pl.String)) for name, v in same])
             )
-            claim = self._claim(mine, entry, tier, task, siblings, ledger.book)
-            if claim is not None:
-                yield claim
+            offers = tuple(self._offers(mine, entry, tier, task, siblings, ledger.book))
+            batch.append(_Group(mine, entry, tier, task, offers))
+            if sum(group.calls.height for group in batch) >= TOGETHER:
+                yield from _claims(batch, ledger.book)
+                batch = []
+        yield from _claims(batch, ledger.book)
 
     def _could_move(
         self,
@@ -105,45 +120,6 @@ class DearerSibling(Analyzer):
     ) -> bool:
         """Whether there is any other way to buy: most groups of calls need no second look."""
         return len(siblings.get(facts_of(book, entry).same_as, ())) > 1 or tier in FAST or task in self.latency_tolerant
-
-    def _claim(
-        self,
-        calls: pl.DataFrame,
-        entry: str,
-        tier: str | None,
-        task: str | None,
-        siblings: Mapping[str, Sequence[tuple[Arm, Model]]],
-        book: PriceBook,
-    ) -> Claim | None:
-        """The cheapest offer for calls of one entry, tier and task; None where nothing is cheaper."""
-        now, best = total_usd(calls), None
-        for offer in self._offers(calls, entry, tier, task, siblings, book):
-            patch = _patch(calls, offer)
-            saved = _saved(calls, patch, book)
-            if saved > 0 and (best is None or saved > best[0]):
-                best = saved, offer, patch
-        if best is None:
-            return None
-        saved, offer, patch = best
-        name = f"{task or NO_TASK}: {entry}" + (f" ({tier})" if tier else "")
-        target = ":".join(offer.arm) if offer.arm else f"tier {offer.tier}"
-        title = f"{name} is the same as {target}" if offer.arm else f"{name}: {offer.differs}, {target} would do"
-        cold = ("a cold cache at the new place is part of the price",) if offer.arm else ()
-        return Claim(
-            subject={"task": task or NO_TASK, "from": entry, "tier": tier or "standard"},
-            title=f"{title}, {{usd}} dearer",
-            remedy=f"buy from {target}" if offer.arm else f"ask for {target} by name",
-            severity=Severity.MEDIUM if saved * 10 >= now else Severity.LOW,
-            confidence=Confidence.HIGH,
-            evidence=pl.DataFrame(
-                {CASE: [name], "from": [entry], "to": [target], "differs": [offer.differs], "calls": [patch.height]}
-            ),
-            patch=patch.with_columns(pl.lit(name).alias(CASE)),
-            evidence_key=CASE,
-            grade=Grade.PROVEN_PRICE,
-            because=(offer.differs, *cold),
-            requests=patch.height,
-        )
 
     def _offers(
         self,
@@ -192,10 +168,57 @@ def _patch(calls: pl.DataFrame, offer: Offer) -> pl.DataFrame:
     return swap(fitting, offer.arm, offer.facts, 1.0, 1.0)  # the same weights count and answer alike
 
 
-def _saved(calls: pl.DataFrame, patch: pl.DataFrame, book: PriceBook) -> Decimal:
-    """What a patch saves [USD]; nothing where one of the calls would have no price."""
-    touched = calls.join(patch.select("row"), on="row", how="semi", maintain_order="left")
-    after = price(touched.update(patch, on="row", how="left"), book)
-    if after["cost_usd"].null_count() or (after["price_status"] != "priced").any():
-        return Decimal(0)
-    return total_usd(touched) - total_usd(after)
+def _claims(groups: Sequence[_Group], book: PriceBook) -> Iterator[Claim]:
+    """The cheapest offer for the calls of each group; nothing where none is cheaper."""
+    asked = [(group, offer, _patch(group.calls, offer)) for group in groups for offer in group.offers]
+    best: dict[int, tuple[Decimal, Offer, pl.DataFrame]] = {}
+    for (group, offer, patch), saved in zip(asked, _saved(asked, book), strict=True):
+        if saved > 0 and (id(group) not in best or saved > best[id(group)][0]):
+            best[id(group)] = saved, offer, patch
+    for group in groups:
+        if id(group) in best:
+            yield _claim(group, *best[id(group)])
+
+
+def _saved(asked: Sequence[tuple[_Group, Offer, pl.DataFrame]], book: PriceBook) -> list[Decimal]:
+    """What each patch saves [USD]; nothing where one of its calls would have no price."""
+    parts = []
+    for nth, (group, _, patch) in enumerate(asked):
+        calls = group.calls.select("row", *PRICING, "cost_usd")
+        touched = calls.join(patch.select("row"), on="row", how="semi", maintain_order="left")
+        changed = touched.update(patch, on="row", how="left")
+        parts.append(changed.with_columns(_nth=pl.lit(nth, pl.UInt32), _before=touched["cost_usd"]))
+    if not parts:
+        return []
+    unpriced = pl.col("cost_usd").is_null() | (pl.col("price_status") != "priced").fill_null(value=False)
+    sums = (
+        price(pl.concat(parts), book)
+        .group_by("_nth")
+        .agg(saved=pl.when(~unpriced.any()).then(pl.col("_before").sum() - pl.col("cost_usd").sum()))
+        .drop_nulls()
+    )
+    known = dict(sums.iter_rows())
+    return [known.get(nth, Decimal(0)) for nth in range(len(asked))]
+
+
+def _claim(group: _Group, saved: Decimal, offer: Offer, patch: pl.DataFrame) -> Claim:
+    now, task = total_usd(group.calls), group.task or NO_TASK
+    name = f"{task}: {group.entry}" + (f" ({group.tier})" if group.tier else "")
+    target = ":".join(offer.arm) if offer.arm else f"tier {offer.tier}"
+    title = f"{name} is the same as {target}" if offer.arm else f"{name}: {offer.differs}, {target} would do"
+    cold = ("a cold cache at the new place is part of the price",) if offer.arm else ()
+    return Claim(
+        subject={"task": task, "from": group.entry, "tier": group.tier or "standard"},
+        title=f"{title}, {{usd}} dearer",
+        remedy=f"buy from {target}" if offer.arm else f"ask for {target} by name",
+        severity=Severity.MEDIUM if saved * 10 >= now else Severity.LOW,
+        confidence=Confidence.HIGH,
+        evidence=pl.DataFrame(
+            {CASE: [name], "from": [group.entry], "to": [target], "differs": [offer.differs], "calls": [patch.height]}
+        ),
+        patch=patch.with_columns(pl.lit(name).alias(CASE)),
+        evidence_key=CASE,
+        grade=Grade.PROVEN_PRICE,
+        because=(offer.differs, *cold),
+        requests=patch.height,
+    )
