@@ -12,6 +12,7 @@ import polars as pl
 
 from costaudit.config import Suppression
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
+from costaudit.schema import USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Spend:
     by_day     day, requests, cost_usd
     logged     cost the log itself states against ours: requests, agree, logged_usd, computed_usd by model; may be empty
     asked      tables by other groupings, on request: their name, then the columns of `by_task`
+    by_day_task  day, task, cost_usd of the dearest tasks only: it does not add up to the total; may be empty
     """
 
     total_usd: Decimal
@@ -97,6 +99,9 @@ class Spend:
     logged: pl.DataFrame
     subscription_usd: Decimal = ZERO  # list-price equivalent of calls under an allowance; not in the total
     asked: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    by_day_task: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={"day": pl.String, "task": pl.String, "cost_usd": USD})
+    )
 
     def by(self, grouping: str) -> pl.DataFrame:
         """The table of a grouping; KeyError for one that was not asked for."""

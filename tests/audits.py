@@ -161,6 +161,13 @@ SPEND = Spend(
             "cost_usd": money("2400", "2412.5"),
         }
     ),
+    by_day_task=pl.DataFrame(
+        {
+            "day": ["2026-10-01"] * 3 + ["2026-10-02"] * 3,
+            "task": ["classify", "research", "triage"] * 2,
+            "cost_usd": money("900", "1300.2", "199.8", "890.25", "1010", "512.2458"),
+        }
+    ),
     logged=pl.DataFrame(
         {
             "model": ["gpt-5-mini"],

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import given, settings
 from ledgers import at, ledger
+from pages import read
 from test_cli import run as run
+from test_hostile_text import hostile
 
 from costaudit.analyze import chosen
 from costaudit.analyze._prompts import parting
@@ -18,7 +22,7 @@ from costaudit.config import Settings
 from costaudit.errors import UsageError
 from costaudit.ingest._original import difference
 from costaudit.prompts import Difference
-from costaudit.report import View, _timeline
+from costaudit.report import View, _timeline, _timeline_html
 from costaudit.report._original import kind
 
 RULES = chosen(Settings())
@@ -44,6 +48,27 @@ def test_steps_left_out_are_counted_and_the_stop_point_is_always_shown():
     assert f"{199 - len(shown)} steps left out" in text
     assert all(len(line) <= 80 for line in text.splitlines())
     assert len(_timeline.shown(found, every=True)) == 199
+
+
+def test_the_page_of_a_run_draws_every_step_and_says_where_it_stopped(golden):
+    found = timeline(ledger(STEPS), "run", RULES, WINDOW)
+    page = _timeline_html.html(found)
+    assert read(page).harmless
+    golden("show/run-html.txt", page[page.index("<header>") :])
+
+
+@settings(max_examples=15)
+@given(text=hostile)
+def test_the_page_of_a_run_shows_names_of_a_log_as_text(text):
+    name = text.encode("utf-8", "replace").decode()
+    steps = [{**step, "tool_name": name, "task": name, "model": "claude-opus-4-6"} for step in STEPS]
+    found = replace(timeline(ledger(steps), "run", RULES, WINDOW), run_id=text, tenant=text, advice=text)
+    assert read(_timeline_html.html(found)).harmless
+
+
+def test_a_run_of_one_call_has_no_chart():
+    found = timeline(ledger(STEPS[:1]), "run", RULES, WINDOW)
+    assert "<figure>" not in _timeline_html.html(found)
 
 
 @pytest.mark.parametrize(("wanted", "says"), [("", "no run"), ("nobody", "no run"), ("r", "2 runs begin")])

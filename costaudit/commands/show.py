@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from costaudit.finding import Finding
     from costaudit.pipeline import Loaded, Progress
 
-FORMATS = ("terminal", "json", "csv")
+FORMATS = ("terminal", "json", "csv", "html")
 KINDS = ("run", "request")
 
 
@@ -66,6 +66,8 @@ def command(
     kind = what if what in KINDS else ""
     if kind and len(paths) < 2:
         raise UsageError(f"which {kind}, and in which logs?", hint=f"costaudit show {kind} ID PATH...")
+    if format == "html" and kind != "run":
+        raise UsageError("only a run has a page", hint="costaudit show run RUN PATH... --format html")
     settings = options.settings(
         config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )
@@ -146,13 +148,15 @@ def _run(
     every: bool,
 ) -> str:
     from costaudit import pipeline
-    from costaudit.report import _timeline, csv
+    from costaudit.report import _timeline, _timeline_html, csv
 
     run = pipeline.run(pipeline.load(paths, settings, report), settings, wanted)
     if format == "csv":
         return csv.written(run.steps)
     if format == "json":
         return _timeline.json(run)
+    if format == "html":
+        return _timeline_html.html(run, every=every)
     return _timeline.terminal(run, options.view(no_color=no_color, output=output), every=every)
 
 

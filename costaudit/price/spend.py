@@ -14,6 +14,7 @@ from costaudit.price.engine import list_usd
 
 NO_TASK, NO_TENANT, NO_MODEL, NO_DAY = "(no task)", "(no tenant)", "(no model)", "(no date)"
 SPANS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+TASKS = 5  # whose days are told apart: a chart shows no more
 AGREES = 0.01  # relative; costs rounded to cents or to four digits still agree
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 
@@ -27,14 +28,17 @@ def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC"
     """
     counted = calls.filter(~pl.col("rollup").fill_null(value=False))
     total = usd(counted["cost_usd"])
+    days = _by_day_task(counted, tz)
+    by_task = _by(counted, "task", NO_TASK, total)
     return Spend(
         total_usd=total,
-        by_task=_by(counted, "task", NO_TASK, total),
+        by_task=by_task,
         by_model=_by_model(counted),
         by_tenant=_by(counted, "tenant", NO_TENANT, total).drop("usd_per_request", "p95_usd"),
-        by_day=_by_day(counted, tz),
+        by_day=days.group_by("day").agg(pl.col("requests", "cost_usd").sum()).sort("day"),
         logged=logged(counted),
         subscription_usd=_subscription(counted, book),
+        by_day_task=_dearest(days, by_task["task"].head(TASKS).to_list()),
     )
 
 
@@ -95,13 +99,16 @@ def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _by_day(calls: pl.DataFrame, tz: str) -> pl.DataFrame:
+def _by_day_task(calls: pl.DataFrame, tz: str) -> pl.DataFrame:
     day = pl.col("started_at").dt.convert_time_zone(tz).dt.date().cast(pl.String).fill_null(NO_DAY)
-    return (
-        calls.group_by(day.alias("day"))
-        .agg(pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(Decimal(0)).sum())
-        .sort("day")
+    return calls.group_by(day.alias("day"), pl.col("task").fill_null(NO_TASK)).agg(
+        pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(Decimal(0)).sum()
     )
+
+
+def _dearest(days: pl.DataFrame, tasks: list[str]) -> pl.DataFrame:
+    """The days of some tasks, in order."""
+    return days.filter(pl.col("task").is_in(tasks), pl.col("cost_usd") > 0).drop("requests").sort("day", "task")
 
 
 def logged(calls: pl.DataFrame) -> pl.DataFrame:

@@ -111,7 +111,7 @@ def _table(run: Timeline, columns: int, *, every: bool) -> list[Line]:
         Column("", right=False, optional=True),
     ]
     picked = shown(run, every=every)
-    cells = [["…"] + [""] * (len(heads) - 1) if n is None else _cells(rows[n], most, several=several) for n in picked]
+    cells = [["…"] + [""] * (len(heads) - 1) if n is None else step(rows[n], most, several=several) for n in picked]
     lines = table(heads, cells, columns)
     for at, n in enumerate(picked, len(lines) - len(picked)):
         if n is not None and (rows[n]["mark"] or rows[n]["note"]):
@@ -128,7 +128,8 @@ def _table(run: Timeline, columns: int, *, every: bool) -> list[Line]:
     return lines
 
 
-def _cells(row: dict[str, Any], most: int, *, several: bool) -> list[str]:
+def step(row: dict[str, Any], most: int, *, several: bool) -> list[str]:
+    """The cells of a step; `most` input tokens fill the bar, `several` models are named."""
     read, given = row["cache_read_tokens"], row["input_tokens"]
     return [
         str(row["nth"]),
