@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import ingest
+from costaudit.ingest._files import walk
 
 CALL = {
     "object": "chat.completion",
@@ -207,3 +208,29 @@ def test_deep_nesting_costs_at_most_the_records_that_have_it(tmp_path, path):
     read = ingest([tmp_path])
     assert read.fates.balanced
     assert read.requests.height >= ingest([path]).requests.height
+
+
+def test_a_folder_is_walked_in_the_order_of_paths_without_hidden_folders_links_to_folders_or_the_same_file_twice(
+    tmp_path,
+):
+    for name in (
+        "b.log",
+        "a/z.log",
+        "a.log",
+        "a/.git/x.log",
+        "a/B/y.log",
+        "node_modules/m.log",
+        "calls.db",
+        "calls.db-wal",
+    ):
+        (tmp_path / "logs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "logs" / name).write_text(LINES[0])
+    (tmp_path / "logs" / "c.log").symlink_to(tmp_path / "logs" / "a.log")
+    (tmp_path / "logs" / "linked").symlink_to(tmp_path / "logs" / "a")
+    (tmp_path / "logs" / "loop").symlink_to(tmp_path / "logs")
+    (tmp_path / "logs" / "gone").symlink_to(tmp_path / "nothing")
+    shown = [
+        file.shown.removeprefix(f"{tmp_path}/logs/") for file in walk([tmp_path / "logs", tmp_path / "logs" / "a"])
+    ]
+    assert shown == ["a/B/y.log", "a/z.log", "a.log", "b.log", "calls.db"]
+    assert [file.path for file in walk([tmp_path / "logs"])] == sorted(file.path for file in walk([tmp_path / "logs"]))

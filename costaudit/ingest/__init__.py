@@ -126,6 +126,8 @@ def _names(file: LogFile, columns: Mapping[str, str] | Sequence[Columns]) -> Map
     """How the file names its columns; of several mappings the first whose pattern fits its path or its name."""
     if isinstance(columns, Mapping):
         return columns
+    if not columns:
+        return {}
     shown = PurePath(file.shown)
     return next((c.names for c in columns if c.files == "*" or shown.match(c.files)), {})
 

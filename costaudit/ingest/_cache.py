@@ -57,6 +57,7 @@ class Cache:
         roots = _above(paths)
         self.own = here / _name(roots[0])
         self._folders = [here / _name(root) for root in roots]
+        self._keys: dict[LogFile, bytes] = {}
         self._states: dict[bytes, State] = {}  # of regular files, before they are read
         self._hits: dict[bytes, _Hit] = {}
         self._beginnings: dict[bytes, _Hit] = {}  # of files that have grown
@@ -64,11 +65,12 @@ class Cache:
 
     def find(self, asked: Sequence[Asked]) -> set[LogFile]:
         """The files that need not be read. Nothing here runs polars: the readers want to be forked before it does."""
-        for file, names in asked:
+        self._keys = {of[0]: key_of(*of) for of in asked}
+        files = {key: file for file, key in self._keys.items()}
+        for file, key in self._keys.items():
             state = state_of(file)
             if state is not None:
-                self._states[key_of(file, names)] = state
-        files = {key_of(*of): of[0] for of in asked}
+                self._states[key] = state
         for pack in [pack for folder in self._folders for pack in _packs(folder)]:
             hits, grown = self._of(pack, files)
             if (hits or grown) and _loaded(pack):
@@ -76,7 +78,7 @@ class Cache:
                     self._hits.setdefault(entry.key, _Hit(pack, entry))
                 for entry in grown:
                     self._beginnings.setdefault(entry.key, _Hit(pack, entry))
-        return {file for file, names in asked if key_of(file, names) in self._hits}
+        return {file for file, key in self._keys.items() if key in self._hits}
 
     def _of(self, pack: Pack, files: Mapping[bytes, LogFile]) -> tuple[list[Entry], list[Entry]]:
         """The entries of a pack that are what the files are, and those that are the beginning of a file."""
@@ -95,8 +97,7 @@ class Cache:
     def grown(self, of: Asked) -> Asked:
         """The file, with what is known of its beginning if nothing but its end has changed."""
         file, names = of
-        key = key_of(file, names)
-        known = self._beginnings.get(key)
+        known = self._beginnings.get(self._keys[file])
         return of if known is None else (replace(file, known=Known(*known.entry.until or (0, 0))), names)
 
     def reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
@@ -117,7 +118,7 @@ class Cache:
         """What the whole file gives, where only what is new of it was read."""
         if not read.beyond:
             return read
-        pack, entry = self._beginnings[key_of(*of)]
+        pack, entry = self._beginnings[self._keys[of[0]]]
         whole = _read(of[0], entry)
         for n, (place, into, more) in enumerate(
             ((entry.rows, whole.frames, read.frames), (entry.nodes, whole.nodes, read.nodes))
@@ -137,11 +138,11 @@ class Cache:
 
         No room, or no right to write: one note, and the audit goes on without.
         """
-        for file, names in asked:
+        for file, key in self._keys.items():
             if file.shown in doubtful:
-                self._states.pop(key_of(file, names), None)
+                self._states.pop(key, None)
         try:
-            self._keep([(key_of(*of), of[0], read) for of, read in zip(asked, reads, strict=True)])
+            self._keep([(self._keys[file], file, read) for (file, _), read in zip(asked, reads, strict=True)])
         except (OSError, UnicodeEncodeError) as problem:
             why = getattr(problem, "strerror", None) or str(problem)
             logging.getLogger(__name__).warning(
@@ -151,8 +152,8 @@ class Cache:
     def _reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
         reads: dict[LogFile, FileRead] = {}
         rows, nodes = _Runs(0), _Runs(1)
-        for file, names in asked:
-            hit = self._hits.get(key_of(file, names))
+        for file, _ in asked:
+            hit = self._hits.get(self._keys[file])
             if hit is None:
                 continue
             read = _read(file, hit.entry)

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import lzma
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,17 +84,33 @@ def walk(paths: Sequence[Path | str]) -> list[LogFile]:
 
     Raises UsageError for a path that does not exist: a forgotten folder must not look like a cheap month.
     """
-    found: dict[Path, LogFile] = {}
+    found: dict[str, LogFile] = {}
     for given in paths:
         for path in _expand(Path(given)):
             if path == STDIN:
-                found.setdefault(path, LogFile(path, "<stdin>"))
+                found.setdefault("-", LogFile(path, "<stdin>"))
             elif path.is_dir():
-                for child in sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p, path)):
-                    found.setdefault(child.resolve(), LogFile(child, child.as_posix()))
+                for real, child in _below(path, os.path.realpath(path)):
+                    found.setdefault(real, LogFile(child, child.as_posix()))
             else:
-                found.setdefault(path.resolve(), LogFile(path, path.as_posix()))
+                found.setdefault(os.path.realpath(path), LogFile(path, path.as_posix()))
     return list(found.values())
+
+
+def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
+    """The files below a folder with their real names, in the order of their paths; linked folders are not entered."""
+    try:
+        with os.scandir(folder) as inside:
+            entries = sorted(inside, key=lambda entry: entry.name)
+    except OSError:
+        return  # no right to look
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in SKIPPED:
+                yield from _below(folder / entry.name, f"{real}/{entry.name}")
+        elif entry.is_file() and not _beside_database(folder / entry.name):
+            whole = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
+            yield whole, folder / entry.name
 
 
 def _expand(path: Path) -> list[Path]:
@@ -113,14 +130,11 @@ def beside(path: Path) -> Path:
     return path.with_name(path.name.partition(".")[0] + ".meta.json")
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    """Version control and the like, and what SQLite keeps beside a database.
-
-    `.claude` and `.codex` hold logs and are walked when named.
-    """
-    if path.name.endswith(("-wal", "-shm", "-journal")) and path.with_name(path.name.rpartition("-")[0]).is_file():
-        return True
-    return any(part in SKIPPED for part in path.relative_to(root).parts)
+def _beside_database(path: Path) -> bool:
+    """What SQLite keeps beside a database is part of it."""
+    if not path.name.endswith(("-wal", "-shm", "-journal")):
+        return False
+    return path.with_name(path.name.rpartition("-")[0]).is_file()
 
 
 class Inflated(io.RawIOBase):
