@@ -5,6 +5,7 @@ Machinery columns that formats may fill beside those of the schema:
 `_also`  the provider's id of the response where `_key` is narrower: rows known by that id alone, and rows of it with
          a lower rank, are copies of the best ranked
 `_rank`  which copy wins, the largest (then the one with most output, then the earliest)
+`_rows`  how many rows of its file the row stands for, where the format has merged them already; null is one
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest import _convention, _tree
 
-MACHINERY = ("_key", "_also", "_rank", *_tree.PLACE, "_label")
+MACHINERY = ("_key", "_also", "_rank", "_rows", *_tree.PLACE, "_label")
 ROWS = pl.Schema(
     {
         **schema.REQUESTS,
         **dict.fromkeys(MACHINERY, pl.String()),
         "_rank": pl.Int64(),
+        "_rows": pl.Int64(),
         **_convention.COLUMNS,
     }
 )
 USAGE = [c.name for c in schema.REQUEST if c.group == "usage"]
 FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.String, "count": pl.UInt32})
+
+
+COPY = "another copy of the same response"
 
 
 class Collapsed(NamedTuple):
@@ -47,9 +52,20 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     marked = _widened(frame).with_columns(_copies=copies)
     several = marked.filter("_copies").drop("_copies")
     alone = marked.filter(~pl.col("_copies")).drop("_copies")
-    if several.is_empty():
+    del marked
+    if several.is_empty() and not (alone["_rows"].max() or 1) > 1:  # type: ignore[operator]
         return Collapsed(alone, pl.DataFrame(schema=FATE))
-    needed = {"_key", "_rank", "output_tokens", "input_tokens", "started_at", "source_file", "source_line", "format"}
+    needed = {
+        "_key",
+        "_rank",
+        "_rows",
+        "output_tokens",
+        "input_tokens",
+        "started_at",
+        "source_file",
+        "source_line",
+        "format",
+    }
     held = [name for name in several.columns if name in needed or several[name].null_count() < several.height]
     ordered = several.select(held).sort(
         "_key",
@@ -75,13 +91,19 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         .then(pl.lit("the same call in another log"))
         .when(pl.col("source_file") != first)
         .then(pl.lit("the same record in another file"))
-        .otherwise(pl.lit("another copy of the same response"))
+        .otherwise(pl.lit(COPY))
     )
     dropped = (
         ordered.with_columns(reason=reason, nth=pl.int_range(pl.len()).over("_key"))
-        .filter(pl.col("nth") > 0)
+        .with_columns(count=pl.col("_rows").fill_null(1) - (pl.col("nth") == 0).cast(pl.Int64))
+        .select("source_file", "format", "reason", "count")
+    )
+    single = alone.select("source_file", "format", reason=pl.lit(COPY), count=pl.col("_rows").fill_null(1) - 1)
+    dropped = (
+        pl.concat([dropped, single])
         .group_by("source_file", "format", "reason")
-        .agg(count=pl.len())
+        .agg(pl.sum("count"))
+        .filter(pl.col("count") > 0)
         .sort("source_file", "format", "reason")
     )
     requests = pl.concat([alone, schema.conform(best, frame.schema)])

@@ -16,6 +16,7 @@ from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._identity import USAGE
 from costaudit.ingest._messages import BYTES_PER_TOKEN, content_answer, encoded, sha
 from costaudit.ingest._transcript_rows import Message, Row, billed, content_blocks, decode, results, row, when
 from costaudit.ingest._values import count, text, usd
@@ -76,7 +77,7 @@ COLUMNS: dict[str, Any] = {
         "source_line", "source_offset", "request_id", "started_at", "run_id", "run_source", "parent_id", "task",
         "key_id", "reasoning_effort", "status", "finish_reason", "service_tier", "region", "cost_logged_usd",
     )
-} | {"_rank": pl.Int64(), "_trace": pl.String(), "_parent": pl.String()} | {
+} | {"_rank": pl.Int64(), "_rows": pl.Int64(), "_trace": pl.String(), "_parent": pl.String()} | {
     name: schema.REQUESTS[name]
     for name in (
         "model", "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens",
@@ -259,7 +260,7 @@ class _Reader:
             number, offset, response, lane.since, _run(place, lane), "log", place.session or None, lane.task,
             row.cwd or None, row.effort or None, "error" if row.isApiErrorMessage is True else None,
             message.stop_reason or None, tier, region, cost,
-            (0 if place.side else 2) + (len(parts) > 1),
+            (0 if place.side else 2) + (len(parts) > 1), 1,
             f"claude-code {place.session}" if place.session else None, "session",
         )  # fmt: skip
         for part in parts:
@@ -289,8 +290,32 @@ class _Reader:
         calls = [(call.id, call.name, call.args_sha) for reply in replies for call in reply.calls] or None
         spoken = sum(reply.size for reply in replies) // BYTES_PER_TOKEN if replies else None
         known = (True, replies[-1].sha if replies else None, spoken, calls, *lane.sent)
-        self.ready += [own + (known if whole else UNKNOWN) for whole, own in lane.rows]
+        own = [row for whole, row in lane.rows if whole]
+        self.ready.append((_merged(own) if len(own) > 1 else own[0]) + known)
+        self.ready += [row + UNKNOWN for whole, row in lane.rows if not whole]
         lane.rows, lane.blocks = [], {}
+
+
+AT = {name: n for n, name in enumerate(COLUMNS)}
+_BEST = [AT[name] for name in ("_rank", "output_tokens", "input_tokens")]
+_FILLED = [
+    n for name, n in AT.items() if name not in (*USAGE, "source_line", "source_offset", "_rows") and n < AT["has_text"]
+]
+
+
+def _merged(rows: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The rows of one response as `_identity.collapse` merges copies: the largest whole, its gaps filled."""
+    known = [row for row in rows if row[AT["started_at"]] is not None]
+    known.sort(key=lambda row: row[AT["started_at"]])
+    timed = [*known, *(row for row in rows if row[AT["started_at"]] is None)]
+    ranked = sorted(timed, key=lambda row: [-1 if row[n] is None else row[n] for n in _BEST], reverse=True)
+    made = list(ranked[0])
+    for n in _FILLED:
+        if made[n] is None:
+            made[n] = next((row[n] for row in ranked if row[n] is not None), None)
+    made[AT["started_at"]] = timed[0][AT["started_at"]]
+    made[AT["_rows"]] = len(rows)
+    return tuple(made)
 
 
 def _family(path: PurePath) -> tuple[str, str]:
