@@ -17,6 +17,9 @@ import typer
 from costaudit.errors import UsageError
 
 if TYPE_CHECKING:
+    import polars as pl
+
+if TYPE_CHECKING:
     from costaudit.report import View
 
 LINE = 78  # columns of the progress line; every terminal has them
@@ -80,17 +83,31 @@ def note(text: str, *, quiet: bool = False) -> None:
         typer.echo(clean(text), err=True)
 
 
+def emit_table(table: pl.DataFrame, output: Path) -> None:
+    """Write a table to a Parquet file as a whole."""
+    _whole(output, lambda path: table.write_parquet(path, compression="zstd"))
+
+
 def _write(path: Path, text: str) -> None:
+    """The whole text, or the old one."""
+    _whole(path, lambda beside: _text(beside, text))
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="")
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
     """The whole file or the old one: written beside it, then renamed."""
     try:
         path = path.resolve() if path.is_symlink() else path
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8", newline="")  # a device or a pipe
+            write(path)  # a device or a pipe
             return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             os.close(handle)
-            Path(name).write_text(text, encoding="utf-8", newline="")
+            write(Path(name))
             mask = os.umask(0)
             os.umask(mask)
             Path(name).chmod(0o666 & ~mask)

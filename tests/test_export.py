@@ -1,0 +1,99 @@
+"""Priced calls for others: a Parquet file without text, and a FOCUS table that adds up to the spend."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from console import ROOT
+from ledgers import at, book, calls
+from test_cli import run as run
+
+from costaudit import schema
+from costaudit.report._focus import VERSIONS, Account, table
+
+LOG = [
+    {"task": "a", "tenant": "x", "input_tokens": 3_000, "cache_read_tokens": 1_000, "cache_write_tokens": 500},
+    {"task": "a", "tenant": "x", "reasoning_tokens": 40},
+    {"task": "b", "service_tier": "batch", "started_at": at(86_400)},
+    {"model": "gift"},
+    {"model": "no-such-model"},
+]
+# Columns of FOCUS that may not be null, whatever the charge (1.2, conformance level "mandatory").
+NEVER_NULL = (
+    *("BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory"),
+    *("ChargePeriodEnd", "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost"),
+    *("PricingQuantity", "PricingUnit", "ServiceCategory", "ServiceName"),
+)
+
+
+def focus(log, version="1.2"):
+    return table(calls(log), book(), version=version, account=Account("acme-1"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_table_adds_up_to_the_spend_and_leaves_nothing_null_that_must_not_be(version):
+    made = focus(LOG, version)
+    assert made.table["BilledCost"].sum() == calls(LOG)["cost_usd"].sum()
+    assert made.left_out == 1
+    assert made.table.select(NEVER_NULL).null_count().sum_horizontal().item() == 0
+    assert ("ProviderName" in made.table.columns) is (version != "1.4")
+
+
+def test_quantity_times_unit_price_is_the_cost():
+    for row in focus(LOG).table.iter_rows(named=True):
+        assert abs(row["PricingQuantity"] * row["ListUnitPrice"] - row["ListCost"]) < Decimal("1e-15")
+        per = Decimal(row["PricingUnit"].split()[0])
+        assert row["ConsumedQuantity"] == row["PricingQuantity"] * per
+
+
+def test_each_class_of_tokens_is_a_sku_of_its_own():
+    rows = {
+        (r["x_UsageClass"], r["SkuMeter"]): json.loads(r["SkuPriceDetails"])
+        for r in focus(LOG[:1]).table.iter_rows(named=True)
+    }
+    assert {name for name, _ in rows} == {"input", "cache_read", "cache_write_5m", "output"}
+    assert rows["cache_read", "Cache Read Input Tokens"]["x_TokenCacheAction"] == "Read"
+    assert (
+        rows["cache_write_5m", "Cache Write Input Tokens"] | {"x_CacheTtl": "5m"}
+        == rows["cache_write_5m", "Cache Write Input Tokens"]
+    )
+    assert rows["output", "Output Tokens"] == {"x_ModelId": "big", "x_TokenDirection": "Output"}
+
+
+def test_periods_are_half_open_days_and_months_over_the_turn_of_the_year():
+    december = calls([{"started_at": at(0).replace(month=12, day=31, hour=23)}])
+    row = table(december, book(), version="1.2", account=Account("a")).table.row(0, named=True)
+    assert (row["ChargePeriodStart"], row["ChargePeriodEnd"]) == ("2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z")
+    assert (row["BillingPeriodStart"], row["BillingPeriodEnd"]) == ("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z")
+
+
+def test_the_files_are_written_whole_and_hold_no_text(run):
+    shutil.copy(ROOT / "sample_logs" / "analyzers" / "duplicate-requests.jsonl", "log.jsonl")
+    assert run("export", "log.jsonl", "-o", "out.parquet").code == 0
+    made = pl.read_parquet("out.parquet")
+    assert set(made.columns) == set(schema.CALLS)
+    assert run("export", "log.jsonl", "-f", "focus", "--account", "acme", "-o", "out.csv").code == 0
+    with Path("out.csv").open(newline="") as file:
+        assert sum(Decimal(row["BilledCost"]) for row in csv.DictReader(file)) == made["cost_usd"].sum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-f", "focus", "-o", "x.csv"], "billing account"),
+        (["-f", "focus", "--account", "a", "--focus-version", "9", "-o", "x.csv"], "FOCUS 9"),
+        (["-f", "xlsx", "-o", "x"], "no format 'xlsx'"),
+        (["-o", "no/such/folder/x.parquet"], "cannot write"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(run, arguments, says):
+    shutil.copy(ROOT / "sample_logs" / "analyzers" / "duplicate-requests.jsonl", "log.jsonl")
+    ran = run("export", "log.jsonl", *arguments)
+    assert ran.code == 2
+    assert says in ran.err
