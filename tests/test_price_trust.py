@@ -44,7 +44,13 @@ def trusted(book: PriceBook, *rows: dict[str, Any]) -> pl.DataFrame:
     ("row", "status", "low", "high"),
     [
         ({}, "exact", "2", "2"),
-        ({"usage_source": "tokenizer"}, "estimated", "1.6", "2.8"),  # -20 % / +40 %
+        # A text says nothing of caches: -20 % of all of it read from one, +40 % of none.
+        ({"usage_source": "tokenizer"}, "estimated", "0.16", "2.8"),
+        ({"usage_source": "tokenizer", "cache_read_tokens": 0}, "estimated", "1.6", "2.8"),
+        ({"summed": True}, "estimated", "0.2", "2"),  # a session without cache counts: an upper bound
+        ({"summed": True, "cache_read_tokens": 0}, "exact", "2", "2"),
+        ({"summed": True, "input_tokens": 1_000}, "exact", "0.002", "0.002"),  # too short for any cache
+        ({"input_tokens": None, "output_tokens": M}, "unmetered", "8", None),  # the input is missing
         ({"usage_source": "gateway"}, "estimated", "2", "2"),
         # Undecided counts hold the cheaper reading; the dearer one has the cached tokens beside the input.
         ({"cache_read_tokens": M, "convention": "undecided"}, "estimated", "0.2", "2.2"),

@@ -35,23 +35,25 @@ SNAKE = Names(
 
 
 def tokens(said: Mapping[str, Any], names: Names) -> dict[str, int]:
-    """The token columns; empty where the usage states neither input nor output. Raises ValueError for no count."""
-    given, output, read, write, hidden = (_first(said, spellings) for spellings in names[:5])
+    """The token columns; empty where the usage states neither input nor output. Raises ValueError for no count.
+
+    A part that the usage does not state has no column: it is unknown, not zero.
+    """
+    given, output, *parts = (_first(said, spellings) for spellings in names[:5])
     if given is None and output is None:
         return {}
-    given, output, read, write, hidden = (n or 0 for n in (given, output, read, write, hidden))
+    given, output, read, write, hidden = (n or 0 for n in (given, output, *parts))
     if names.inside:
         read = min(read, given)
         write = min(write, given - read)
     else:
         given += read + write
+    found = {"cache_read_tokens": read, "cache_write_tokens": write, "reasoning_tokens": hidden}
     return {
         "input_tokens": given,
-        "cache_read_tokens": read,
-        "cache_write_tokens": write,
         # More reasoning than output can only stand beside it.
         "output_tokens": output + hidden if names.beside or hidden > output else output,
-        "reasoning_tokens": hidden,
+        **{column: n for (column, n), stated in zip(found.items(), parts, strict=True) if stated is not None},
     }
 
 

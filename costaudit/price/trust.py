@@ -24,6 +24,10 @@ from costaudit.schema import USD
 STATUSES = ("exact", "estimated", "unpriced", "unmetered", "free", "subscription")
 COVERED = ("exact", "estimated", "free", "subscription")
 LEAST, MOST = Decimal("0.8"), Decimal("1.4")  # another vendor's tokenizer: -20 % / +40 % (METHODS 3)
+# Sellers that cache long prompts unasked: there a count that is not logged is unknown, elsewhere it is none.
+UNASKED = "^(openai|azure|google|deepseek|x-ai|moonshotai):"
+CACHED_FROM = 1_024  # tokens; the shortest prompt that OpenAI caches
+BESIDE = ("anthropic-messages", "anthropic-batch")  # bodies that always state cache counts, beside the input
 
 _ZERO = pl.lit(Decimal(0), USD)
 _UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
@@ -35,17 +39,23 @@ def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     in      priced calls [schema.REQUESTS + cost_usd, price_status]
     out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
     """
-    frame = calls.with_columns(_tokens().alias("_tokens")).with_columns(_status().alias("trust"))
-    frame = frame.with_columns(_dearer(frame, book), _bound(frame, book)).with_columns(_settled().alias("trust"))
+    frame = calls.with_columns(_tokens().alias("_tokens"), _dropped().alias("_dropped"))
+    frame = frame.with_columns(_status().alias("trust"))
+    frame = frame.with_columns(_dearer(frame, book), _cheaper(frame, book), _bound(frame, book))
+    frame = frame.with_columns(_settled().alias("trust"))
     frame = frame.with_columns(_peer().alias("_peer"))
     cost = pl.col("cost_usd").fill_null(Decimal(0))
-    guessed = (pl.col("trust") == "estimated") & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
-    low = pl.when(pl.col("trust").is_in(["unpriced", "unmetered"])).then(_ZERO).when(guessed).then(cost * LEAST)
+    least = pl.min_horizontal(cost, "_cheaper")
+    estimated = pl.col("trust") == "estimated"
+    guessed = estimated & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
+    low = (
+        pl.when(pl.col("trust") == "unpriced").then(_ZERO).when(guessed).then(least * LEAST).when(estimated).then(least)
+    )
     high = (
         pl.when(pl.col("trust") == "unpriced")
         .then("_bound")
-        .when(pl.col("trust") == "unmetered")
-        .then("_peer")
+        .when((pl.col("trust") == "unmetered") | (estimated & pl.col("_dropped")))
+        .then(pl.when(pl.col("_peer").is_not_null()).then(pl.max_horizontal(cost, "_peer")))
         .when(guessed)
         .then(cost * MOST)
         .when(pl.col("trust") == "estimated")
@@ -53,7 +63,7 @@ def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
         .otherwise(cost)
     )
     return frame.with_columns(low_usd=low.otherwise(cost).cast(USD), high_usd=high.cast(USD)).drop(
-        "_tokens", "_dearer", "_bound", "_peer"
+        "_tokens", "_dropped", "_dearer", "_cheaper", "_bound", "_peer"
     )
 
 
@@ -68,7 +78,7 @@ def coverage(
     """The trust header of the audited calls.
 
     calls    trusted calls [with cost_usd, low_usd, high_usd, trust]
-    fates    what became of every record; each reject widens the upper end by the mean cost of a call
+    fates    what became of every record; each reject widens the upper end by what a call can cost
     sources  path, format, requests, convention, proof
     """
     counted = calls.filter(pl.col("trust").is_not_null()).with_columns(_tokens().alias("_tokens"))
@@ -125,6 +135,7 @@ def _status() -> pl.Expr:
     blank = (pl.col("usage_source") == "absent").fill_null(value=False) | (
         (pl.col("_tokens") == 0) & ~extras & pl.col("has_text").fill_null(value=False)
     )
+    half = pl.col("input_tokens").is_null() & (pl.col("output_tokens") > 0).fill_null(value=False) & ~extras
     split = pl.any_horizontal(pl.col(f"cache_write_{life}_tokens").is_not_null() for life in LIFETIMES)
     lifetime_unknown = (pl.col("cache_write_tokens").fill_null(0) > 0) & ~split
     return (
@@ -134,11 +145,11 @@ def _status() -> pl.Expr:
         .then(pl.lit("exact"))
         .when(pl.col("price_status").is_in(["free", "subscription"]))
         .then("price_status")
-        .when(blank & (_tokens() == 0))
+        .when((blank & (_tokens() == 0)) | half)
         .then(pl.lit("unmetered"))
         .when(pl.col("price_status") == "unpriced")
         .then(pl.lit("unpriced"))
-        .when(_guessed() | lifetime_unknown | pl.col("summed").fill_null(value=False))
+        .when(_guessed() | lifetime_unknown | pl.col("summed").fill_null(value=False) | _unsaid() | pl.col("_dropped"))
         .then(pl.lit("estimated"))
         .otherwise(pl.lit("exact"))
     )
@@ -150,9 +161,31 @@ def _guessed() -> pl.Expr:
     return counted_elsewhere | (pl.col("convention") == "undecided").fill_null(value=False)
 
 
+def _unsaid() -> pl.Expr:
+    """Whether part of the input may have been cached and nobody says so: the call may have cost less."""
+    whole = pl.col("summed").fill_null(value=False) | (pl.col("usage_source") == "tokenizer").fill_null(value=False)
+    alone = pl.col("price_entry").str.contains(UNASKED) & ~pl.col("price_entry").str.contains("claude")
+    long = (pl.col("input_tokens") >= CACHED_FROM).fill_null(value=False)
+    return pl.col("cache_read_tokens").is_null() & long & (whole | alone.fill_null(value=False))
+
+
+def _dropped() -> pl.Expr:
+    """Whether a row lacks the cache counts that others of its file have, where they stand beside the input.
+
+    What was cached is then missing from the input too: the call may have cost more.
+    """
+    counted = (pl.col("usage_source") == "provider").fill_null(value=False) & (pl.col("input_tokens") > 0).fill_null(
+        value=False
+    )
+    lacks = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
+    stated = pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
+    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks & stated
+
+
 def _settled() -> pl.Expr:
-    """The status once the dearest reading is known: a lifetime nobody states is no doubt where all cost the same."""
-    same = ~_guessed() & (pl.col("_dearer") == pl.col("cost_usd")).fill_null(value=False)
+    """The status once both ends are known: what nobody states is no doubt where every reading costs the same."""
+    same = ~_guessed() & ~pl.col("_dropped") & (pl.col("_dearer") == pl.col("cost_usd")).fill_null(value=False)
+    same &= pl.col("_cheaper").is_null() | (pl.col("_cheaper") == pl.col("cost_usd"))
     return pl.when((pl.col("trust") == "estimated") & same).then(pl.lit("exact")).otherwise("trust")
 
 
@@ -179,6 +212,16 @@ def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
         book,
     )
     return cost.scatter(doubtful.fill_null(value=False).arg_true(), dear["cost_usd"])
+
+
+def _cheaper(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
+    """Cost of each estimated call whose cache counts are unknown, as if all its input had been read from a cache."""
+    cost = pl.Series("_cheaper", [None], dtype=USD).new_from_index(0, frame.height)
+    open_ = frame.select(((pl.col("trust") == "estimated") & _unsaid()).fill_null(value=False)).to_series()
+    if not open_.any():
+        return cost
+    cheap = price(frame.filter(open_).with_columns(cache_read_tokens="input_tokens"), book)
+    return cost.scatter(open_.arg_true(), cheap["cost_usd"])
 
 
 def _bound(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
@@ -247,11 +290,16 @@ def _high(calls: pl.DataFrame, rejects: int) -> Decimal | None:
 
 
 def _lost(costs: pl.Series, rejects: int) -> Decimal:
-    """What so many rejected records can have cost: as many mean calls and three standard errors, at most the dearest
-    call each. The mean alone is exceeded every other time where a few calls cost most of it.
+    """What so many rejected records can have cost, at most the dearest call each.
+
+    The larger of as many mean calls with three standard errors, for losses at random, and as many of the dearest calls
+    that were read, for losses that are none: shippers cut the longest lines.
     """
     spread = costs.cast(pl.Float64).std(ddof=0)
     error = 3 * spread * math.sqrt(rejects) if isinstance(spread, float) else 0.0
-    likely = usd(costs) / costs.len() * rejects + Decimal(repr(error))
+    total, whole = usd(costs), divmod(rejects, costs.len())
+    likely = total / costs.len() * rejects + Decimal(repr(error))
+    worst = total * whole[0] + usd(costs.top_k(whole[1]))
     dearest = costs.max()
-    return min(likely, rejects * dearest) if isinstance(dearest, Decimal) else likely
+    bounded = min(likely, rejects * dearest) if isinstance(dearest, Decimal) else likely
+    return max(bounded, worst)
