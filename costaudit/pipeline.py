@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # what one command alone needs is imported in its stage: an a
 __all__ = [
     "Loaded",
     "Progress",
+    "asked",
     "audit",
     "audited",
     "cached",
@@ -179,6 +180,19 @@ def routes(known: Loaded, settings: Settings, paths: Sequence[str], accept: Sequ
 
     findings = _routes.accepted(audited(known, settings, paths).findings, accept)
     return _routes.routes(known.calls, findings, settings.budgets)
+
+
+def asked(known: Loaded, query: str) -> pl.DataFrame:
+    """The answer of an SQL query over the table `calls`; UsageError where polars does not understand it."""
+    calls = known.calls.lazy().filter(~pl.col("rollup").fill_null(value=False))
+    try:
+        return pl.SQLContext(calls=calls).execute(query, eager=True)
+    except (pl.exceptions.PolarsError, ValueError, TypeError) as problem:
+        first = str(problem).strip().splitlines()
+        hint = "the table is `calls`; its columns are in docs/schema.md"
+        raise UsageError(
+            f"the query cannot be answered: {first[0] if first else type(problem).__name__}", hint=hint
+        ) from None
 
 
 def request_rows(known: Loaded, wanted: str) -> pl.DataFrame:
