@@ -60,7 +60,7 @@ def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(tmp_pa
         (tmp_path / "logs" / str(n)).mkdir(parents=True)
         (tmp_path / "logs" / str(n) / path.name).write_bytes(path.read_bytes())
     made = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", PROGRAM, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert made.returncode == 0, made.stderr
     said = json.loads(made.stdout.splitlines()[-1])
@@ -78,7 +78,7 @@ def test_the_spark_recipe_writes_the_same_store(tmp_path):
     logs = ROOT / "sample_logs" / "demo"
     made = subprocess.run(
         [sys.executable, ROOT / "docs" / "spark.py", logs, tmp_path / "there"],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "PYSPARK_PYTHON": sys.executable},
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
@@ -104,16 +104,13 @@ def test_the_packed_answer_of_a_task_is_what_the_files_gave():
     assert (there.fates, there.notes) == (here.fates, here.notes)
 
 
-@pytest.mark.parametrize(
-    ("flags", "says"),
-    [("--engine spark", "no engine 'spark'"), ("--address auto", "--address needs --engine ray")],
-)
 def test_an_answer_of_other_code_is_refused():
     with pytest.raises(UsageError, match="another version of costaudit"):
         costaudit_read([])._replace(code="older").reads()
 
 
-def test_an_engine_that_is_none_is_a_usage_error(tmp_path, flags, says, capsys):
+@pytest.mark.parametrize("flags", ["--engine spark", "--address auto"])
+def test_an_engine_that_is_none_and_an_address_without_one_are_usage_errors(tmp_path, flags):
     _, code = run(f"costaudit ingest sample_logs/demo --store {tmp_path / 'store'} {flags}")
     assert code == 2
     assert not (tmp_path / "store").exists()
