@@ -43,6 +43,7 @@ def waste(rows, **options):
         ([*same(0, HOUR, request_sha=None), {"request_sha": 1}], 0),
         ([*same(0), *same(HOUR, tenant="other")], 0),  # answers are not shared between tenants
         ([*same(0), *same(HOUR, model="small")], 0),
+        ([*same(0, reasoning_effort="low"), *same(HOUR, reasoning_effort="high")], 0),  # thought about anew
         (
             same(0, HOUR, model="text-embedding-9", provider="acme", temperature=None, output_tokens=0),
             0,

@@ -137,25 +137,27 @@ def _capped(verdict: Verdict, mine: pl.DataFrame) -> Verdict:
 def discovered(pairs: Sequence[Pair], q: float) -> list[Pair]:
     """The pairs, with PROVEN only where false-discovery control over all comparisons of the audit keeps it.
 
-    Counted are all comparisons that could have been PROVEN, passed or not: the best of many is a chance find.
+    Counted are all comparisons that could have been PROVEN, passed or not: the best of many is a chance find. Those of
+    tenants are a family of their own: many small ones would drown what a task shows as a whole.
     """
     tested = [i for i, pair in enumerate(pairs) if _could_prove(pair.verdict)]
-    p_values = []
-    for i in tested:
-        comparison = pairs[i].verdict.comparison
-        assert comparison is not None  # else it could not have been PROVEN
-        p_values.append(comparison.p_worse(pairs[i].verdict.margin))
-    adjusted = dict(zip(tested, benjamini_hochberg(p_values), strict=True))
-    kept = []
-    for i, pair in enumerate(pairs):
-        if pair.verdict.grade is Grade.PROVEN and adjusted[i] > q:
-            why = f"one of {len(tested)} comparisons: a chance find cannot be excluded (adjusted p {adjusted[i]:.2f})"
-            because = (*pair.verdict.because, why)
-            pair = replace(
-                pair, verdict=replace(pair.verdict, grade=Grade.EXPERIMENT, proven=False, because=because, chance=True)
-            )
-        kept.append(pair)
+    kept = list(pairs)
+    for whole in (True, False):
+        family = [i for i in tested if (pairs[i].tenant is None) is whole]
+        adjusted = benjamini_hochberg([_p_worse(pairs[i].verdict) for i in family])
+        for i, p in zip(family, adjusted, strict=True):
+            verdict = pairs[i].verdict
+            if verdict.grade is Grade.PROVEN and p > q:
+                why = f"one of {len(family)} comparisons: a chance find cannot be excluded (adjusted p {p:.2f})"
+                because = (*verdict.because, why)
+                verdict = replace(verdict, grade=Grade.EXPERIMENT, proven=False, because=because, chance=True)
+                kept[i] = replace(pairs[i], verdict=verdict)
     return kept
+
+
+def _p_worse(verdict: Verdict) -> float:
+    assert verdict.comparison is not None  # else it could not have been PROVEN
+    return verdict.comparison.p_worse(verdict.margin)
 
 
 def _could_prove(verdict: Verdict) -> bool:

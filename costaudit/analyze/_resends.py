@@ -62,7 +62,7 @@ def _marked(calls: pl.DataFrame) -> pl.DataFrame:
     wanted = ("row", "request_sha", "model", "tenant", "key_id", "instance_id", "run_id", "step", "task", "attempt")
     return calls.select(
         *wanted,
-        *("started_at", "temperature"),
+        *("started_at", "temperature", "reasoning_effort"),
         trial=pl.when(pl.col("instance_id").is_not_null()).then("run_id"),
         failed=failed(),
         refused=~pl.col("schema_ok").fill_null(value=True) & ~cut,
@@ -74,7 +74,7 @@ def _marked(calls: pl.DataFrame) -> pl.DataFrame:
 
 def _by_fingerprint(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
     """Links between neighbours of one fingerprint: row, next, why, numbered."""
-    scope = ["request_sha", "model", "tenant", "key_id", "trial"]
+    scope = ["request_sha", "model", "reasoning_effort", "tenant", "key_id", "trial"]
     several = marked.filter(pl.col("request_sha").is_not_null()).filter(pl.col("request_sha").is_duplicated())
     pairs = (
         several.sort(*scope, "row", nulls_last=True)

@@ -14,7 +14,7 @@ from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
 EQUAL = 0.95  # share of repeats with the same answer from which a task's answers can be kept (METHODS 8.6)
-SCOPE = ["request_sha", "model", "tenant", "key_id", "trial"]
+SCOPE = ["request_sha", "model", "reasoning_effort", "tenant", "key_id", "trial"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class DuplicateRequests(Analyzer):
         *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "parent_id", "step"),
         *("attempt", "task", "instance_id", "tenant", "user", "key_id", "model_requested", "model"),
         *("temperature", "input_tokens", "output_tokens", "status", "http_status", "finish_reason"),
-        *("request_sha", "output_sha", "schema_ok", "cost_usd"),
+        *("request_sha", "output_sha", "schema_ok", "cost_usd", "reasoning_effort"),
     )
     window: float = option(24.0, "h", "How long an answer could have been kept.")
     double_submit: float = option(DOUBLE_SUBMIT_S, "s", "Equal requests closer than this were sent by one action.")

@@ -52,7 +52,7 @@ class RetryWaste(Analyzer):
     reads = (
         *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "step", "attempt"),
         *("task", "instance_id", "tenant", "key_id", "model", "temperature", "status", "http_status"),
-        *("finish_reason", "request_sha", "schema_ok", "cost_usd"),
+        *("finish_reason", "request_sha", "schema_ok", "cost_usd", "reasoning_effort"),
     )
     retry_window: float = option(RETRY_WINDOW_S, "s", "Longest pause between a call and its retry.")
     storm: int = option(3, "attempts", "More attempts than this at one call are a storm.")

@@ -144,7 +144,7 @@ class Generic(TableFormat):
         messages=("self:messages",),
         system=("self:system",),
         tools=("self:tools",),
-        parameters=("self:temperature", "self:max_tokens", "self:reasoning_effort"),
+        parameters=("self:temperature", "self:top_p", "self:seed"),
         answer=("self:response",),
     )
 
