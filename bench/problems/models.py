@@ -49,7 +49,7 @@ def _paired(scene: Scene) -> None:
     rates = [RATES[scene.small], RATES[scene.large]]
     size = max(300, int((gain - 200 * (Decimal(rates[1].output) - Decimal(rates[0].output)))
                         / (Decimal(rates[1].input) - Decimal(rates[0].input))))  # fmt: skip
-    cheap, dear = _answered(scene, task, n, (scene.small, scene.large), size, 0.93, 0.012)
+    cheap, dear = _answered(scene, task, n, (scene.small, scene.large), size, 0.93, 0.008)
     saved = sum((usd(d) - usd(c) for c, d in zip(cheap, dear, strict=True)), Decimal(0))
     _note(scene, "overpowered-model", "paired, equally good", dear, saved, "PROVEN",
           {"task": task, "from": scene.large, "to": scene.small}, "outcomes messages")  # fmt: skip
@@ -120,7 +120,7 @@ def _efforts(scene: Scene) -> None:
     events, calm, winner = [], [], 0
     for k in range(n):
         outcome = scene.random.random() < 0.9
-        odd = scene.random.random() < 0.012
+        odd = scene.random.random() < 0.006
         winner = (winner + odd) % 2
         question = Turn("user", f"Problem {task} {k}: {scene.words(30)}")
         at = scene.working_hours()

@@ -33,6 +33,7 @@ from costaudit.stats import Interval, lmdi_weight, mann_kendall, theil_sen
 
 TRAFFIC, TENANTS = "traffic", "tenants"
 NEW_TENANTS = "(new tenants)"
+FIRM = 0.5  # width of an elasticity; a wider one multiplies ten times the traffic by anything
 SURE = 0.05  # p of a trend of the prompts' length from which it is continued
 LEAST = 0.02  # a change of the prompts' length that is worth a line
 ROUNDED = Decimal("0.0001")  # of a call's cost; tokens are whole, so that a longer prompt is not exactly in proportion
@@ -327,9 +328,11 @@ def _billed(calls: pl.DataFrame, book: PriceBook, classes: pl.Expr) -> pl.Series
 
 
 def proved(calls: pl.DataFrame) -> Interval | None:
-    """The elasticity of spend over tenants, where its interval excludes 1."""
+    """The elasticity of spend over tenants, where its interval excludes 1 and is narrow enough to be a power of ten."""
     found = elasticity(by_tenant(calls).filter(pl.col("tenant") != NO_TENANT))
-    return found if found is not None and (found.low > 1 or found.high < 1) else None
+    if found is None or found.high - found.low > FIRM:
+        return None
+    return found if found.low > 1 or found.high < 1 else None
 
 
 def last_days(calls: pl.DataFrame, zone: tzinfo) -> tuple[pl.DataFrame, int]:
