@@ -9,9 +9,9 @@ each kind of problem once, for one vendor and in one format; both change from se
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -34,12 +34,15 @@ def jobs(seeds: range, problems: list[str], formats: list[str]) -> Iterator[tupl
                 yield seed, problem, vendor, wanted[seed // 2 % len(wanted)]
 
 
-def _commit() -> str:
-    """The state of the program that was scored."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
+def _code() -> str:
+    """What was scored: a hash over the sources of the rules, their statistics and the pricing."""
+    sources = (
+        path for part in ("analyze", "price", "stats") for path in (HERE.parent / "costaudit" / part).glob("**/*.py")
     )
-    return done.stdout.strip() or "an unknown commit"
+    digest = hashlib.sha256()
+    for path in sorted(sources):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def main() -> None:
@@ -72,7 +75,7 @@ def main() -> None:
             if asked.keep:
                 with asked.keep.open("a") as out:
                     out.write(json.dumps(result) + "\n")
-    print(tables.page(results, asked.seeds, _commit()) if asked.markdown else tables.short(results))
+    print(tables.page(results, asked.seeds, _code()) if asked.markdown else tables.short(results))
 
 
 if __name__ == "__main__":

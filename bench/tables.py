@@ -152,14 +152,15 @@ def formats(results: Sequence[Result]) -> list[list[str]]:
 
 PAGE = """# The scoreboard
 
-Logs whose every problem and every dollar is known, audited with the settings everybody has. Written by
+Logs whose every problem and every dollar is known, audited with the settings everybody has (tenants' revenue, budgets,
+limits and known random assignment are given where a problem needs them). Written by
 
 ```text
 python bench/score.py --seeds {seeds} --markdown > docs/scoreboard.md
 ```
 
-version {version} at {commit}, price book {book}; {logs} logs, {calls:,} calls, seeds {seeds} (rules are tuned on seeds
-below 1,000 only). Intervals are 95 % Wilson intervals.
+Version {version}, rules {code}, price book {book}; {logs} logs, {calls:,} calls, seeds {seeds}. The rules were tuned on
+other seeds. Intervals are 95 % Wilson intervals; a cell with few problems says little.
 
 `bench/plant.py` makes healthy traffic, plants problems at half the floor, just above it and at four times the floor
 (some on top of each other), puts controls beside them that must stay silent (polling, paging, long runs with new work,
@@ -167,6 +168,10 @@ a router that flips the sign, broken scores, growth, a launch, a mix shift, pref
 every lifetime, cold starts, samples on purpose, evaluation trials, snapshots of streams, unbilled 429s, accepted short
 answers, a tool called once a month, ...), and writes the same calls in eight formats. Dollars of the truth are
 arithmetic over the planted calls; the program computes none of them.
+
+What this cannot show: the traffic is made, so its calls are tidier than real ones; the texts are shorter than their
+token counts; comparisons of models are planted so that the sample shows what is true of the models (an unlucky sample
+proves nothing, and should not). Real data is in the tests.
 
 ## By rule
 
@@ -194,14 +199,14 @@ Found of planted, at the floor and above; *not checked* is right where the forma
 """
 
 
-def page(results: Sequence[Result], seeds: str, commit: str) -> str:
+def page(results: Sequence[Result], seeds: str, code: str) -> str:
     """The page docs/scoreboard.md."""
     book = pipeline.prices(Settings())
     head, *rows = formats(results)
     return PAGE.format(
         seeds=seeds,
         version=__version__,
-        commit=commit,
+        code=code,
         book=book.sha256[:8],
         logs=len(results),
         calls=sum(r["calls"] for r in results),
