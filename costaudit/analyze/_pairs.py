@@ -19,6 +19,7 @@ from costaudit.stats import benjamini_hochberg
 DEAR = 6  # models of a task, by spend, for which a cheaper one is looked for
 CHEAP = 12  # others of it, by units, that may be that one: the cheapest models spend least
 TENANTS = 10  # of a task, by spend, that are looked at on their own
+SURE_Z = 2.576  # standard errors (one-sided 0.5 %) from which a tenant is left out of advice for all
 MIXED = 5 / 9  # Sarle's bimodality coefficient above which a family holds several kinds of work
 MIXED_FROM = 100  # units from which it means anything
 
@@ -168,6 +169,6 @@ def _could_prove(verdict: Verdict) -> bool:
 
 
 def worse(pair: Pair) -> bool:
-    """Whether the cheap model is shown to be worse, and by more than the margin."""
+    """Whether the cheap model is shown to be worse, and by more than the margin; one tenant of ten is so by chance."""
     found = pair.verdict.comparison
-    return found is not None and found.difference.high < 0 and found.difference.value < -pair.verdict.margin
+    return found is not None and found.at(SURE_Z).high < 0 and found.difference.value < -pair.verdict.margin
