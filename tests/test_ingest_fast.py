@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, mangled, sample
 
-from costaudit.ingest import _blocks, _join, _pool, claude_code
+from costaudit.ingest import _blocks, _containers, _elements, _files, _join, _pool, claude_code
 from costaudit.ingest._decode import Decoder
 from costaudit.ingest._files import walk
 from costaudit.ingest._lean import Lean
@@ -101,6 +101,36 @@ def _whole(blocks):
         for n, part in enumerate(parts):
             yield block.line + n, at, part
             at += len(part) + 1
+
+
+@pytest.mark.parametrize("shape", ["array", "lists", "documents", "batches"])
+def test_a_large_container_gives_what_a_small_one_gives(shape, tmp_path, monkeypatch):
+    rows = [json.loads(line) | {"note": 'a "]}" \\ [{'} for line in sample("openai-chat.jsonl")]
+    text = {
+        "array": json.dumps(rows, indent=1),
+        "lists": json.dumps([rows[:2], rows[2:]]),
+        "documents": "\n".join(json.dumps(row, indent=2) for row in rows),
+        "batches": "\n".join(json.dumps(rows[n : n + 2]) for n in range(0, len(rows), 2)),
+    }[shape]
+    path = tmp_path / "log.json"
+    path.write_text(text)
+    whole = taken([path])
+    assert whole.requests.height > 3
+    monkeypatch.setattr(_containers, "LARGE", 1)
+    monkeypatch.setattr(_containers, "WEIGHT", 500)
+    monkeypatch.setattr(_elements, "CHUNK", 50)
+    monkeypatch.setattr(_files, "CHUNK", 50)
+    large = taken([path])
+    assert large.requests.drop("source_offset").equals(whole.requests.drop("source_offset"))
+    assert large.fates == whole.fates
+
+
+def test_a_damaged_value_of_a_large_array_costs_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(_containers, "LARGE", 1)
+    line = sample("openai-chat.jsonl")[0]
+    (tmp_path / "log.json").write_text(f"[{line}, 7, {line.replace(':', ';', 1)}, {line}, {line[:90]}")
+    read = taken([tmp_path])
+    assert (read.fates.requests, read.fates.duplicates, sum(read.fates.rejects.values())) == (1, 1, 3)
 
 
 keys = st.sampled_from(["a", "b", "c", "d", "e", "x", "new"])

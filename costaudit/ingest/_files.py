@@ -8,7 +8,6 @@ from __future__ import annotations
 import bz2
 import csv
 import io
-import json
 import lzma
 import os
 import sys
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import msgspec
-import polars as pl
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest._blocks import Cut, Lines, blocks
@@ -242,10 +240,13 @@ def is_plain(path: Path) -> bool:
 
 
 def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
+    from costaudit.ingest import _containers
+
     head = _read(stream, 1 << 16)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.data.startswith(b"PAR1"):
-        yield from _parquet(file)
+        source = io.BytesIO(open_log(file.path).read()) if file.path == STDIN else file.path
+        yield from _containers.parquet(source, file.shown)
     elif head.data.startswith(b"SQLite format 3\x00"):
         from costaudit.ingest import _sqlite
 
@@ -257,37 +258,48 @@ def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | li
     elif b"\x00" in head.data:
         raise LogError(f"{file.shown}: binary file, not a log")
     elif start.startswith(b"["):
-        yield from _array(head, stream)
+        yield from _containers.array(head, stream)
     elif start.startswith(b"{") and not _first_line_is_json(start):
-        yield from _documents(head, stream)
+        yield from _containers.documents(head, stream)
     elif start.startswith((b"{", b"data:", b"event:", b":")):
-        yield from _lines(head, stream)
+        yield from lines(head, stream)
     elif _looks_tabular(start):
-        yield from _table(head, stream)
+        yield from _containers.table(head, stream)
     elif b"\n{" in head.data or b"\ndata:" in head.data or not start:
-        yield from _lines(head, stream)  # records below lines of another kind
+        yield from lines(head, stream)  # records below lines of another kind
     else:
         raise LogError(f"{file.shown}: text without JSON lines or a table, not a log")
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
+    """Bytes of a stream, and the damage that it ends in."""
+
     data: bytes
     problem: str = ""
 
 
-def _read(stream: IO[bytes] | Inflated, size: int) -> _Read:
+def _read(stream: IO[bytes] | Inflated, size: int) -> Read:
     """Up to `size` bytes, and the damage of a compressed stream if this is where it ends."""
     data = stream.read(size)
-    return _Read(data, stream.problem if isinstance(stream, Inflated) else "")
+    return Read(data, stream.problem if isinstance(stream, Inflated) else "")
 
 
-def _rest(stream: IO[bytes] | Inflated) -> _Read:
-    parts: list[bytes] = []
-    while True:
+def _rest(stream: IO[bytes] | Inflated) -> Read:
+    return head_and_rest(Read(b""), stream)
+
+
+def head_and_rest(head: Read, stream: IO[bytes] | Inflated, most: int | None = None) -> Read:
+    """A stream of which the head is read already, to its end or until it has that many bytes."""
+    if head.problem:
+        return head
+    parts, size = [head.data], len(head.data)
+    while most is None or size < most:
         got = _read(stream, CHUNK)
         parts.append(got.data)
+        size += len(got.data)
         if got.problem or not got.data:
-            return _Read(b"".join(parts), got.problem)
+            return Read(b"".join(parts), got.problem)
+    return Read(b"".join(parts))
 
 
 def _first_line_is_json(start: bytes) -> bool:
@@ -305,17 +317,17 @@ def _first_line_is_json(start: bytes) -> bool:
 def _looks_tabular(start: bytes) -> bool:
     header, _, _ = start.partition(b"\n")
     try:
-        cells = next(csv.reader([header.decode().rstrip("\r")], delimiter=_delimiter(header)), [])
+        cells = next(csv.reader([header.decode().rstrip("\r")], delimiter=delimiter(header)), [])
     except (UnicodeDecodeError, csv.Error):
         return False
     return len(cells) > 1 and all(0 < len(cell) < 100 for cell in cells[:3])
 
 
-def _delimiter(header: bytes) -> str:
+def delimiter(header: bytes) -> str:
     return max(",\t;", key=lambda mark: header.count(mark.encode()))
 
 
-def _lines(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
+def lines(head: Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
     """JSON lines, with or without the `data:` prefix of server-sent events."""
     mark = 3 if head.data.startswith(b"\xef\xbb\xbf") else 0
     for block in blocks(head.data[mark:], head.problem, stream, mark):
@@ -339,104 +351,11 @@ def line(part: bytes, number: int, offset: int) -> list[Record | Bad]:
         text = text[5:].lstrip()
     if not text or text.startswith((b"event:", b":")) or text == b"[DONE]":
         return [Bad(number, offset, BLANK)]
-    return _elements(text, number, offset) if text.startswith(b"[") else [Record(number, offset, text)]
+    return of_array(text, number, offset) if text.startswith(b"[") else [Record(number, offset, text)]
 
 
-def _elements(text: bytes, number: int, offset: int) -> list[Record | Bad]:
+def of_array(text: bytes, number: int, offset: int) -> list[Record | Bad]:
     try:
         return [Record(number, offset, bytes(e)) for e in msgspec.json.decode(text, type=list[msgspec.Raw])]
     except UNREADABLE as problem:
         return [Bad(number, offset, f"not JSON ({problem})")]
-
-
-def _array(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
-    """A JSON array of records, or of arrays of records; lines that are arrays each are a log of batches."""
-    rest = _Read(b"", head.problem) if head.problem else _rest(stream)
-    data = head.data + rest.data
-    try:
-        elements = msgspec.json.decode(data, type=list[msgspec.Raw])
-    except UNREADABLE:
-        first, newline, _ = data.strip().partition(b"\n")
-        if newline and first.rstrip().endswith(b"]"):
-            yield from _lines(_Read(data, rest.problem), io.BytesIO())
-            return
-        yield _values(data.lstrip(b"\xef\xbb\xbf \t\r\n")[1:], rest.problem)
-        return
-    numbered = enumerate(map(bytes, elements), 1)
-    yield [r for n, e in numbered for r in (_elements(e, n, 0) if e.startswith(b"[") else [Record(n, 0, e)])]
-
-
-def _documents(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
-    """Pretty-printed documents, one or several after each other."""
-    rest = _Read(b"", head.problem) if head.problem else _rest(stream)
-    data = head.data + rest.data
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except UNREADABLE:
-        yield _values(data, rest.problem)
-    else:
-        yield [Record(1, 0, data)]
-
-
-def _values(data: bytes, problem: str) -> list[Record | Bad]:
-    """JSON values one after the other, commas between them allowed; the first damage ends the reading."""
-    text = data.decode("utf-8", "replace").lstrip("\ufeff")
-    decoder = json.JSONDecoder()
-    batch: list[Record | Bad] = []
-    at = 0
-    while True:
-        while at < len(text) and text[at] in " \t\r\n,]":
-            at += 1
-        if at >= len(text):
-            break
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as damage:
-            batch.append(Bad(len(batch) + 1, at, f"not JSON from here on ({damage})"))
-            break
-        if isinstance(value, dict):
-            batch.append(Record(len(batch) + 1, at, value))
-        else:
-            batch.append(Bad(len(batch) + 1, at, "not a JSON object"))
-        at = end
-    if problem:
-        batch.append(Bad(len(batch) + 1, at, problem))
-    return batch
-
-
-def _table(head: _Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
-    """CSV or TSV with a header; cells that hold nothing are absent."""
-    rest = _Read(b"", head.problem) if head.problem else _rest(stream)
-    data = (head.data + rest.data).removeprefix(b"\xef\xbb\xbf")
-    text = io.StringIO(data.decode("utf-8", "replace"), newline="")
-    header = data.partition(b"\n")[0]
-    csv.field_size_limit(1 << 30)  # prompts are cells too
-    reader = csv.DictReader(text, delimiter=_delimiter(header))
-    batch: list[Record | Bad] = []
-    try:
-        for row in reader:
-            if None in row:
-                batch.append(Bad(reader.line_num, 0, "more cells than the header has"))
-            else:
-                batch.append(Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)}))
-            if len(batch) >= 10_000:
-                yield batch
-                batch = []
-    except csv.Error as problem:
-        batch.append(Bad(reader.line_num, 0, f"not CSV from here on ({problem})"))
-    if rest.problem:
-        batch.append(Bad(reader.line_num + 1, 0, rest.problem))
-    yield batch
-
-
-def _parquet(file: LogFile) -> Iterator[list[Record | Bad]]:
-    source = io.BytesIO(open_log(file.path).read()) if file.path == STDIN else file.path
-    try:
-        frame = pl.scan_parquet(source).collect()
-    except (pl.exceptions.PolarsError, OSError) as problem:
-        raise LogError(f"{file.shown}: not a readable Parquet file: {str(problem).splitlines()[0]}") from problem
-    number = 0
-    for part in frame.iter_slices(10_000):
-        rows = part.to_dicts()
-        yield [Record(number + n, 0, {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
-        number += len(rows)

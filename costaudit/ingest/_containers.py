@@ -1,0 +1,194 @@
+"""Containers of records: JSON arrays, documents, tables, Parquet; a large one is never held in memory as a whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from costaudit.errors import LogError
+from costaudit.ingest._blocks import Lines
+from costaudit.ingest._decode import parsed
+from costaudit.ingest._elements import elements
+from costaudit.ingest._files import (
+    CHUNK,
+    UNREADABLE,
+    Bad,
+    Read,
+    Record,
+    delimiter,
+    head_and_rest,
+    lines,
+    of_array,
+)
+
+if TYPE_CHECKING:
+    from costaudit.ingest._files import Inflated
+
+LARGE = 32 << 20  # bytes of a JSON file from which its values are read one by one, at a third of the speed
+WEIGHT = 4 << 20  # bytes of values that are handed on together
+ROWS = 10_000  # of a table, likewise
+
+
+def array(head: Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
+    """A JSON array of records, or of arrays of records; lines that are arrays each are a log of batches."""
+    rest = head_and_rest(head, stream, LARGE)
+    data = rest.data
+    if len(data) >= LARGE and not rest.problem:
+        first, newline, _ = data.partition(b"\n")
+        if newline and _is_array(first):
+            yield from lines(rest, stream)
+            return
+        inner = data.index(b"[") + 1
+        yield from _large(data[inner:], stream, inner)
+        return
+    try:
+        found = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except UNREADABLE:
+        first, newline, _ = data.strip().partition(b"\n")
+        if newline and first.rstrip().endswith(b"]"):
+            yield from lines(Read(data, rest.problem), io.BytesIO())
+            return
+        yield _values(data.lstrip(b"\xef\xbb\xbf \t\r\n")[1:], rest.problem)
+        return
+    numbered = enumerate(map(bytes, found), 1)
+    yield [r for n, e in numbered for r in (of_array(e, n, 0) if e.startswith(b"[") else [Record(n, 0, e)])]
+
+
+def _is_array(line: bytes) -> bool:
+    """Whether the first line of a large file is an array by itself: a log of batches, one a line."""
+    try:
+        msgspec.json.decode(line.strip().removeprefix(b"\xef\xbb\xbf"), type=list[msgspec.Raw])
+    except UNREADABLE:
+        return False
+    return True
+
+
+def documents(head: Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
+    """Pretty-printed documents, one or several after each other."""
+    rest = head_and_rest(head, stream, LARGE)
+    data = rest.data
+    if len(data) >= LARGE and not rest.problem:
+        for batch in _large(data.removeprefix(b"\xef\xbb\xbf"), stream, 0):
+            yield [_opened(item) for item in batch]
+        return
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except UNREADABLE:
+        yield _values(data, rest.problem)
+    else:
+        yield [Record(1, 0, data)]
+
+
+def _opened(item: Record | Bad) -> Record | Bad:
+    """A document without the spaces it is printed with, which are no part of its prompts."""
+    value = parsed(item.data) if isinstance(item, Record) and isinstance(item.data, bytes) else None
+    return item._replace(data=value) if isinstance(item, Record) and isinstance(value, dict) else item
+
+
+def _large(data: bytes, stream: IO[bytes] | Inflated, offset: int) -> Iterator[list[Record | Bad]]:
+    """The values of a large file one by one; a damaged one costs itself."""
+    batch: list[Record | Bad] = []
+    weight = number = 0
+    for number, at, value, whole in elements(data, stream.read, offset):
+        if not whole:
+            batch.append(Bad(number, at, "not a JSON object"))
+        elif value.startswith(b"["):
+            batch += of_array(value, number, 0)
+        else:
+            batch.append(Record(number, 0, value))
+        weight += len(value)
+        if weight >= WEIGHT:
+            yield batch
+            batch, weight = [], 0
+    if problem := getattr(stream, "problem", ""):
+        batch.append(Bad(number + 1, 0, problem))
+    yield batch
+
+
+def _values(data: bytes, problem: str) -> list[Record | Bad]:
+    """JSON values one after the other, commas between them allowed; the first damage ends the reading."""
+    text = data.decode("utf-8", "replace").lstrip("\ufeff")
+    decoder = json.JSONDecoder()
+    batch: list[Record | Bad] = []
+    at = 0
+    while True:
+        while at < len(text) and text[at] in " \t\r\n,]":
+            at += 1
+        if at >= len(text):
+            break
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as damage:
+            batch.append(Bad(len(batch) + 1, at, f"not JSON from here on ({damage})"))
+            break
+        if isinstance(value, dict):
+            batch.append(Record(len(batch) + 1, at, value))
+        else:
+            batch.append(Bad(len(batch) + 1, at, "not a JSON object"))
+        at = end
+    if problem:
+        batch.append(Bad(len(batch) + 1, at, problem))
+    return batch
+
+
+def table(head: Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
+    """CSV or TSV with a header, row by row; cells that hold nothing are absent."""
+    header = head.data.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
+    source = io.BufferedReader(_Chained(head.data.removeprefix(b"\xef\xbb\xbf"), None if head.problem else stream))
+    text = io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="")
+    csv.field_size_limit(1 << 30)  # prompts are cells too
+    reader = csv.DictReader(text, delimiter=delimiter(header))
+    batch: list[Record | Bad] = []
+    try:
+        for row in reader:
+            if None in row:
+                batch.append(Bad(reader.line_num, 0, "more cells than the header has"))
+            else:
+                batch.append(Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)}))
+            if len(batch) >= ROWS:
+                yield batch
+                batch = []
+    except csv.Error as problem:
+        batch.append(Bad(reader.line_num, 0, f"not CSV from here on ({problem})"))
+    if damage := head.problem or getattr(stream, "problem", ""):
+        batch.append(Bad(reader.line_num + 1, 0, damage))
+    yield batch
+
+
+class _Chained(io.RawIOBase):
+    """What is read already, and the stream behind it."""
+
+    def __init__(self, head: bytes, rest: IO[bytes] | Inflated | None) -> None:
+        self.held, self.rest = head, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self.held and self.rest is not None:
+            self.held = self.rest.read(CHUNK) or b""
+        size = min(len(buffer), len(self.held))
+        buffer[:size], self.held = self.held[:size], self.held[size:]
+        return size
+
+
+def parquet(source: Any, shown: str) -> Iterator[list[Record | Bad]]:
+    """The rows of a Parquet file, some at a time."""
+    number = 0
+    try:
+        for part in pl.scan_parquet(source).collect_batches(chunk_size=ROWS, maintain_order=True):
+            for some in part.iter_slices(ROWS):
+                rows = some.to_dicts()
+                yield [
+                    Record(number + n, 0, {k: v for k, v in row.items() if v is not None})
+                    for n, row in enumerate(rows, 1)
+                ]
+                number += len(rows)
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise LogError(f"{shown}: not a readable Parquet file: {str(problem).splitlines()[0]}") from problem
