@@ -15,6 +15,7 @@ VERSION = 1  # of this table; written into every Parquet file, raised when a col
 
 USD = pl.Decimal(38, 18)
 UTC = pl.Datetime("us", "UTC")
+MAYBE = "maybe"  # a run id that some writers make up for every call: a run where several calls share it
 SHA = pl.UInt64
 TOOL_CALLS = pl.List(pl.Struct({"id": SHA, "name": pl.String, "args_sha": SHA}))
 TOOL_RESULTS = pl.List(pl.Struct({"id": SHA, "sha": SHA, "error": pl.Boolean}))
@@ -57,7 +58,12 @@ REQUEST: tuple[Column, ...] = (
             "ttft_s", pl.Float64, "s", "Time to the first piece of the answer.", "gen_ai.response.time_to_first_chunk"
         ),
         Column("run_id", pl.String, "", "The agent execution the call belongs to.", "gen_ai.conversation.id"),
-        Column("run_source", pl.String, "", "How the run is known: `log`, `chain` (rebuilt from messages), `guessed`."),
+        Column(
+            "run_source",
+            pl.String,
+            "",
+            "How the run is known: `log`, `chain` (rebuilt from messages), `guessed`; `maybe` until all is read.",
+        ),
         Column("parent_id", pl.String, "", "The run, span or response that caused this call."),
         Column("step", pl.Int64, "", "Position of the call in its run, from 1."),
         Column("attempt", pl.Int64, "", "Number of this attempt at the same call, from 1, where the log says so."),

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent, window
 
+from costaudit.attribute import attribute
+from costaudit.config import Settings
 from costaudit.ingest import ingest
 
 LOG = sample("litellm.jsonl")
@@ -77,8 +79,10 @@ def test_redacted_prompts_are_no_prompts():
 def test_sessions_that_are_new_on_every_row_are_no_sessions():
     named = [ROWS[0], ROWS[1]]
     made_up = [row | {"session_id": f"random-{n}"} for n, row in enumerate(named)]
-    assert set(read(named).requests["run_id"]) == {"session-1"}
-    assert set(read(made_up).requests["run_id"]) == {None}
+    known, invented = (attribute(read(rows).requests, Settings()).requests for rows in (named, made_up))
+    assert set(known["run_id"]) == {"session-1"}
+    assert set(invented["run_id"]) == {None}
+    assert set(known["run_source"]) == {"log"}
 
 
 @pytest.mark.parametrize("shape", ["csv", "lower-case csv", "parquet", "array"])

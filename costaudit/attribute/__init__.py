@@ -13,7 +13,7 @@ import polars as pl
 from costaudit.attribute._mapping import apply_names, apply_rules
 from costaudit.attribute._order import order
 from costaudit.attribute._outcomes import join_outcomes
-from costaudit.attribute._runs import name_runs, number_steps
+from costaudit.attribute._runs import name_runs, number_steps, shared_runs
 from costaudit.attribute._tasks import name_tasks
 from costaudit.attribute._tools import tool_columns
 from costaudit.config import Settings
@@ -38,7 +38,7 @@ def attribute(requests: pl.DataFrame, settings: Settings) -> Attributed:
     Raises ConfigError for rules, names or outcomes that cannot be applied.
     """
     place = order(requests)
-    requests = apply_rules(requests, settings)
+    requests = apply_rules(shared_runs(requests), settings)
     requests = requests.with_columns(name_runs(requests, place))
     requests = requests.with_columns(number_steps(requests, place))
     requests = requests.with_columns(tool_columns(requests, place))

@@ -10,10 +10,23 @@ import polars as pl
 import xxhash
 
 from costaudit.attribute._links import PAUSE, parents
+from costaudit.schema import MAYBE
 
 COMPACTED = 20_000  # tokens; agents compact contexts that are near their window, never smaller ones
 HISTORY = 3  # messages from which an opening carries the past of a conversation
 GUESS_BY = ["scope", "user", "system_sha"]
+
+
+def shared_runs(requests: pl.DataFrame) -> pl.DataFrame:
+    """The requests without run ids made up call by call: one that is in doubt holds where several calls share it."""
+    doubt = pl.col("run_source") == MAYBE
+    if not requests.select(doubt.any()).item():
+        return requests
+    alone = doubt & (pl.len().over("run_id") == 1) & (doubt.sum() > 1)
+    return requests.with_columns(
+        run_id=pl.when(~alone.fill_null(value=False)).then("run_id"),
+        run_source=pl.when(doubt & ~alone).then(pl.lit("log")).when(~doubt.fill_null(value=False)).then("run_source"),
+    )
 
 
 def name_runs(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from costaudit.ingest._files import Record
 from costaudit.ingest._format import TableFormat, count, custom, flag, maybe, moment, number, text, usd, whole
 from costaudit.ingest._openai import extras
 from costaudit.ingest._prompt import Prompt
+from costaudit.schema import MAYBE
 
 PAYLOAD = ("call_type", "response_cost", "model_map_information", "hidden_params")
 SPEND = ("request_id", "call_type", "spend", "prompt_tokens")
@@ -57,7 +58,6 @@ class LiteLLM(TableFormat):
     name = "litellm"
     title = "LiteLLM logging payloads and spend logs"
     wrappable = True
-    alone = False  # a trace is a run where several calls have it
     context = False  # its trace and session ids need a second look
     fields = {
         "request_id": text("request_id", "id", "litellm_call_id", "response.id"),
@@ -157,8 +157,7 @@ class LiteLLM(TableFormat):
         anthropic = pl.col("provider").is_in(["anthropic", "bedrock", "vertex_ai"]) | pl.col("model").str.contains(
             "claude"
         )
-        session = pl.when((pl.col("_session").n_unique() < pl.len()) | (pl.len() == 1)).then("_session")
-        trace = pl.when(pl.len().over("_trace") > 1).then("_trace")
+        named = pl.coalesce("_session", "_trace")
         return picked.with_columns(
             service_tier=pl.when(call.str.contains("batch") | pl.col("_batch").is_not_null())
             .then(pl.lit("batch"))
@@ -167,7 +166,9 @@ class LiteLLM(TableFormat):
             .otherwise("service_tier"),
             gateway_cache_hit=pl.coalesce(pl.when(hit).then(True), "gateway_cache_hit"),
             ttft_s=pl.when(pl.col("streamed") & apart & (wait >= 0)).then(wait),
-            run_id=pl.coalesce("run_id", session, trace),
+            run_id=pl.coalesce("run_id", named),
+            # Older proxies make up a session or a trace for every call: whether it is one, all the calls say.
+            run_source=pl.when(pl.col("run_id").is_null() & named.is_not_null()).then(pl.lit(MAYBE)),
             # Anthropic's text tokens are the uncached ones; other providers count cached text in them.
             _uncached=pl.when(anthropic).then("_rest"),
             _reading=pl.lit("inside"),
