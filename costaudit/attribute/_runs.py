@@ -133,6 +133,8 @@ def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
     than half of what the first had grown to (compacted). The run begins as a chain: single calls with long prompts,
     one after the other, are more often examples for a classifier than a conversation that is always trimmed.
     """
+    if rooted["root"].is_unique().all():  # no chain, so nothing that could go on
+        return rooted.select("root", bridged="root").clear()
     trees = (
         rooted.group_by("root")
         .agg(

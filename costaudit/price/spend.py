@@ -100,10 +100,13 @@ def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
 
 
 def _by_day_task(calls: pl.DataFrame, tz: str) -> pl.DataFrame:
-    day = pl.col("started_at").dt.convert_time_zone(tz).dt.date().cast(pl.String).fill_null(NO_DAY)
-    return calls.group_by(day.alias("day"), pl.col("task").fill_null(NO_TASK)).agg(
+    day = pl.col("started_at").dt.convert_time_zone(tz).dt.date().alias("day")
+    sums = calls.group_by(day, "task").agg(
         pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(Decimal(0)).sum()
     )
+    # Days and tasks are written out once a row of the table, not once a call.
+    named = sums.with_columns(pl.col("day").cast(pl.String).fill_null(NO_DAY), pl.col("task").fill_null(NO_TASK))
+    return named.group_by("day", "task").agg(pl.col("requests", "cost_usd").sum())
 
 
 def _dearest(days: pl.DataFrame, tasks: list[str]) -> pl.DataFrame:
