@@ -22,7 +22,7 @@ def command(
     ] = None,
     compare: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Compare with; else the month before.")] = None,
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv.")
+        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv, html.")
     ] = "terminal",
     output: options.Output = None,
     tz: options.Zone = None,

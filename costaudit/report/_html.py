@@ -23,9 +23,10 @@ a { color: inherit; } .skip { position: absolute; left: -99rem; } .skip:focus { 
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; padding: 0; margin: .5rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 1rem 0; }
 dt, .soft { color: var(--soft); } dd { margin: 0; }
-.wide { overflow-x: auto; } :focus-visible { outline: 2px solid var(--bar); outline-offset: 2px; }
+.wide { overflow-x: auto; position: relative; } :focus-visible { outline: 2px solid var(--bar); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; margin: .5rem 0 1.25rem; }
 caption { text-align: left; color: var(--soft); padding: .2rem 0; }
+h2 + .wide caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } .name { text-align: left; white-space: normal; min-width: 8rem; }
 th.name[scope=row] { color: inherit; font-weight: inherit; } tr.bad td, tr.bad th { color: var(--bad); }
@@ -113,6 +114,11 @@ def section(name: str, title: str, inner: Iterable[str]) -> str:
 def facts(said: Iterable[tuple[str, str]]) -> str:
     """Label and sentence, as the trust header has them; empty sentences are left out."""
     return f"<dl>{''.join(f'<dt>{text(label)}</dt><dd>{text(what)}</dd>' for label, what in said if what)}</dl>"
+
+
+def cards(said: Iterable[tuple[str, str]]) -> str:
+    """Few figures to be seen first: label and amount."""
+    return f'<div class="cards">{"".join(f"<div><b>{text(usd)}</b>{text(what)}</div>" for what, usd in said)}</div>'
 
 
 def remarks(said: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ UNIT = {"task": "runs", "model": "requests", "tenant": "runs"}
 EACH = {"task": "$/run", "model": "$/request", "tenant": "$/run"}
 
 
+Draw = Callable[[Sequence[float | None]], str]
 Section = tuple[str, list[Column], list[list[str]], list[str]]
 
 
@@ -36,18 +37,18 @@ def terminal(month: Month, view: View) -> str:
     columns = view.columns
     lines: list[Line] = [(Span(line[0].text, Style.STRONG),) for line in paragraph(headline(month), columns)]
     lines.append(EMPTY)
-    for label, said in _trust(month):
+    for label, said in trust(month):
         lines += paragraph(said, columns, first=f"  {label:<9}  ")
     if month.bridge is not None:
         lines += [EMPTY, strong(f"Why it changed from {month.before_label}"), *_bridge.lines(month.bridge, columns)]
         if month.bridge.rows.height:
             lines += [EMPTY, strong("What moved most"), *_bridge.drill_lines(month.bridge, columns)]
-    for by in _asked(month, view):
+    for by in asked(month, view):
         lines += [EMPTY, *_table(month, by, view)]
-    for title, heads, cells, remarks in _month_sections.sections(month):
+    for title, named, body, remarks in _month_sections.sections(month):
         lines += [EMPTY, strong(title)]
-        if cells:
-            lines += table(heads, cells, columns)
+        if body:
+            lines += table(named, body, columns)
         lines += [line for words in remarks for line in paragraph(words, columns, first="  ", rest="    ")]
     return paint(lines, color=view.color)
 
@@ -55,7 +56,7 @@ def terminal(month: Month, view: View) -> str:
 def markdown(month: Month, view: View) -> str:
     """A page for a review: sentence, bridge and tables; details folded."""
     parts = [MARKER, f"**{text(headline(month))}**"]
-    parts.append("\n".join(f"- {label}: {text(said)}" for label, said in _trust(month)))
+    parts.append("\n".join(f"- {label}: {text(said)}" for label, said in trust(month)))
     if month.bridge is not None:
         parts += [
             f"## Why it changed from {month.before_label}",
@@ -63,14 +64,14 @@ def markdown(month: Month, view: View) -> str:
         ]
         moved = grid(_bridge.DRILL_HEADS, _escaped(_bridge.drill(month.bridge)), left=3)
         parts.append(folded("What moved most", moved))
-    for by in _asked(month, view):
-        heads = [column.head for column in _columns(month, by, view)]
-        parts += [f"## By {by}", grid(heads, _escaped(_cells(month, by, view)))]
-    for title, columns, cells, remarks in _month_sections.sections(month):
+    for by in asked(month, view):
+        named = [column.head for column in heads(month, by, view)]
+        parts += [f"## By {by}", grid(named, _escaped(cells(month, by, view)))]
+    for title, columns, body, remarks in _month_sections.sections(month):
         parts.append(f"## {text(title)}")
-        if cells:
+        if body:
             left = max(1, sum(not column.right for column in columns))
-            parts.append(grid([column.head for column in columns], _escaped(cells), left=left))
+            parts.append(grid([column.head for column in columns], _escaped(body), left=left))
         if remarks:
             parts.append("\n".join(f"- {text(said)}" for said in remarks))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -125,11 +126,19 @@ def machine(month: Month, _view: View) -> str:
     )
 
 
+def html(month: Month, view: View) -> str:
+    """A page for a browser or a printer."""
+    from costaudit.report import _month_html
+
+    return _month_html.render(month, view)
+
+
 RENDERERS: dict[str, Callable[[Month, View], str]] = {
     "terminal": terminal,
     "json": machine,
     "markdown": markdown,
     "csv": csv,
+    "html": html,
 }
 
 
@@ -146,7 +155,7 @@ def headline(month: Month) -> str:
     return f"{spent}, {_bridge.change(month.bridge)}{percent} on {month.before_label}{causes}."
 
 
-def _trust(month: Month) -> list[tuple[str, str]]:
+def trust(month: Month) -> list[tuple[str, str]]:
     coverage = month.audit.coverage
     then = "" if month.before_share is None else f"{money.share(month.before_share)} of it priced"
     amount = "no logs" if month.before_usd is None else money.usd(month.before_usd)
@@ -161,13 +170,13 @@ def _trust(month: Month) -> list[tuple[str, str]]:
     return [(label, words) for label, words in said if words]
 
 
-def _asked(month: Month, view: View) -> list[str]:
+def asked(month: Month, view: View) -> list[str]:
     """The tables asked for; else all that tell more than one thing apart."""
     asked = [by for by in view.by if by in month.tables]
     return asked or [by for by, frame in month.tables.items() if by != "tenant" or frame.height > 1]
 
 
-def _columns(month: Month, by: str, view: View) -> list[Column]:
+def heads(month: Month, by: str, view: View) -> list[Column]:
     """The heads of a table; a narrow terminal has no room for the units of the month before."""
     name, unit, each = Column(NAMES[by], right=False, flexible=True), UNIT[by], EACH[by]
     trend = Column("trend", right=False, optional=True)
@@ -178,13 +187,15 @@ def _columns(month: Month, by: str, view: View) -> list[Column]:
 
 
 def _table(month: Month, by: str, view: View) -> list[Line]:
-    return table(_columns(month, by, view), _cells(month, by, view), view.columns)
+    return table(heads(month, by, view), cells(month, by, view), view.columns)
 
 
-def _cells(month: Month, by: str, view: View) -> list[list[str]]:
+def cells(month: Month, by: str, view: View, draw: Draw | None = None) -> list[list[str]]:
+    """The rows of a table, the dearest first, all others in one; `draw` makes the trend, else it is characters."""
+    draw = draw or (lambda trend: spark(trend, plain=view.ascii))
     found = list(month.tables[by].iter_rows(named=True))
     most = len(found) if by in view.by or len(found) <= ROWS + 1 else ROWS
-    cells = [_row(row, row[by], month, view) for row in found[:most]]
+    shown = [_row(row, row[by], month, view, draw) for row in found[:most]]
     if rest := found[most:]:
         with localcontext(prec=EXACT):
             sums = {
@@ -195,16 +206,16 @@ def _cells(month: Month, by: str, view: View) -> list[list[str]]:
         empty = {"unit_usd": None, "unit_before_usd": None}
         trends = [row["trend"] for row in rest if row.get("trend")]
         trend = [sum(week) for week in zip(*trends, strict=True)] if trends else []
-        cells.append(_row(sums | units | empty | {"trend": trend}, f"{len(rest):,} more", month, view))
-    return cells
+        shown.append(_row(sums | units | empty | {"trend": trend}, f"{len(rest):,} more", month, view, draw))
+    return shown
 
 
-def _row(row: dict[str, Any], name: str, month: Month, view: View) -> list[str]:
+def _row(row: dict[str, Any], name: str, month: Month, view: View, draw: Draw) -> list[str]:
     now = [name, _spend(row["cost_usd"])]
     units = [money.count(row["units"])]
     weeks = WEEKS if view.columns >= ROOMY else FEWER_WEEKS
     fits = view.columns >= ROOMY or "model" not in row  # names of models are long
-    trend = spark((row.get("trend") or [])[-weeks:], plain=view.ascii) if fits else ""
+    trend = draw((row.get("trend") or [])[-weeks:]) if fits else ""
     if month.bridge is None:
         return [*now, *units, money.usd(row["unit_usd"]), trend]
     if view.columns >= ROOMY:

@@ -147,9 +147,10 @@ def patterns() -> str:
 
 
 def key(entries: Sequence[tuple[str, str]]) -> str:
-    """What each fill stands for: fill and words."""
+    """What each fill stands for: fill and words; no fill is the hollow column of what is likely."""
     listed = "".join(
-        f'<li><svg viewBox="0 0 22 16" aria-hidden="true">{rect(0, 0, 22, 16, fill=fill)}</svg>{text(said)}</li>'
+        f'<li><svg viewBox="0 0 22 16" aria-hidden="true">{rect(1, 1, 20, 14, "" if fill else "hollow", fill)}</svg>'
+        f"{text(said)}</li>"
         for fill, said in entries
     )
     return f'<ul class="key">{listed}</ul>'

@@ -10,7 +10,7 @@ from costaudit.report import View, _chart_time, _tables, _words
 from costaudit.report import _money as money
 from costaudit.report._chart_details import details
 from costaudit.report._evidence import cell
-from costaudit.report._html import document, facts, folded, grid, remarks, section, text
+from costaudit.report._html import cards, document, facts, folded, grid, remarks, section, text
 from costaudit.report._svg import part, patterns
 from costaudit.report.json import stake, total
 
@@ -31,7 +31,7 @@ def _cards(audit: Audit) -> str:
         ("bought nothing", money.headline(audit.owned(Kind.WASTE))),
         ("needs a decision", money.headline(audit.owned(Kind.DECIDE))),
     ]
-    return f'<div class="cards">{"".join(f"<div><b>{text(usd)}</b>{what}</div>" for what, usd in said)}</div>'
+    return cards(said)
 
 
 def _trust(audit: Audit) -> str:
