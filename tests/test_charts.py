@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,9 +15,29 @@ from audits import money as dollars
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import read
+from test_check import a_gate
+from test_ci import hostile_gate
+from test_cli import run as run
+from test_hostile_text import hostile
+from test_reconcile import LOG, SAME, reconciled
 
-from costaudit.report import View, _chart_details, _chart_time, _chart_waterfall, _svg, html
+from costaudit.data import bundled
+from costaudit.reconciliation import Reconciliation
+from costaudit.report import (
+    View,
+    _chart_ahead,
+    _chart_details,
+    _chart_time,
+    _chart_waterfall,
+    _gate_html,
+    _reconcile_html,
+    _svg,
+    html,
+)
+from costaudit.report._chart_ahead import Ahead
 from costaudit.report._chart_waterfall import Effect
+from costaudit.report._money import Currency, shown_in
+from costaudit.stats import Interval
 
 EMPTY = SPEND.by_day_task.clear()
 
@@ -137,3 +158,71 @@ def test_a_finding_shows_the_charts_it_has_figures_for():
     assert "Ceilings tried" in page
     assert "Cache policies, replayed" in page
     assert _chart_details.details(finding()) == []
+
+
+# Every command with a page
+
+
+def page_of(*buckets: dict[str, object], **changes: str) -> str:
+    """The page of `reconcile` for ten calls."""
+    done = reconciled(LOG, *buckets)
+    cells = done.frame()
+    said = Reconciliation(
+        AUDIT.window,
+        AUDIT.prices,
+        AUDIT.coverage,
+        exports=(changes.get("text", "usage.json"),),
+        billed=False,
+        logs_usd=cells["logs_usd"].sum(),
+        export_usd=cells["export_usd"].sum(),
+        cells=cells,
+        outside=0,
+        unpriced_calls=0,
+        unpriced_buckets=0,
+        notes=(changes.get("text", ""),),
+    )
+    return _reconcile_html.render(said, View())
+
+
+@settings(max_examples=10)
+@given(text=hostile)
+def test_names_from_a_log_are_text_on_every_page(text):
+    assert read(_gate_html.render(hostile_gate(text), View())).harmless
+    assert read(page_of(SAME | {"model": text.encode("utf-8", "replace").decode()}, text=text)).harmless
+
+
+def test_the_bars_of_a_waterfall_are_those_of_the_table_beside_it():
+    page = _gate_html.render(a_gate(), View())
+    drawn, _, table = page.partition("Every bar</caption>")
+    for effect in re.findall(r'class="ink end">([+-][^<]+)</text>', drawn):
+        assert f"<td>{effect}</td>" in table
+    assert "From $0.15 to $0.20: token counts +$0.050." in page_of(SAME | {"input_tokens": 15_000})
+    assert "<figure>" not in page_of(SAME)
+
+
+def test_an_axis_has_round_steps_in_the_currency_that_is_shown():
+    with shown_in(Currency("EUR", Decimal("0.8"), date(2026, 10, 1))):
+        drawn = _chart_time.spend(days("10", "20"), EMPTY)
+    assert [said for said in ("€5.00", "€10.00", "€15.00") if f'"end">{said}<' in drawn]
+    assert "all other tasks: €24.00" in drawn
+
+
+def test_a_span_ahead_shows_its_interval_and_needs_something_to_show():
+    likely = Ahead("November", Interval(12.0, 9.0, 16.0))
+    drawn = _chart_ahead.columns("Months", [("October", Decimal(10))], [likely], 0.8)
+    assert "November: $12.00, $9.00 to $16.00." in drawn
+    assert "likely, with its 80 % interval" in drawn
+    assert _chart_ahead.columns("Months", [("October", Decimal(10))], [], 0.8) == ""
+    assert _chart_ahead.columns("Months", [], [Ahead("November", Interval(0.0, 0.0, 0.0))], 0.8) == ""
+
+
+def test_a_page_is_written_to_a_file_and_only_a_run_has_one(run, tmp_path):
+    logs, page = bundled("sample_logs") / "analyzers" / "runaway-loop.jsonl", tmp_path / "run.html"
+    done = run("show", "run", "run-7", logs, "--format", "html", "-o", page)
+    assert (done.code, done.out) == (0, "")
+    found = read(page.read_text(encoding="utf-8"))
+    assert found.harmless
+    assert "stop point" in found.source
+    refused = run("show", "request", "r1", logs, "--format", "html")
+    assert refused.code == 2
+    assert "costaudit show run" in refused.err

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import body, read
 from priced import book, call, calls
 from test_hostile_text import ACTING, hostile
 
@@ -263,6 +264,9 @@ def test_the_plan_reads_as_reviewed(golden, example, width):
 
 def test_the_page_reads_as_reviewed(golden, example):
     golden("forecast/markdown-80.txt", _forecast.markdown(example, View()))
+    page = _forecast.html(example, View())
+    assert read(page).harmless
+    golden("forecast/html.txt", body(page))
 
 
 def test_machines_read_the_same_amounts(example):

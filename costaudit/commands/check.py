@@ -40,7 +40,9 @@ def command(
     ] = None,
     format: Annotated[
         str,
-        typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, github, gitlab, sarif, junit."),
+        typer.Option(
+            "--format", "-f", metavar="NAME", help="terminal, json, markdown, html, github, gitlab, sarif, junit."
+        ),
     ] = "terminal",
     output: options.Output = None,
     also: options.Also = None,

@@ -35,7 +35,7 @@ def command(
     ] = None,
     weeks: Annotated[int | None, typer.Option(min=1, max=52, help="Weeks ahead. Default: 4.")] = None,
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv.")
+        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv, html.")
     ] = "terminal",
     output: options.Output = None,
     since: options.Since = None,

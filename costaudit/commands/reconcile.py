@@ -9,7 +9,7 @@ import typer
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, progress
 
-FORMATS = ("terminal", "json", "markdown", "csv")
+FORMATS = ("terminal", "json", "markdown", "csv", "html")
 
 
 def command(
@@ -44,7 +44,7 @@ def command(
     from costaudit import pipeline
     from costaudit.errors import UsageError
     from costaudit.report import _reconcile as page
-    from costaudit.report import csv
+    from costaudit.report import _reconcile_html, csv
 
     if format not in FORMATS:
         raise UsageError(f"reconcile has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
@@ -58,7 +58,13 @@ def command(
     if format == "csv":
         emit(csv.written(said.cells), output)
     else:
-        render = {"terminal": page.terminal, "json": page.json, "markdown": page.markdown}[format]
+        renderers = {
+            "terminal": page.terminal,
+            "json": page.json,
+            "markdown": page.markdown,
+            "html": _reconcile_html.render,
+        }
+        render = renderers[format]
         with options.money(settings, said.window):
             emit(render(said, options.view(no_color=no_color, output=output)), output)
     if max_gap is not None and (said.gap is None or abs(said.gap) > max_gap):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
+from costaudit.price.bridge import Bridge
 from costaudit.price.mix import EXACT
 from costaudit.report import _svg as svg
+from costaudit.report._bridge import Printed
 
 ROW, BAR = 24, 15  # user units
 LEFT, RIGHT = 150, 92  # for the names, and for the amounts
@@ -42,7 +44,9 @@ def waterfall(title: str, start: Effect, effects: Sequence[Effect], end: Effect)
     for number, (effect, before) in enumerate(zip(effects, levels, strict=False), 1):
         after = float(levels[number])
         drawn += _bar(number, effect, scale.at(float(before)), scale.at(after), UP if effect.usd > 0 else DOWN)
-        drawn.append(svg.line(scale.at(after), ROW * number + BAR, scale.at(after), ROW * (number + 1) + 4, "ink"))
+    for number, level in enumerate(levels[:-1]):
+        x = scale.at(float(level))
+        drawn.append(svg.line(x, ROW * number + 4, x, ROW * (number + 1) + 4 + BAR, "ink"))
     drawn += _bar(len(effects) + 1, end, zero, scale.at(float(end.usd)), ENDS)
     said = f"From {start.said} to {end.said}: {', '.join(f'{effect.name} {effect.said}' for effect in effects)}."
     cut = [f"the axis begins at {svg.dollars(begins)}"] if begins > 0 else []
@@ -53,6 +57,16 @@ def waterfall(title: str, start: Effect, effects: Sequence[Effect], end: Effect)
         svg.chart(title, said, bottom + 22, drawn),
         svg.key([(fill, words) for fill, words in fills if fill in present]),
     )
+
+
+def bridge(title: str, found: Bridge, ends: tuple[str, str]) -> str:
+    """A variance bridge, with the amounts that its table prints."""
+    printed = Printed.of(found)
+    before, after = (
+        Effect(name, usd, printed.plain(usd)) for name, usd in zip(ends, (printed.before, printed.after), strict=True)
+    )
+    bars = [Effect(factor, shown, printed.effect(shown, exact)) for factor, _, exact, shown in printed.bars]
+    return waterfall(title, before, bars, after)
 
 
 def _bar(number: int, effect: Effect, x1: float, x2: float, fill: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from costaudit.errors import UsageError
-from costaudit.report import View, _gate_ci, _gate_json, _gate_markdown, suggested
+from costaudit.report import View, _gate_ci, _gate_html, _gate_json, _gate_markdown, suggested
 from costaudit.report._gate import terminal
 from costaudit.verdict import Gate
 
@@ -14,6 +14,7 @@ RENDERERS: dict[str, Render] = {
     "terminal": terminal,
     "json": _gate_json.render,
     "markdown": _gate_markdown.render,
+    "html": _gate_html.render,
     "github": _gate_ci.github,
     "gitlab": _gate_ci.gitlab,
     "sarif": _gate_ci.sarif,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import polars as pl
 
@@ -13,14 +12,13 @@ from costaudit.plan import DRIVERS, Growth, Plan, Way
 from costaudit.report import View, _words
 from costaudit.report import _money as money
 from costaudit.report._bridge import signed
+from costaudit.report._forecast_json import machine
 from costaudit.report._layout import EMPTY, Column, Line, Span, Style, paint, paragraph, strong, table
 from costaudit.report.csv import written
-from costaudit.report.json import document, rows
 from costaudit.report.markdown import grid, text
 from costaudit.stats import Interval, Outlook
 from costaudit.stats.forecast import FEW, NAIVE, RATE
 
-SCHEMA = "costaudit.forecast/1"
 MARKER = "<!-- costaudit forecast -->"
 TENANTS = 8
 GRADE = 0.75  # hit rate from which a back-test is a medium grade, else low
@@ -36,9 +34,9 @@ def terminal(plan: Plan, view: View) -> str:
     columns = view.columns
     lines: list[Line] = [(Span(line[0].text, Style.STRONG),) for line in paragraph(headline(plan), columns)]
     lines.append(EMPTY)
-    for label, said in _trust(plan):
+    for label, said in trust(plan):
         lines += paragraph(said, columns, first=f"  {label:<9}  ")
-    for title, heads, cells, remarks in _sections(plan, columns):
+    for title, heads, cells, remarks in sections(plan, columns):
         lines += [EMPTY, strong(title)]
         if cells:
             lines += table(heads, cells, columns)
@@ -48,8 +46,8 @@ def terminal(plan: Plan, view: View) -> str:
 
 def markdown(plan: Plan, view: View) -> str:
     """The same as a page."""
-    parts = [MARKER, f"**{text(headline(plan))}**", "\n".join(f"- {a}: {text(b)}" for a, b in _trust(plan))]
-    for title, heads, cells, said in _sections(plan, view.columns):
+    parts = [MARKER, f"**{text(headline(plan))}**", "\n".join(f"- {a}: {text(b)}" for a, b in trust(plan))]
+    for title, heads, cells, said in sections(plan, view.columns):
         parts.append(f"## {text(title)}")
         if cells:
             left = sum(not head.right for head in heads[:2])
@@ -64,37 +62,11 @@ def csv(plan: Plan, _view: View) -> str:
     return written(pl.concat(frames))
 
 
-def machine(plan: Plan, _view: View) -> str:
-    """Schema `costaudit.forecast/1`."""
-    window, base = plan.window, plan.base
-    return document(
-        {
-            "schema": SCHEMA,
-            "window": _span(window.start, window.end, window.tz),
-            "base": {**_span(base.start, base.end, base.tz), "days": plan.days},
-            "prices": {"as_of": plan.prices.as_of.isoformat(), "book_sha256": plan.prices.book_sha256},
-            "coverage": plan.coverage.share,
-            "growth_by": plan.by,
-            "outlook": outlook(plan.outlook),
-            "history": rows(plan.history),
-            "ahead": [
-                {
-                    "from": week.start.isoformat(),
-                    "to": week.end.isoformat(),
-                    "usd": week.usd.value,
-                    "low_usd": week.usd.low,
-                    "high_usd": week.usd.high,
-                    "last_week_again_usd": week.naive_usd,
-                }
-                for week in plan.ahead
-            ],
-            "growth": [_growth(g) for g in plan.growth],
-            "tenants": rows(plan.tenants),
-            "limits": None if plan.limits is None else rows(plan.limits),
-            "way": None if plan.way is None else _way(plan.way),
-            "notes": list(plan.notes),
-        }
-    )
+def html(plan: Plan, view: View) -> str:
+    """A page for a browser or a printer."""
+    from costaudit.report import _forecast_html
+
+    return _forecast_html.render(plan, view)
 
 
 RENDERERS: dict[str, Callable[[Plan, View], str]] = {
@@ -102,6 +74,7 @@ RENDERERS: dict[str, Callable[[Plan, View], str]] = {
     "json": machine,
     "markdown": markdown,
     "csv": csv,
+    "html": html,
 }
 
 Section = tuple[str, list[Column], list[list[str]], list[str]]
@@ -166,30 +139,7 @@ def trend(found: Outlook) -> str:
     return f"{SHOWN[found.kind]}; weekly spend {growth} a week over {found.weeks} weeks"
 
 
-def outlook(found: Outlook) -> dict[str, Any]:
-    """For machines."""
-    tests = found.backtest
-    return {
-        "kind": found.kind,
-        "history_to": found.last.isoformat(),
-        "days": found.days,
-        "weeks": found.weeks,
-        "growth_per_week": None if found.kind == RATE else found.growth,
-        "interval": found.level,
-        "widened": found.widened,
-        "backtest": tests
-        and {
-            "origins": tests.origins,
-            "weeks_ahead": tests.weeks,
-            "hits": tests.hits,
-            "hit_rate": tests.hit_rate,
-            "error": tests.error,
-            "last_week_again_error": tests.naive_error,
-        },
-    }
-
-
-def _trust(plan: Plan) -> list[tuple[str, str]]:
+def trust(plan: Plan) -> list[tuple[str, str]]:
     said = [
         ("trust", "; ".join(_words.trusted(plan.coverage))),
         ("window", _words.window(plan.window)),
@@ -199,9 +149,10 @@ def _trust(plan: Plan) -> list[tuple[str, str]]:
     return [(label, words) for label, words in said if words]
 
 
-def _sections(plan: Plan, columns: int) -> list[Section]:
-    sections = [_ahead(plan), _drivers(plan), _tenants(plan, columns), _limits(plan, columns)]
-    return [*sections, _under(plan.way)] if plan.way is not None else sections
+def sections(plan: Plan, columns: int) -> list[Section]:
+    """Title, heads, rows and remarks of every part."""
+    parts = [_ahead(plan), _drivers(plan), _tenants(plan, columns), _limits(plan, columns)]
+    return [*parts, _under(plan.way)] if plan.way is not None else parts
 
 
 def _ahead(plan: Plan) -> Section:
@@ -361,44 +312,3 @@ def _under(way: Way) -> Section:
     if not way.reached:
         end = f"not reached: {end}; no other finding of this log saves more"
     return title, heads, cells, [end]
-
-
-def _span(start: Any, end: Any, tz: str) -> dict[str, Any]:
-    return {"from": start and start.isoformat(), "to": end and end.isoformat(), "tz": tz}
-
-
-def _growth(growth: Growth) -> dict[str, Any]:
-    return {
-        "factor": growth.factor,
-        "now_usd": money.exact(growth.now_usd),
-        "then_usd": money.exact(growth.then_usd),
-        "low_usd": money.exact(growth.low_usd),
-        "high_usd": money.exact(growth.high_usd),
-        "drivers": [
-            {
-                "driver": d.name,
-                "usd": money.exact(d.usd),
-                "low_usd": money.exact(d.low_usd),
-                "high_usd": money.exact(d.high_usd),
-            }
-            for d in growth.drivers
-        ],
-        "tenants": rows(growth.tenants),
-        "over_step": growth.over_step and {"now": growth.over_step[0], "then": growth.over_step[1]},
-        "notes": list(growth.notes),
-    }
-
-
-def _way(way: Way) -> dict[str, Any]:
-    steps: Sequence[dict[str, Any]] = [
-        {**step._asdict(), "saves_usd": money.exact(step.saves_usd)} for step in way.steps
-    ]
-    return {
-        "target_usd": money.exact(way.target_usd),
-        "growth": way.factor,
-        "before_usd": money.exact(way.before_usd),
-        "after_usd": money.exact(way.after_usd),
-        "reached": way.reached,
-        "sets_tried": way.tried,
-        "steps": list(steps),
-    }

@@ -31,7 +31,7 @@ th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(-
 th { color: var(--soft); font-weight: 500; } .name { text-align: left; white-space: normal; min-width: 8rem; }
 th.name[scope=row] { color: inherit; font-weight: inherit; } tr.bad td, tr.bad th { color: var(--bad); }
 .part { min-width: 8rem; width: 40%; } .part svg { display: block; width: 100%; height: .7rem; }
-.cards { display: flex; flex-wrap: wrap; gap: 1rem; } .cards div { flex: 1 1 12rem; background: var(--card);
+.cards { display: flex; flex-wrap: wrap; gap: 1rem; } .cards div { flex: 1 1 9rem; background: var(--card);
   border-radius: 8px; padding: .8rem 1rem; } .cards b { display: block; font-size: 1.6rem; }
 article { border-left: 4px solid var(--line); background: var(--card); border-radius: 0 8px 8px 0; margin: .8rem 0;
   padding: .7rem 1rem; } article p { margin: .3rem 0; } pre { overflow-x: auto; }

@@ -7,7 +7,7 @@ import re
 from costaudit.report import View, _bridge, _month, _month_sections, _svg
 from costaudit.report import _money as money
 from costaudit.report._chart_ahead import Ahead, columns
-from costaudit.report._chart_waterfall import Effect, waterfall
+from costaudit.report._chart_waterfall import bridge as waterfall
 from costaudit.report._html import cards, document, facts, folded, grid, remarks, section
 from costaudit.report._layout import Column
 from costaudit.stats.forecast import RATE
@@ -40,19 +40,13 @@ def _why(month: Month) -> str:
     bridge = month.bridge
     if bridge is None:
         return ""
-    printed = _bridge.Printed.of(bridge)
-    ends = (
-        Effect(month.before_label, printed.before, printed.plain(printed.before)),
-        Effect(month.label, printed.after, printed.plain(printed.after)),
-    )
-    bars = [Effect(factor, shown, printed.effect(shown, exact)) for factor, _, exact, shown in printed.bars]
     title = f"From {month.before_label} to {month.label}"
     moved = grid("What moved most", _bridge.DRILL_HEADS, _bridge.drill(bridge), [True, True, True, False])
     return section(
         "why",
         f"Why it changed from {month.before_label}",
         [
-            waterfall(title, ends[0], bars, ends[1]),
+            waterfall(title, bridge, (month.before_label, month.label)),
             grid("Every bar", _bridge.HEADS, _bridge.cells(bridge), [True, True, True, False]),
             remarks(_bridge.unpriced(bridge)),
             folded("What moved most", moved) if bridge.rows.height else "",

@@ -9,7 +9,8 @@ from typing import Any
 from costaudit.finding import Kind
 from costaudit.report import _bridge
 from costaudit.report import _money as money
-from costaudit.report._forecast import backtest, outlook, spread, total_of, trend, usd
+from costaudit.report._forecast import backtest, spread, total_of, trend, usd
+from costaudit.report._forecast_json import outlook
 from costaudit.report._layout import Column
 from costaudit.report.json import rows
 from costaudit.stats import Interval

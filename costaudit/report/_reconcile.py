@@ -39,12 +39,12 @@ def terminal(said: Reconciliation, view: View) -> str:
     lines: list[Line] = [strong("".join(span.text for span in first)), *rest, EMPTY]
     for label, words in facts(said):
         lines += paragraph(words, columns, first=f"  {label:<9}  ")
-    for title, heads, cells in _tables(said):
+    for title, heads, cells in tables(said):
         lines += [EMPTY, strong(title)]
         lines += table([Column(heads[0], right=False, flexible=True, most=48), *map(Column, heads[1:])], cells, columns)
     if said.causes:
         lines += [EMPTY, strong("What to do")]
-        for cause, _ in _ranked(said):
+        for cause, _ in ranked(said):
             lines += paragraph(NEXT[cause], columns, first=f"  {cause.value}: ", rest="    ")
     return paint(lines, color=view.color)
 
@@ -52,9 +52,9 @@ def terminal(said: Reconciliation, view: View) -> str:
 def markdown(said: Reconciliation, _view: View) -> str:
     """The same as a document."""
     parts = [f"**{text(headline(said))}**", "\n".join(f"- {label}: {text(words)}" for label, words in facts(said))]
-    for title, heads, cells in _tables(said):
+    for title, heads, cells in tables(said):
         parts += [f"### {title}", grid(heads, [[text(cell) for cell in row] for row in cells], left=1)]
-    parts.append("\n".join(f"- {cause.value}: {text(NEXT[cause])}" for cause, _ in _ranked(said)))
+    parts.append("\n".join(f"- {cause.value}: {text(NEXT[cause])}" for cause, _ in ranked(said)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -91,8 +91,8 @@ def headline(said: Reconciliation) -> str:
     if said.gap is not None and abs(said.gap) < CLOSE and not said.unpriced_buckets:
         return f"{start}they agree to {money.usd(abs(said.gap_usd))} ({share})."
     side = "is not in the logs" if said.gap_usd > 0 else "more is in the logs"
-    cause, usd = _ranked(said)[0]
-    return f"{start}{money.usd(abs(said.gap_usd))} ({share}) {side}, mostly {cause.value} ({_signed(usd)})."
+    cause, usd = ranked(said)[0]
+    return f"{start}{money.usd(abs(said.gap_usd))} ({share}) {side}, mostly {cause.value} ({signed(usd)})."
 
 
 def facts(said: Reconciliation) -> list[tuple[str, str]]:
@@ -119,29 +119,30 @@ def facts(said: Reconciliation) -> list[tuple[str, str]]:
     return said_of + [("note", note) for note in said.notes]
 
 
-def _ranked(said: Reconciliation) -> list[tuple[Cause, Decimal]]:
+def ranked(said: Reconciliation) -> list[tuple[Cause, Decimal]]:
     """The causes, the largest first."""
     return sorted(said.causes, key=lambda pair: (-abs(pair[1]), list(Cause).index(pair[0])))
 
 
-def _tables(said: Reconciliation) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    tables: list[tuple[str, Sequence[str], list[list[str]]]] = []
+def tables(said: Reconciliation) -> list[tuple[str, Sequence[str], list[list[str]]]]:
+    """Title, heads and rows: the gap by cause, by model and by time."""
+    found: list[tuple[str, Sequence[str], list[list[str]]]] = []
     if said.causes:
         cells = [
-            [cause.value, _signed(usd), money.share(money.of(abs(usd), said.export_usd), 1)]
-            for cause, usd in _ranked(said)
+            [cause.value, signed(usd), money.share(money.of(abs(usd), said.export_usd), 1)]
+            for cause, usd in ranked(said)
         ]
-        cells.append(["gap", _signed(said.gap_usd), money.share(None if said.gap is None else abs(said.gap), 1)])
-        tables.append(("Why they differ", ("cause", "effect", "of the export"), cells))
+        cells.append(["gap", signed(said.gap_usd), money.share(None if said.gap is None else abs(said.gap), 1)])
+        found.append(("Why they differ", ("cause", "effect", "of the export"), cells))
     heads = ("calls: logs", "export", "cost: logs", "export", "gap", "mostly")
-    tables.append(("By model", ("model", *heads), _gaps(said.by("model"), lambda row: row["model"])))
+    found.append(("By model", ("model", *heads), _gaps(said.by("model"), lambda row: row["model"])))
     zone = _words.zone(said.window)
     spans = said.by("start", "end").filter(pl.col("export_usd") != pl.col("logs_usd"))
     if spans.height > 1 or said.cells["start"].n_unique() > 1:
-        tables.append(
+        found.append(
             ("By time, the largest gaps first", ("from", *heads), _gaps(spans, lambda row: _from(row["start"], zone)))
         )
-    return [(title, heads, cells) for title, heads, cells in tables if cells]
+    return [(title, heads, cells) for title, heads, cells in found if cells]
 
 
 def _from(start: datetime | None, zone: Any) -> str:
@@ -159,7 +160,7 @@ def _gaps(frame: pl.DataFrame, name: Any) -> list[list[str]]:
                 name(row),
                 *counts,
                 *(money.usd(row[key]) for key in ("logs_usd", "export_usd")),
-                _signed(row["export_usd"] - row["logs_usd"]),
+                signed(row["export_usd"] - row["logs_usd"]),
                 mostly,
             ]
         )
@@ -168,10 +169,11 @@ def _gaps(frame: pl.DataFrame, name: Any) -> list[list[str]]:
         sums: list[Any] = [rest[key].sum() for key in ("logs_calls", "export_calls")]
         usd: list[Any] = [rest[key].sum() for key in ("logs_usd", "export_usd")]
         cells.append(
-            [f"{rest.height} more", *map(money.count, sums), *map(money.usd, usd), _signed(usd[1] - usd[0]), ""]
+            [f"{rest.height} more", *map(money.count, sums), *map(money.usd, usd), signed(usd[1] - usd[0]), ""]
         )
     return cells
 
 
-def _signed(usd: Decimal) -> str:
+def signed(usd: Decimal) -> str:
+    """`+$12.00`: the export says more."""
     return f"+{money.usd(usd)}" if usd > 0 else money.usd(usd)
