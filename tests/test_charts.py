@@ -36,6 +36,7 @@ from costaudit.report import (
 )
 from costaudit.report._chart_ahead import Ahead
 from costaudit.report._chart_waterfall import Effect
+from costaudit.report._html import STYLE
 from costaudit.report._money import Currency, shown_in
 from costaudit.stats import Interval
 
@@ -226,3 +227,24 @@ def test_a_page_is_written_to_a_file_and_only_a_run_has_one(run, tmp_path):
     refused = run("show", "request", "r1", logs, "--format", "html")
     assert refused.code == 2
     assert "costaudit show run" in refused.err
+
+
+def luminance(color: str) -> float:
+    """Relative luminance, WCAG 2.2."""
+    digits = color.removeprefix("#")
+    digits = "".join(2 * one for one in digits) if len(digits) == 3 else digits
+    parts = [int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["light", "dark"])
+def test_words_and_bars_stand_out_from_the_paper(part):
+    colors = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", STYLE.split("@media")[part]))
+    for name, color in colors.items():
+        for ground in (colors["paper"], colors["card"]):
+            light, dark = sorted((luminance(color), luminance(ground)), reverse=True)
+            ratio = (light + 0.05) / (dark + 0.05)
+            # WCAG 2.2: 4.5 for text (1.4.3), 3 for what carries meaning in a drawing (1.4.11)
+            least = 4.5 if name in ("ink", "soft", "bad", "warn", "good") else 3 if name[0] in "sb" else 1
+            assert ratio >= least, (name, ground, ratio)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -14,6 +16,7 @@ from costaudit.report._html import Drawn, grid
 
 LEFT, TOP, HIGH = 70, 8, 130
 TENANTS = 10
+WIDEST = 48  # user units of a column
 UNITS = {"steps": "steps", "cost_usd": "dollars", "input_tokens": "input tokens", "seconds": "seconds"}
 CHOSEN, OTHER = "fill-2", "fill-1"
 
@@ -41,20 +44,21 @@ def frontier(table: pl.DataFrame, limit: Mapping[str, object]) -> str:
     title = f"Ceilings tried, in {unit} a run: dollars saved, less what good runs cost again"
     scale = svg.Scale(min(0.0, *nets), max(0.0, *nets), TOP + HIGH, TOP)
     step = (svg.WIDTH - LEFT) / len(rows)
+    wide = max(1.0, min(step - 4, WIDEST))
     drawn = svg.rows_axis(scale, LEFT)
     for number, (row, net) in enumerate(zip(rows, nets, strict=True)):
-        said = f"{row['limit']:,.4g} {unit}: {_usd(net)}; cuts {row['reference_cut']} of {row['n']} good runs"
+        said = f"{_limit(row)} {unit}: {_usd(net)}; cuts {row['reference_cut']} of {row['n']} good runs"
         fill = CHOSEN if row["limit"] == limit["limit"] else OTHER
         top, foot = scale.at(max(net, 0)), scale.at(min(net, 0))
         drawn.append(
-            svg.rect(LEFT + number * step + 2, top, min(step - 4, 60), max(foot - top, 1), fill=fill, tip=said)
+            svg.rect(LEFT + (number + 0.5) * step - wide / 2, top, wide, max(foot - top, 1), fill=fill, tip=said)
         )
     drawn.append(svg.line(LEFT, scale.at(0), svg.WIDTH, scale.at(0), "ink"))
-    drawn += svg.names_axis([f"{row['limit']:,.4g}" for row in rows], LEFT, step, TOP + HIGH + 17)
+    drawn += svg.names_axis([_limit(row) for row in rows], LEFT, step, TOP + HIGH + 17)
     heads = [f"ceiling, {unit}", "runs cut", "good runs cut", "saved", "done again", "net"]
     cells = [
         [
-            f"{row['limit']:,.4g}",
+            _limit(row),
             money.count(row["runs_cut"]),
             f"{row['reference_cut']:,} of {row['n']:,}",
             money.usd(Decimal(row["saved_usd"])),
@@ -68,6 +72,12 @@ def frontier(table: pl.DataFrame, limit: Mapping[str, object]) -> str:
     entries = [(CHOSEN, f"the one advised: {chosen[0]} {unit}")] if chosen else []
     drawing = svg.chart(title, said, TOP + HIGH + 26, drawn)
     return svg.figure(title, drawing, svg.key([*entries, (OTHER, "others")]), svg.numbers(title, heads, cells))
+
+
+def _limit(row: Mapping[str, Any]) -> str:
+    """A run is cut after a whole step."""
+    limit = math.floor(row["limit"]) if row["metric"] == "steps" else row["limit"]
+    return f"{limit:,.4g}"
 
 
 def policies(table: pl.DataFrame) -> str:

@@ -17,6 +17,7 @@ from costaudit.report._text import fit
 
 LEFT, TOP, HIGH = 70, 8, 190
 BELOW = 26
+WIDEST = 48  # user units of a column
 LEAST = 0.05  # user units; less cannot be seen
 COLUMNS = 100  # more days become weeks, more weeks months
 SHOWN = 5  # tasks with a part of their own; all others are one
@@ -88,6 +89,7 @@ def _summed(spans: Mapping[str, str], frame: pl.DataFrame) -> Stack:
 def _drawn(names: Sequence[str], series: Sequence[tuple[str, str, Mapping[str, Decimal]]], most: float) -> list[str]:
     scale = svg.Scale(0, most, TOP + HIGH, TOP)
     step = (svg.WIDTH - LEFT) / len(names)
+    wide = min(max(step - 1, 0.5), WIDEST)
     drawn = svg.rows_axis(scale, LEFT)
     for number, name in enumerate(names):
         height = 0.0
@@ -100,7 +102,7 @@ def _drawn(names: Sequence[str], series: Sequence[tuple[str, str, Mapping[str, D
             top = scale.at(height)
             if foot - top < LEAST:
                 continue
-            drawn.append(svg.rect(LEFT + number * step, top, max(step - 1, 0.5), foot - top, fill=fill, tip=tip))
+            drawn.append(svg.rect(LEFT + (number + 0.5) * step - wide / 2, top, wide, foot - top, fill=fill, tip=tip))
     drawn.append(svg.line(LEFT, scale.at(0), svg.WIDTH, scale.at(0), "ink"))
     drawn += svg.names_axis(names, LEFT, step, TOP + HIGH + 17)
     return drawn

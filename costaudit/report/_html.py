@@ -16,7 +16,7 @@ STYLE = """
   --s1: #6cb2f2; --s2: #f5935a; --s3: #4cc79f; --s4: #e08ad0; --s5: #d9b84a; --s6: #9aa3ad; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 70rem; padding: 1.5rem 1rem 4rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 0; }
 a { color: inherit; } .skip { position: absolute; left: -99rem; } .skip:focus { position: static; }
@@ -53,7 +53,8 @@ svg .band { fill: var(--bar); fill-opacity: .25; } svg path.run { stroke: var(--
 .key svg { width: 1.1rem; height: .8rem; margin-right: .4rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } .part { display: none; }
   th, td { padding: .3rem .4rem; } }
-@media print { body { max-width: none; padding: 0; font-size: 11px; } article, figure, tr { break-inside: avoid; }
+@media print { :root { font-size: 11px; } body { max-width: none; padding: 0; }
+  article, figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } nav, .skip { display: none; } .wide { overflow: visible; }
   th, td { padding: .15rem .4rem; } svg.chart { min-width: 0; }
   svg, article { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
