@@ -93,7 +93,9 @@ def merge(
         held = parts.load(store)
         parts.sweep(store, held)
         old = _Copies.of(new, store, held)
-        merged = collapse(pl.concat([old.rows.select(STORED.names()), new])).requests.with_columns(_print=_print())
+        # Whatever was merged while it was read is one request here.
+        copies = pl.concat([old.rows.select(STORED.names()), new]).with_columns(_rows=pl.lit(None, pl.Int64))
+        merged = collapse(copies).requests.drop("_rows").with_columns(_print=_print())
         same = merged.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
         fresh = merged.join(same.select("_key"), on="_key", how="anti").drop("_print")
         gone = old.rows.join(same.select("_key"), on="_key", how="anti")
