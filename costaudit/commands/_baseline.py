@@ -82,16 +82,23 @@ class Finder:
 
     def _before(self, given: str, span: timedelta | None, day: date | None) -> Base:
         """The candidate's own logs before its window: their volume is what a month of production holds."""
-        from costaudit import pipeline
-
         start, _ = self.settings.window
         if start is None:
             what = "it is the days before" if span else "else the candidate would be compared with itself"
             raise UsageError(f"--baseline {given} needs --since: {what}", hint="e.g. --since 2026-11-01")
         earlier = replace(self.settings, since=start - span if span else None, until=start)
-        loaded = pipeline.loaded(self.read, earlier, self.candidate, self.head.book)
+        loaded = self._earlier(earlier)
         name = given if span else f"{given} before {start:%Y-%m-%d}"
         return Base(_measured(loaded, name, day), day, volume(loaded, self.settings, name))
+
+    def _earlier(self, settings: Settings) -> Loaded:
+        """The candidate's own logs in another window. Of a store only the parts of the candidate's window were read."""
+        from costaudit import pipeline
+        from costaudit.ingest import _store as store
+
+        kept = any(store.is_store(Path(path)) for path in self.candidate)
+        read = pipeline.requests(self.candidate, settings, self.show) if kept else self.read
+        return pipeline.loaded(read, settings, self.candidate, self.head.book)
 
     def _logs(self, given: str, day: date | None) -> Base:
         from costaudit import pipeline
@@ -100,7 +107,7 @@ class Finder:
         since, until = self.window
         earlier = replace(self.settings, since=since, until=until)
         if self._same(given):
-            loaded = pipeline.loaded(self.read, earlier, self.candidate, self.head.book)
+            loaded = self._earlier(earlier)
         else:
             loaded = pipeline.load([given], earlier, self.show, self.head.book)
         produced = store.is_store(Path(given)) or any(self.window)
