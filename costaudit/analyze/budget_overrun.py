@@ -6,7 +6,7 @@ import calendar
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 import polars as pl
@@ -21,6 +21,7 @@ from costaudit.schema import USD
 from costaudit.stats import forecast
 
 PLACES = Decimal(1).scaleb(-18)
+MOST = 1e15  # USD; the end of a projection that has none
 ZERO = Decimal(0)
 
 
@@ -244,13 +245,19 @@ def _outlook(budget: Budget, start: date, end: date, days: pl.DataFrame, today: 
         base = total_usd(known, column)
         # What today has already cost is spent, whatever the projection says.
         floor = total_usd(inside, column)
-        ends.append(max(floor, base + Decimal(repr(path[-1] if path else 0.0)).quantize(PLACES)))
+        ends.append(max(floor, base + _amount(path[-1] if path else 0.0)))
         gone = _used_up(inside, column, budget.usd)
         dates.append(
             gone
             or next((whole + timedelta(days=k) for k, x in enumerate(path, 1) if base + Decimal(x) > budget.usd), None)
         )
     return Outlook(start, end, spent, ends[0], ends[1], ends[2], (dates[2], dates[1], dates[0]))
+
+
+def _amount(usd: float) -> Decimal:
+    """A projection as an amount; what is beyond any budget stays within what a column of dollars holds."""
+    with localcontext(prec=60):
+        return Decimal(repr(min(max(usd, 0.0), MOST) if usd == usd else MOST)).quantize(PLACES)
 
 
 def _used_up(days: pl.DataFrame, column: str, usd: Decimal) -> date | None:
