@@ -115,7 +115,7 @@ Need = Callable[[pl.DataFrame], str | None]
 SOURCE: pl.Expr = pl.concat_str("source_file", pl.lit(":"), "source_line", ignore_nulls=False).alias("source")
 """Where a call stands in the log: `file:line`."""
 
-COST: pl.Expr = pl.col("cost_usd").fill_null(pl.lit(Decimal(0), USD))
+COST: pl.Expr = pl.col("cost_usd").fill_null(pl.lit(0).cast(USD))
 """Cost of a call for a sum; calls without a known price are counted apart, in the header of the report."""
 
 

@@ -18,7 +18,7 @@ from costaudit.finding import ZERO, Finding
 from costaudit.price.ledger import Ledger, positions
 from costaudit.schema import USD
 
-_ZERO = pl.lit(ZERO, USD)
+_ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy
 _MARKS = ("group", "_claim", "_key")
 
 

@@ -20,7 +20,7 @@ from costaudit.schema import USD
 
 SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
-_ZERO = pl.lit(Decimal(0), USD)
+_ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
 _NO_COST = ["free", "subscription"]
 READS = (
     *Key._fields,

@@ -29,7 +29,7 @@ UNASKED = "^(openai|azure|google|deepseek|x-ai|moonshotai):"
 CACHED_FROM = 1_024  # tokens; the shortest prompt that OpenAI caches
 BESIDE = ("anthropic-messages", "anthropic-batch")  # bodies that always state cache counts, beside the input
 
-_ZERO = pl.lit(Decimal(0), USD)
+_ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
 _UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
 
 
