@@ -41,7 +41,7 @@ def frontier(table: pl.DataFrame, limit: Mapping[str, object]) -> str:
     if len(rows) < 2 or max(map(abs, nets)) <= 0:
         return ""
     unit = UNITS.get(str(limit["metric"]), str(limit["metric"]))
-    title = f"Ceilings tried, in {unit} a run: dollars saved, less what good runs cost again"
+    title = f"Ceilings tried, in {unit} a run: what each saves, less what good runs cost again"
     scale = svg.Scale(min(0.0, *nets), max(0.0, *nets), TOP + HIGH, TOP)
     step = (svg.WIDTH - LEFT) / len(rows)
     wide = max(1.0, min(step - 4, WIDEST))

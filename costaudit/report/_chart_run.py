@@ -33,7 +33,7 @@ def timeline(run: Timeline) -> str:
         return ""
     each = -(-len(rows) // COLUMNS)
     columns = [_column(rows[n : n + each]) for n in range(0, len(rows), each)]
-    title = "Context and dollars, step by step"
+    title = "Context and spend, step by step"
     ends = [f"{len(rows):,} steps, {money.tokens(most)} input tokens at most, {money.usd(run.total_usd)}"]
     ends += [said for _, said in _flags(run)]
     drawn = [*_context(columns, most), *_dollars(columns, run), *_marks(run, len(rows))]
@@ -63,7 +63,8 @@ def _column(rows: list[dict[str, Any]]) -> _Column:
 
 def _context(columns: list[_Column], most: int) -> Iterator[str]:
     scale = svg.Scale(0, most, FLAGS + HIGH, FLAGS)
-    yield from svg.rows_axis(scale, LEFT, lambda value: money.tokens(int(value)), 3)
+    marks = [(float(tick), money.tokens(int(tick))) for tick in svg.ticks(0, most, 3)]
+    yield from svg.rows_axis(scale, LEFT, marks)
     wide = (svg.WIDTH - LEFT) / len(columns)
     for number, one in enumerate(columns):
         x, thick = LEFT + number * wide, max(wide - 1, 0.5)
@@ -81,13 +82,13 @@ def _dollars(columns: list[_Column], run: Timeline) -> Iterator[str]:
     whole = float(columns[-1].running) or 1.0
     scale = svg.Scale(0, whole, top + HIGH, top)
     wide = (svg.WIDTH - LEFT) / len(columns)
-    yield from svg.rows_axis(scale, LEFT, most=3)
+    yield from svg.rows_axis(scale, LEFT)
     path = f"M{LEFT},{scale.at(0):.1f}"
     for number, one in enumerate(columns):
         path += f"V{scale.at(float(one.running)):.1f}H{LEFT + (number + 1) * wide:.1f}"
     yield f'<path class="run" d="{path}"/>'
     yield svg.line(LEFT, scale.at(0), svg.WIDTH, scale.at(0), "ink")
-    yield svg.words(LEFT, top - 8, f"dollars so far, {money.usd(run.total_usd)} at the end", "ink")
+    yield svg.words(LEFT, top - 8, f"spent so far, {money.usd(run.total_usd)} at the end", "ink")
     yield from svg.names_axis([str(one.nth) for one in columns], LEFT, wide, top + HIGH + 17)
 
 

@@ -35,8 +35,8 @@ def waterfall(title: str, start: Effect, effects: Sequence[Effect], end: Effect)
             levels.append(levels[-1] + effect.usd)
     levels.append(end.usd)
     low, high = min(map(float, levels)), max(map(float, levels))
-    begins = svg.ticks(0, low - (high - low) * 0.2, 8)[-1] if low > CUT * high else Decimal(0)
-    scale = svg.Scale(min(low, float(begins)), high, LEFT, svg.WIDTH - RIGHT)
+    begins, said_so = svg.amounts(0, low - (high - low) * 0.2, 8)[-1] if low > CUT * high else (0.0, "")
+    scale = svg.Scale(min(low, begins), high, LEFT, svg.WIDTH - RIGHT)
     bottom = ROW * (len(effects) + 2) + 4
     drawn = svg.columns_axis(scale, 0, bottom)
     zero = scale.at(max(scale.low, 0.0))
@@ -49,7 +49,7 @@ def waterfall(title: str, start: Effect, effects: Sequence[Effect], end: Effect)
         drawn.append(svg.line(x, ROW * number + 4, x, ROW * (number + 1) + 4 + BAR, "ink"))
     drawn += _bar(len(effects) + 1, end, zero, scale.at(float(end.usd)), ENDS)
     said = f"From {start.said} to {end.said}: {', '.join(f'{effect.name} {effect.said}' for effect in effects)}."
-    cut = [f"the axis begins at {svg.dollars(begins)}"] if begins > 0 else []
+    cut = [f"the axis begins at {said_so}"] if begins > 0 else []
     fills = [(UP, "more"), (DOWN, "less"), (ENDS, "; ".join(["the whole", *cut]))]
     present = {UP for e in effects if e.usd > 0} | {DOWN for e in effects if e.usd < 0} | {ENDS}
     return svg.figure(

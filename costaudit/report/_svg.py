@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from costaudit.report._html import Drawn, folded, grid, scrolled, text
 from costaudit.report._text import clean, fit
 
 WIDTH = 720  # user units; the page scales the drawing
+SHORT = 1_000_000  # from here on amounts of an axis are written as 2.5M
 LETTER = 7.0  # user units of a letter of 12 px, a wide one
 SERIES = 6  # colours of a series; each with its own pattern, so that none rests on colour alone
 NEWLINE = "\n"
@@ -80,24 +81,36 @@ def words(x: float, y: float, said: str, kind: str = "", room: float = WIDTH) ->
     return f'<text x="{x:.1f}" y="{y:.1f}"{looks}>{text(fit(clean(said), max(1, int(room / LETTER))))}</text>'
 
 
-def dollars(amount: Decimal) -> str:
-    """An amount on an axis."""
-    return money.headline(amount)
+Ticks = list[tuple[float, str]]
 
 
-def amounts(scale: Scale, most: int) -> list[Decimal]:
-    """Round steps of dollars, or of the currency that they are shown in."""
+def amounts(low: float, high: float, most: int) -> Ticks:
+    """Dollars at round steps of the currency they are shown in, and how each is written: all to the same decimals."""
     rate = money.converted(Decimal(1))
-    return [tick / rate for tick in ticks(scale.low * float(rate), scale.high * float(rate), most)]
+    steps = ticks(low * float(rate), high * float(rate), most)
+    if max(map(abs, steps)) >= SHORT:
+        return [(float(step / rate), f"{'-' if step < 0 else ''}{money.sign()}{_short(abs(step))}") for step in steps]
+    finest = min((_exponent(step) for step in steps if step), default=0)
+    places = 0 if finest >= 0 else max(2, -finest)
+    return [(float(step / rate), money.fixed(step / rate, places)) for step in steps]
 
 
-def rows_axis(scale: Scale, left: float, say: Callable[[Decimal], str] = dollars, most: int = 4) -> list[str]:
-    """Lines across for an upright scale, with their amounts at the left."""
+def _short(step: Decimal) -> str:
+    return money.tokens(int(step)) if step < money.MOST * 1000 else f"{step:.1e}"
+
+
+def _exponent(step: Decimal) -> int:
+    exponent = step.normalize().as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
+def rows_axis(scale: Scale, left: float, marks: Ticks | None = None) -> list[str]:
+    """Lines across for an upright scale with what stands at their left; without `marks`, dollars."""
     drawn = []
-    for value in amounts(scale, most) if say is dollars else ticks(scale.low, scale.high, most):
-        y = scale.at(float(value))
+    for value, said in amounts(scale.low, scale.high, 4) if marks is None else marks:
+        y = scale.at(value)
         drawn.append(line(left, y, WIDTH, y))
-        drawn.append(words(left - 6, y + 4, say(value), "end", left))
+        drawn.append(words(left - 6, y + 4, said, "end", left))
     return drawn
 
 
@@ -105,8 +118,8 @@ def columns_axis(scale: Scale, top: float, bottom: float, *, most: int = 5) -> l
     """Lines down for a lying scale, with their amounts below; those that would touch are left out."""
     drawn = []
     free = -math.inf
-    for value in amounts(scale, most):
-        x, said = scale.at(float(value)), dollars(value)
+    for value, said in amounts(scale.low, scale.high, most):
+        x = scale.at(value)
         drawn.append(line(x, top, x, bottom))
         half = len(said) * LETTER / 2
         if x - half > free and x + half <= WIDTH:
