@@ -25,6 +25,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
+from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
 
@@ -104,10 +105,11 @@ def loaded(read: Ingested, settings: Settings, paths: Sequence[str], book: Price
         raise _nothing(paths, read)
     book = book or prices(settings)
     known = attribute(inside, settings)
-    calls = trust(price(known.requests, book).with_row_index("row"), book)
+    told = by_cost(price(known.requests, book), read.sources, book)
+    calls = trust(told.calls.with_row_index("row"), book)
     window = window_of(calls, settings)
     believed = coverage(
-        calls, fates=_fates(read.fates, outside), sources=read.sources, notes=(*read.notes, *known.notes)
+        calls, fates=_fates(read.fates, outside), sources=told.sources, notes=(*read.notes, *known.notes)
     )
     return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
 

@@ -1,4 +1,6 @@
-"""Is cached input inside the logged input, or beside it? Decided per source from its own rows (METHODS 4).
+"""Is cached input inside the logged input, or beside it; reasoning inside the output, or beside it?
+
+Decided per source from its own rows (METHODS 4). What counts leave open, logged costs may decide (`price.readings`).
 
 A format whose writers disagree leaves its counts as logged and fills, beside them,
 `_reading`   the documented reading: `inside`, `beside`, or `unknown`; null where the format leaves no doubt
@@ -13,6 +15,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import polars as pl
+
+from costaudit.ingest._pieces import added
 
 COLUMNS: dict[str, pl.DataType] = {
     "_reading": pl.String(),
@@ -36,7 +40,9 @@ class Settled(NamedTuple):
 
 
 def settle(rows: pl.DataFrame) -> Settled:
-    """Make `input_tokens` inclusive in all rows of sources in doubt; say how sure that is in `convention`.
+    """Make input and output inclusive in all rows of sources in doubt; say how sure that is in `convention`.
+
+    Pieces of one response are added up before (`_pieces`).
 
     convention  `proved`: the source's rows agree; `assumed`: too few rows, the documented reading is used;
                 `undecided`: the rows disagree or nothing is documented, and the counts hold the cheaper reading
@@ -44,15 +50,15 @@ def settle(rows: pl.DataFrame) -> Settled:
     doubtful = pl.col("_reading").is_not_null()
     if not rows.select(doubtful.any()).item():
         return Settled(rows.drop(COLUMNS), PROOFS.to_frame())
-    marked = rows.with_columns(
-        _said=_evidence(), _impossible=_cached() > pl.col("input_tokens"), _informative=_cached() > 0
+    marked = added(rows, doubtful).with_columns(
+        _said=_evidence(),
+        _impossible=_cached() > pl.col("input_tokens"),
+        _informative=_cached() > 0,
+        _hidden_said=_hidden_evidence(),
+        _hidden_impossible=_hidden() > pl.col("output_tokens"),
     )
-    decided = _decide(marked, SOURCE, doubtful)
-    mixed = pl.col("_verdict") == "mixed"
-    by_model = _decide(marked, [*SOURCE, "model"], doubtful).select("_verdict").rename({"_verdict": "_by_model"})
-    decided = pl.concat([decided, by_model], how="horizontal").with_columns(
-        _verdict=pl.when(mixed).then("_by_model").otherwise("_verdict")
-    )
+    decided = _decided(_decided(marked, "", doubtful), "_hidden", doubtful)
+    mixed = pl.col("_mixed")
     said = pl.col("_said")
     ours = pl.col("_verdict").is_in(["inside", "beside"])
     reading = (
@@ -68,24 +74,51 @@ def settle(rows: pl.DataFrame) -> Settled:
         .then(pl.lit("assumed"))
         .otherwise(pl.lit("undecided"))
     )
-    told = decided.with_columns(
-        convention=pl.coalesce(state, "convention"),
-        input_tokens=pl.when(beside).then(pl.col("input_tokens") + _cached()).otherwise("input_tokens"),
-        _beside=beside,
+    hidden = pl.coalesce("_hidden_said", "_hidden_verdict") == "beside"
+    hidden = (doubtful & (_hidden() > 0) & hidden).fill_null(value=False)
+    known = pl.col("_hidden_said").is_not_null() | pl.col("_hidden_verdict").is_in(["inside", "beside"])
+    thought = pl.when(doubtful & (_hidden() > 0)).then(
+        pl.when(known).then(pl.lit("proved")).otherwise(pl.lit("assumed"))
     )
-    proofs = _proofs(told.filter(doubtful & pl.col("_informative")))
+    told = decided.with_columns(
+        convention=pl.coalesce(_less_sure(state, thought), "convention"),
+        input_tokens=pl.when(beside).then(pl.col("input_tokens") + _cached()).otherwise("input_tokens"),
+        output_tokens=pl.when(hidden).then(pl.col("output_tokens") + _hidden()).otherwise("output_tokens"),
+        _beside=beside,
+        _hidden_beside=hidden,
+    )
+    proofs = _proofs(told.filter(doubtful & (pl.col("_informative") | hidden | pl.col("_pieces"))))
     return Settled(told.select(name for name in rows.columns if name not in COLUMNS), proofs)
+
+
+def _decided(rows: pl.DataFrame, of: str, doubtful: pl.Expr) -> pl.DataFrame:
+    """`<of>_verdict` by source, and where a source is mixed by its models; `<of>_mixed`."""
+    verdict, mixed = f"{of}_verdict", f"{of}_mixed"
+    named = rows.with_columns(_decide(of, SOURCE, doubtful).alias(verdict))
+    named = named.with_columns((pl.col(verdict) == "mixed").alias(mixed), _decide(of, [*SOURCE, "model"], doubtful))
+    return named.with_columns(pl.when(mixed).then("_by_model").otherwise(verdict).alias(verdict))
+
+
+def _less_sure(one: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """Of two states the less sure one; a question that a row does not ask has none."""
+    return pl.when((one == "undecided") | other.is_null() | (one == "assumed")).then(one).otherwise(other)
 
 
 def _cached() -> pl.Expr:
     return pl.col("cache_read_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
 
 
+def _hidden() -> pl.Expr:
+    return pl.col("reasoning_tokens").fill_null(0)
+
+
 def _evidence() -> pl.Expr:
     """What one row proves: an explicit uncached count, an impossibility, a total that only one reading gives."""
     given, cached = pl.col("input_tokens"), _cached()
-    output, hidden = pl.col("output_tokens").fill_null(0), pl.col("reasoning_tokens").fill_null(0)
+    output, hidden = pl.col("output_tokens").fill_null(0), _hidden()
     total = pl.col("_total")
+    # Where as much was cached as was thought, the total of cached input beside is that of reasoning beside.
+    apart = cached != hidden
     return (
         pl.when(cached == 0)
         .then(None)
@@ -95,22 +128,44 @@ def _evidence() -> pl.Expr:
         .then(pl.lit("inside"))
         .when(cached > given)
         .then(pl.lit("beside"))
-        .when((total == given + cached + output) | (total == given + cached + output + hidden))
+        .when(((total == given + cached + output) & apart) | (total == given + cached + output + hidden))
         .then(pl.lit("beside"))
-        .when((total == given + output) & (pl.col("_reading") == "inside"))  # weak: some exclusive writers do it too
+        # Weak: some exclusive writers leave the cache out of the total too.
+        .when(
+            ((total == given + output) | ((total == given + output + hidden) & apart))
+            & (pl.col("_reading") == "inside")
+        )
         .then(pl.lit("inside"))
         .otherwise(None)
     )
 
 
-def _decide(rows: pl.DataFrame, keys: list[str], doubtful: pl.Expr) -> pl.DataFrame:
-    """`_verdict` of each row's source: `inside`, `beside`, `mixed`, or `few` (too little evidence to overrule)."""
-    beside = ((pl.col("_said") == "beside") & doubtful).sum().over(keys)
-    inside = ((pl.col("_said") == "inside") & doubtful).sum().over(keys)
-    impossible = (pl.col("_impossible").fill_null(value=False) & doubtful).sum().over(keys)
+def _hidden_evidence() -> pl.Expr:
+    """The same for reasoning: more of it than output, or a total that only one reading gives."""
+    given, cached, hidden = pl.col("input_tokens").fill_null(0), _cached(), _hidden()
+    output, total = pl.col("output_tokens"), pl.col("_total")
+    plain = given + output
+    return (
+        pl.when(hidden == 0)
+        .then(None)
+        .when(hidden > output)
+        .then(pl.lit("beside"))
+        .when(((total == plain + hidden) & (cached != hidden)) | (total == plain + cached + hidden))
+        .then(pl.lit("beside"))
+        .when((total == plain) | ((total == plain + cached) & (cached != hidden)))
+        .then(pl.lit("inside"))
+        .otherwise(None)
+    )
+
+
+def _decide(of: str, keys: list[str], doubtful: pl.Expr) -> pl.Expr:
+    """`_by_model`: what the rows of the same keys say: `inside`, `beside`, `mixed`, or `few` (too few to overrule)."""
+    beside = ((pl.col(f"{of}_said") == "beside") & doubtful).sum().over(keys)
+    inside = ((pl.col(f"{of}_said") == "inside") & doubtful).sum().over(keys)
+    impossible = (pl.col(f"{of}_impossible").fill_null(value=False) & doubtful).sum().over(keys)
     spoke = beside + inside
-    return rows.with_columns(
-        _verdict=pl.when((impossible >= IMPOSSIBLE) & (inside == 0))
+    return (
+        pl.when((impossible >= IMPOSSIBLE) & (inside == 0))
         .then(pl.lit("beside"))
         .when(spoke < ENOUGH)
         .then(pl.when((beside > 0) & (inside > 0)).then(pl.lit("mixed")).otherwise(pl.lit("few")))
@@ -119,28 +174,40 @@ def _decide(rows: pl.DataFrame, keys: list[str], doubtful: pl.Expr) -> pl.DataFr
         .when(inside >= AGREE * spoke)
         .then(pl.lit("inside"))
         .otherwise(pl.lit("mixed"))
+        .alias("_by_model")
     )
 
 
 def _proofs(rows: pl.DataFrame) -> pl.DataFrame:
+    """One line a file and format: the readings, how sure they are, and how many rows show them."""
+    cached, hidden, pieces = pl.col("_informative"), pl.col("_hidden_beside"), pl.col("_pieces")
+    beside = pl.col("_beside").filter(cached)
+    said = [
+        pl.when(cached.any()).then(
+            pl.when(beside.all())
+            .then(pl.lit("cache beside input"))
+            .when(beside.any())
+            .then(pl.lit("cache beside input in some rows"))
+            .otherwise(pl.lit("cache inside input"))
+        ),
+        pl.when(hidden.any()).then(pl.lit("reasoning beside output")),
+        pl.when(pieces.any()).then(pl.lit("pieces of streams added up")),
+        pl.col("convention").drop_nulls().unique().sort().str.join(" and "),
+    ]
+    shown = [
+        _shown(pl.col("_said").is_not_null() & cached, cached, "cached input"),
+        _shown(pl.col("_hidden_said").is_not_null() & hidden, hidden, "reasoning beside output"),
+    ]
     return (
         rows.group_by("source_file", "format", maintain_order=True)
         .agg(
-            convention=pl.concat_str(
-                pl.when(pl.col("_beside").all())
-                .then(pl.lit("cache beside input"))
-                .when(pl.col("_beside").any())
-                .then(pl.lit("cache beside input in some rows"))
-                .otherwise(pl.lit("cache inside input")),
-                pl.lit(", "),
-                pl.col("convention").unique().sort().str.join(" and "),
-            ),
-            proof=pl.concat_str(
-                pl.col("_said").is_not_null().sum(),
-                pl.lit(" of "),
-                pl.len(),
-                pl.lit(" rows with cached input show it by their counts"),
-            ),
+            convention=pl.concat_str(said, separator=", ", ignore_nulls=True),
+            proof=pl.concat_str(shown, separator="; ", ignore_nulls=True),
         )
         .select(list(PROOFS))
     )
+
+
+def _shown(by: pl.Expr, of: pl.Expr, what: str) -> pl.Expr:
+    counted = pl.concat_str(by.sum(), pl.lit(" of "), of.sum(), pl.lit(f" rows with {what} show it by their counts"))
+    return pl.when(of.any()).then(counted)
