@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from audits import AUDIT, SPEND, finding
 from audits import money as dollars
+from html5lib import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import read
@@ -263,3 +264,11 @@ def test_words_and_bars_stand_out_from_the_paper(part):
             # WCAG 2.2: 4.5 for text (1.4.3), 3 for what carries meaning in a drawing (1.4.11)
             least = 4.5 if name in ("ink", "soft", "bad", "warn", "good") else 3 if name[0] in "sb" else 1
             assert ratio >= least, (name, ground, ratio)
+
+
+def test_another_parser_finds_no_error_in_a_page():
+    bill = page_of(SAME | {"input_tokens": 15_000})
+    for page in (html.render(AUDIT, View()), _gate_html.render(a_gate(), View()), bill):
+        reader = HTMLParser()
+        reader.parse(page)
+        assert reader.errors == []
