@@ -11,6 +11,7 @@ from costaudit.report import _svg as svg
 from costaudit.timeline import Timeline
 
 LEFT, FLAGS, HIGH, BETWEEN = 70, 34, 130, 30
+GAPS = 4  # user units; narrower columns touch
 COLUMNS = 300  # more steps share a column
 READ, FRESH, NOTHING = "fill-3", "fill-1", "fill-2"
 
@@ -67,7 +68,7 @@ def _context(columns: list[_Column], most: int) -> Iterator[str]:
     yield from svg.rows_axis(scale, LEFT, marks)
     wide = (svg.WIDTH - LEFT) / len(columns)
     for number, one in enumerate(columns):
-        x, thick = LEFT + number * wide, max(wide - 1, 0.5)
+        x, thick = LEFT + number * wide, wide - 1 if wide > GAPS else wide
         tip = f"step {one.nth}: {money.tokens(one.given)} input tokens, {money.tokens(one.cached)} of them cached"
         top, middle, foot = map(scale.at, (one.given, 0 if one.marked else one.cached, 0))
         yield svg.rect(x, top, thick, middle - top, fill=NOTHING if one.marked else FRESH, tip=tip)

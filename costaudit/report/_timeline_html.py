@@ -28,7 +28,7 @@ def html(run: Timeline, *, every: bool = False) -> str:
     bad = [n is not None and bool(rows[n]["mark"] or rows[n]["note"]) for n in picked]
     left = run.steps.height - sum(n is not None for n in picked)
     more = Drawn(f'<p class="soft">{money.plural(left, "step")} left out: --all shows them</p>') if left else ""
-    caption = f"Every call of the run, {models[0]}" if len(models) == 1 else "Every call of the run"
+    caption = f"Calls of the run, {models[0]}" if len(models) == 1 else "Calls of the run"
     return document(
         f"run {run.run_id}",
         [
