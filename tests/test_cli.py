@@ -316,12 +316,25 @@ def test_formats_prints_the_list_or_one_in_full(run):
 
 def test_doctor_says_of_each_file_what_was_refused_and_what_is_missing(logs, run):
     text = run("doctor", logs).out
-    assert "  records   20 requests, 1 duplicates, 1 rejected, 1 blank\n" in text
+    assert "  records   20 requests, 1 duplicate, 1 rejected, 1 blank\n" in text
     assert "  rejected  1 not JSON, line 22\n" in text
     assert re.search(r"^  task +spend and advice per task \(0 % of calls have it\)$", text, re.MULTILINE)
     report = json.loads(run("doctor", logs, "--format", "json").out)
     assert report["schema"] == "costaudit.doctor/1"
     assert report["rejects"][0]["first_lines"] == [22]
+
+
+def test_doctor_groups_many_files_by_folder_and_format(run, tmp_path):
+    for n in range(50):
+        call = {"request_id": f"call-{n:08}", "model": "gpt-5.4", "input_tokens": 9, "output_tokens": 1}
+        path = tmp_path / ("day" if n < 49 else "night") / f"{n}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(call) + "\n{broken\n")
+    text = run("doctor", tmp_path).out
+    assert re.search(r"day/: 49 files +generic\n  records   49 requests, 49 rejected\n", text)
+    assert re.search(r"night/49\.jsonl +generic\n  records   1 request, 1 rejected\n", text)
+    assert max(map(len, text.splitlines())) <= 100
+    assert len(json.loads(run("doctor", tmp_path, "--format", "json").out)["sources"]) == 50
 
 
 def test_doctor_diagnoses_what_cannot_be_audited(run, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -16,7 +16,7 @@ from costaudit.report._layout import EMPTY, Line, items, line, paint, paragraph,
 from costaudit.report.json import document, rows
 
 LINES = 5  # of one reason, named in a report
-FILES = 40  # shown one by one on a terminal
+FILES = 40  # shown one by one on a terminal; more are shown by folder and format
 
 
 class Wanted(NamedTuple):
@@ -125,10 +125,11 @@ def machine(found: Diagnosis) -> str:
 def terminal(found: Diagnosis, view: View) -> str:
     """The diagnosis for a person: each file, then what is missing everywhere and how to log it."""
     lines = [*items(_words.fates(found.fates), view.columns, joint=" "), EMPTY]
-    sources = list(found.sources.iter_rows(named=True))
-    reasons = _reasons(found.rejects)
+    shown = _grouped(found) if found.sources.height > FILES else found
+    sources = list(shown.sources.iter_rows(named=True))
+    reasons = _reasons(shown.rejects)
     for source in sources[:FILES]:
-        lines += _file(source, reasons, found.shares, view.columns)
+        lines += _file(source, reasons, shown.shares, view.columns)
     if len(sources) > FILES:
         lines.append(line(f"and {money.plural(len(sources) - FILES, 'more source')}: --format json has all of them"))
     for note in found.notes:
@@ -137,19 +138,46 @@ def terminal(found: Diagnosis, view: View) -> str:
     return paint(lines, color=view.color)
 
 
+def _grouped(found: Diagnosis) -> Diagnosis:
+    """The same by folder and format: counts add up, shares are those of all requests of the group."""
+    names = found.sources.select("path", "format", _group=pl.col("path").str.replace(r"[^/]*$", ""))
+    size = pl.concat_str("_group", pl.lit(": "), pl.len().over("_group", "format"), pl.lit(" files"))
+    names = names.with_columns(_group=pl.when(pl.len().over("_group", "format") > 1).then(size).otherwise("path"))
+    counts = [name for name, kind in found.sources.schema.items() if kind.is_integer()]
+    told = [pl.col(name).drop_nulls().unique().sort().str.join(" | ") for name in ("convention", "proof")]
+    sources = found.sources.join(names, on=["path", "format"], nulls_equal=True).group_by(
+        pl.col("_group").alias("path"), "format"
+    )
+    keyed = names.rename({"path": "source_file"})
+    have = found.shares.join(keyed, on=["source_file", "format"])
+    rejects = found.rejects.join(keyed, on=["source_file", "format"], how="left", maintain_order="left")
+    mean = [((pl.col(w.name) * pl.col("requests")).sum() / pl.col("requests").sum()).alias(w.name) for w in WANTED]
+    return replace(
+        found,
+        sources=sources.agg(pl.col(counts).sum(), *told)
+        .with_columns(pl.col("convention", "proof").replace("", None))
+        .sort("path", "format"),
+        shares=have.group_by(pl.col("_group").alias("source_file"), "format")
+        .agg(*mean, pl.col("requests").sum())
+        .sort("source_file", "format"),
+        rejects=rejects.with_columns(source_file=pl.coalesce("_group", "source_file")).drop("_group"),
+    )
+
+
 def _reasons(rejects: pl.DataFrame) -> pl.DataFrame:
     """Rejects by file, format and reason: count and the first lines."""
     return (
         rejects.group_by("source_file", "format", "reason")
-        .agg(pl.len().alias("records"), pl.col("source_line").sort().head(LINES).alias("first_lines"))
+        .agg(pl.len().alias("records"), pl.col("source_line").unique().sort().head(LINES).alias("first_lines"))
         .sort("source_file", "format", "records", "reason", descending=[False, False, True, False])
     )
 
 
 def _file(source: Mapping[str, Any], reasons: pl.DataFrame, have: pl.DataFrame, columns: int) -> list[Line]:
-    fates = [("requests", ""), ("duplicates", ""), ("rollups", "roll-ups"), ("skipped", "no requests by design")]
-    fates += [("rejects", "rejected"), ("blank", "")]
-    said = [f"{money.count(source[name])} {word or name}" for name, word in fates if source.get(name)]
+    fates = [("requests", "request", "requests"), ("duplicates", "duplicate", "duplicates")]
+    fates += [("rollups", "roll-up", "roll-ups"), ("skipped", "no request by design", "no requests by design")]
+    fates += [("rejects", "rejected", "rejected"), ("blank", "blank", "blank")]
+    said = [money.plural(source[name], one, many) for name, one, many in fates if source.get(name)]
     form = source["format"] or "no format"
     lines = paragraph(f"{source['path']}", columns - len(form) - 2)
     lines[-1] = (*lines[-1], *line(f"  {form}"))
