@@ -185,6 +185,7 @@ def records(start: datetime, n: int, tokens: int, **columns: object) -> str:
             "instance_id": f"case-{i}",
             "started_at": (start + timedelta(hours=i)).isoformat(),
             "input_tokens": tokens + i,
+            "cache_read_tokens": 0,
             "output_tokens": 50,
             "status": "ok",
         }

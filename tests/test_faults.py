@@ -197,4 +197,5 @@ def test_the_range_holds_the_truth_whatever_is_lost(vendor, writer, fault, book)
     told = loaded(vendor, writer, fault, book).coverage
     assert told.low_usd <= truth(vendor)
     assert told.high_usd is None or truth(vendor) <= told.high_usd
-    assert told.calls["exact"] < len(planted(vendor)), "what is lost is not called exact"
+    if fault is not no_cache_counts:  # a log that never states them is as its writer made it, with a lower end
+        assert told.calls["exact"] < len(planted(vendor)), "what is lost is not called exact"

@@ -48,9 +48,8 @@ def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     least = pl.min_horizontal(cost, "_cheaper")
     estimated = pl.col("trust") == "estimated"
     guessed = estimated & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
-    low = (
-        pl.when(pl.col("trust") == "unpriced").then(_ZERO).when(guessed).then(least * LEAST).when(estimated).then(least)
-    )
+    low = pl.when(pl.col("trust") == "unpriced").then(_ZERO).when(guessed).then(least * LEAST).otherwise(least)
+    low = pl.when(pl.col("trust").is_in(["free", "subscription"])).then(cost).otherwise(low)
     high = (
         pl.when(pl.col("trust") == "unpriced")
         .then("_bound")
@@ -62,7 +61,7 @@ def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
         .then(pl.max_horizontal(cost, "_dearer"))
         .otherwise(cost)
     )
-    return frame.with_columns(low_usd=low.otherwise(cost).cast(USD), high_usd=high.cast(USD)).drop(
+    return frame.with_columns(low_usd=low.cast(USD), high_usd=high.cast(USD)).drop(
         "_tokens", "_dropped", "_dearer", "_cheaper", "_bound", "_peer"
     )
 
@@ -149,7 +148,13 @@ def _status() -> pl.Expr:
         .then(pl.lit("unmetered"))
         .when(pl.col("price_status") == "unpriced")
         .then(pl.lit("unpriced"))
-        .when(_guessed() | lifetime_unknown | pl.col("summed").fill_null(value=False) | _unsaid() | pl.col("_dropped"))
+        .when(
+            _guessed()
+            | lifetime_unknown
+            | pl.col("summed").fill_null(value=False)
+            | _unsaid_here()
+            | pl.col("_dropped")
+        )
         .then(pl.lit("estimated"))
         .otherwise(pl.lit("exact"))
     )
@@ -167,6 +172,15 @@ def _unsaid() -> pl.Expr:
     alone = pl.col("price_entry").str.contains(UNASKED) & ~pl.col("price_entry").str.contains("claude")
     long = (pl.col("input_tokens") >= CACHED_FROM).fill_null(value=False)
     return pl.col("cache_read_tokens").is_null() & long & (whole | alone.fill_null(value=False))
+
+
+def _unsaid_here() -> pl.Expr:
+    """The same, where other rows of the file do say: usage of this row is not all there.
+
+    Where no row of a log says, its usage is the provider's as it is logged, exact but for a lower end of the range.
+    """
+    stated = pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
+    return _unsaid() & stated.fill_null(value=False)
 
 
 def _dropped() -> pl.Expr:
@@ -215,9 +229,10 @@ def _dearer(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
 
 
 def _cheaper(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
-    """Cost of each estimated call whose cache counts are unknown, as if all its input had been read from a cache."""
+    """Cost of each metered call whose cache counts are unknown, as if all its input had been read from a cache."""
     cost = pl.Series("_cheaper", [None], dtype=USD).new_from_index(0, frame.height)
-    open_ = frame.select(((pl.col("trust") == "estimated") & _unsaid()).fill_null(value=False)).to_series()
+    metered = pl.col("trust").is_in(["estimated", "exact"]) & (pl.col("price_status") == "priced")
+    open_ = frame.select((metered & _unsaid()).fill_null(value=False)).to_series()
     if not open_.any():
         return cost
     cheap = price(frame.filter(open_).with_columns(cache_read_tokens="input_tokens"), book)
