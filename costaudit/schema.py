@@ -15,7 +15,8 @@ VERSION = 1  # of this table; written into every Parquet file, raised when a col
 
 USD = pl.Decimal(38, 18)
 UTC = pl.Datetime("us", "UTC")
-MAYBE = "maybe"  # a run id that some writers make up for every call: a run where several calls share it
+MAYBE = "maybe"  # a run id that some writers make up for every call: they all are runs if any is of several calls
+SHARED = "maybe shared"  # one that is a run only where several calls share it
 SHA = pl.UInt64
 TOOL_CALLS = pl.List(pl.Struct({"id": SHA, "name": pl.String, "args_sha": SHA}))
 TOOL_RESULTS = pl.List(pl.Struct({"id": SHA, "sha": SHA, "error": pl.Boolean}))

@@ -10,7 +10,7 @@ import polars as pl
 import xxhash
 
 from costaudit.attribute._links import PAUSE, parents
-from costaudit.schema import MAYBE
+from costaudit.schema import MAYBE, SHARED
 
 COMPACTED = 20_000  # tokens; agents compact contexts that are near their window, never smaller ones
 HISTORY = 3  # messages from which an opening carries the past of a conversation
@@ -18,14 +18,17 @@ GUESS_BY = ["scope", "user", "system_sha"]
 
 
 def shared_runs(requests: pl.DataFrame) -> pl.DataFrame:
-    """The requests without run ids made up call by call: one that is in doubt holds where several calls share it."""
-    doubt = pl.col("run_source") == MAYBE
+    """The requests without run ids made up call by call (`schema.MAYBE`, `schema.SHARED`), which all calls tell."""
+    doubt = pl.col("run_source").is_in([MAYBE, SHARED]).fill_null(value=False)
     if not requests.select(doubt.any()).item():
         return requests
-    alone = doubt & (pl.len().over("run_id") == 1) & (doubt.sum() > 1)
+    session = (pl.col("run_source") == MAYBE).fill_null(value=False)
+    alone = pl.len().over("run_id") == 1
+    invented = session & (session.sum() > 1) & (session & ~alone).any().not_()
+    kept = ~doubt | (session & ~invented) | ~alone
     return requests.with_columns(
-        run_id=pl.when(~alone.fill_null(value=False)).then("run_id"),
-        run_source=pl.when(doubt & ~alone).then(pl.lit("log")).when(~doubt.fill_null(value=False)).then("run_source"),
+        run_id=pl.when(kept).then("run_id"),
+        run_source=pl.when(doubt & kept).then(pl.lit("log")).when(~doubt).then("run_source"),
     )
 
 

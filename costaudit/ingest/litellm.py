@@ -13,7 +13,7 @@ from costaudit.ingest._files import Record
 from costaudit.ingest._format import TableFormat, count, custom, flag, maybe, moment, number, text, usd, whole
 from costaudit.ingest._openai import extras
 from costaudit.ingest._prompt import Prompt
-from costaudit.schema import MAYBE
+from costaudit.schema import MAYBE, SHARED
 
 PAYLOAD = ("call_type", "response_cost", "model_map_information", "hidden_params")
 SPEND = ("request_id", "call_type", "spend", "prompt_tokens")
@@ -168,7 +168,9 @@ class LiteLLM(TableFormat):
             ttft_s=pl.when(pl.col("streamed") & apart & (wait >= 0)).then(wait),
             run_id=pl.coalesce("run_id", named),
             # Older proxies make up a session or a trace for every call: whether it is one, all the calls say.
-            run_source=pl.when(pl.col("run_id").is_null() & named.is_not_null()).then(pl.lit(MAYBE)),
+            run_source=pl.when(pl.col("run_id").is_null() & named.is_not_null()).then(
+                pl.when(pl.col("_session").is_not_null()).then(pl.lit(MAYBE)).otherwise(pl.lit(SHARED))
+            ),
             # Anthropic's text tokens are the uncached ones; other providers count cached text in them.
             _uncached=pl.when(anthropic).then("_rest"),
             _reading=pl.lit("inside"),
