@@ -1,0 +1,51 @@
+"""docs/performance.md in one command: reading beside its peers, and analysis by stage, measured on this machine.
+
+    python bench/performance.py [--megabytes 1000] [--runs 3] [--rows 200000 1000000] [--peers NODE_PREFIX]
+
+Each part is a bench of its own (`reading.py`, `analysis.py`) and is run in a process of its own; what a part prints is
+shown, and its section is written. Peers that are absent are left out with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "performance.md"
+HEAD = """# Performance
+
+Written by `python bench/performance.py`; another machine, or a busy one, gives other figures. Nothing here is
+a threshold: tests never assert seconds.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--megabytes", default="1000")
+    parser.add_argument("--runs", default="3")
+    parser.add_argument("--rows", nargs="+", default=["200000", "1000000"])
+    parser.add_argument("--peers", help="folder of `npm install --prefix`; else peers are looked for on PATH")
+    given = parser.parse_args()
+    peers = ["--peers", given.peers] if given.peers else []
+    parts = (
+        ["reading.py", "--megabytes", given.megabytes, "--runs", given.runs, *peers],
+        ["analysis.py", "--rows", *given.rows],
+    )
+    PAGE.write_text("\n".join([HEAD, *map(section, parts)]), encoding="utf-8")
+
+
+def section(command: Sequence[str]) -> str:
+    """What a bench writes for the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "section.md"
+        subprocess.run([sys.executable, HERE / command[0], *command[1:], "--markdown", out], check=True)
+        return out.read_text(encoding="utf-8").strip() + "\n"
+
+
+if __name__ == "__main__":
+    main()
