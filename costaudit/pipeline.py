@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from decimal import Decimal
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-from costaudit.analyze import analyze, checked, chosen
+from costaudit.analyze import analyze, checked
 from costaudit.attribute import attribute
 from costaudit.audit import Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
@@ -20,7 +18,6 @@ from costaudit.errors import LogError, UsageError
 from costaudit.ingest import Ingested, ingest
 from costaudit.ingest import _store as store
 from costaudit.ingest._cache import place
-from costaudit.ingest._original import original
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -29,40 +26,20 @@ from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import coverage, trust
 
-if TYPE_CHECKING:  # what one command alone needs is imported in its stage: an audit starts without it
-    from costaudit.plan import Plan
-    from costaudit.prompts import Difference, Parting
-    from costaudit.reconciliation import Reconciliation
-    from costaudit.routes import Route
-    from costaudit.scenario import Change, Scenario
-    from costaudit.timeline import Timeline
-    from costaudit.verdict import Month
-
 __all__ = [
     "Loaded",
     "Progress",
-    "asked",
     "audit",
     "audited",
     "cached",
     "checked",
     "load",
     "loaded",
-    "original",
-    "parting",
-    "planned",
     "prices",
-    "reconciled",
-    "request_rows",
     "requests",
-    "reviewed",
-    "routes",
-    "run",
-    "simulated",
 ]
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
-HISTORY = timedelta(days=182)  # before a month that make its forecast: half a year
 USUAL = ("task", "model", "tenant", "day")  # tables of every audit
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
@@ -137,208 +114,6 @@ def audited(known: Loaded, settings: Settings, paths: Sequence[str], baseline: p
         accepted=found.accepted,
         paths=tuple(str(path) for path in paths),
         range_usd=found.range_usd,
-    )
-
-
-def simulated(known: Loaded, settings: Settings, changes: Sequence[Change]) -> Scenario:
-    """Loaded calls as they would have been with some changes.
-
-    Raises UsageError for a change of something that is not there.
-    """
-    from costaudit.analyze._scenario import replay
-    from costaudit.scenario import Scenario, known_tasks
-
-    settings = checked(settings)
-    known_tasks(changes, [str(task) for task in known.calls["task"].drop_nulls().unique().sort()])
-    done = replay(Ledger.of(known.calls, known.book, settings=settings), changes, chosen(settings))
-    total = known.calls["cost_usd"].sum()
-    return Scenario(
-        window=known.window,
-        prices=known.prices,
-        coverage=known.coverage,
-        before_usd=total if isinstance(total, Decimal) else Decimal(0),
-        after_usd=done.usd[0],
-        low_usd=min(done.usd),
-        high_usd=max(done.usd),
-        steps=done.steps,
-        by_task=done.by_task,
-        by_model=done.by_model,
-        unseen=known.calls.filter(pl.col("cost_usd").is_null() & ~pl.col("rollup").fill_null(value=False)).height,
-    )
-
-
-def run(known: Loaded, settings: Settings, wanted: str) -> Timeline:
-    """One run of loaded calls, step by step, with what the rules say of it; UsageError where there is none."""
-    from costaudit.analyze import _timeline
-
-    settings = checked(settings)
-    ledger = Ledger.of(known.calls, known.book, settings=settings)
-    return _timeline.timeline(ledger, wanted, chosen(settings), known.window)
-
-
-def routes(known: Loaded, settings: Settings, paths: Sequence[str], accept: Sequence[str]) -> list[Route]:
-    """Which model serves which task once the accepted findings of loaded calls are acted on."""
-    from costaudit.analyze import _routes
-
-    findings = _routes.accepted(audited(known, settings, paths).findings, accept)
-    return _routes.routes(known.calls, findings, settings.budgets)
-
-
-def asked(known: Loaded, query: str) -> pl.DataFrame:
-    """The answer of an SQL query over the table `calls`; UsageError where polars does not understand it."""
-    calls = known.calls.lazy().filter(~pl.col("rollup").fill_null(value=False))
-    try:
-        return pl.SQLContext(calls=calls).execute(query, eager=True)
-    except (pl.exceptions.PolarsError, ValueError, TypeError) as problem:
-        first = str(problem).strip().splitlines()
-        hint = "the table is `calls`; its columns are in docs/schema.md"
-        raise UsageError(
-            f"the query cannot be answered: {first[0] if first else type(problem).__name__}", hint=hint
-        ) from None
-
-
-def request_rows(known: Loaded, wanted: str) -> pl.DataFrame:
-    """The calls of one request id [schema.CALLS]: one, or its billed parts; UsageError where there is none."""
-    exact = known.calls.filter(pl.col("request_id") == wanted)
-    rows = (
-        exact if exact.height else known.calls.filter(pl.col("request_id").str.starts_with(wanted)) if wanted else exact
-    )
-    if rows.is_empty():
-        raise UsageError(
-            f"no request {wanted!r} in these logs", hint="`costaudit show run RUN PATH` lists those of a run"
-        )
-    if (ids := rows["request_id"].unique().sort()).len() > 1:
-        raise UsageError(f"{ids.len():,} requests begin with {wanted!r}", hint=f"they are: {', '.join(ids.head(5))}")
-    return rows
-
-
-def parting(known: Loaded, subject: Mapping[str, str]) -> Parting | None:
-    """Where the prompts of a finding's task and model part."""
-    from costaudit.analyze import _prompts
-
-    calls = known.calls.filter(~pl.col("rollup").fill_null(value=False))
-    for name in ("task", "model"):
-        if name in subject:
-            calls = calls.filter(pl.col(name) == subject[name])
-    return _prompts.parting(calls)
-
-
-def difference(found: Parting) -> Difference | None:
-    """The characters at which two calls part, read from their logs; LogError where a log has gone."""
-    from costaudit.ingest._original import difference as differing
-
-    sides = [original(place.source_file, place.source_line) for place in (found.before, found.after)]
-    return differing(*sides)
-
-
-def reviewed(read: Ingested, settings: Settings, paths: Sequence[str], month: date, compared: date) -> Month:
-    """The review of a month of requests that are already read, against another month.
-
-    Raises LogError where the month has no request.
-    """
-    from costaudit.analyze.budget_overrun import standing
-    from costaudit.compare import month as months
-
-    now, then = (replace(settings, since=day, until=months.following(day)) for day in (month, compared))
-    known = loaded(read, now, paths)
-    earlier = _loaded_if_any(read, then, paths, known.book)
-    older = [
-        part.calls
-        for start, end in _around(month - HISTORY, month, compared, months.following(compared))
-        if (part := _loaded_if_any(read, replace(settings, since=start, until=end), paths, known.book))
-    ]
-    before = earlier.calls if earlier and compared < month else None
-    past = [*older, before] if before is not None else older
-    columns = known.calls.columns
-    return months.review(
-        audited(known, now, paths, earlier.calls if earlier else None),
-        known.calls,
-        earlier.calls if earlier else None,
-        known.book,
-        month=month,
-        compared=compared,
-        zone=settings.zone,
-        before_share=earlier.coverage.share if earlier else None,
-        before_audit=audited(earlier, then, paths) if earlier else None,
-        history=pl.concat([months.days_of(calls, settings.zone) for calls in past]) if past else None,
-        budgets=standing(
-            settings.budgets,
-            pl.concat([*(calls.select(columns) for calls in past), known.calls]),
-            settings.zone,
-            month,
-            months.following(month),
-        )
-        if settings.budgets
-        else None,
-        level=settings.forecast.interval,
-    )
-
-
-def _loaded_if_any(read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook) -> Loaded | None:
-    """The same as `loaded`; None where nothing of that window is in the logs."""
-    try:
-        return loaded(read, settings, paths, book)
-    except LogError:
-        return None
-
-
-def _around(start: date, end: date, gap_start: date, gap_end: date) -> list[tuple[date, date]]:
-    """What is left of the days [start, end) without [gap_start, gap_end)."""
-    parts = [(start, min(end, gap_start)), (max(start, gap_end), end)]
-    return [(a, b) for a, b in parts if a < b]
-
-
-def planned(known: Loaded, settings: Settings, target: Decimal | None = None) -> Plan:
-    """The plan for the growth that the settings name, from loaded calls."""
-    from costaudit.analyze._plan import plan
-
-    return plan(
-        known.calls,
-        known.book,
-        settings,
-        window=known.window,
-        prices=known.prices,
-        coverage=known.coverage,
-        target=target,
-    )
-
-
-def reconciled(known: Loaded, exports: Sequence[str]) -> Reconciliation:
-    """Loaded calls against usage or cost exports; LogError for a file that is none."""
-    from costaudit.compare.reconcile import compare as compare_exports
-    from costaudit.ingest._aggregate import read as read_export
-    from costaudit.ingest._files import walk
-    from costaudit.reconciliation import BUCKET, Reconciliation
-
-    read = [(file.shown, *read_export(file)) for file in walk(exports)]
-    buckets = pl.concat([BUCKET.to_frame(), *(rows for _, rows, _ in read)])
-    if buckets.is_empty():
-        raise LogError(f"{', '.join(exports)}: the exports hold no use at all", hint="ask for a period with traffic")
-    done = compare_exports(known.calls, buckets, known.book)
-    cells = done.frame()
-    sums = [
-        total if isinstance(total := cells[name].sum(), Decimal) else Decimal(0) for name in ("logs_usd", "export_usd")
-    ]
-    first, last = buckets["start"].min(), buckets["end"].max()
-    window = (
-        Window(first, last, known.window.tz)
-        if isinstance(first, datetime) and isinstance(last, datetime)
-        else known.window
-    )
-    bad = [f"{name}: {len(why):,} lines not read, the first: {why[0]}" for name, _, why in read if why]
-    return Reconciliation(
-        window=window,
-        prices=known.prices,
-        coverage=known.coverage,
-        exports=tuple(name for name, _, _ in read),
-        billed=buckets["usd"].null_count() < buckets.height,
-        logs_usd=sums[0],
-        export_usd=sums[1],
-        cells=cells,
-        outside=done.outside,
-        unpriced_calls=known.calls.filter(pl.col("price_status") == "unpriced").height,
-        unpriced_buckets=done.unpriced_buckets,
-        notes=(*bad, *done.notes),
     )
 
 

@@ -62,7 +62,7 @@ def command(
 
     Exit code: 0 plan printed; 2 wrong usage or settings; 3 no request, or less of it priced than --min-coverage asks.
     """
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.report import _forecast
 
     if format not in _forecast.RENDERERS:
@@ -96,7 +96,7 @@ def command(
     settings = pipeline.checked(replace(settings, forecast=asked))
     with progress(quiet=quiet, verbose=verbose) as show:
         known = pipeline.load(paths, settings, show)
-    found = pipeline.planned(known, settings, usd)
+    found = questions.planned(known, settings, usd)
     with options.money(settings, found.window):
         emit(_forecast.RENDERERS[format](found, options.view(no_color=no_color, output=output)), output)
     if min_coverage is not None and not known.coverage.enough:

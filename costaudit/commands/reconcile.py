@@ -41,7 +41,7 @@ def command(
     reports, FOCUS files, invoices as CSV. Usage is priced like the logs, so a gap in tokens is one in dollars; a bill
     beside it shows discounts. The causes add up to the gap.
     """
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.errors import UsageError
     from costaudit.report import _reconcile as page
     from costaudit.report import _reconcile_html, csv
@@ -54,7 +54,7 @@ def command(
         config, since=since, until=until, tz=tz, prices_dir=prices, currency=currency, rates=rates
     )
     with progress(quiet=quiet, verbose=verbose) as report:
-        said = pipeline.reconciled(pipeline.load(paths, settings, report), against)
+        said = questions.reconciled(pipeline.load(paths, settings, report), against)
     if format == "csv":
         emit(csv.written(said.cells), output)
     else:

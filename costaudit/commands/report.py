@@ -50,7 +50,7 @@ def command(
     Exit code: 0 report printed; 2 wrong usage or settings; 3 no request in the month, or less of it priced than
     --min-coverage asks.
     """
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.analyze import checked
     from costaudit.compare import month as months
     from costaudit.errors import UsageError
@@ -81,7 +81,7 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         read = pipeline.requests(places, settings, show)
-    review = pipeline.reviewed(read, settings, places, reviewed, compared)
+    review = questions.reviewed(read, settings, places, reviewed, compared)
     with options.money(settings, review.audit.window):
         emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
     if min_coverage is not None and not review.audit.coverage.enough:

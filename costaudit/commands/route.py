@@ -35,7 +35,7 @@ def command(
     Advice that is proven is accepted; advice that is not is accepted by its id or its rule. `yaml` is a plain table for
     your own code; `litellm` is the configuration of a LiteLLM proxy with one model name a task.
     """
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.errors import UsageError
     from costaudit.report import _route as page
 
@@ -46,7 +46,7 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)
-    made = pipeline.routes(known, settings, paths, accept or ())
+    made = questions.routes(known, settings, paths, accept or ())
     emit(page.litellm(made, known.window) if format == "litellm" else page.plain(made, known.window), output)
     if not any(route.because for route in made):
         note("note: no advice is accepted: every task keeps its model; `--accept FINDING` takes one", quiet=quiet)

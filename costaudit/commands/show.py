@@ -127,13 +127,13 @@ def find(wanted: str, audit: Audit) -> Finding:
 
 def _prompts(finding: Finding, known: Loaded, *, text: bool) -> str:
     """For a cache that misses: where the prompts of its calls part, and with `text` the characters."""
-    from costaudit import pipeline
+    from costaudit import questions
     from costaudit.report import _original
 
     if finding.rule != "cache-miss":
         return ""
-    found = pipeline.parting(known, finding.subject)
-    return _original.parting(found, pipeline.difference(found) if text and found else None, asked=text)
+    found = questions.parting(known, finding.subject)
+    return _original.parting(found, questions.difference(found) if text and found else None, asked=text)
 
 
 def _run(
@@ -147,10 +147,10 @@ def _run(
     output: Path | None,
     every: bool,
 ) -> str:
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.report import _timeline, _timeline_html, csv
 
-    run = pipeline.run(pipeline.load(paths, settings, report), settings, wanted)
+    run = questions.run(pipeline.load(paths, settings, report), settings, wanted)
     if format == "csv":
         return csv.written(run.steps)
     if format == "json":
@@ -163,13 +163,13 @@ def _run(
 def _request(
     wanted: str, paths: list[str], settings: Settings, report: Progress | None, format: str, *, text: bool
 ) -> str:
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.commands import _price_pages as pages
     from costaudit.price.quote import explained
     from costaudit.report import _original, csv, json
 
     known = pipeline.load(paths, settings, report)
-    rows = pipeline.request_rows(known, wanted)
+    rows = questions.request_rows(known, wanted)
     if format == "csv":
         return csv.written(rows)
     if format == "json":
@@ -178,5 +178,5 @@ def _request(
     for row, answer in zip(rows.iter_rows(named=True), explained(rows, known.book), strict=True):
         shown += [_original.facts(row), pages.arithmetic(answer, "bill")]
         if text:
-            shown.append(_original.record(pipeline.original(row["source_file"], row["source_line"])))
+            shown.append(_original.record(questions.original(row["source_file"], row["source_line"])))
     return "\n".join(shown)

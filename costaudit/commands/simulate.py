@@ -59,7 +59,7 @@ def command(
     and priced one on top of the other, so that what they save adds up; what a swap or a limit costs (cold caches, work
     done again, other tokenizers) is in it. Whether a cheaper model does the job as well is for `analyze` to say.
     """
-    from costaudit import pipeline, scenario
+    from costaudit import pipeline, questions, scenario
     from costaudit.errors import UsageError
     from costaudit.report import _scenario as page
 
@@ -85,7 +85,7 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)
-    said = pipeline.simulated(known, settings, changes)
+    said = questions.simulated(known, settings, changes)
     render = {"terminal": page.terminal, "json": page.json, "markdown": page.markdown}[format]
     with options.money(settings, said.window):
         emit(render(said, options.view(no_color=no_color, output=output)), output)

@@ -34,7 +34,7 @@ def command(
     Dollars stay exact decimals. Roll-ups are left out: every row is a call. `docs/schema.md` names the columns; csv and
     json write every row, a terminal the first ones.
     """
-    from costaudit import pipeline
+    from costaudit import pipeline, questions
     from costaudit.errors import UsageError
     from costaudit.report import _evidence, csv, json
     from costaudit.report._layout import paint
@@ -46,7 +46,7 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)
-    answer = pipeline.asked(known, query)
+    answer = questions.asked(known, query)
     if format == "terminal":
         view = options.view(no_color=no_color, output=output)
         text = paint(_evidence.rows(answer, view.columns, ROWS, None), color=view.color)
