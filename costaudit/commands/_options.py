@@ -25,27 +25,34 @@ if TYPE_CHECKING:
 PIPED = 100  # columns of a report that nobody's terminal limits
 
 
-def _formats(incomplete: str) -> list[str]:
-    return [name for name in plugins.names("costaudit.report") if name.startswith(incomplete)]
-
-
 def _rules(incomplete: str) -> list[str]:
     rules = (name.replace("_", "-") for name in plugins.names("costaudit.analyze"))
     return [name for name in rules if name.startswith(incomplete)]
 
 
-Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store.")
-]
-Format = Annotated[
-    str,
-    typer.Option(
+def format_of(*names: str) -> Any:
+    """The flag --format of a command that writes these: help, completion and errors name no other."""
+
+    def checked(ctx: typer.Context, name: str) -> str:
+        from costaudit.report import suggested
+
+        if name not in names and not ctx.resilient_parsing:
+            command = ctx.command_path.removeprefix("costaudit ")
+            raise UsageError(f"{command} has no format {name!r}", hint=suggested(name, names))
+        return name
+
+    return typer.Option(
         "--format",
         "-f",
         metavar="NAME",
-        autocompletion=_formats,
-        help="terminal, short, json, markdown, html, csv, sarif, junit, github, gitlab.",
-    ),
+        autocompletion=lambda incomplete: [name for name in names if name.startswith(incomplete)],
+        callback=checked,
+        help=f"{', '.join(names)}.",
+    )
+
+
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store.")
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file.")]
 Also = Annotated[

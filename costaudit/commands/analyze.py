@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from costaudit import plugins
 from costaudit.commands import _options as options
 from costaudit.commands._output import Copies, emit, progress, summarise
 
 if TYPE_CHECKING:
     from costaudit.audit import Audit
 
+FORMATS = ("terminal", *(name for name in plugins.names("costaudit.report") if name != "terminal"))
+
 
 def command(
     paths: options.Paths,
-    format: options.Format = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     also: options.Also = None,
     since: options.Since = None,

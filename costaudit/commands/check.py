@@ -13,6 +13,7 @@ from costaudit.commands._output import Copies, emit, note, progress, summarise
 if TYPE_CHECKING:
     from costaudit.config import Settings
 
+FORMATS = ("terminal", "json", "markdown", "html", "github", "gitlab", "sarif", "junit")
 FAIL_ON = ("regression", "inconclusive", "never")
 
 
@@ -38,12 +39,7 @@ def command(
     fail_on: Annotated[
         str | None, typer.Option(metavar="WHAT", help="Exit 1 on a regression; inconclusive: too; or never.")
     ] = None,
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format", "-f", metavar="NAME", help="terminal, json, markdown, html, github, gitlab, sarif, junit."
-        ),
-    ] = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     also: options.Also = None,
     since: options.Since = None,

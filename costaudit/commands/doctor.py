@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, progress
+
+FORMATS = ("terminal", "json")
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 def command(
     paths: options.Paths,
-    format: options.Format = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     tasks: options.Tasks = None,
     outcomes: options.Outcomes = None,
@@ -34,11 +36,8 @@ def command(
     complete for models without a price; and the rules that cannot look at such logs.
     """
     from costaudit import pipeline
-    from costaudit.errors import UsageError
     from costaudit.report import _doctor
 
-    if format not in ("terminal", "json"):
-        raise UsageError(f"doctor has no format {format!r}", hint="formats: terminal, json")
     settings = options.settings(config, no_cache=no_cache, tasks=tasks, outcomes=outcomes, prices_dir=prices)
     with progress(quiet=quiet, verbose=verbose) as show:
         read = pipeline.requests(paths, settings, show)

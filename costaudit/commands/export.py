@@ -18,7 +18,7 @@ def command(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to: .parquet, or .csv for FOCUS.")
     ],
-    format: Annotated[str, typer.Option("--format", "-f", metavar="NAME", help="parquet, or focus.")] = "parquet",
+    format: Annotated[str, options.format_of(*FORMATS)] = "parquet",
     focus_version: Annotated[str, typer.Option(metavar="VERSION", help="1.2, 1.3 or 1.4.")] = "1.2",
     account: Annotated[str, typer.Option(metavar="ID", help="FOCUS: the billing account; only you know it.")] = "",
     account_name: Annotated[str, typer.Option(metavar="NAME", help="FOCUS: its name.")] = "",
@@ -30,6 +30,7 @@ def command(
     outcomes: options.Outcomes = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -44,8 +45,6 @@ def command(
     from costaudit.report import _focus, csv
     from costaudit.report._money import plural
 
-    if format not in FORMATS:
-        raise UsageError(f"export has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     if format == "focus" and focus_version not in _focus.VERSIONS:
         raise UsageError(f"FOCUS {focus_version} is not written", hint=f"versions: {', '.join(_focus.VERSIONS)}")
     if format == "focus" and not account:
@@ -53,7 +52,7 @@ def command(
             "FOCUS needs a billing account", hint="--account ID: your organisation at the provider, or one of your own"
         )
     settings = options.settings(
-        config, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
+        config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)

@@ -14,6 +14,7 @@ from costaudit.commands import _options as options
 from costaudit.commands._output import emit, progress
 from costaudit.errors import UsageError
 
+FORMATS = ("terminal", "json", "markdown", "csv", "html")
 FACTOR = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)[x×X]?", re.ASCII)
 
 
@@ -34,9 +35,7 @@ def command(
         str | None, typer.Option(metavar="USD", help="Find the least risky way under this spend a month.")
     ] = None,
     weeks: Annotated[int | None, typer.Option(min=1, max=52, help="Weeks ahead. Default: 4.")] = None,
-    format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv, html.")
-    ] = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -65,8 +64,6 @@ def command(
     from costaudit import pipeline, questions
     from costaudit.report import _forecast
 
-    if format not in _forecast.RENDERERS:
-        raise UsageError(f"forecast has no format {format!r}", hint=f"formats: {', '.join(_forecast.RENDERERS)}")
     if growth_by not in (None, "traffic", "tenants"):
         raise UsageError(f"nothing grows by {growth_by!r}", hint="--growth-by traffic, or --growth-by tenants")
     usd = _usd(target)

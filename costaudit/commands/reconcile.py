@@ -22,7 +22,7 @@ def command(
         float | None,
         typer.Option(metavar="SHARE", help="Exit 1 if the gap is a larger share of the export, e.g. 0.02."),
     ] = None,
-    format: options.Format = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -32,6 +32,7 @@ def command(
     currency: options.Currency = None,
     rates: options.Rates = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -46,12 +47,10 @@ def command(
     from costaudit.report import _reconcile as page
     from costaudit.report import _reconcile_html, csv
 
-    if format not in FORMATS:
-        raise UsageError(f"reconcile has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     if max_gap is not None and not 0 <= max_gap < 1:
         raise UsageError(f"--max-gap {max_gap:g} is no share", hint="0.02 is two per cent")
     settings = options.settings(
-        config, since=since, until=until, tz=tz, prices_dir=prices, currency=currency, rates=rates
+        config, no_cache=no_cache, since=since, until=until, tz=tz, prices_dir=prices, currency=currency, rates=rates
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         said = questions.reconciled(pipeline.load(paths, settings, report), against)

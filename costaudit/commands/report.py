@@ -10,6 +10,8 @@ import typer
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, progress
 
+FORMATS = ("terminal", "json", "markdown", "csv", "html")
+
 
 def command(
     month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month to review.")],
@@ -21,9 +23,7 @@ def command(
         Path | None, typer.Option(metavar="DIR", help="A store of `costaudit ingest`, instead of PATH.")
     ] = None,
     compare: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Compare with; else the month before.")] = None,
-    format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help="terminal, json, markdown, csv, html.")
-    ] = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     tz: options.Zone = None,
     by: options.By = None,
@@ -56,8 +56,6 @@ def command(
     from costaudit.errors import UsageError
     from costaudit.report import _month
 
-    if format not in _month.RENDERERS:
-        raise UsageError(f"report has no format {format!r}", hint=f"formats: {', '.join(_month.RENDERERS)}")
     places = [str(store)] if store is not None else list(paths or ())
     if (store is not None) == bool(paths):
         raise UsageError("report reads logs or one store", hint="costaudit report --month 2026-10 PATH, or --store DIR")

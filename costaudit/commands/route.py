@@ -18,7 +18,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="FINDING|RULE", help="Act on this advice too, proven or not (repeatable)."),
     ] = None,
-    format: Annotated[str, typer.Option("--format", "-f", metavar="NAME", help="yaml, or litellm.")] = "yaml",
+    format: Annotated[str, options.format_of(*FORMATS)] = "yaml",
     output: options.Output = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -27,6 +27,7 @@ def command(
     outcomes: options.Outcomes = None,
     config: options.Config = None,
     prices: options.Prices = None,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -36,13 +37,10 @@ def command(
     your own code; `litellm` is the configuration of a LiteLLM proxy with one model name a task.
     """
     from costaudit import pipeline, questions
-    from costaudit.errors import UsageError
     from costaudit.report import _route as page
 
-    if format not in FORMATS:
-        raise UsageError(f"route has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     settings = options.settings(
-        config, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
+        config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)

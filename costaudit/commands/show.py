@@ -35,7 +35,7 @@ def command(
     text: Annotated[
         bool, typer.Option("--text", help="Open the log again and show the text of prompts and answers.")
     ] = False,
-    format: options.Format = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     all: Annotated[bool, typer.Option("--all", help="Every row, not only the worst.")] = False,
     since: options.Since = None,
@@ -61,8 +61,6 @@ def command(
     """
     from costaudit.errors import UsageError
 
-    if format not in FORMATS:
-        raise UsageError(f"show has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     kind = what if what in KINDS else ""
     if kind and len(paths) < 2:
         raise UsageError(f"which {kind}, and in which logs?", hint=f"costaudit show {kind} ID PATH...")

@@ -38,7 +38,7 @@ def command(
     fix: Annotated[
         Changes, typer.Option(metavar="RULE", help="Act on every finding of a rule, as the report advises.")
     ] = None,
-    format: options.Format = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -50,6 +50,7 @@ def command(
     currency: options.Currency = None,
     rates: options.Rates = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -60,11 +61,8 @@ def command(
     done again, other tokenizers) is in it. Whether a cheaper model does the job as well is for `analyze` to say.
     """
     from costaudit import pipeline, questions, scenario
-    from costaudit.errors import UsageError
     from costaudit.report import _scenario as page
 
-    if format not in FORMATS:
-        raise UsageError(f"simulate has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     changes = [
         *map(scenario.swap, swap or ()),
         *map(scenario.ceiling, ceiling or ()),
@@ -74,6 +72,7 @@ def command(
     ]
     settings = options.settings(
         config,
+        no_cache=no_cache,
         since=since,
         until=until,
         tz=tz,

@@ -16,7 +16,7 @@ ROWS = 200  # shown on a terminal
 def command(
     query: Annotated[str, typer.Argument(help='e.g. "select task, sum(cost_usd) from calls group by task".')],
     paths: options.Paths,
-    format: options.Format = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -26,6 +26,7 @@ def command(
     config: options.Config = None,
     prices: options.Prices = None,
     no_color: options.NoColor = False,
+    no_cache: options.NoCache = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -35,14 +36,11 @@ def command(
     json write every row, a terminal the first ones.
     """
     from costaudit import pipeline, questions
-    from costaudit.errors import UsageError
     from costaudit.report import _evidence, csv, json
     from costaudit.report._layout import paint
 
-    if format not in FORMATS:
-        raise UsageError(f"sql has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     settings = options.settings(
-        config, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
+        config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )
     with progress(quiet=quiet, verbose=verbose) as report:
         known = pipeline.load(paths, settings, report)

@@ -20,7 +20,7 @@ FORMATS = ("terminal", "json")
 @app.command()
 def info(
     store: Store,
-    format: Annotated[str, typer.Option("--format", "-f", metavar="NAME", help="terminal or json.")] = "terminal",
+    format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     config: options.Config = None,
     prices: options.Prices = None,
@@ -30,8 +30,6 @@ def info(
     from costaudit.commands._sums import priced_sums
     from costaudit.ingest import _store_check as check
 
-    if format not in FORMATS:
-        raise UsageError(f"store info has no format {format!r}", hint=f"formats: {', '.join(FORMATS)}")
     known = check.info(_known(store), priced_sums(store, options.settings(config, prices_dir=prices)))
     emit(pages.json(known) if format == "json" else pages.info(known), output)
 
