@@ -15,9 +15,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from costaudit import __version__, commands, plugins
-from costaudit.errors import CostAuditError
+from costaudit.errors import CostAuditError, UsageError
 
 BUG_EXIT = 3  # never 1: a crash must not read as a proved regression, nor as findings
+NAME = 200  # characters of a path in a message
+_TYPE = re.compile(r" <[\w\[\] ]+>\Z")  # `PATH <list[str]>`: how Python calls it is no help
 _SUMMARY = re.compile(r'\A"""(.+?)(?:"""|\n)')
 
 
@@ -34,11 +36,33 @@ def load(name: str) -> Any:
     group: typer.Typer | None = getattr(module, "app", None)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     if group is None:
-        app.command(name)(module.command)
+        app.command(name, cls=Command)(module.command)
         return typer.main.get_command(app)
-    app.add_typer(group, name=name)
+    app.add_typer(group, name=name, cls=Group)
     group.rich_markup_mode = None
+    for one in group.registered_commands:
+        one.cls = Command
     return typer.main.get_group(app).commands[name]
+
+
+class Command(TyperCommand):
+    """A command whose help names its arguments and not their Python types."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            records = [one.get_help_record(ctx) for one in self.get_params(ctx) if one.param_type_name == kind]
+            if rows := [(_TYPE.sub("", record[0]), record[1]) for record in records if record]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+class Group(TyperGroup):
+    """Commands under one name, each with the whole first sentence of its help: typer would cut it."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        rows = [(name, self.commands[name].get_short_help_str(limit=400)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class Later(TyperCommand):
@@ -96,6 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CostAuditError as error:
         _tell(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
         sys.exit(error.exit_code)
+    except OSError as error:  # of a file or a folder that nobody expected to be such
+        _tell(f"error: cannot use {_named(error)}: {error.strerror or error}", "hint: check that path and its rights")
+        sys.exit(UsageError.exit_code if error.filename else BUG_EXIT)
     except Exception as error:
         if os.environ.get("COSTAUDIT_DEBUG") or {"-v", "--verbose"} & set(given):
             traceback.print_exc()
@@ -104,6 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "hint: the same command with COSTAUDIT_DEBUG=1 prints the traceback to report",
         )
         sys.exit(BUG_EXIT)
+
+
+def _named(error: OSError) -> str:
+    name = str(error.filename or "this machine")
+    return name if len(name) <= NAME else f"{name[:NAME]}…"
 
 
 def _tell(*lines: str) -> None:

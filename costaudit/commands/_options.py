@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from costaudit import plugins
+from costaudit.commands._output import writable
 from costaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ def format_of(*names: str) -> Any:
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store.")
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", callback=writable, help="Write the report to a file."),
+]
 Also = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=FILE", help="Write the same answer in another format too (repeatable)."),

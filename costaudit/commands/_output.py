@@ -53,7 +53,9 @@ class Copies:
             name, equals, path = one.partition("=")
             if not equals or not path:
                 raise UsageError(f"not a format and a file: {one}", hint="e.g. --also sarif=audit.sarif")
-            files.append((renderer(name), Path(path)))
+            render = renderer(name)
+            writable(target := Path(path))
+            files.append((render, target))
         return cls(tuple(files))
 
     def write(self, answer: Any) -> None:
@@ -116,7 +118,16 @@ def _whole(path: Path, write: Callable[[Path], object]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", hint="give another file after -o") from None
+        raise UsageError(f"cannot write {path}: {error.strerror}", hint="name a file that you may write") from None
+
+
+def writable(path: Path | None) -> Path | None:
+    """A place for output that is seen to be none costs no audit: checked before anything is read."""
+    if path is not None and path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder", hint=f"name a file in it, e.g. {path / 'audit.txt'}")
+    if path is not None and not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+    return path
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress
+from costaudit.commands._output import emit, note, progress, writable
 
 app = typer.Typer(help="Keep what `check` needs of these logs in a small file: no content, no rows of calls.")
 
@@ -21,7 +21,9 @@ def group() -> None:
 @app.command()
 def save(
     paths: options.Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", callback=writable, help="The file to write.")
+    ],
     name: Annotated[
         str, typer.Option(metavar="TEXT", help="What this baseline is called, e.g. a branch.")
     ] = "baseline",

@@ -17,7 +17,7 @@ def _names(incomplete: str) -> list[str]:
 
 def command(
     rule: Annotated[
-        str | None, typer.Argument(metavar="[RULE]", autocompletion=_names, help="A rule; left out: all of them.")
+        str | None, typer.Argument(metavar="RULE", autocompletion=_names, help="A rule; left out: all of them.")
     ] = None,
     no_color: options.NoColor = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, emit_table, note, progress
+from costaudit.commands._output import emit, emit_table, note, progress, writable
 
 FORMATS = ("parquet", "focus")
 
@@ -16,7 +16,10 @@ FORMATS = ("parquet", "focus")
 def command(
     paths: options.Paths,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to: .parquet, or .csv for FOCUS.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", callback=writable, help="Where to: .parquet, or .csv for FOCUS."
+        ),
     ],
     format: Annotated[str, options.format_of(*FORMATS)] = "parquet",
     focus_version: Annotated[str, typer.Option(metavar="VERSION", help="1.2, 1.3 or 1.4.")] = "1.2",

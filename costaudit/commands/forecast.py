@@ -34,7 +34,7 @@ def command(
     target: Annotated[
         str | None, typer.Option(metavar="USD", help="Find the least risky way under this spend a month.")
     ] = None,
-    weeks: Annotated[int | None, typer.Option(min=1, max=52, help="Weeks ahead. Default: 4.")] = None,
+    weeks: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, max=52, help="Weeks ahead. Default: 4.")] = None,
     format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     since: options.Since = None,

@@ -11,7 +11,7 @@ from costaudit.commands._output import emit
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One format, in full.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One format, in full.")] = None,
     no_color: options.NoColor = False,
 ) -> None:
     """List every log format that is understood, or say of one what is read from it.

@@ -26,7 +26,7 @@ app = typer.Typer(
 @app.command("list")
 def list_prices(
     provider: Annotated[
-        str | None, typer.Argument(metavar="[PROVIDER]", help="Its models; left out: all providers.")
+        str | None, typer.Argument(metavar="PROVIDER", help="Its models; left out: all providers.")
     ] = None,
     prices: options.Prices = None,
     config: options.Config = None,
@@ -49,7 +49,7 @@ def list_prices(
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A model, in any spelling a log may have.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model, in any spelling a log may have.")],
     provider: Annotated[str | None, typer.Option(help="Who sells it; left out: everybody who does.")] = None,
     prices: options.Prices = None,
     config: options.Config = None,
@@ -75,8 +75,8 @@ def show(
 
 @app.command()
 def explain(
-    request: Annotated[str | None, typer.Argument(metavar="[REQUEST_ID", help="A request of the logs.")] = None,
-    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH...]", help="Where to look for it.")] = None,
+    request: Annotated[str | None, typer.Argument(metavar="REQUEST_ID", help="A request of the logs.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Where to look for it.")] = None,
     provider: Annotated[str, typer.Option(help="Instead of a request: who serves the call.")] = "",
     model: Annotated[str, typer.Option(help="The model, in any spelling.")] = "",
     usage: Annotated[list[str] | None, typer.Option(metavar="CLASS=N", help="e.g. input=1000 (repeatable).")] = None,
@@ -179,9 +179,9 @@ def check(
 
 @app.command()
 def diff(
-    old: Annotated[Path, typer.Argument(help="A folder of price files.")],
-    new: Annotated[Path, typer.Argument(help="Another one.")],
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH...]", help="Logs to price with both.")] = None,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder of price files.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Another one.")],
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Logs to price with both.")] = None,
     config: options.Config = None,
 ) -> None:
     """Compare two price books; with logs, say what the same calls cost under each, by model."""
@@ -200,7 +200,7 @@ def diff(
 def import_prices(
     source: Annotated[str, typer.Argument(metavar="LIST", help="genai-prices or litellm.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Its data file; else the installed package.")
+        Path | None, typer.Argument(metavar="FILE", help="Its data file; else the installed package.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the price files.")] = Path(
         "prices"

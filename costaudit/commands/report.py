@@ -17,7 +17,7 @@ def command(
     month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month to review.")],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH]...", help="Log files, folders, globs, - for standard input, or a store."),
+        typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store."),
     ] = None,
     store: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A store of `costaudit ingest`, instead of PATH.")

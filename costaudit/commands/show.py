@@ -30,7 +30,7 @@ def command(
     ],
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="[ID] PATH...", help="After run or request its id (the beginning is enough); the logs."),
+        typer.Argument(metavar="[ID] PATH", help="After run or request its id (the beginning is enough); the logs."),
     ],
     text: Annotated[
         bool, typer.Option("--text", help="Open the log again and show the text of prompts and answers.")
@@ -52,9 +52,12 @@ def command(
 ) -> None:
     """Show what a figure rests on.
 
-    show FINDING PATH...      a finding: how sure it is, what could be wrong with it, the rows that add up to it
-    show run RUN PATH...      a run step by step: time, dollars, context, where it stopped getting anywhere, a ceiling
-    show request ID PATH...   the bill of a request, line by line
+    \b
+    show FINDING PATH...     a finding: how sure it is, what could be wrong
+                             with it, the rows that add up to it
+    show run RUN PATH...     a run step by step: time, dollars, context, where
+                             it stopped getting anywhere, a ceiling
+    show request ID PATH...  the bill of a request, line by line
 
     Give the same paths and flags as to `costaudit analyze`: everything is worked out again. `--format csv` and `json`
     write every row with exact amounts. Text is shown only with --text, and read from the log itself.

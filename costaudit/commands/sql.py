@@ -14,7 +14,9 @@ ROWS = 200  # shown on a terminal
 
 
 def command(
-    query: Annotated[str, typer.Argument(help='e.g. "select task, sum(cost_usd) from calls group by task".')],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help='e.g. "select task, sum(cost_usd) from calls group by task".')
+    ],
     paths: options.Paths,
     format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,

@@ -29,7 +29,10 @@ _WORDS = frozenset(("true", "false", "yes", "no", "on", "off", "null"))  # YAML 
 
 def command(
     finding: Annotated[
-        str, typer.Argument(help="Its id in the report, e.g. F-3ac91b; or the name of a rule, with --subject.")
+        str,
+        typer.Argument(
+            metavar="FINDING|RULE", help="Its id in the report, e.g. F-3ac91b; or the name of a rule, with --subject."
+        ),
     ],
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", help="The logs in which it is found; none with --subject.")
