@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -43,6 +45,8 @@ __all__ = [
     "simulated",
 ]
 
+SELECT = re.compile(r"[\s(]*(select|with|from|values|show|explain|--|/\*)", re.IGNORECASE)
+NO_COLUMN = re.compile(r'column "([^"]+)"')
 HISTORY = timedelta(days=182)  # before a month that make its forecast: half a year
 
 
@@ -94,13 +98,17 @@ def asked(known: Loaded, query: str) -> pl.DataFrame:
     """The answer of an SQL query over the table `calls`; UsageError where polars does not understand it."""
     calls = known.calls.lazy().filter(~pl.col("rollup").fill_null(value=False))
     try:
-        return pl.SQLContext(calls=calls).execute(query, eager=True)
+        answer = pl.SQLContext(calls=calls).execute(query, eager=True)
     except (pl.exceptions.PolarsError, ValueError, TypeError) as problem:
-        first = str(problem).strip().splitlines()
+        said = (str(problem).strip().splitlines() or [type(problem).__name__])[0].partition("; valid columns: ")[0]
+        lacks = NO_COLUMN.search(said)
+        near = difflib.get_close_matches(lacks[1], known.calls.columns, n=1) if lacks else []
         hint = "the table is `calls`; its columns are in docs/schema.md"
-        raise UsageError(
-            f"the query cannot be answered: {first[0] if first else type(problem).__name__}", hint=hint
-        ) from None
+        hint = f"did you mean {near[0]}? {hint}" if near else hint
+        raise UsageError(f"the query cannot be answered: {said}", hint=hint) from None
+    if not answer.width or not SELECT.match(query):
+        raise UsageError("the query asks for nothing", hint="a query begins with SELECT or WITH; the table is `calls`")
+    return answer
 
 
 def request_rows(known: Loaded, wanted: str) -> pl.DataFrame:

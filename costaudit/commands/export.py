@@ -54,6 +54,11 @@ def command(
         raise UsageError(
             "FOCUS needs a billing account", hint="--account ID: your organisation at the provider, or one of your own"
         )
+    if format == "parquet" and output.suffix.lower() == ".csv":
+        raise UsageError(
+            f"{output} would hold Parquet",
+            hint="name it .parquet; CSV: -f focus, or `costaudit sql 'select * from calls' PATH -f csv`",
+        )
     settings = options.settings(
         config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, outcomes=outcomes, prices_dir=prices
     )

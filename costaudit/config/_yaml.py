@@ -94,7 +94,9 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error}", hint="check the path, and that it is a file you may read"
+        ) from error
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{path} is over {MAX_BYTES // 2**20} MB", hint="is this a log? logs are given as PATH")
     try:
