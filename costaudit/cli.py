@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from costaudit import __version__, commands, plugins
 from costaudit.errors import CostAuditError, UsageError
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BUG_EXIT = 3  # never 1: a crash must not read as a proved regression, nor as findings
 NAME = 200  # characters of a path in a message
 _TYPE = re.compile(r" <[\w\[\] ]+>\Z")  # `PATH <list[str]>`: how Python calls it is no help
@@ -111,6 +112,8 @@ def _program(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and end the process with its exit code."""
+    if sys.stdout is None:  # closed by whoever started the program
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
@@ -121,9 +124,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _tell(f"error: {error}", f"hint: {error.hint}" if error.hint else "")
         sys.exit(error.exit_code)
     except OSError as error:  # of a file or a folder that nobody expected to be such
-        _tell(f"error: cannot use {_named(error)}: {error.strerror or error}", "hint: check that path and its rights")
+        _tell(f"error: {_named(error)}: {error.strerror or error}", "hint: check that it is there and may be used")
         sys.exit(UsageError.exit_code if error.filename else BUG_EXIT)
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        if "KeyboardInterrupt" in f"{type(error).__name__} {error}":  # polars stops in its own way
+            sys.exit(INTERRUPTED)
         if os.environ.get("COSTAUDIT_DEBUG") or {"-v", "--verbose"} & set(given):
             traceback.print_exc()
         _tell(
@@ -134,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _named(error: OSError) -> str:
-    name = str(error.filename or "this machine")
+    name = str(error.filename or "cannot read or write")
     return name if len(name) <= NAME else f"{name[:NAME]}…"
 
 

@@ -15,8 +15,9 @@ from costaudit.audit import Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest import Ingested, ingest
+from costaudit.ingest import REJECTS, Ingested, ingest
 from costaudit.ingest import _store as store
+from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
 from costaudit.ingest._cache import place
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
@@ -150,14 +151,13 @@ def stored(held: pl.DataFrame, outside: int = 0, outside_rollups: int = 0) -> In
     sources = sources.with_columns(
         convention=pl.col("convention").replace("", None), proof=pl.lit(None, pl.String)
     ).sort("path", "format")
-    rejects = pl.DataFrame(schema={"source_file": pl.String, "source_line": pl.Int64, "reason": pl.String})
     fates = Fates(
         lines=held.height + outside + outside_rollups,
         requests=held.height - rollups,
         rollups=rollups + outside_rollups,
         outside=outside,
     )
-    return Ingested(held, fates, sources, rejects)
+    return Ingested(held, fates, sources, REJECTS.to_frame())
 
 
 def prices(settings: Settings) -> PriceBook:
@@ -218,5 +218,7 @@ def _nothing(paths: Sequence[str], read: Ingested) -> LogError:
     said = [f"{number:,} {why}" for why, number in [*read.fates.rejects.items(), *read.fates.skipped.items()]]
     return LogError(
         f"{where}: no request among {read.fates.lines:,} records: {', '.join(said) or 'all blank'}",
-        hint="`costaudit doctor PATH` says what each file is missing; `costaudit formats` lists what is understood",
+        hint="an export of usage or costs is compared with logs: costaudit reconcile LOGS --against FILE"
+        if AGGREGATE in read.fates.skipped
+        else "`costaudit doctor PATH` says what each file is missing; `costaudit formats` lists what is understood",
     )

@@ -100,8 +100,10 @@ def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
     try:
         with os.scandir(folder) as inside:
             entries = sorted(inside, key=lambda entry: entry.name)
-    except OSError:
-        return  # no right to look
+    except OSError as problem:  # what is not seen must not look like a cheap month
+        raise UsageError(
+            f"{folder}: {problem.strerror or problem}", hint="get the right to read it, or name the folders beside it"
+        ) from problem
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED:
@@ -176,9 +178,7 @@ class Inflated(io.RawIOBase):
 
 def open_log(path: Path) -> IO[bytes] | Inflated:
     """The file's bytes, decompressed by its magic number."""
-    if path == STDIN:
-        return io.BytesIO(sys.stdin.buffer.read())
-    raw = path.open("rb")
+    raw = io.BufferedReader(io.BytesIO(sys.stdin.buffer.read())) if path == STDIN else path.open("rb")
     magic = raw.peek(8)[:8]  # a pipe cannot go back
     if magic.startswith(b"\x1f\x8b"):
         from isal import isal_zlib
