@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
@@ -18,49 +18,18 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
+from costaudit.compare._sides import ALL, Side, Usage, entry_of, export_sides, log_sides
 from costaudit.finding import ZERO
 from costaudit.price.book import PriceBook
-from costaudit.price.classes import CLASSES, INPUT_SIDE, TOKENS
-from costaudit.price.engine import bill, bill_by
-from costaudit.price.match import match
+from costaudit.price.classes import INPUT_SIDE, TOKENS
 from costaudit.reconciliation import Cause
 from costaudit.schema import USD
 
 DUST = Decimal("1e-12")  # USD; quotients are cut here, sums stay exact
 PRECISION = 60
-PROBE = 1_000  # tokens; under every long-context step
-LONG = 1_000_000  # tokens; above every step
 STEADY = 0.01  # of the ratio of bill to list price, for a discount
 CELLS_FOR_DISCOUNT = 3
 FEES = ("search", "session", "code", "file", "storage", "image", "tool", "fetch")
-ALL = "(all models)"
-
-Usage = dict[str, tuple[Decimal, Decimal]]  # class -> quantity, USD
-
-
-@dataclass(slots=True)
-class Side:
-    """What one side counted in a cell: calls, and by tier what was used and what it costs."""
-
-    calls: int = 0
-    tiers: dict[str, Usage] = field(default_factory=lambda: defaultdict(dict))
-
-    def add(self, tier: str, name: str, quantity: Decimal, usd: Decimal) -> None:
-        had = self.tiers[tier].get(name, (ZERO, ZERO))
-        self.tiers[tier][name] = (had[0] + quantity, had[1] + usd)
-
-    def classes(self) -> Usage:
-        """Over all tiers."""
-        summed: Usage = {}
-        for usage in self.tiers.values():
-            for name, (quantity, usd) in usage.items():
-                had = summed.get(name, (ZERO, ZERO))
-                summed[name] = (had[0] + quantity, had[1] + usd)
-        return summed
-
-    @property
-    def usd(self) -> Decimal:
-        return sum((usd for _, usd in self.classes().values()), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,120 +137,23 @@ def _placed(calls: pl.DataFrame, buckets: pl.DataFrame) -> tuple[pl.DataFrame, i
     return inside, calls.height - inside.height
 
 
-def _entry(book: PriceBook, provider: str | None, model: str | None, region: str | None) -> str:
-    """The name under which both sides of a model meet: the book's entry, else the name as written."""
-    if not model:
-        return ALL
-    found = match(book, provider, model, region)
-    return found.entry if found.model is not None else f"{provider or ''}:{model}".lower()
-
-
 def _by_usage(calls: pl.DataFrame, usage: pl.DataFrame, book: PriceBook, done: Compared) -> Iterator[Cell]:
     """Cells of a usage export: every bucket and model that either side has."""
     ends = dict(usage.select("start", "end").iter_rows())
-    theirs = _export_sides(usage, book, done)
+    theirs, unknown = export_sides(usage, book)
+    if unknown:
+        done.unpriced_buckets += len(unknown)
+        named = ", ".join(sorted(set(unknown))[:5])
+        done.notes.append(
+            f"{len(unknown):,} buckets cannot be priced ({named}): group the export by model, tier and batch, "
+            "or add a price"
+        )
     whole = any(model == ALL for _, model in theirs)
-    mine = _log_sides(calls, book, whole=whole)
+    mine = log_sides(calls, book, whole=whole)
     for start, model in sorted({*theirs, *mine}, key=lambda key: (str(key[0]), key[1])):
         left, right = mine.get((start, model), Side()), theirs.get((start, model), Side())
         causes = _causes(left, right)
         yield Cell(start, ends.get(start), model, left.usd, right.usd, left.calls, right.calls, causes)
-
-
-def _log_sides(calls: pl.DataFrame, book: PriceBook, *, whole: bool) -> dict[tuple[Any, str], Side]:
-    """What the logs hold by bucket and entry, at what the calls cost."""
-    sides: dict[tuple[Any, str], Side] = defaultdict(Side)
-    if calls.is_empty():
-        return sides
-    entry = pl.lit(ALL) if whole else pl.col("price_entry")
-    keys = calls.select("start", model=entry, tier=pl.col("service_tier").fill_null("").replace("standard", ""))
-    for start, model, n in keys.group_by("start", "model").len().iter_rows():
-        sides[start, model].calls += n
-    for start, model, tier, name, quantity, usd in bill_by(
-        calls.drop("start", "end", "seller", strict=False), book, keys
-    ).iter_rows():
-        name = "output" if name == "reasoning" and usd is not None else name
-        sides[start, model].add(tier, name, quantity or ZERO, usd or ZERO)
-    return sides
-
-
-def _export_sides(usage: pl.DataFrame, book: PriceBook, done: Compared) -> dict[tuple[Any, str], Side]:
-    """What the export holds by bucket and entry, at our prices for calls of ordinary size."""
-    rows = usage.with_row_index("nth").to_dicts()
-    quantities = bill(_requests(rows), book)
-    rates = _rates(rows, quantities, book)
-    sides: dict[tuple[Any, str], Side] = defaultdict(Side)
-    parts: dict[int, list[tuple[str, Decimal, Decimal | None]]] = defaultdict(list)
-    for nth, name, quantity in quantities.select("row", "class", "quantity").iter_rows():
-        if quantity and name not in ("requests", "machine_seconds"):
-            parts[nth].append((name, quantity, rates.get((nth, name))))
-    unknown: set[str] = set()
-    for row in rows:
-        mine = parts[row["nth"]]
-        if any(rate is None for _, _, rate in mine) or (not row["model"] and any(n in TOKENS for n, _, _ in mine)):
-            done.unpriced_buckets += 1
-            unknown.add(str(row["model"] or "a bucket without a model"))
-            continue
-        key = (row["start"], _entry(book, row["provider"], row["model"], row["region"]) if row["model"] else ALL)
-        side = sides[key]
-        side.calls += row["calls"] or 0
-        for name, quantity, rate in mine:
-            assert rate is not None  # sorted out above
-            name = "output" if name == "reasoning" else name
-            side.add(row["service_tier"] or "", name, quantity, quantity * rate)
-    if unknown:
-        done.notes.append(
-            f"{done.unpriced_buckets:,} buckets cannot be priced ({', '.join(sorted(unknown)[:5])}): "
-            "group the export by model, tier and batch, or add a price"
-        )
-    return sides
-
-
-def _requests(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Buckets as rows of the request table."""
-    columns = ("provider", "model", "service_tier", "region", "extras", "input_tokens", "cache_read_tokens")
-    more = ("cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens")
-    made = [{"started_at": row["start"]} | {name: row[name] for name in (*columns, *more)} for row in rows]
-    return pl.DataFrame(made, schema=schema.REQUESTS, orient="row")
-
-
-def _rates(rows: Sequence[Mapping[str, Any]], used: pl.DataFrame, book: PriceBook) -> dict[tuple[int, str], Decimal]:
-    """USD of one unit of each class a bucket uses: read off a call of ordinary size, or a long one where it says so."""
-    classes: dict[int, list[str]] = defaultdict(list)
-    for nth, name in used.select("row", "class").iter_rows():
-        classes[nth].append(name)
-    small = [_small(row, classes[row["nth"]]) for row in rows]
-    found: dict[tuple[int, str], Decimal] = {}
-    for nth, name, quantity, usd in bill(_requests(small), book).select("row", "class", "quantity", "usd").iter_rows():
-        if quantity and usd is not None:
-            found[nth, name] = usd / quantity
-    return found
-
-
-def _small(row: Mapping[str, Any], classes: Iterable[str]) -> dict[str, Any]:
-    """The same kinds of usage in one call of ordinary size."""
-    texts = {
-        "cache_read": "cache_read_tokens",
-        "cache_write_5m": "cache_write_5m_tokens",
-        "cache_write_1h": "cache_write_1h_tokens",
-    }
-    small = dict(row) | dict.fromkeys((*texts.values(), "cache_write_tokens", "input_tokens", "output_tokens"), 0)
-    beside: list[dict[str, Any]] = []
-    for name in classes:
-        if name not in CLASSES or name in ("requests", "machine_seconds"):
-            continue
-        kind = CLASSES[name]
-        if name in texts:
-            small[texts[name]] = PROBE
-        elif name not in ("input", "output", "reasoning") and not name.startswith("cache_write"):
-            beside.append({"class": name, "quantity": Decimal(PROBE if name in TOKENS else 1)})
-        if kind.within:
-            small[kind.within] += PROBE if kind.within != texts.get(name) else 0
-        if name in INPUT_SIDE and kind.within != "input_tokens":
-            small["input_tokens"] += PROBE
-    if row["long"]:
-        small["input_tokens"] += LONG
-    return small | {"extras": beside or None}
 
 
 def _causes(logs: Side, export: Side) -> dict[Cause, Decimal]:
@@ -392,7 +264,7 @@ def _why(steady: set[str], model: str, listed: Decimal) -> Cause:
 def _billed(cost: pl.DataFrame, book: PriceBook) -> dict[tuple[Any, Any, str], Decimal]:
     sums: dict[tuple[Any, Any, str], Decimal] = defaultdict(lambda: ZERO)
     for row in cost.drop_nulls("usd").iter_rows(named=True):
-        sums[row["start"], row["end"], _entry(book, row["provider"], row["model"], row["region"])] += row["usd"]
+        sums[row["start"], row["end"], entry_of(book, row["provider"], row["model"], row["region"])] += row["usd"]
     return sums
 
 
@@ -402,10 +274,10 @@ def _by_cost(calls: pl.DataFrame, cost: pl.DataFrame, book: PriceBook) -> list[C
     tokens: dict[tuple[Any, str], Decimal] = defaultdict(lambda: ZERO)
     fees: dict[tuple[Any, str], Decimal] = defaultdict(lambda: ZERO)
     for row in cost.drop_nulls("usd").iter_rows(named=True):
-        key = (row["start"], _entry(book, row["provider"], row["model"], row["region"]))
+        key = (row["start"], entry_of(book, row["provider"], row["model"], row["region"]))
         (fees if _is_fee(row["item"]) else tokens)[key] += row["usd"]
     named = any(model != ALL for _, model in tokens)
-    mine = _log_sides(calls, book, whole=not named)
+    mine = log_sides(calls, book, whole=not named)
     seen = sorted({*tokens, *fees, *mine}, key=lambda key: (str(key[0]), key[1]))
     split = {key: _split(mine.get(key, Side())) for key in seen}
     steady = _discounts([(key[1], split[key][0], tokens.get(key, ZERO)) for key in seen])
