@@ -145,9 +145,12 @@ def difference(found: Parting) -> Difference | None:
     return differing(*sides)
 
 
-def reviewed(read: Ingested, settings: Settings, paths: Sequence[str], month: date, compared: date) -> Month:
+def reviewed(
+    read: Ingested, settings: Settings, paths: Sequence[str], month: date, compared: date, exports: Sequence[str] = ()
+) -> Month:
     """The review of a month of requests that are already read, against another month.
 
+    exports  usage or cost exports of the provider, of which the buckets of the month are compared with its calls
     Raises LogError where the month has no request.
     """
     from costaudit.analyze.budget_overrun import standing
@@ -164,7 +167,7 @@ def reviewed(read: Ingested, settings: Settings, paths: Sequence[str], month: da
     before = earlier.calls if earlier and compared < month else None
     past = [*older, before] if before is not None else older
     columns = known.calls.columns
-    return months.review(
+    reviewed = months.review(
         audited(known, now, paths, earlier.calls if earlier else None),
         known.calls,
         earlier.calls if earlier else None,
@@ -186,6 +189,7 @@ def reviewed(read: Ingested, settings: Settings, paths: Sequence[str], month: da
         else None,
         level=settings.forecast.interval,
     )
+    return replace(reviewed, bill=reconciled(known, exports, within=known.window)) if exports else reviewed
 
 
 def _loaded_if_any(read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook) -> Loaded | None:
@@ -217,8 +221,11 @@ def planned(known: Loaded, settings: Settings, target: Decimal | None = None) ->
     )
 
 
-def reconciled(known: Loaded, exports: Sequence[str]) -> Reconciliation:
-    """Loaded calls against usage or cost exports; LogError for a file that is none."""
+def reconciled(known: Loaded, exports: Sequence[str], within: Window | None = None) -> Reconciliation:
+    """Loaded calls against usage or cost exports; LogError for a file that is none.
+
+    within  only buckets that begin in this window, and those without a time
+    """
     from costaudit.compare.reconcile import compare as compare_exports
     from costaudit.ingest._aggregate import read as read_export
     from costaudit.ingest._files import walk
@@ -226,6 +233,7 @@ def reconciled(known: Loaded, exports: Sequence[str]) -> Reconciliation:
 
     read = [(file.shown, *read_export(file)) for file in walk(exports)]
     buckets = pl.concat([BUCKET.to_frame(), *(rows for _, rows, _ in read)])
+    buckets, left = _begun(buckets, within)
     if buckets.is_empty():
         raise LogError(f"{', '.join(exports)}: the exports hold no use at all", hint="ask for a period with traffic")
     done = compare_exports(known.calls, buckets, known.book)
@@ -252,5 +260,25 @@ def reconciled(known: Loaded, exports: Sequence[str]) -> Reconciliation:
         outside=done.outside,
         unpriced_calls=known.calls.filter(pl.col("price_status") == "unpriced").height,
         unpriced_buckets=done.unpriced_buckets,
-        notes=(*bad, *done.notes),
+        notes=(*bad, *left, *done.notes),
     )
+
+
+def _begun(buckets: pl.DataFrame, within: Window | None) -> tuple[pl.DataFrame, list[str]]:
+    """The buckets that begin in a window, and what to say of the others."""
+    if within is None or within.start is None or within.end is None:
+        return buckets, []
+    begins = pl.col("start").is_between(within.start, within.end, closed="left").fill_null(value=True)
+    kept, left = buckets.filter(begins), buckets.filter(~begins).height
+    across = (
+        kept.filter(pl.col("end") > within.end).height
+        + buckets.filter(~begins & (pl.col("start") < within.start) & (pl.col("end") > within.start)).height
+    )
+    notes = []
+    if left:
+        begin, are = ("bucket of the exports begins", "is") if left == 1 else ("buckets of the exports begin", "are")
+        notes.append(f"{left:,} {begin} outside the month and {are} left out")
+    if across:
+        cross = "bucket crosses" if across == 1 else "buckets cross"
+        notes.append(f"{across:,} {cross} the edge of the month: ask for days in the time zone {within.tz}")
+    return kept, notes

@@ -14,6 +14,7 @@ from costaudit.audit import Audit, Window
 from costaudit.finding import Kind
 from costaudit.price.bridge import Bridge
 from costaudit.price.mix import EXACT
+from costaudit.reconciliation import Reconciliation
 from costaudit.stats import Interval, Outlook
 
 
@@ -228,6 +229,7 @@ class Month:
     followed       findings new, still open, fixed; None: there is no month to compare with
     regressions    in order of their day
     budgets        see `analyze.budget_overrun.standing`; None: none is set
+    bill           the month's calls against an export of the provider; None: none was given
     """
 
     audit: Audit
@@ -246,6 +248,7 @@ class Month:
     regressions: tuple[Regression, ...] = ()
     budgets: pl.DataFrame | None = None
     coming: Coming | None = None
+    bill: Reconciliation | None = None
 
     @property
     def change_usd(self) -> Decimal | None:

@@ -23,6 +23,10 @@ def command(
         Path | None, typer.Option(metavar="DIR", help="A store of `costaudit ingest`, instead of PATH.")
     ] = None,
     compare: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Compare with; else the month before.")] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EXPORT", help="The provider's usage or cost export of the month (repeatable)."),
+    ] = None,
     format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
     tz: options.Zone = None,
@@ -79,7 +83,7 @@ def command(
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         read = pipeline.requests(places, settings, show)
-    review = questions.reviewed(read, settings, places, reviewed, compared)
+    review = questions.reviewed(read, settings, places, reviewed, compared, against or ())
     with options.money(settings, review.audit.window):
         emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
     if min_coverage is not None and not review.audit.coverage.enough:

@@ -9,7 +9,7 @@ from typing import Any
 from costaudit.errors import UsageError
 from costaudit.finding import ZERO
 from costaudit.price.mix import EXACT
-from costaudit.report import View, _bridge, _month_sections, _words
+from costaudit.report import View, _bridge, _month_sections, _reconcile, _words
 from costaudit.report import _money as money
 from costaudit.report._layout import EMPTY, Column, Line, Span, Style, paint, paragraph, strong, table
 from costaudit.report._spark import spark
@@ -120,6 +120,7 @@ def machine(month: Month, _view: View) -> str:
             "followed": _month_sections.followed_rows(month),
             "budgets": None if month.budgets is None else rows(month.budgets),
             "coming": _month_sections.coming_row(month),
+            "bill": None if month.bill is None else _reconcile.machine(month.bill),
             "notes": list(month.notes),
             "audit": report(month.audit),
         }

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from costaudit.finding import Kind
-from costaudit.report import _bridge
+from costaudit.report import _bridge, _reconcile
 from costaudit.report import _money as money
 from costaudit.report._forecast import backtest, spread, total_of, trend, usd
 from costaudit.report._forecast_json import outlook
@@ -24,7 +24,7 @@ Section = tuple[str, list[Column], list[list[str]], list[str]]
 
 def sections(month: Month) -> Iterator[Section]:
     """Title, heads, rows and remarks of every part that has something to say."""
-    for part in (_drill, _regressions, _findings, _fixed, _budgets, _prices, _coming):
+    for part in (_drill, _regressions, _findings, _fixed, _budgets, _bill, _prices, _coming):
         found = part(month)
         if found[2] or found[3]:
             yield found
@@ -161,6 +161,17 @@ def _stands(row: dict[str, Any]) -> str:
     if row["high_usd"] > row["budget_usd"]:
         return f"may exceed {row['used_up'] or ''}".strip()
     return "inside"
+
+
+def _bill(month: Month) -> Section:
+    """The gap between the logs and the provider's own export, and its causes, which add up to it."""
+    heads = [Column("cause", right=False, flexible=True), Column("effect"), Column("of the export")]
+    said = month.bill
+    if said is None:
+        return "", heads, [], []
+    notes = [f"{label}: {words}" for label, words in _reconcile.facts(said) if label not in ("window", "prices")]
+    causes = _reconcile.tables(said)[0][2] if said.causes else []
+    return "Against the bill", heads, causes, [_reconcile.headline(said), *notes]
 
 
 def _prices(month: Month) -> Section:

@@ -60,25 +60,28 @@ def markdown(said: Reconciliation, _view: View) -> str:
 
 def json(said: Reconciliation, _view: View) -> str:
     """Schema `costaudit.reconciliation/1`: every cell, exact dollars; causes add up to the gap."""
-    return document(
-        {
-            "schema": SCHEMA,
-            "window": span(said.window),
-            "prices": {"as_of": said.prices.as_of.isoformat(), "book_sha256": said.prices.book_sha256},
-            "exports": list(said.exports),
-            "export_states_dollars": said.billed,
-            "logs_usd": money.exact(said.logs_usd),
-            "export_usd": money.exact(said.export_usd),
-            "gap_usd": money.exact(said.gap_usd),
-            "gap": said.gap,
-            "causes": [{"cause": cause.value, "usd": money.exact(usd)} for cause, usd in said.causes],
-            "calls_outside": said.outside,
-            "calls_without_price": said.unpriced_calls,
-            "buckets_without_price": said.unpriced_buckets,
-            "notes": list(said.notes),
-            "cells": rows(said.cells),
-        }
-    )
+    return document(machine(said))
+
+
+def machine(said: Reconciliation) -> dict[str, Any]:
+    """The members of that document."""
+    return {
+        "schema": SCHEMA,
+        "window": span(said.window),
+        "prices": {"as_of": said.prices.as_of.isoformat(), "book_sha256": said.prices.book_sha256},
+        "exports": list(said.exports),
+        "export_states_dollars": said.billed,
+        "logs_usd": money.exact(said.logs_usd),
+        "export_usd": money.exact(said.export_usd),
+        "gap_usd": money.exact(said.gap_usd),
+        "gap": said.gap,
+        "causes": [{"cause": cause.value, "usd": money.exact(usd)} for cause, usd in said.causes],
+        "calls_outside": said.outside,
+        "calls_without_price": said.unpriced_calls,
+        "buckets_without_price": said.unpriced_buckets,
+        "notes": list(said.notes),
+        "cells": rows(said.cells),
+    }
 
 
 def headline(said: Reconciliation) -> str:
