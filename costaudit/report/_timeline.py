@@ -107,7 +107,7 @@ def _table(run: Timeline, columns: int, *, every: bool) -> list[Line]:
         Column("output"),
         Column("cost"),
         Column("so far"),
-        Column("tool", right=False, flexible=True, optional=True, least=6, most=24),
+        Column("tool", right=False, flexible=True, optional=True, least=4, most=24),
         Column("", right=False, optional=True),
     ]
     picked = shown(run, every=every)
