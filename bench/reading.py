@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/costaudit-bench"))
-    parser.add_argument("--peers", type=Path, default=Path("node_modules").parent)
+    parser.add_argument("--peers", type=Path, default=Path())
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--markdown", type=Path, help="write the section for docs/performance.md")
     parser.add_argument("--sums", type=Path, help=argparse.SUPPRESS)
