@@ -67,6 +67,11 @@ def sign() -> str:
     return "$" if shown is None else SIGNS.get(shown.code, f"{shown.code} ")
 
 
+def per(unit: str) -> str:
+    """The head of a column of amounts each: `$/run`, `€/run`, `CHF/run`."""
+    return f"{sign().strip()}/{unit}"
+
+
 def prose(text: str) -> str:
     """A sentence with its dollars in the currency shown, from the digits it gives."""
     if _SHOWN.get() is None:

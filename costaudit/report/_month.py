@@ -25,7 +25,7 @@ WEEKS, FEWER_WEEKS = 12, 8  # of a trend
 ROWS = 10  # of a table; the rest is one row, so that it still adds up
 NAMES = {"task": "task", "model": "model", "tenant": "tenant"}
 UNIT = {"task": "runs", "model": "requests", "tenant": "runs"}
-EACH = {"task": "$/run", "model": "$/request", "tenant": "$/run"}
+EACH = {"task": "run", "model": "request", "tenant": "run"}
 
 
 Draw = Callable[[Sequence[float | None]], str]
@@ -179,7 +179,7 @@ def asked(month: Month, view: View) -> list[str]:
 
 def heads(month: Month, by: str, view: View) -> list[Column]:
     """The heads of a table; a narrow terminal has no room for the units of the month before."""
-    name, unit, each = Column(NAMES[by], right=False, flexible=True), UNIT[by], EACH[by]
+    name, unit, each = Column(NAMES[by], right=False, flexible=True), UNIT[by], money.per(EACH[by])
     trend = Column("trend", right=False, optional=True)
     if month.bridge is None:
         return [name, *map(Column, ("spend", unit, each)), trend]

@@ -66,7 +66,7 @@ def _regressions(month: Month) -> Section:
     said = []
     for found in month.regressions:
         since = "against the month before" if found.since is None else f"{found.since}"
-        said.append(f"{since}  {found.title} ({found.finding})")
+        said.append(f"{since}  {money.prose(found.title)} ({found.finding})")
     return "Regressions", [], [], said
 
 
@@ -74,10 +74,10 @@ def _findings(month: Month) -> Section:
     """What is there this month, new ones first; without a month before: the largest."""
     if month.followed is None:
         found = sorted(month.audit.findings, key=lambda f: f.order)
-        said = [f"{f.title} ({f.kind}: {f.rule}, {f.id})" for f in found[:FINDINGS]]
+        said = [f"{money.prose(f.title)} ({f.kind}: {f.rule}, {f.id})" for f in found[:FINDINGS]]
         return "To fix, largest first", [], [], said + _more(len(found))
     shown = [f for f in month.followed if f.standing in (Standing.NEW, Standing.OPEN)]
-    said = [f"{f.standing}{_was(f)}: {f.title} ({f.kind}: {f.rule}, {f.id})" for f in shown[:FINDINGS]]
+    said = [f"{f.standing}{_was(f)}: {money.prose(f.title)} ({f.kind}: {f.rule}, {f.id})" for f in shown[:FINDINGS]]
     counts = [(s, sum(f.standing is s for f in month.followed)) for s in Standing]
     title = "Findings: " + ", ".join(f"{number} {standing}" for standing, number in counts if number)
     return title if month.followed else "Findings", [], [], said + _more(len(shown))
@@ -96,7 +96,7 @@ def _fixed(month: Month) -> Section:
     said = []
     gone = [f for f in month.followed or () if f.standing not in (Standing.NEW, Standing.OPEN)]
     for found in gone[:FIXED]:
-        words = f"{found.standing}: {found.title} (the month before; {found.id})"
+        words = f"{found.standing}: {money.prose(found.title)} (the month before; {found.id})"
         if found.promised is not None:
             verb = "promised" if found.kind in (Kind.WASTE, Kind.DECIDE) else "was worth"
             low, high = found.promised[1:]

@@ -95,7 +95,7 @@ def _units(key: str, rows: Sequence[Row], audit: Audit, view: View) -> list[Line
     columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share", optional=True)]
     if _bars(view):
         columns.append(Column("", right=False, style=Style.FAINT))
-    columns += [Column("requests"), Column("runs", optional=True), Column("$/request", optional=True)]
+    columns += [Column("requests"), Column("runs", optional=True), Column(money.per("request"), optional=True)]
     columns.append(Column("p95", optional=True))
     cells = []
     for row in rows:
