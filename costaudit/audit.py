@@ -14,6 +14,8 @@ from costaudit.config import Suppression
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.schema import USD
 
+AT_LEAST = "totals are at least this"  # how a note ends that says a log holds a sample of the calls
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

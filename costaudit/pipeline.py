@@ -11,7 +11,7 @@ import polars as pl
 
 from costaudit.analyze import analyze, checked
 from costaudit.attribute import attribute
-from costaudit.audit import Audit, Coverage, Fates, Prices, Window
+from costaudit.audit import AT_LEAST, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
@@ -87,7 +87,11 @@ def loaded(read: Ingested, settings: Settings, paths: Sequence[str], book: Price
     calls = trust(told.calls.with_row_index("row"), book)
     window = window_of(calls, settings)
     believed = coverage(
-        calls, fates=_fates(read.fates, outside), sources=told.sources, notes=(*read.notes, *known.notes)
+        calls,
+        fates=_fates(read.fates, outside),
+        sources=told.sources,
+        sampled=any(note.endswith(AT_LEAST) for note in read.notes),
+        notes=(*read.notes, *known.notes),
     )
     return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, fates, mangled, read, sample, spent, window
 
+from costaudit import pipeline
 from costaudit.ingest import ingest
 from costaudit.ingest._otel_names import EXTRAS, FACTS, USAGE
 
@@ -458,3 +459,10 @@ def test_spans_of_vllm_have_their_times():
     }  # fmt: skip
     row = read([export({**span("1", name="llm_request"), "attributes": attributes(named)})]).requests.row(0, named=True)
     assert (row["input_tokens"], row["output_tokens"], row["ttft_s"], row["rollup"]) == (50, 10, 0.2, None)
+
+
+def test_the_total_of_a_sampled_trace_has_no_upper_end(tmp_path):
+    known = pipeline.Settings(cache=False)
+    (tmp_path / "a.jsonl").write_text(json.dumps(export(span("1", **used(100)) | {"traceState": "ot=th:c"})))
+    told = pipeline.load([str(tmp_path)], known).coverage
+    assert (told.sampled, told.high_usd) == (True, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from costaudit.audit import AT_LEAST
 from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
@@ -72,9 +73,7 @@ class _Reader(SpanReader):
     def close(self, out: Out) -> None:
         if self.sampled:
             shares = ", ".join(f"{share:.3g}" for share in sorted(self.sampled))
-            out.notes.append(
-                f"Databricks: the inference table is a sample ({shares} of calls): totals are at least this"
-            )
+            out.notes.append(f"Databricks: the inference table is a sample ({shares} of calls): {AT_LEAST}")
 
 
 def _entity(row: Mapping[str, Any], record: Record) -> Span:

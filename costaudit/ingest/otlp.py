@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from costaudit.audit import AT_LEAST
 from costaudit.ingest._decode import opened, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
@@ -85,7 +86,7 @@ class _Reader:
         self._flush(out)
         if self.kept:
             shares = ", ".join(f"1 in {1 / share:.3g}" for share in sorted(self.kept, reverse=True))
-            out.notes.append(f"the traces are a sample ({shares} kept): totals are at least this")
+            out.notes.append(f"the traces are a sample ({shares} kept): {AT_LEAST}")
 
     def _flush(self, out: Out) -> None:
         collect(self.waiting, out)

@@ -79,6 +79,7 @@ def coverage(
     calls    trusted calls [with cost_usd, low_usd, high_usd, trust]
     fates    what became of every record; each reject widens the upper end by what a call can cost
     sources  path, format, requests, convention, proof
+    sampled  the log holds a sample of the calls: there is no upper end
     """
     counted = calls.filter(pl.col("trust").is_not_null()).with_columns(_tokens().alias("_tokens"))
     by = counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum())
@@ -91,7 +92,7 @@ def coverage(
         tokens=tokens,
         share=min(_share(numbers), _share(tokens)),
         low_usd=usd(counted["low_usd"]),
-        high_usd=_high(counted, sum(fates.rejects.values())),
+        high_usd=None if sampled else _high(counted, sum(fates.rejects.values())),
         unpriced=unpriced(counted),
         sources=sources,
         sampled=sampled,
