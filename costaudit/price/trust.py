@@ -180,8 +180,12 @@ def _unsaid_here() -> pl.Expr:
 
     Where no row of a log says, its usage is the provider's as it is logged, exact but for a lower end of the range.
     """
-    stated = pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
-    return _unsaid() & stated.fill_null(value=False)
+    return _unsaid() & _stated().fill_null(value=False)
+
+
+def _stated() -> pl.Expr:
+    """Whether any row of the file states what was read from a cache."""
+    return pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
 
 
 def _dropped() -> pl.Expr:
@@ -193,8 +197,7 @@ def _dropped() -> pl.Expr:
         value=False
     )
     lacks = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
-    stated = pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
-    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks & stated
+    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks & _stated()
 
 
 def _settled() -> pl.Expr:

@@ -103,7 +103,7 @@ def facts(said: Reconciliation) -> list[tuple[str, str]]:
     said_of = [
         ("exports", ", ".join(said.exports)),
         ("window", _words.window(said.window)),
-        ("prices", f"as read on {said.prices.as_of}, book {said.prices.book_sha256[:8]}{_words.shown_in()}"),
+        ("prices", _words.book(said.prices)),
     ]
     if said.outside:
         said_of.append(

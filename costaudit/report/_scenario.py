@@ -100,7 +100,7 @@ def words_of(step: Step) -> str:
 def _facts(said: Scenario) -> list[tuple[str, str]]:
     facts = [
         ("window", _words.window(said.window)),
-        ("prices", f"as read on {said.prices.as_of}, book {said.prices.book_sha256[:8]}{_words.shown_in()}"),
+        ("prices", _words.book(said.prices)),
     ]
     if said.unseen:
         facts.append(("no price", f"{money.plural(said.unseen, 'call')} without a known price, on neither side"))

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from costaudit.audit import Accepted, Audit, Coverage, Fates, Standing, Window
+from costaudit.audit import Accepted, Audit, Coverage, Fates, Prices, Standing, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
@@ -142,7 +142,12 @@ def prices(audit: Audit) -> str:
     used = audit.prices
     age = f", {money.plural(used.stale_days, 'day')} before the window's end" if used.stale_days > 0 else ""
     own = f", {money.plural(used.overrides, 'override')} of yours" if used.overrides else ""
-    return f"as read on {used.as_of}{age}{own}, book {used.book_sha256[:8]}{shown_in()}"
+    return book(used, age + own)
+
+
+def book(used: Prices, more: str = "") -> str:
+    """`as read on 2026-11-23, book 44eb9483`, and the currency amounts are shown in where it is another."""
+    return f"as read on {used.as_of}{more}, book {used.book_sha256[:8]}{shown_in()}"
 
 
 def shown_in() -> str:
