@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 import polars as pl
@@ -12,7 +12,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.audit import Fates
 from costaudit.config import Columns
-from costaudit.errors import LogError
+from costaudit.errors import ConfigError, LogError
 from costaudit.ingest import _convention, _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
@@ -86,16 +86,20 @@ def ingest(
     progress: Progress | None = None,
     cache: Path | None = None,
     engine: Engine | None = None,
+    only: Collection[str] | None = None,
 ) -> Ingested:
     """Read every log below the paths, in any mixture of formats, and count what became of each record.
 
     columns   request-table column <- name in the log, for the `generic` format; for all files, or by file
     cache     a folder where what a file gave is kept, and taken from while the file is the same (`_cache`)
+    only      columns that are needed: these, the counts and the notes are what they are without it, and any other
+              column may be null, for its values need not be read; None: all. Such a reading is not kept in the cache
     engine    reads the files elsewhere (`_ray`); None: in processes of this machine
     Raises UsageError for a path that is not there, ConfigError for a column that does not exist, LogError if nothing
     at all could be read as a log.
     """
-    files = [(file, _names(file, columns)) for file in walk(paths)]
+    wanted = None if only is None else _known(only)
+    files = [(replace(file, only=wanted), _names(file, columns)) for file in walk(paths)]
     kept = Cache(cache, paths) if cache is not None else None
     found = kept.find(files) if kept else set()
     unknown = [of for of in files if of[0] not in found]
@@ -103,11 +107,19 @@ def ingest(
     known = kept.reads(files) if kept else {}
     fresh = iter(given if kept is None else map(kept.joined, unknown, given))
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
-    if kept:
+    if kept and wanted is None:
         kept.keep(files, reads, doubtful)
     if not any(read.lines for read in reads):
         raise LogError(_nothing(paths, reads), hint="`costaudit formats` lists what is understood")
     return _join(reads)
+
+
+def _known(only: Collection[str]) -> frozenset[str]:
+    """The columns by name; a misspelt one would be null for ever."""
+    for name in only:
+        if name not in schema.REQUESTS:
+            raise ConfigError(f"{name}: no column of requests", hint="`docs/schema.md` lists them")
+    return frozenset(only)
 
 
 def _here(asked: Sequence[Asked], progress: Progress | None) -> tuple[list[FileRead], set[str]]:

@@ -75,6 +75,7 @@ class LogFile:
     shown: str
     object: Object | None = None  # where it has to be fetched from
     known: Known | None = None
+    only: frozenset[str] | None = None  # columns of requests that are wanted; None: all of them
 
 
 def walk(paths: Sequence[Path | str]) -> list[LogFile]:

@@ -120,7 +120,7 @@ class _Batch:
     def local(self) -> list[Asked]:
         """The files to read, once all are there."""
         self.problems = [future.result() for future in self.waiting]
-        return [(LogFile(self._place(file), file.shown), names) for file, names in self.asked]
+        return [(LogFile(self._place(file), file.shown, only=file.only), names) for file, names in self.asked]
 
     def told(self, reads: Sequence[FileRead]) -> Sequence[FileRead]:
         """An object that could not be fetched is a file that could not be read."""
