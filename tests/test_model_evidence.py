@@ -43,11 +43,13 @@ def coin(n, seed=0):
     [
         (["big", "small"] * 100, {}, "load balancing in turns"),
         ((["big"] * 40 + ["small"] * 40) * 4, {}, "split by time"),
-        (coin(200), {"key_id": lambda _nth, model: f"key of {model}"}, "split by key"),
+        ((["big"] * 30 + ["small"] * 30) * 4, {}, None),
+        (coin(200), {"key_id": lambda nth, model: f"key {nth % 2} of {model}"}, "split by key"),
+        (coin(200), {"key_id": lambda _nth, model: f"key of {model}"}, None),
         (coin(200), {"key_id": lambda nth, _model: f"key {nth % 3}"}, None),
         (coin(200), {}, None),
     ],
-    ids=["turns", "stretches", "keys", "keys that use both", "no pattern"],
+    ids=["turns", "stretches", "conversations", "keys", "a key each", "keys that use both", "no pattern"],
 )
 def test_who_chose_the_model_is_read_from_the_log_or_not_at_all(models, columns, words):
     assert mechanism(*seen(models, **columns)) == words

@@ -181,11 +181,25 @@ def test_two_keys_of_which_one_has_the_easier_work_are_no_support():
         right = random.random() < (
             0.75 if model == "big" else 0.95
         )  # hard work has a key of its own, and the big model
-        rows.append(call(nth, model, right, key_id=f"key of {model}"))
+        rows.append(call(nth, model, right, key_id=f"key {nth % 2} of {model}"))
     finding = only(rows)
     assert finding.grade is Grade.EXPERIMENT
     assert finding.owned_usd == 0
     assert "the easier work may have gone to it" in finding.because[0]
+
+
+def test_a_router_with_one_key_a_model_is_no_split_by_key():
+    """The small model is 10 points worse; hard work goes to the big one so often that both look equal."""
+    random = Random(0)
+    rows = []
+    for nth in range(9_000):
+        hard = random.random() < 0.35
+        model = "big" if random.random() < (0.7 if hard else 0.3) else "small"
+        right = random.random() < {"big": (0.97, 0.72), "small": (0.95, 0.45)}[model][hard]
+        rows.append(call(nth, model, right, input_tokens=random.randrange(900, 1_100), key_id=f"key of {model}"))
+    finding = only(rows)
+    assert (finding.grade, finding.owned_usd) == (Grade.EXPERIMENT, 0)
+    assert "nothing shows who chose the model" in finding.because[0]
 
 
 def test_a_router_by_length_is_seen_by_the_length():
@@ -255,6 +269,30 @@ def test_broken_scores_compare_nothing(change, words):
     assert words in finding.because[0]
 
 
+def test_a_score_that_is_the_length_of_the_answer_compares_nothing():
+    rows = [row | {"success": None, "output_tokens": size, "score": min(1.0, size / 900)}
+            for nth, row in enumerate(pairs(200)) for size in [200 + nth * 37 % 500]]  # fmt: skip
+    assert "follows the length of the answer" in only(rows).because[0]
+
+
+@pytest.mark.parametrize("declared", [(), ("triage",)], ids=["paired", "random"])
+def test_a_model_that_crashes_unscored_in_4_cases_of_100_is_not_as_good(declared):
+    """Four points of missing scores pass the guard of five, and hide twice the two points that are allowed."""
+    rows = [row | {"success": None} if row["model"] == "small" and nth // 2 % 25 == 0 else row
+            for nth, row in enumerate(pairs(2_000, worse=5, better=5))]  # fmt: skip
+    if declared:
+        rows = [row | {"request_sha": None} for nth, row in enumerate(rows) if Random(nth).random() < 0.5]
+    finding = only(rows, randomised=declared)
+    assert (finding.grade, finding.owned_usd) == (Grade.NO_EVIDENCE, 0)
+    assert "worse than allowed" in finding.because[-2]
+
+
+def test_scores_of_a_sample_are_enough():
+    rows = [row | {"success": None} if Random(nth).random() < 0.7 else row
+            for nth, row in enumerate(pairs(4_000, worse=20, better=20))]  # fmt: skip
+    assert only(rows).grade is Grade.PROVEN
+
+
 def test_a_mean_that_contradicts_the_stated_one_is_broken():
     assert "stated" in only(pairs(400, worse=2, better=3), stated={"triage": 0.6}).because[0]
 
@@ -275,7 +313,7 @@ def balanced(n: int, key: bool = True) -> list[Row]:
     rows = []
     for nth in range(n):
         model = random.choice(["big", "small"])
-        columns = {"key_id": f"key of {model}"} if key else {}
+        columns = {"key_id": f"key {nth % 3} of {model}"} if key else {}
         rows.append(call(nth, model, random.random() < 0.95, input_tokens=random.randrange(900, 1_100), **columns))
     return rows
 
@@ -291,6 +329,16 @@ def test_the_same_overlap_without_a_reason_stays_an_experiment():
     finding = only(balanced(3_000, key=False))
     assert finding.grade is Grade.EXPERIMENT
     assert finding.owned_usd == 0
+
+
+def test_another_tokenizer_does_not_refute_a_declared_random_assignment():
+    """The same texts are 20 % more tokens for the small model."""
+    rows = [row | {"input_tokens": row["input_tokens"] * 12 // 10} if row["model"] == "small" else row
+            for row in balanced(3_000, key=False)]  # fmt: skip
+    finding = only(rows, randomised=("triage",))
+    assert finding.grade is Grade.PROVEN
+    assert finding.evidence["r_in"].item() == pytest.approx(1.2, abs=0.01)
+    assert only(rows).grade is Grade.NO_EVIDENCE  # who is not told that it was random cannot tell work from tokens
 
 
 def test_the_same_overlap_declared_random_is_proven():
@@ -312,6 +360,20 @@ def test_a_switch_with_a_control_supports():
     (finding,) = said(switch(control=True), delta_s3=0.05)
     assert finding.grade is Grade.SUPPORTED
     assert "model changed on" in finding.because[1]
+
+
+def test_work_that_changes_with_the_model_makes_a_switch_no_comparison():
+    rows = [row | {"input_tokens": 500} if row["model"] == "small" else row for row in switch(control=True)]
+    (finding,) = said(rows, delta_s3=0.05)
+    assert (finding.grade, finding.owned_usd) == (Grade.EXPERIMENT, 0)
+    assert "so did the work" in finding.because[0]
+
+
+def test_a_task_that_always_succeeds_is_no_control_of_a_switch():
+    rows = [row | {"success": True} if row["task"] == "summary" else row for row in switch(control=True)]
+    (finding,) = (f for f in said(rows, delta_s3=0.05) if f.subject["task"] == "triage")
+    assert finding.grade is Grade.EXPERIMENT
+    assert "no other task shows what else changed" in finding.because[0]
 
 
 def test_a_switch_alone_stays_an_experiment():

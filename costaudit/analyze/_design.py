@@ -7,10 +7,12 @@ everything but difficulty. So overlap counts only with a visible mechanism that 
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import polars as pl
+
+from costaudit.analyze._swap import R_IN
 
 BALANCED = 0.1  # standardised mean difference (Austin 2009)
 BLIND = 0.55  # area under the curve of a classifier that cannot tell the models apart
@@ -20,7 +22,9 @@ SAMPLE = 20_000  # units the classifier looks at
 CLEAN = 0.95  # share of units that follow a mechanism
 LATE = 0.02  # share of units on the wrong side of a switch
 BLOCKS = 6  # stretches of time that make a time split
-FEATURES = ("log_tokens", "history", "tools", "hour_sin", "hour_cos", "step")
+STRETCH = timedelta(hours=6)  # of the median stretch; shorter ones are a conversation or a batch that kept its model
+TIMES = ("hour_sin", "hour_cos", "weekend")
+KEYS = 2  # keys a model; with one each, whoever chose the model chose the key with it
 
 
 class Balance(NamedTuple):
@@ -43,7 +47,10 @@ class Balance(NamedTuple):
 
 
 def features(units: pl.DataFrame) -> pl.DataFrame:
-    """What was known about each unit before its model answered, as numbers; columns without spread are left out."""
+    """What was known about each unit before its model answered, as numbers; columns without spread are left out.
+
+    A router that works by the week is no experiment either, so whether it was a weekend is among them.
+    """
     turn = pl.col("hour") * (2 * math.pi / 24)
     named = units.select(
         log_tokens=(pl.col("opening_tokens") + 1).log(),
@@ -52,6 +59,7 @@ def features(units: pl.DataFrame) -> pl.DataFrame:
         hour_sin=turn.sin(),
         hour_cos=turn.cos(),
         step=pl.col("step").cast(pl.Float64),
+        weekend=(pl.col("started_at").dt.weekday() > 5).cast(pl.Float64),
     )
     largest = (
         units.group_by("tenant").len().drop_nulls().sort("len", "tenant", descending=[True, False])["tenant"]
@@ -62,9 +70,20 @@ def features(units: pl.DataFrame) -> pl.DataFrame:
     return table.select(varied)
 
 
-def balance(units: pl.DataFrame, is_cheap: pl.Series, seed: int) -> Balance:
-    """Compare the work two models got. units: of the two models; is_cheap: which model answered each."""
-    known = features(units)
+def balance(
+    units: pl.DataFrame, is_cheap: pl.Series, seed: int, *, counted_alike: bool = True, timeless: bool = False
+) -> Balance:
+    """Compare the work two models got.
+
+    units          of the two models
+    is_cheap       which model answered each
+    counted_alike  whether both count the same text as the same number of tokens; else a difference that another
+                   tokenizer explains is none
+    timeless       without the hour and the day of the week: of models that came one after the other
+    """
+    known = features(units).drop(TIMES if timeless else (), strict=False)
+    if not counted_alike and "log_tokens" in known.columns:
+        known = known.with_columns(log_tokens=_recounted(known["log_tokens"], is_cheap))
     arms = known.with_columns(cheap=is_cheap)
     rows = []
     for name in known.columns:
@@ -81,6 +100,16 @@ def balance(units: pl.DataFrame, is_cheap: pl.Series, seed: int) -> Balance:
     noise = math.sqrt(1 / max(n_cheap, 1) + 1 / max(units.height - n_cheap, 1))
     worst, feature = (table["smd"][0], table["feature"][0]) if table.height else (0.0, "")
     return Balance(table, worst, feature, _auc(known, is_cheap, seed), noise)
+
+
+def _recounted(log_tokens: pl.Series, is_cheap: pl.Series) -> pl.Series:
+    """The sizes as if one tokenizer had counted both sides, as far as tokenizers differ on the same text."""
+    medians = [log_tokens.filter(side).median() for side in (is_cheap, ~is_cheap)]
+    if not all(isinstance(m, float) for m in medians):
+        return log_tokens
+    most = math.log(R_IN[1])
+    shift = max(-most, min(most, medians[0] - medians[1]))  # type: ignore[operator]
+    return log_tokens - shift * is_cheap.cast(pl.Float64)
 
 
 def _auc(known: pl.DataFrame, is_cheap: pl.Series, seed: int) -> float:
@@ -116,7 +145,7 @@ def mechanism(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
 
     units   of the two models, in order of time
     """
-    return _fallback(units, is_cheap) or _key_split(units, is_cheap) or _turns(is_cheap)
+    return _fallback(units, is_cheap) or _key_split(units, is_cheap) or _turns(units, is_cheap)
 
 
 def _fallback(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
@@ -140,19 +169,21 @@ def _key_split(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
     )
     sides = keys.select(pl.col("cheap") * 2 > pl.col("n")).to_series()
     seen, major = (int(keys[name].sum()) for name in ("n", "major"))
-    if seen < CLEAN * units.height or sides.n_unique() < 2:
+    if seen < CLEAN * units.height or min(int(sides.sum()), int((~sides).sum())) < KEYS:
         return None
     return "split by key" if major >= CLEAN * seen else None
 
 
-def _turns(is_cheap: pl.Series) -> str | None:
+def _turns(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
     """Models that take turns: at every unit (load balancing) or in long stretches (a split by time)."""
     n = is_cheap.len()
     changes = int((is_cheap != is_cheap.shift(1)).sum() or 0)
     if changes >= CLEAN * (n - 1):
         return "load balancing in turns"
     if BLOCKS - 1 <= changes <= n / 20:
-        return "split by time"
+        at = units.select(stretch=is_cheap.rle_id(), at="started_at").group_by("stretch").agg(pl.min("at"))
+        usual = at.sort("stretch")["at"].diff().median()
+        return "split by time" if isinstance(usual, timedelta) and usual >= STRETCH else None
     return None
 
 

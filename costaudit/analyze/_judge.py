@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import polars as pl
 
 from costaudit.analyze._compare_models import Comparison, paired, switched, unpaired
 from costaudit.analyze._design import Balance, balance, mechanism, switch_time
-from costaudit.analyze._quality import Quality, measure
+from costaudit.analyze._quality import Quality, broken, measure
 from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
+from costaudit.stats import Z95, newcombe
 
 SELECTED_Z = 2.576  # standard errors (two-sided 1 %) by which paired and other units must differ to be another kind
 OWN_PROMPT = 0.5  # templates a unit above which a template is no family (METHODS 5.1)
@@ -76,6 +77,28 @@ def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: p
     task     units of the task, with `quality`
     others   units of all tasks: the other ones are controls of a switch
     """
+    verdict = _judged(task, quality, cheap, dear, others, by)
+    if verdict.proven and (why := _censored(task, cheap, dear, verdict)) is not None:
+        return replace(verdict, grade=Grade.NO_EVIDENCE, proven=False, because=(*verdict.because, why))
+    return verdict
+
+
+def _censored(task: pl.DataFrame, cheap: Arm, dear: Arm, verdict: Verdict) -> str | None:
+    """Whether the cheap model passes only because more of its outcomes are missing: what crashes is not scored."""
+    arms = [of_arm(task, arm)["quality"] for arm in (cheap, dear)]
+    missing = [arm.null_count() for arm in arms]
+    shares = [lost / arm.len() for lost, arm in zip(missing, arms, strict=True)]
+    more = newcombe(missing[0], arms[0].len(), missing[1], arms[1].len(), Z95)
+    assert verdict.comparison is not None  # else nothing is proven
+    if more.low <= 0 or verdict.comparison.difference.low - more.value > -verdict.margin:
+        return None
+    return (
+        f"{shares[0]:.1%} of its outcomes are missing, {shares[1]:.1%} of {dear.model}: "
+        "were they failures, it would be worse than allowed"
+    )
+
+
+def _judged(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: pl.DataFrame, by: Standard) -> Verdict:
     margin = by.margin[quality.level]
     known = task.filter(pl.col("quality").is_not_null())
     new, old = of_arm(known, cheap), of_arm(known, dear)
@@ -170,12 +193,13 @@ def _unpaired(
     values = new["quality"].to_list(), old["quality"].to_list()
     binary = quality.binary and all(x in (0.0, 1.0) for side in values for x in side)
     plain = unpaired(*values, binary=binary, design="overlap")
-    check = balance(both, flags, seed=both.height)
+    check = balance(both, flags, seed=both.height, counted_alike=task not in by.declared)
     no_claim = Verdict(Grade.NO_EVIDENCE, (), quality, None, False, new, old, check.table, margin)
     if (why := _other_prompt(new, old)) is not None:
         return _because(no_claim, why)
     if (switch := switch_time(both, flags)) is not None and task not in by.declared:
-        return _switch(plain, switch, (new, old), quality, margin, others, by)
+        same = balance(both, flags, seed=both.height, timeless=True)
+        return _switch(plain, switch, (new, old), quality, margin, others, by, same)
     if task in by.declared:
         if check.refuted:
             return _because(no_claim, f"declared random, but the models got different work: {_uneven(check)}")
@@ -199,9 +223,13 @@ def _switch(
     margin: float,
     others: pl.DataFrame,
     by: Standard,
+    check: Balance,
 ) -> Verdict:
     moment, sign = switch
     when = f"the model changed on {moment:%Y-%m-%d}"
+    if not check.passed:
+        why = f"{when}, and so did the work ({_uneven(check)})"
+        return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, *arms, balance=check.table, margin=margin)
     task = arms[0]["task"][0]
     controls = _controls(others.filter(pl.col("task") != task), moment, by.minimum) if quality.binary else []
     if not controls:
@@ -220,6 +248,8 @@ def _controls(others: pl.DataFrame, moment: datetime, minimum: int) -> list[tupl
         known = values.filter(pl.col("quality").is_not_null() & pl.col("model").is_not_null())
         if quality is None or not quality.binary or known.select("provider", "model").n_unique() != 1:
             continue
+        if broken(known, quality, None, None) is not None:
+            continue  # an outcome that is always the same shows no change of anything
         sides = [known.filter(pl.col("started_at") >= moment), known.filter(pl.col("started_at") < moment)]
         if min(side.height for side in sides) >= minimum:
             good = [round(float(side["quality"].sum())) for side in sides]

@@ -16,6 +16,7 @@ LABELS = 20  # distinct answers up to which a task looks like a choice among lab
 STRAY = 4.0  # robust z from which a model's mean cannot be its own
 POINTS = 0.05  # differences of a mean, or of the share of missing scores, that break a comparison
 PEERS = 4  # models a robust spread needs
+LENGTH = 0.9  # rank correlation of scores with the length of the answers, in every model, from which they are lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def broken(task: pl.DataFrame, quality: Quality, stated: float | None, answers: 
         .filter(pl.col("known") >= ENOUGH)
         .sort("provider", "model")
     )
-    return _guessing(models, quality, answers) or _stray(models) or _missing(models)
+    return _guessing(models, quality, answers) or _stray(models) or _missing(models) or _length(known, quality)
 
 
 def _guessing(models: pl.DataFrame, quality: Quality, answers: int | None) -> str | None:
@@ -105,6 +106,18 @@ def _stray(models: pl.DataFrame) -> str | None:
         if abs(z) > STRAY and abs(mean - middle) > POINTS:
             return f"{model} scores {mean:.1%}, far from all other models ({middle:.1%} in the middle)"
     return None
+
+
+def _length(known: pl.DataFrame, quality: Quality) -> str | None:
+    """Whether a score says little but how long the answer was."""
+    if quality.binary or "output_tokens" not in known.columns:
+        return None
+    ranked = known.filter(pl.len().over("provider", "model") >= ENOUGH).group_by("provider", "model")
+    found = ranked.agg(r=pl.corr("quality", "output_tokens", method="spearman").fill_nan(0).abs())["r"].drop_nulls()
+    least = found.min()
+    if not isinstance(least, float) or least < LENGTH:
+        return None
+    return f"it follows the length of the answer (rank correlation {least:.2f} or more)"
 
 
 def _missing(models: pl.DataFrame) -> str | None:
