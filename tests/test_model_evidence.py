@@ -97,6 +97,9 @@ TOOL = [{"name": "search", "sha": 1, "tokens": 10}]
         (Facts(context=10_000), {"input_tokens": 6_000}, True, True),
         (Facts(context=10_000), {"input_tokens": 9_000}, False, False),  # 9,000 × 1.4 + 300 > 10,000
         (Facts(), {"input_tokens": 9_000}, True, False),
+        (Facts(context=100_000, output=1_000), {"output_tokens": 700}, True, True),
+        (Facts(context=100_000, output=1_000), {"output_tokens": 800}, False, False),  # 800 × 1.4 > 1,000
+        (Facts(context=100_000), {"output_tokens": 4_000}, True, False),
         (Facts(context=10_000, tools=False), {"tools_declared": TOOL}, False, False),
         (Facts(context=10_000), {"tools_declared": TOOL}, True, False),
         (Facts(context=10_000, tools=True), {"tools_declared": TOOL}, True, True),

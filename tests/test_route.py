@@ -85,6 +85,13 @@ def test_each_kind_of_advice_changes_its_part_of_the_route(findings, says):
     assert len(route.get("because", [])) == len(findings)
 
 
+def test_calls_that_the_new_model_cannot_take_are_said_in_its_route():
+    some = finding("overpowered-model", Grade.PROVEN, subject={"from": "big", "to": "small"}, requests=40,
+                   evidence=pl.DataFrame({"calls": [43]}))  # fmt: skip
+    (route,) = routes(calls([{"task": "a"}]), [some], ())
+    assert route.because[-1] == "3 calls of the log are more than small can take: keep big for those"
+
+
 def test_a_tenant_with_advice_of_its_own_has_a_route_of_its_own():
     own = finding("overpowered-model", Grade.PROVEN, subject={"tenant": "x", "from": "big", "to": "small"})
     table = routes(calls([{"task": "a"}]), [own], ())

@@ -106,7 +106,9 @@ def _swapped(change: Change, ledger: Ledger) -> Patch:
         own = chosen.filter((pl.col("provider").fill_null("") == provider) & (pl.col("model") == model))
         movable = own.filter(able(facts, known=False))
         if left := own.height - movable.height:
-            notes.append(f"{left:,} calls stay on {model}: {new.model} cannot take their size, tools or images")
+            notes.append(
+                f"{left:,} calls stay on {model}: {new.model} cannot take their size, tools, images or answers"
+            )
         same = facts.same_as and facts.same_as == facts_of(ledger.book, entry).same_as
         ratio = SAME if same else _ratios(_of_task(change, requests_of(ledger)), own, new, old, shared)
         notes.append(_said(ratio, new) if not same else f"{new.model} has the same weights: tokens as they are")

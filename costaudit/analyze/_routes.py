@@ -81,6 +81,11 @@ def _advised(
             to = finding.subject["to"]
             provider = next((p for p, m, _ in arms if m == to), _served_by(calls, to) or route.provider)
             route = replace(route, provider=provider, model=to, changed=True)
+            if (kept := first.get("calls", 0) - finding.requests) > 0:
+                stays = (
+                    f"{kept:,} calls of the log are more than {to} can take: keep {finding.subject['from']} for those"
+                )
+                route = replace(route, because=(*route.because, stays))
         elif finding.rule == "dearer-sibling":
             route = _bought(route, str(first.get("to", "")))
         elif finding.rule == "batchable":

@@ -16,6 +16,7 @@ from costaudit.stats import Interval, mean_ratio, mean_ratio_paired
 R_IN = (0.8, 1.4)  # tokens of the same text under another vendor's tokenizer (METHODS 8.3, step 6)
 R_OUT = (0.7, 1.4)  # answer length of another model for the same work
 R_OUT_REASONING = (0.5, 3.0)  # the same where hidden reasoning is part of it
+LEAST_OUTPUT = 4_096  # tokens; the longest answer that every model in use can give
 SHARED = 10  # equal requests answered by both models that make a ratio of one's own
 ENOUGH = 30  # units an arm from which ratios are measured
 
@@ -102,7 +103,7 @@ def facts_of(book: PriceBook, entry: str | None) -> Facts:
 
 
 def able(facts: Facts, *, known: bool) -> pl.Expr:
-    """Whether a model can take a call: tools, images, structured output and the size of its window.
+    """Whether a model can take a call: tools, images, structured output, the size of its window and of its answers.
 
     known   what the book does not say counts as missing (for a model that never ran the task)
     """
@@ -115,6 +116,9 @@ def able(facts: Facts, *, known: bool) -> pl.Expr:
     for fact, needed in needs:
         if not (fact if fact is not None else not known):
             fits = fits & ~needed.fill_null(value=False)
+    most = facts.output if facts.output is not None else LEAST_OUTPUT if known else None
+    if most is not None:
+        fits = fits & (pl.col("output_tokens").fill_null(0) * R_OUT[1] <= most)
     if facts.context is not None:
         fits = fits & (
             pl.col("input_tokens").fill_null(0) * R_IN[1] + pl.col("output_tokens").fill_null(0) <= facts.context

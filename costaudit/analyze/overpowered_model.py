@@ -59,7 +59,7 @@ class OverpoweredModel(Analyzer):
     order = 8
     reads = (
         *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
-        *("temperature", "http_status", "finish_reason", "request_sha", "block_sha", "system_sha"),
+        *("temperature", "max_tokens", "http_status", "finish_reason", "request_sha", "block_sha", "system_sha"),
         *("template_sha", "output_sha", "tools_declared", "tool_calls", "tool_error", "score", "success"),
         *("schema_ok", "cost_usd", "price_status", "price_entry"),
         *PRICING,
@@ -191,7 +191,9 @@ def _comparison(
     left = subject.calls.height - movable.height
     because = [*verdict.because, *kept, advice.tokens_said(ratio)]
     if left:
-        because.append(f"{left:,} calls stay: the cheaper model cannot take their size, tools or images")
+        because.append(f"{left:,} calls stay: the cheaper model cannot take their size, tools, images or answers")
+    if facts.output is not None and (asked := movable.filter(pl.col("max_tokens") > facts.output).height):
+        because.append(f"{asked:,} calls allow more than the {facts.output:,} tokens it can answer: lower max_tokens")
     grade = verdict.grade
     claim = Claim(
         subject=advice.named(subject, cheap),
