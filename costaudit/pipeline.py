@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
+from costaudit import schema, scratch
 from costaudit.analyze import analyze, checked
-from costaudit.attribute import attribute
+from costaudit.attribute import FILLED, attribute
 from costaudit.audit import AT_LEAST, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
 from costaudit.data import bundled
@@ -42,6 +43,7 @@ __all__ = [
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 USUAL = ("task", "model", "tenant", "day")  # tables of every audit
+PRICED = tuple(column.name for column in schema.PRICED)
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
 
@@ -83,8 +85,8 @@ def loaded(read: Ingested, settings: Settings, paths: Sequence[str], book: Price
         raise _nothing(paths, read)
     book = book or prices(settings)
     known = attribute(inside, settings)
-    told = by_cost(price(known.requests, book), read.sources, book)
-    calls = trust(told.calls.with_row_index("row"), book)
+    told = by_cost(price(scratch.kept(known.requests, FILLED), book), read.sources, book)
+    calls = scratch.kept(trust(told.calls.with_row_index("row"), book), PRICED)
     window = window_of(calls, settings)
     believed = coverage(
         calls,
@@ -126,7 +128,8 @@ def requests(paths: Sequence[str], settings: Settings, progress: Progress | None
     """The requests at `paths`: log files, folders and globs in any mixture, or one store."""
     stores = [path for path in map(Path, paths) if store.is_store(path)]
     if not stores:
-        return ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings))
+        read = ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings))
+        return replace(read, requests=scratch.kept(read.requests))
     if len(paths) > 1:
         raise UsageError(
             f"{stores[0]} is a store: it cannot be read together with other paths",
@@ -178,14 +181,25 @@ def used(book: PriceBook, window: Window) -> Prices:
 def split(rows: pl.DataFrame, settings: Settings) -> tuple[pl.DataFrame, int]:
     """The requests of the window asked for, and how many are outside; one without a time is in no window."""
     start, end = settings.window
+    if start is None and end is None:
+        return rows, 0
     inside = pl.lit(value=True)
     if start is not None:
         inside &= (pl.col("started_at") >= start).fill_null(value=False)
     if end is not None:
         inside &= (pl.col("started_at") < end).fill_null(value=False)
-    kept = rows.filter(inside)
+    kept = _where(rows, inside)
     rolled = pl.col("rollup").fill_null(value=False)
     return kept, rows.filter(~rolled).height - kept.filter(~rolled).height
+
+
+def _where(rows: pl.DataFrame, inside: pl.Expr) -> pl.DataFrame:
+    """The rows for which it holds; no copy of them where they follow each other, as those of a store do."""
+    places = rows.select(inside).to_series().arg_true()
+    first, last = places.min(), places.max()
+    if isinstance(first, int) and isinstance(last, int) and last - first + 1 == places.len():
+        return rows.slice(first, places.len())
+    return rows[places]
 
 
 def window_of(calls: pl.DataFrame, settings: Settings) -> Window:

@@ -15,10 +15,13 @@ from costaudit.attribute._order import order
 from costaudit.attribute._outcomes import join_outcomes
 from costaudit.attribute._runs import name_runs, number_steps, shared_runs
 from costaudit.attribute._tasks import name_tasks
-from costaudit.attribute._tools import tool_columns
+from costaudit.attribute._tools import COLUMNS, tool_columns
 from costaudit.config import Settings
 
-__all__ = ["Attributed", "attribute"]
+__all__ = ["FILLED", "Attributed", "attribute"]
+
+FILLED = ("run_id", "run_source", "step", "task", "task_source", *COLUMNS)
+"""Columns that every attribution writes anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 from xxhash import xxh3_128_hexdigest
 
-from costaudit import schema
+from costaudit import schema, scratch
 from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
@@ -117,19 +117,33 @@ def window(store: Path, start: datetime | None, end: datetime | None) -> Window:
         held = parts.load(store)
         opened = [part for part in held if part.within(start, end)]
         try:
-            frames = [parts.read(store, part, schema.REQUESTS.names()) for part in opened]
+            requests = _rows(store, opened)
             break
         except LogError:
             if attempt == 4 or parts.load(store) == held:
                 raise  # else a writer has replaced the part in between
     closed = [part for part in held if part not in opened]
-    requests = pl.concat([schema.REQUESTS.to_frame(), *frames])
-    if not _in_order(opened):
-        requests = requests.sort("started_at", "source_file", "source_line", nulls_last=True)
     return Window(
         requests,
         sum(part.rows - part.restated for part in closed),
         sum(part.restated for part in closed),
+    )
+
+
+def _rows(store: Path, opened: Sequence[Part]) -> pl.DataFrame:
+    """The requests of some parts, in order of time; many of them stand in a file of their own (`scratch`)."""
+
+    def columns(names: Sequence[str]) -> pl.DataFrame:
+        return pl.concat([schema.REQUESTS.to_frame().select(names), *parts.read_all(store, opened, names)])
+
+    place = None
+    if not _in_order(opened):
+        times = columns(ORDER[:3])
+        place = times.select(pl.arg_sort_by(ORDER[:3], nulls_last=True)).to_series()
+    return scratch.read(
+        schema.REQUESTS,
+        sum(part.rows for part in opened),
+        lambda names: columns(names) if place is None else columns(names)[place],
     )
 
 

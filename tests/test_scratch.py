@@ -1,0 +1,95 @@
+"""Long tables stand in a file without a name: the same bytes come out, and nothing stays behind."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+from console import ROOT
+
+from costaudit import pipeline, schema, scratch
+from costaudit.config import Settings
+from costaudit.errors import CostAuditError
+from costaudit.ingest import _store, ingest
+from costaudit.report import View, renderer
+
+LOGS = ROOT / "sample_logs" / "analyzers"
+
+
+@pytest.fixture
+def filed(monkeypatch):
+    """Every table is long."""
+    monkeypatch.setattr(scratch, "MANY", 1)
+    monkeypatch.setattr(scratch, "AT_ONCE", 1)
+
+
+def report(path, **settings):
+    return renderer("json")(pipeline.audit([str(path)], Settings(cache=False, **settings)), View())
+
+
+def rows(height):
+    values = {
+        pl.String: "a name longer than twelve bytes",
+        schema.UTC: datetime(2026, 11, 1, tzinfo=UTC),
+        schema.USD: Decimal("0.000000000000000001"),
+        schema.SHA: 2**64 - 1,
+        schema.TOOL_CALLS: [{"id": 1, "name": "bash", "args_sha": 2}, {"id": 3, "name": None, "args_sha": None}],
+        pl.List(schema.SHA): [1, 2**64 - 1],
+    }
+    made = {n: [None if nth % 3 else values.get(t) for nth in range(height)] for n, t in schema.REQUESTS.items()}
+    return pl.DataFrame(made, schema=schema.REQUESTS)
+
+
+@pytest.mark.usefixtures("filed")
+@pytest.mark.parametrize("table", [rows(7), rows(8)[3:6], rows(9).with_columns(task=pl.lit("other"))])
+def test_a_table_in_a_file_is_the_table(table):
+    filed = scratch.kept(table)
+    assert filed.equals(table)
+    assert filed.schema == table.schema
+
+
+@pytest.mark.parametrize(
+    ("log", "window"),
+    [
+        ("runaway-loop.jsonl", {}),
+        ("cache-miss.jsonl", {}),
+        ("runaway-loop.jsonl", {"since": datetime(2026, 1, 1, tzinfo=UTC)}),
+    ],
+)
+def test_an_audit_in_files_says_the_same_bytes(log, window, monkeypatch):
+    in_memory = report(LOGS / log, **window)
+    monkeypatch.setattr(scratch, "MANY", 1)
+    assert report(LOGS / log, **window) == in_memory
+
+
+def test_a_store_read_in_batches_of_columns_is_in_the_same_order(tmp_path, monkeypatch):
+    requests = ingest([LOGS / "batchable.jsonl"]).requests
+    for part in (requests[::2], requests[1::2]):  # two parts that overlap in time
+        _store.merge(part, tmp_path / "store")
+    in_memory = _store.read(tmp_path / "store")
+    monkeypatch.setattr(scratch, "MANY", 1)
+    monkeypatch.setattr(scratch, "AT_ONCE", 1)
+    assert _store.read(tmp_path / "store").equals(in_memory)
+
+
+@pytest.mark.usefixtures("filed")
+def test_no_file_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    table = scratch.kept(rows(5))
+    assert not list(tmp_path.iterdir())
+    assert table["task"][0] == "a name longer than twelve bytes"
+
+
+@pytest.mark.usefixtures("filed")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_with_the_folder_and_what_to_do(monkeypatch):
+    monkeypatch.setattr(scratch, "_nameless", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+    with pytest.raises(CostAuditError, match="no room for the working file of so many requests") as told:
+        scratch.kept(rows(5))
+    assert "TMPDIR" in told.value.hint
+    assert told.value.exit_code == 3
