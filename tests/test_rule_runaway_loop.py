@@ -104,6 +104,41 @@ def test_a_fixed_gap_of_a_minute_without_logged_results_is_polling():
     assert waste(run("AAAAAA", results=UNKNOWN, gap=(5, 5, 5))) == 5 * CALL
 
 
+def test_polling_of_which_few_results_are_logged_is_silent():
+    rows = run("AAAAAAAAAA", results=False)
+    for nth in (1, 2, 4, 5, 6, 8):  # of neighbours, one at most is known
+        rows[nth]["tool_result_sha"] = None
+    assert waste(rows) == 0
+
+
+def test_agents_that_begin_alike_side_by_side_are_no_loop():
+    first = {"run_id": "run-1", "tool_name": "ls", "tool_args_sha": 1, "tool_result_sha": 7}
+    rows = [first | {"started_at": at(nth / 20), "ended_at": at(4 + nth / 20)} for nth in range(4)]
+    assert waste(rows) == 0
+    assert waste([row | {"started_at": at(5 * nth), "ended_at": at(5 * nth + 4)} for nth, row in enumerate(rows)]) > 0
+
+
+def test_agents_of_one_run_that_count_their_own_steps_are_no_loop():
+    rows = []
+    for agent, letters in enumerate(("Aabc", "Adef", "Aghi", "Ajkl")):
+        rows += [row | {"started_at": at(300 * agent + 20 * nth)} for nth, row in enumerate(run(letters))]
+    assert waste(rows) == 0
+
+
+def test_calls_without_a_step_stand_in_order_of_time():
+    rows = [row | ({"step": None} if row["tool_args_sha"] == ord("A") else {}) for row in run("AxAyAzAw")]
+    assert waste(rows) == 0
+    assert waste([row | {"step": None} for row in run("AAAA")]) == 3 * CALL
+
+
+@pytest.mark.parametrize("sizes", [[1_500] * 60, [500 + nth * 977 % 2_000 for nth in range(60)]])
+def test_labels_of_a_batch_given_by_a_forced_tool_call_are_work(sizes):
+    rows = run("AAAB" * 15, results=UNKNOWN)
+    labels = [row | {"input_tokens": sizes[nth], "request_sha": nth} for nth, row in enumerate(rows)]
+    assert waste(labels) == 0
+    assert waste([row | {"input_tokens": 500 + 100 * nth} for nth, row in enumerate(labels)]) > 0  # one conversation
+
+
 def test_paging_through_a_list_is_silent():
     assert waste(run("abcdefghij")) == 0
 

@@ -24,6 +24,7 @@ from costaudit.price.ledger import Ledger
 
 STEADY = 0.2  # MAD/median of the gaps below which a clock, not an agent, sets the pace
 ANSWER = 16  # tokens; shorter equal answers of runs without tools are labels of different items, not a loop
+TALK = 0.8  # share of the calls of a run that send more than the call before, from which it is one conversation
 FINISH = r"(?i)^(finish|final_answer|submit|done|terminate|attempt_completion|(task_)?complete(_task)?)$"
 
 
@@ -55,7 +56,7 @@ class RunawayLoop(Analyzer):
     kind = Kind.WASTE
     order = 1
     reads = (
-        *("request_id", "source_file", "source_line", "started_at", "run_id", "run_source", "step", "task"),
+        *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "run_source", "step", "task"),
         *("input_tokens", "output_tokens", "request_sha", "output_sha", "tool_name", "tool_args_sha"),
         *("tool_result_sha", "tool_error", "cost_usd"),
     )
@@ -90,7 +91,7 @@ class RunawayLoop(Analyzer):
         for period in range(1, self.max_period + 1):
             cycles = _cycles(keyed, period)
             long = cycles.filter((pl.len().over("cycle") + period) // period >= self.repetitions)
-            polled = pl.concat([polled, long.filter(self._polling().over("cycle"))["pos"]])
+            polled = pl.concat([polled, long.filter(self._polling().over("cycle") | _changing(long))["pos"]])
             spoiled = long.filter(pl.col("pos").is_in(polled.implode()))["cycle"]
             found.append(long.filter(~pl.col("cycle").is_in(spoiled.implode())))
         return (
@@ -106,16 +107,28 @@ class RunawayLoop(Analyzer):
         )
 
     def _polling(self) -> pl.Expr:
-        """Results that change; or, where none is logged, calls at the steady pace of a clock."""
+        """Calls at the steady pace of a clock, where no result is logged."""
         gap = pl.col("gap_s")
         spread = (gap - gap.median()).abs().median()
         steady = (gap.median() > self.polling_gap) & (spread < STEADY * gap.median())
-        return pl.col("changed").any() | (~pl.col("known").any() & steady.fill_null(value=False))
+        return ~pl.col("known").any() & steady.fill_null(value=False)
+
+
+def _changing(stretches: pl.DataFrame) -> pl.Series:
+    """Whether a call stands in a stretch in which a call gave several results; those not logged are passed over."""
+    results = pl.concat(
+        [
+            stretches.select("cycle", "phase", told="result"),
+            stretches.select("cycle", "phase", told="before"),
+        ]
+    ).drop_nulls("told")
+    several = results.group_by("cycle", "phase").agg(pl.col("told").n_unique()).filter(pl.col("told") > 1)
+    return stretches["cycle"].is_in(several["cycle"].implode())
 
 
 def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFrame:
     """What runs do, in order of run and time: pos, row, prior_row, run_id, lane, tool_name, name, args, error, result,
-    gap_s [s].
+    gap_s [s], started_at, ended_at, linked (whether the conversation goes on from the call before).
 
     A lane is what is compared with itself: the tool calls of a run without what stands between them (summaries between
     equal calls hide a loop); and the answers between two tool calls.
@@ -126,9 +139,12 @@ def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFr
     resent = pl.when(same_run).then(pl.col("request_sha") == pl.col("request_sha").shift())
     # An answer repeats another where the conversation goes on; equal answers to unrelated requests are work done.
     answers = grows.fill_null(value=True) | resent.fill_null(value=False)
+    # So do calls whose results nobody logs: the labels of a batch are such calls.
+    follows = answers & ~(~resent & (pl.col("input_tokens") == pl.col("input_tokens").shift())).fill_null(value=False)
     acts = in_runs(
         calls.filter(pl.col("run_id").is_not_null() & (tool | pl.col("output_sha").is_not_null())).select(
-            *("row", "run_id", "step", "started_at", "input_tokens", "output_tokens", "request_sha", "tool_name"),
+            *("row", "run_id", "step", "started_at", "ended_at", "input_tokens", "output_tokens", "request_sha"),
+            "tool_name",
             tool=tool,
             name=pl.col("tool_name").cast(pl.Categorical).to_physical(),
             # Polling tools, and calls whose arguments are not logged, equal nothing.
@@ -143,7 +159,8 @@ def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFr
     agents = acts.filter("tool")["run"].unique().implode()
     agent = pl.col("run").is_in(agents) | (pl.col("output_tokens") >= ANSWER)
     return (
-        acts.with_columns(called=pl.col("tool").cast(pl.Int64))
+        acts.with_columns(called=pl.col("tool").cast(pl.Int64), follows=follows)
+        .with_columns(linked=pl.col("follows") & (pl.col("follows").mean().over("run") >= TALK))
         .with_columns(
             turn=pl.when("tool").then(0).otherwise(1 + running("called")),
             args=pl.when(pl.col("tool") | (agent & answers)).then("args"),
@@ -155,22 +172,29 @@ def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFr
             prior_row=pl.col("row").shift(),
             gap_s=pl.col("started_at").diff().dt.total_microseconds() / 1e6,
         )
-        .select(*("pos", "row", "prior_row", "run_id", "lane", "tool_name", "name", "args", "error", "result", "gap_s"))
+        .select(
+            *("pos", "row", "prior_row", "run_id", "lane", "tool_name", "name", "args", "error", "result", "gap_s"),
+            *("started_at", "ended_at", "linked"),
+        )
     )
 
 
 def _cycles(keyed: pl.DataFrame, period: int) -> pl.DataFrame:
     """The calls equal to the call `period` places before them, by unbroken stretch (`cycle`): whether both results are
-    known (`sure`: but for the last call of a run), and whether they differ."""
+    known (`sure`: but for the last call of a run), and which of the calls of the period each is (`phase`)."""
 
     def same(column: str) -> pl.Expr:
         return pl.col(column).eq_missing(pl.col(column).shift(period))
 
     # What the last call of a run gave back is sent to nobody: not known, and no difference.
     other = (pl.col("error") != pl.col("error").shift(period)).fill_null(value=False)
-    equal = same("lane") & same("name") & ~other & (pl.col("args") == pl.col("args").shift(period))
+    # Agents at work side by side begin alike; a loop makes its next call after the one before.
+    apart = (pl.col("started_at") >= pl.col("ended_at").shift(period)).fill_null(value=True)
+    equal = same("lane") & same("name") & ~other & apart & (pl.col("args") == pl.col("args").shift(period))
     before = pl.col("result").shift(period)
     last = pl.col("lane") != pl.col("lane").shift(-1)
+    told = pl.col("result").is_not_null() & before.is_not_null()
+    equal = equal & (told | pl.col("linked") | last.fill_null(value=True))
     return (
         keyed.with_columns(equal=equal.fill_null(value=False), before=before, last=last)
         .with_columns(cycle=(~pl.col("equal")).cum_sum())
@@ -180,7 +204,7 @@ def _cycles(keyed: pl.DataFrame, period: int) -> pl.DataFrame:
             known=pl.col("result").is_not_null() & pl.col("before").is_not_null(),
             sure=(pl.col("result").is_not_null() | pl.col("last").fill_null(value=True))
             & pl.col("before").is_not_null(),
-            changed=(pl.col("result") != pl.col("before")).fill_null(value=False),
+            phase=pl.col("pos") % period,
         )
     )
 
@@ -188,9 +212,8 @@ def _cycles(keyed: pl.DataFrame, period: int) -> pl.DataFrame:
 def _steps(calls: pl.DataFrame) -> pl.DataFrame:
     """All calls of the runs that loop, with `nth` in their run from 1, and the run's task."""
     return (
-        calls.sort("run_id", "step", "row", nulls_last=True)
+        in_runs(calls)
         .with_columns(
-            nth=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("run_id"),
             task=pl.col("task").drop_nulls().first().over("run_id").fill_null(NO_TASK),
         )
         .select("row", "run_id", "task", "nth", "request_id", "run_source", SOURCE, usd=COST)
