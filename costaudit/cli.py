@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from costaudit import __version__, commands, plugins
+from costaudit.commands import _flags
 from costaudit.errors import CostAuditError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -46,7 +47,7 @@ def load(name: str) -> Any:
     return typer.main.get_group(app).commands[name]
 
 
-class Command(TyperCommand):
+class Command(_flags.Parser, TyperCommand):
     """A command whose help names its arguments and not their Python types."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -57,11 +58,19 @@ class Command(TyperCommand):
                     formatter.write_dl(rows)
 
 
-class Group(TyperGroup):
+class Group(_flags.Parser, TyperGroup):
     """Commands under one name, each with the whole first sentence of its help: typer would cut it."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise _flags.no_command(args[0], self.list_commands(ctx), ctx)
+        return super().resolve_command(ctx, args)
+
+    def sentence(self, name: str) -> str:
+        return self.commands[name].get_short_help_str(limit=400)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        rows = [(name, self.commands[name].get_short_help_str(limit=400)) for name in self.list_commands(ctx)]
+        rows = [(name, self.sentence(name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -73,16 +82,15 @@ class Later(TyperCommand):
         return load(str(self.name)).make_context(info_name, args, parent=parent, **extra)
 
 
-class Program(TyperGroup):
+class Program(Group):
     """The group of all commands: help and completion import none of them."""
 
     def __init__(self, **settings: Any) -> None:
         later = [Later(name, help=summary(name)) for name in plugins.names(commands.__name__)]
         super().__init__(**settings | {"commands": later})
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):  # in full: typer would cut long lines
-            formatter.write_dl([(name, summary(name)) for name in self.list_commands(ctx)])
+    def sentence(self, name: str) -> str:
+        return summary(name)
 
 
 def _version(value: bool) -> None:
