@@ -2,7 +2,8 @@
 (METHODS 8.5).
 
 A block hash stands for everything up to its block, so equal hashes are equal prefixes. A prefix is in the cache if it
-was written and every pause since was shorter than the lifetime: use renews it.
+was written and every pause since was shorter than the lifetime: use renews it. It can be read once the answer to the
+call that wrote it has begun: calls sent together race for the first write, and each of them pays it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Vector = Any  # a one-dimensional array of numpy, which is imported where it is 
 LIVES: dict[str, int] = {"5m": 300, "30m": 1_800, "1h": 3_600, "12h": 43_200}  # s
 WRITES = {life: f"cache_write_{life}_tokens" for life in LIVES}
 MINIMUM = 1_024  # tokens; the shortest prefix most providers cache, where the book does not say
+FIRST_TOKEN = 5.0  # s; an answer has begun by then, where the log does not say when
 TURN = 2  # blocks seen before that make a request a later turn: more than a shared system prompt
 
 NOTHING, SEEN, TURNS, ALL = (
@@ -52,6 +54,8 @@ class Occurrences:
     starts  place of each call's first prefix
     cum     tokens up to the end of each prefix
     gap_s   since the prefix was last sent; not a number: never
+    at_s    when it was sent, from the first call on
+    wait_s  until the answer to its call began; 0 where nothing says so
     nth     times it was sent before
     later   of the call: whether it is a later turn
     sorted  places in order of prefix and time
@@ -61,13 +65,16 @@ class Occurrences:
     starts: Vector
     cum: Vector
     gap_s: Vector
+    at_s: Vector
+    wait_s: Vector
     nth: Vector
     later: Vector
     sorted: Vector
 
 
 def occurrences(calls: pl.DataFrame) -> Occurrences:
-    """The prefixes of calls [row, scope, started_at, block_sha, block_tokens, unstable, template_sha, run_id].
+    """The prefixes of calls [row, scope, started_at, ended_at, ttft_s, block_sha, block_tokens, unstable, template_sha,
+    run_id].
 
     Prefixes of unstable calls stand for what would be equal with the changing part moved to the end: the template, and
     the earlier turns of the run.
@@ -90,14 +97,19 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
     place, key = (listed[name].to_numpy() for name in ("place", "key"))
     new = np.ones(len(key), dtype=bool)
     new[1:] = key[1:] != key[:-1]
-    at = known["started_at"].dt.epoch("us").to_numpy()[call[place]]
+    sent = known["started_at"].dt.epoch("us").to_numpy()
+    at = sent[call[place]]
     gap = np.full(len(key), np.nan)
     gap[1:] = np.where(new[1:], np.nan, (at[1:] - at[:-1]) / 1e6)
     nth = np.arange(len(key)) - np.maximum.accumulate(np.where(new, np.arange(len(key)), 0))
     gap_s, times = np.empty_like(gap), np.empty_like(nth)
     gap_s[place], times[place] = gap, nth
     before = np.add.reduceat(times > 0, starts, dtype=np.int64) if len(starts) else starts
-    return Occurrences(known["row"], starts, cum, gap_s, times, before >= TURN, place)
+    lasted = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
+    begun = pl.coalesce("ttft_s", lasted.clip(0, FIRST_TOKEN), pl.lit(0.0))
+    wait = known.select(begun).to_series().to_numpy()
+    at_s = (sent - sent.min()) / 1e6 if len(sent) else sent.astype(np.float64)
+    return Occurrences(known["row"], starts, cum, gap_s, at_s[call], wait[call], times, before >= TURN, place)
 
 
 def _in_order(calls: pl.DataFrame, call: Vector, depth: Vector) -> pl.DataFrame:
@@ -149,21 +161,19 @@ def _states(found: Occurrences, policy: Policy, in_time: Vector) -> tuple[Vector
     import numpy as np
 
     if policy.write == ALL:
-        return in_time, ~in_time
-    if policy.write == SEEN:
-        # The first time it is only seen, the second time it is written.
-        hit = in_time & (found.nth >= 2)
-        return hit, ~hit & (found.nth >= 1)
-    # In the cache from the first later turn on, as long as no pause is too long.
-    later = np.repeat(found.later, np.diff(np.append(found.starts, len(in_time))))
-    turn = later[found.sorted].astype(np.int64)
-    before = np.cumsum(turn) - turn
-    # The count only grows, so the last stretch begun is the one with the largest count.
-    at_start = np.maximum.accumulate(np.where(in_time[found.sorted], 0, before))
+        wanted = np.ones_like(in_time)
+    elif policy.write == SEEN:
+        wanted = found.nth >= 1  # the first time it is only seen, the second time it is written
+    else:
+        wanted = np.repeat(found.later, np.diff(np.append(found.starts, len(in_time))))
+    place = np.arange(len(in_time))
+    begins = np.maximum.accumulate(np.where(in_time[found.sorted], 0, place))  # of the stretch without too long a pause
+    nearest = np.where(wanted[found.sorted], place, len(place) - 1)
+    writer = np.minimum.accumulate(nearest[::-1])[::-1][begins]  # the first of the stretch that writes, or none before
+    ready = (found.at_s + found.wait_s)[found.sorted][writer]
     hit = np.empty_like(in_time)
-    hit[found.sorted] = before > at_start
-    hit &= in_time
-    return hit, ~hit & later
+    hit[found.sorted] = (writer < place) & (found.at_s[found.sorted] >= ready)
+    return hit, ~hit & wanted
 
 
 def bounded(simulated: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:

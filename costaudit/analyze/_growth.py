@@ -221,7 +221,10 @@ def _sooner(calls: pl.DataFrame, factor: float) -> pl.DataFrame | None:
     found = _cache.occurrences(used)
     sides = [
         _cache.bounded(
-            _cache.simulate(replace(found, gap_s=found.gap_s / f), Policy(_cache.ALL, life), LIVES[life]), used
+            _cache.simulate(
+                replace(found, gap_s=found.gap_s / f, at_s=found.at_s / f), Policy(_cache.ALL, life), LIVES[life]
+            ),
+            used,
         )
         for f in (1.0, factor)
     ]

@@ -82,7 +82,18 @@ class CacheMiss(Analyzer):
     kind = Kind.WASTE
     order = 4
     reads = (
-        *("source_file", "source_line", "run_id", "task", "tenant", "key_id", "block_sha", "block_tokens"),
+        *(
+            "ended_at",
+            "ttft_s",
+            "source_file",
+            "source_line",
+            "run_id",
+            "task",
+            "tenant",
+            "key_id",
+            "block_sha",
+            "block_tokens",
+        ),
         *("template_sha", "system_sha", "cost_usd", "price_status", "price_entry"),
         *PRICING,
     )
