@@ -13,7 +13,7 @@ from costaudit.analyze._compare_models import paired, unpaired
 from costaudit.analyze._design import balance, mechanism, switch_time
 from costaudit.analyze._pairs import _arms
 from costaudit.analyze._swap import able, swap
-from costaudit.analyze._units import Arm, units
+from costaudit.analyze._units import LISTED, Arm, units
 from costaudit.price.entry import Facts
 from costaudit.schema import USD
 from costaudit.stats import newcombe
@@ -27,9 +27,8 @@ def call(nth, model, **columns):
 
 def seen(models, **columns):
     """Units of these models, in turn, and which of them are of the small one."""
-    frame = units(
-        calls([call(nth, model, **{k: v(nth, model) for k, v in columns.items()}) for nth, model in enumerate(models)])
-    )
+    rows = [call(nth, model, **{k: v(nth, model) for k, v in columns.items()}) for nth, model in enumerate(models)]
+    frame = units(calls(rows).with_columns(LISTED))
     return frame, frame["model"] == "small"
 
 
@@ -64,7 +63,7 @@ def test_a_fallback_after_outages_is_a_mechanism():
             rows.append(call(nth, "small", **run))
         else:
             rows.append(call(nth, "big", **run))
-    frame = units(calls(rows))
+    frame = units(calls(rows).with_columns(LISTED))
     assert frame.height == 200
     assert mechanism(frame, frame["model"] == "small") == "fallback after limits and outages"
 
@@ -108,14 +107,15 @@ TOOL = [{"name": "search", "sha": 1, "tokens": 10}]
     ],
 )
 def test_a_model_takes_only_calls_it_can_answer(facts, columns, ran_here, never_ran):
-    frame = calls([call(0, "big", **columns)])
+    frame = calls([call(0, "big", **columns)]).with_columns(LISTED)
     assert frame.select(able(facts, known=False)).item() is ran_here
     assert frame.select(able(facts, known=True)).item() is never_ran
 
 
 def test_a_swap_finds_a_cold_cache_and_the_cache_minimum_of_the_new_model():
     cached = {"input_tokens": 2_000, "cache_read_tokens": 1_500, "system_sha": 5}
-    frame = calls([call(0, "big", **cached), call(1, "big", **cached), call(2, "big", input_tokens=500)])
+    rows = [call(0, "big", **cached), call(1, "big", **cached), call(2, "big", input_tokens=500)]
+    frame = calls(rows).with_columns(LISTED)
     patch = swap(frame, Arm("acme", "small"), Facts(cache_minimum=1_024), 1.0, 1.0)
     columns = ["input_tokens", "cache_read_tokens", "cache_write_tokens"]
     assert patch.select(columns).rows() == [(2_000, 0, 1_500), (2_000, 1_500, 0), (500, 0, 0)]

@@ -22,7 +22,7 @@ CASE = "case"
 
 
 class Subject(NamedTuple):
-    """One task on one dear model, with the calls that would move and those the cheaper model answered.
+    """One task on one dear model, with the calls that would move.
 
     tenant  the one whose work it is; None: of all
     """
@@ -30,7 +30,6 @@ class Subject(NamedTuple):
     task: str
     dear: Arm
     calls: pl.DataFrame
-    cheap_calls: pl.DataFrame
     tenant: str | None = None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
@@ -126,9 +126,16 @@ def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
             raise CannotCheck(words)
 
 
-def requests_of(ledger: Ledger) -> pl.DataFrame:
-    """The calls of the ledger without rows that only restate others; every call is there once."""
-    return without(ledger.calls, pl.col("rollup").fill_null(value=False))
+ONCE = ~pl.col("rollup").fill_null(value=False)
+ALONE = ONCE & ~pl.col("summed").fill_null(value=False)
+
+
+def requests_of(ledger: Ledger, made: Sequence[str | pl.Expr] = ()) -> pl.DataFrame:
+    """The calls of the ledger without rows that only restate others; every call is there once.
+
+    made  what to say of each call instead of the columns that the rule reads (`Ledger.each`)
+    """
+    return _calls(ledger, made, ONCE)
 
 
 def without(calls: pl.DataFrame, some: pl.Expr) -> pl.DataFrame:
@@ -137,10 +144,21 @@ def without(calls: pl.DataFrame, some: pl.Expr) -> pl.DataFrame:
     return calls.filter(~held) if held.any() else calls
 
 
-def single_calls(ledger: Ledger) -> pl.DataFrame:
-    """The requests that are one call each: totals of sessions and turns have no prompt to judge."""
-    calls = requests_of(ledger)
-    return calls if not calls["summed"].any() else calls.filter(~pl.col("summed").fill_null(value=False))
+def single_calls(ledger: Ledger, made: Sequence[str | pl.Expr] = ()) -> pl.DataFrame:
+    """The requests that are one call each: totals of sessions and turns have no prompt to judge.
+
+    made  what to say of each call instead of the columns that the rule reads (`Ledger.each`)
+    """
+    return _calls(ledger, made, ALONE)
+
+
+def _calls(ledger: Ledger, made: Sequence[str | pl.Expr], where: pl.Expr) -> pl.DataFrame:
+    return ledger.each(made or columns_of(ledger), where)
+
+
+def columns_of(ledger: Ledger) -> Sequence[str]:
+    """The columns that the rule reads."""
+    return ledger.original.columns if ledger.columns is None else ledger.columns
 
 
 def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -23,15 +23,7 @@ PLAIN = 0.95  # share of calls that end normally in one step
 SAMPLE = 300  # calls a candidate is priced on before it is chosen
 HALF = Decimal("0.5")  # a candidate must cost at most this share: less is inside the uncertainty of its tokens
 GENERATION = timedelta(days=365)  # a candidate may be this much older than the model it replaces
-SHAPE = (
-    "output_tokens",
-    "reasoning_tokens",
-    "input_tokens",
-    "temperature",
-    "tools_declared",
-    "run_id",
-    "finish_reason",
-)
+SHAPE = ("temperature", "run_id", "finish_reason")  # what `simple` looks at beside tokens and tools
 SAME_TASK = 30  # calls below which a shape is no shape
 
 
@@ -47,7 +39,7 @@ class Candidate(NamedTuple):
 def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
     """Whether the calls of one task and model look like classification: short answers, one step, cold, small.
 
-    calls        the columns of SHAPE
+    calls        with LISTED
     thoughtful   hidden reasoning may be long
     """
     if calls.height < SAME_TASK:
@@ -59,7 +51,7 @@ def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
         input=pl.col("input_tokens").quantile(0.9, "higher"),
         hidden=hidden.median(),
         warm=(pl.col("temperature") > 0).any(),
-        tools=pl.col("tools_declared").list.len().max(),
+        tools=pl.col("tools").max(),
         steps=runs.len() / (runs.n_unique().clip(1)),
         ended=pl.col("finish_reason").is_in(["stop", "tool_calls"]).fill_null(value=True).mean(),
     ).row(0, named=True)
@@ -76,17 +68,8 @@ def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
     )
 
 
-def candidates(calls: pl.DataFrame, dear: Arm, book: PriceBook, named: Sequence[str]) -> Iterator[Candidate]:
-    """Models to try instead of one: those the user names, else those of this log, else newer ones of its provider.
-
-    calls   all calls of the log
-    named   `provider/model`, by the user
-    """
-    if named:
-        for name in named:
-            provider, _, model = name.partition("/")
-            yield Candidate(Arm(provider, model), facts_of(book, f"{provider}:{model}"), True, "named in the settings")
-        return
+def entries(calls: pl.DataFrame) -> dict[Arm, str]:
+    """The models of a log whose calls have a price, by provider and name, and the entry that prices each."""
     seen = (
         calls.lazy()
         .filter(pl.col("price_status") == "priced")
@@ -95,11 +78,24 @@ def candidates(calls: pl.DataFrame, dear: Arm, book: PriceBook, named: Sequence[
         .sort("provider", "model")
         .collect()
     )
-    entries = {Arm(provider, model): entry for provider, model, entry in seen.iter_rows()}
-    for arm, entry in entries.items():
+    return {Arm(provider, model): entry for provider, model, entry in seen.iter_rows()}
+
+
+def candidates(used: Mapping[Arm, str], dear: Arm, book: PriceBook, named: Sequence[str]) -> Iterator[Candidate]:
+    """Models to try instead of one: those the user names, else those of this log, else newer ones of its provider.
+
+    used    `entries` of all calls of the log
+    named   `provider/model`, by the user
+    """
+    if named:
+        for name in named:
+            provider, _, model = name.partition("/")
+            yield Candidate(Arm(provider, model), facts_of(book, f"{provider}:{model}"), True, "named in the settings")
+        return
+    for arm, entry in used.items():
         if arm != dear:
             yield Candidate(arm, facts_of(book, entry), True, "already used in this log")
-    provider, _, name = (entries.get(dear) or "").partition(":")
+    provider, _, name = (used.get(dear) or "").partition(":")
     file = book.provider(provider) if name else None
     if file is None or name not in file.models:
         return

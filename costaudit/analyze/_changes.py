@@ -9,12 +9,12 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze import _cache, _ceiling, cache_miss
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, columns_of, requests_of
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._candidates import reasoning_ratio
 from costaudit.analyze._judge import pairs_of
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, shared_requests, swap
-from costaudit.analyze._units import Arm, units
+from costaudit.analyze._units import LISTED, Arm, units
 from costaudit.errors import UsageError
 from costaudit.price.book import PriceBook
 from costaudit.price.ledger import Ledger
@@ -84,7 +84,8 @@ def _limited(change: Change, ledger: Ledger) -> Patch:
 
 def _swapped(change: Change, ledger: Ledger) -> Patch:
     """Calls of one model on another: tokens in its tokenizer's ratio, every prefix cold once, limits respected."""
-    calls = _of_task(change, requests_of(ledger)).filter(pl.col("price_status") == "priced")
+    everything = _of_task(change, requests_of(ledger, [*columns_of(ledger), *LISTED]))
+    calls = everything.filter(pl.col("price_status") == "priced")
     chosen = calls.filter(_named(calls, change.source))
     if chosen.is_empty():
         used = ", ".join(sorted(m for m in calls["model"].drop_nulls().unique())[:8])
@@ -110,7 +111,7 @@ def _swapped(change: Change, ledger: Ledger) -> Patch:
                 f"{left:,} calls stay on {model}: {new.model} cannot take their size, tools, images or answers"
             )
         same = facts.same_as and facts.same_as == facts_of(ledger.book, entry).same_as
-        ratio = SAME if same else _ratios(_of_task(change, requests_of(ledger)), own, new, old, shared)
+        ratio = SAME if same else _ratios(everything, own, new, old, shared)
         notes.append(_said(ratio, new) if not same else f"{new.model} has the same weights: tokens as they are")
         ends = (
             (ratio.input.value, ratio.output.value),
@@ -175,7 +176,6 @@ def _target(book: PriceBook, change: Change, old: Arm, entry: str | None, calls:
 
 def _ratios(everything: pl.DataFrame, own: pl.DataFrame, new: Arm, old: Arm, shared: pl.DataFrame) -> Ratios:
     """Tokens of the new model over the old, from cases both worked on, else from equal requests, else as assumed."""
-    same = shared_ratio(shared, new, old)
     both = pl.col("model").is_in([new.model, old.model])
     if everything.filter(
         (pl.col("provider").fill_null("") == new.provider) & (pl.col("model") == new.model)
@@ -186,7 +186,11 @@ def _ratios(everything: pl.DataFrame, own: pl.DataFrame, new: Arm, old: Arm, sha
     if not all(side.height for side in sides):
         return reasoning_ratio(own)
     pairs = pairs_of(*(side.with_columns(quality=pl.lit(0.0)) for side in sides))
-    return ratios(*pairs, paired=True, shared=same) if pairs[0].height else reasoning_ratio(own)
+    return (
+        ratios(*pairs, paired=True, shared=lambda: shared_ratio(shared, new, old))
+        if pairs[0].height
+        else reasoning_ratio(own)
+    )
 
 
 def _said(ratio: Ratios, new: Arm) -> str:

@@ -156,13 +156,18 @@ def _paired(
     by: Standard,
 ) -> Verdict:
     sides = [p["quality"].to_list() for p in pairs]
-    binary = quality.binary and all(x in (0.0, 1.0) for side in sides for x in side)
+    binary = quality.binary and _all_or_nothing(pairs)
     comparison = _steady(paired(sides[0], sides[1], binary=binary), by)
     for arm, pair in zip(arms, pairs, strict=True):
         if (why := _selected(arm, pair, quality)) is not None:
             return Verdict(Grade.EXPERIMENT, (why,), quality, comparison, False, *pairs, margin=margin)
     said = (f"{comparison.n:,} requests answered by both models",)
     return _graded(comparison, quality, margin, Grade.PROVEN, said, pairs)
+
+
+def _all_or_nothing(arms: Sequence[pl.DataFrame]) -> bool:
+    """Whether every unit is good or bad: means of several runs of a case are neither."""
+    return all(arm["quality"].is_in([0.0, 1.0]).all() for arm in arms)
 
 
 def _selected(arm: pl.DataFrame, pairs: pl.DataFrame, quality: Quality) -> str | None:
@@ -191,7 +196,7 @@ def _unpaired(
     new, old = arms
     task, flags = both["task"][0], both["cheap"]
     values = new["quality"].to_list(), old["quality"].to_list()
-    binary = quality.binary and all(x in (0.0, 1.0) for side in values for x in side)
+    binary = quality.binary and _all_or_nothing(arms)
     plain = unpaired(*values, binary=binary, design="overlap")
     check = balance(both, flags, seed=both.height, counted_alike=task not in by.declared)
     no_claim = Verdict(Grade.NO_EVIDENCE, (), quality, None, False, new, old, check.table, margin)

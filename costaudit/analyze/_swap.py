@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -42,24 +42,27 @@ def assumed(low_high: tuple[float, float]) -> Interval:
     return Interval(math.sqrt(low * high), low, high)
 
 
-def ratios(new: pl.DataFrame, old: pl.DataFrame, *, paired: bool, shared: Interval | None) -> Ratios:
+def ratios(new: pl.DataFrame, old: pl.DataFrame, *, paired: bool, shared: Callable[[], Interval | None]) -> Ratios:
     """Measured on units [calls, input_tokens, output_tokens] of both models; assumed where they are too few.
 
     paired   row i of both frames is the same work
-    shared   ratio of input tokens on equal requests elsewhere in the log; used where this task cannot tell
+    shared   ratio of input tokens on equal requests elsewhere in the log; asked where this task cannot tell
     """
-    reasoning = any(side["reasoning"].sum() for side in (new, old) if side.height)
-    fallback = Ratios(shared or assumed(R_IN), assumed(R_OUT_REASONING if reasoning else R_OUT), 1.0, measured=False)
     if min(new.height, old.height) < ENOUGH:
-        return fallback
+        return _assumed(new, old, shared())
     try:
         r_in, r_out, calls = (
             _ratio(new[name].to_list(), old[name].to_list(), paired=paired)
             for name in ("input_tokens", "output_tokens", "calls")
         )
     except ValueError:  # a mean of zero: no counts to measure
-        return fallback
+        return _assumed(new, old, shared())
     return Ratios(r_in, r_out, calls.value, measured=True)
+
+
+def _assumed(new: pl.DataFrame, old: pl.DataFrame, shared: Interval | None) -> Ratios:
+    reasoning = any(side["reasoning"].sum() for side in (new, old) if side.height)
+    return Ratios(shared or assumed(R_IN), assumed(R_OUT_REASONING if reasoning else R_OUT), 1.0, measured=False)
 
 
 def _ratio(new: Sequence[float], old: Sequence[float], *, paired: bool) -> Interval:
@@ -105,10 +108,11 @@ def facts_of(book: PriceBook, entry: str | None) -> Facts:
 def able(facts: Facts, *, known: bool) -> pl.Expr:
     """Whether a model can take a call: tools, images, structured output, the size of its window and of its answers.
 
+    of      calls with LISTED
     known   what the book does not say counts as missing (for a model that never ran the task)
     """
     needs = (
-        (facts.tools, (pl.col("tools_declared").list.len() > 0) | (pl.col("tool_calls").list.len() > 0)),
+        (facts.tools, (pl.col("tools") > 0) | (pl.col("asks") > 0)),
         (facts.vision, _images()),
         (facts.structured_output, pl.col("schema_ok").is_not_null()),
     )
@@ -135,7 +139,7 @@ def _images() -> pl.Expr:
 
 
 def swap(calls: pl.DataFrame, to: Arm, facts: Facts, r_in: float, r_out: float) -> pl.DataFrame:
-    """A patch that moves calls to another model.
+    """A patch that moves calls [with LISTED] to another model.
 
     Every prefix is written once before it is read: its first call on the new model finds a cold cache. Prompts under
     the new model's cache minimum are not cached at all. Write lifetimes of another provider become its default one.
@@ -144,7 +148,7 @@ def swap(calls: pl.DataFrame, to: Arm, facts: Facts, r_in: float, r_out: float) 
     def scaled(name: str, ratio: float) -> pl.Expr:
         return (pl.col(name).fill_null(0) * ratio).round().cast(pl.Int64)
 
-    prefix = pl.coalesce("system_sha", pl.col("block_sha").list.first(), "template_sha", pl.lit(0, pl.UInt64))
+    prefix = pl.coalesce("system_sha", "first_block", "template_sha", pl.lit(0, pl.UInt64))
     used = pl.col("cache_read_tokens").fill_null(0) > 0
     first = pl.when(used).then(pl.col("row")).min().over(prefix) == pl.col("row")
     same_home = pl.col("provider").fill_null("") == to.provider

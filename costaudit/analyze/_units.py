@@ -11,8 +11,20 @@ from costaudit.analyze._analyzer import without
 NONE = "(none)"
 OPENING = (
     *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha"),
-    *("instance_id", "block_sha", "tools_declared", "input_tokens"),
+    *("instance_id", "blocks", "tools", "input_tokens"),
 )
+READS = (
+    *("row", "rollup", "gateway_cache_hit", "run_id", "provider", "model", "status", "http_status", "schema_ok"),
+    *("tool_error", "finish_reason", "cost_usd", "output_tokens", "reasoning_tokens", "success", "score"),
+    *(name for name in OPENING if name not in ("blocks", "tools")),
+)
+LISTED = (
+    pl.col("block_sha").list.first().alias("first_block"),
+    pl.col("block_sha").list.len().alias("blocks"),
+    pl.col("tools_declared").list.len().alias("tools"),
+    pl.col("tool_calls").list.len().alias("asks"),
+)
+"""What is asked of the lists of a call; the lists themselves would be most of the memory."""
 BAD_FINISH = ("length", "refusal", "content_filter")
 
 
@@ -42,7 +54,7 @@ def with_unit(calls: pl.DataFrame) -> pl.DataFrame:
 def units(calls: pl.DataFrame) -> pl.DataFrame:
     """One row a unit whose task is known, in order of its first call.
 
-    in    schema.CALLS
+    in    READS and LISTED
     out   unit; task, task_source, tenant, key_id, started_at;
           provider, model (null: several models answered);
           calls, cost_usd [USD; null: part of it is not priced], input_tokens, output_tokens, reasoning;
@@ -89,11 +101,11 @@ def units(calls: pl.DataFrame) -> pl.DataFrame:
         known.select(OPENING)
         .filter(rows["opens"])
         .select(
-            pl.exclude("instance_id", "block_sha", "tools_declared", "input_tokens"),
+            pl.exclude("instance_id", "blocks", "tools", "input_tokens"),
             opening_tokens="input_tokens",
             instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
-            history=pl.col("block_sha").list.len().cast(pl.Int64),
-            tools=pl.col("tools_declared").list.len().cast(pl.Int64),
+            history=pl.col("blocks").cast(pl.Int64),
+            tools=pl.col("tools").cast(pl.Int64),
             hour=pl.col("started_at").dt.hour().cast(pl.Int64),
         )
     )

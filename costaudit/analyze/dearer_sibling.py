@@ -10,8 +10,9 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK, Analyzer, Claim, need, option, requests_of, total_usd
+from costaudit.analyze._places import places
 from costaudit.analyze._swap import able, facts_of, swap
-from costaudit.analyze._units import Arm
+from costaudit.analyze._units import LISTED, Arm
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
@@ -23,6 +24,11 @@ from costaudit.price.tariff import STANDARD
 FAST = ("priority", "fast", "ultrafast")
 UNASKED = sorted(STANDARD)  # what a request says that did not ask for a tier
 GROUP = ["price_entry", "provider", "model", "service_tier", "task"]
+MOVED = (
+    *("service_tier_requested", "block_sha", "system_sha", "template_sha"),
+    *("tools_declared", "tool_calls", "schema_ok", "cost_usd"),
+    *PRICING,
+)
 CASE = "case"
 TOGETHER = 100_000  # calls from which a group is priced by itself: a pass over few calls costs as much as over many
 
@@ -73,17 +79,13 @@ class DearerSibling(Analyzer):
     name = "dearer-sibling"
     kind = Kind.WASTE
     order = 6
-    reads = (
-        *("task", "service_tier_requested", "request_sha", "block_sha", "system_sha", "template_sha"),
-        *("tools_declared", "tool_calls", "schema_ok", "cost_usd", "price_status", "price_entry"),
-        *PRICING,
-    )
+    reads = ("task", "price_status", "price_entry", *MOVED)
 
     latency_tolerant: tuple[str, ...] = option((), "tasks", "Tasks that may wait: a flex tier is offered for them.")
     providers: tuple[str, ...] = option((), "providers", "Where you may buy; empty: where this log already buys.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = requests_of(ledger, ("row", "price_status", "region", *GROUP))
         need(calls, {"provider": "no provider is named", "price_entry": "no call has a price of the book"})
         free_to_move = (
             (pl.col("price_status") == "priced")
@@ -91,18 +93,17 @@ class DearerSibling(Analyzer):
             & (pl.col("service_tier").fill_null("") != "provisioned")
         )
         movable = calls.filter(free_to_move)
-        sold_at = self.providers or tuple(calls["price_entry"].drop_nulls().str.split(":").list.first().unique().sort())
+        entries = calls["price_entry"].drop_nulls().unique()
+        sold_at = self.providers or tuple(entries.str.split(":").list.first().unique().sort())
         siblings = _siblings(ledger.book, sold_at)
         batch: list[_Group] = []
-        for entry, provider, model, tier, task in movable.select(GROUP).unique().sort(GROUP).iter_rows():
+        groups = places(movable, GROUP)
+        for nth, (entry, provider, model, tier, task) in enumerate(groups.select(GROUP).iter_rows()):
             if not self._could_move(entry, tier, task, siblings, ledger.book):
                 continue
             if _contract(ledger.book, str(provider or ""), str(model or ""), entry):
                 continue
-            same = zip(GROUP, (entry, provider, model, tier, task), strict=True)
-            mine = movable.filter(
-                pl.all_horizontal([pl.col(name).eq_missing(pl.lit(v, pl.String)) for name, v in same])
-            )
+            mine = ledger.at(movable["row"].gather(groups["at"][nth]), MOVED).with_columns(LISTED)
             offers = tuple(self._offers(mine, entry, tier, task, siblings, ledger.book))
             batch.append(_Group(mine, entry, tier, task, offers))
             if sum(group.calls.height for group in batch) >= TOGETHER:

@@ -13,8 +13,10 @@ from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, opti
 from costaudit.analyze._candidates import SHAPE, Candidate, candidates, cheapest, reasoning_ratio, simple
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
-from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, shared_requests, swap
-from costaudit.analyze._units import Arm, units
+from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
+from costaudit.analyze._units import LISTED, Arm, units
+from costaudit.analyze._units import READS as UNITS
+from costaudit.analyze._work import KEPT, SWAPPED, Work
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
@@ -81,14 +83,14 @@ class OverpoweredModel(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        # Of tools called, only whether there are any is asked.
-        ids = pl.col("tool_calls").list.eval(pl.element().struct.field("id"))
-        calls = single_calls(ledger).with_columns(tool_calls=ids)
+        calls = single_calls(ledger, [*UNITS, "output_sha", "price_status", "price_entry", *LISTED])
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
         pairs = discovered(list(compared(units(calls), calls, floor, by, self.stated)), self.q)
-        claims = [*_comparisons(ledger, calls, pairs), *self._experiments(ledger, calls, pairs, floor)]
+        work = Work(ledger, calls.select(KEPT))
+        del calls
+        claims = [*_comparisons(work, pairs), *self._experiments(work, pairs, floor)]
         if not claims and not pairs:
             raise CannotCheck(
                 "NO EVIDENCE: no task ran on two models with a known outcome; log score, success or schema_ok, "
@@ -96,47 +98,38 @@ class OverpoweredModel(Analyzer):
             )
         yield from claims
 
-    def _experiments(
-        self, ledger: Ledger, calls: pl.DataFrame, pairs: Sequence[Pair], floor: Decimal
-    ) -> Iterator[Claim]:
+    def _experiments(self, work: Work, pairs: Sequence[Pair], floor: Decimal) -> Iterator[Claim]:
         """Short structured answers on a dear model: worth a try, with the saving as a range."""
         done = {(pair.task, pair.dear.model) for pair in pairs}
-        paid = calls.lazy().filter(pl.col("task").is_not_null() & (pl.col("price_status") == "priced"))
-        groups = paid.group_by("task", pl.col("provider").fill_null(""), "model").agg(pl.sum("cost_usd")).collect()
-        for task, provider, model, spend in groups.sort("task", "provider", "model").iter_rows():
-            if spend < floor or (task, model) in done:
+        groups = work.groups.filter((pl.col("paid") > 0) & (pl.col("spend") >= floor))
+        for task, provider, model in groups.select("task", "provider", "model").iter_rows():
+            arm, book = Arm(provider, model), work.ledger.book
+            if (task, model) in done or not simple(work.of(task, arm, SHAPE)):
                 continue
-            arm = Arm(provider, model)
-            mine = (pl.col("task") == task) & _answered_by(arm)
-            if not simple(calls.select("task", "provider", "model", *SHAPE).filter(mine)):
-                continue
-            subject = advice.Subject(task, arm, calls.filter(mine), calls.clear())
-            options = candidates(calls, subject.dear, ledger.book, self.candidates)
-            best = cheapest(subject.calls, options, ledger.book)
+            subject = advice.Subject(task, arm, work.of(task, arm, SWAPPED))
+            best = cheapest(subject.calls, candidates(work.used, arm, book, self.candidates), book)
             if best is not None:
                 yield _experiment(subject, best, self.delta_s3)
 
 
-def _comparisons(ledger: Ledger, calls: pl.DataFrame, pairs: Sequence[Pair]) -> Iterator[Claim]:
+def _comparisons(work: Work, pairs: Sequence[Pair]) -> Iterator[Claim]:
     """One claim for each dear model of a task; and for each tenant that the task as a whole says nothing about."""
-    shared = shared_requests(calls)
     groups: dict[tuple[str, Arm], list[Pair]] = {}
     for pair in pairs:
         groups.setdefault((pair.task, pair.dear), []).append(pair)
     for (task, dear), mine in groups.items():
-        own = calls.filter(pl.col("task") == task)
         whole = [pair for pair in mine if pair.tenant is None]
         if not whole:
             continue
         best = max(whole, key=lambda pair: pair.verdict.rank)
         tenants = [pair for pair in mine if pair.tenant is not None]
         hurt = sorted({p.tenant for p in tenants if p.cheap == best.cheap and worse(p) and p.tenant is not None})
-        subject = advice.Subject(task, dear, _calls_of(own, dear), _calls_of(own, best.cheap))
+        subject = advice.Subject(task, dear, work.of(task, dear, SWAPPED))
         kept: tuple[str, ...] = ()
         if best.verdict.proven and hurt:
             subject = subject._replace(calls=subject.calls.filter(~pl.col("tenant").is_in(hurt).fill_null(value=False)))
             kept = (f"left out, for it is worse there: {', '.join(hurt)}",)
-        claim = _comparison(ledger, shared, subject, best.cheap, best.verdict, kept)
+        claim = _comparison(work, subject, best.cheap, best.verdict, kept)
         tables = {"dominated": _dominated(dear, whole)} if any(pair.verdict.proven for pair in whole) else {}
         yield replace(claim, details={**claim.details, **tables})
         if best.verdict.proven:
@@ -144,9 +137,8 @@ def _comparisons(ledger: Ledger, calls: pl.DataFrame, pairs: Sequence[Pair]) -> 
         for tenant in sorted({pair.tenant for pair in tenants if pair.tenant is not None}):
             one = max((p for p in tenants if p.tenant == tenant), key=lambda pair: pair.verdict.rank)
             if one.verdict.proven:
-                theirs = own.filter(pl.col("tenant") == tenant)
-                subject = advice.Subject(task, dear, _calls_of(theirs, dear), _calls_of(theirs, one.cheap), tenant)
-                yield _comparison(ledger, shared, subject, one.cheap, one.verdict)
+                subject = advice.Subject(task, dear, work.of(task, dear, SWAPPED, tenant), tenant)
+                yield _comparison(work, subject, one.cheap, one.verdict)
 
 
 def _dominated(dear: Arm, pairs: Sequence[Pair]) -> pl.DataFrame:
@@ -159,17 +151,8 @@ def _dominated(dear: Arm, pairs: Sequence[Pair]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["model", "by", "grade", "difference", "lower_bound"], orient="row")
 
 
-def _calls_of(calls: pl.DataFrame, arm: Arm) -> pl.DataFrame:
-    return calls.filter(_answered_by(arm))
-
-
-def _answered_by(arm: Arm) -> pl.Expr:
-    return (pl.col("provider").fill_null("") == arm.provider) & (pl.col("model") == arm.model)
-
-
 def _comparison(
-    ledger: Ledger,
-    shared: pl.DataFrame,
+    work: Work,
     subject: advice.Subject,
     cheap: Arm,
     verdict: Verdict,
@@ -179,14 +162,15 @@ def _comparison(
 
     kept  what else is to be said about calls that stay
     """
-    entry = subject.cheap_calls["price_entry"].drop_nulls()
-    facts = facts_of(ledger.book, entry[0] if entry.len() else None)
-    same = shared_ratio(shared, cheap, subject.dear)
+    entry = work.of(subject.task, cheap, tenant=subject.tenant)["price_entry"].drop_nulls()
+    facts = facts_of(work.ledger.book, entry[0] if entry.len() else None)
     paired = verdict.comparison is not None and verdict.comparison.design == "paired"
     if verdict.comparison is None:
         ratio = reasoning_ratio(subject.calls)
     else:
-        ratio = ratios(verdict.new, verdict.old, paired=paired, shared=same)
+        ratio = ratios(
+            verdict.new, verdict.old, paired=paired, shared=lambda: shared_ratio(work.shared, cheap, subject.dear)
+        )
     movable = subject.calls.filter(able(facts, known=False))
     left = subject.calls.height - movable.height
     because = [*verdict.because, *kept, advice.tokens_said(ratio)]
@@ -211,7 +195,7 @@ def _comparison(
         low, mid, high = _patches(subject.case, movable, cheap, facts, ratio)
         return replace(claim, patch=mid, low=low, high=high, requests=movable.height)
     # Nothing is claimed; what the change could bring at most says whether the question is worth asking.
-    return replace(claim, stake_high=_most(ledger, movable, cheap, facts, ratio))
+    return replace(claim, stake_high=_most(work.ledger, movable, cheap, facts, ratio))
 
 
 def _experiment(subject: advice.Subject, to: Candidate, margin: float) -> Claim:

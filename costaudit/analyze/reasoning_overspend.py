@@ -8,15 +8,21 @@ from dataclasses import dataclass
 import polars as pl
 
 from costaudit.analyze._analyzer import Analyzer, Claim, need, option, single_calls, total_usd
-from costaudit.analyze._candidates import simple
+from costaudit.analyze._candidates import SHAPE, simple
 from costaudit.analyze._judge import Standard, Verdict, judge
+from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
-from costaudit.analyze._units import Arm, units
+from costaudit.analyze._units import LISTED, Arm, units
+from costaudit.analyze._units import READS as UNITS
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
 CASE = "case"
+JUDGED = (
+    *("row", "rollup", "gateway_cache_hit", "task", "provider", "model", "price_status", "cost_usd"),
+    *("input_tokens", "output_tokens", "reasoning_tokens", "reasoning_effort"),
+)
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
 
@@ -64,43 +70,34 @@ class ReasoningOverspend(Analyzer):
     randomised: tuple[str, ...] = option((), "tasks", "Tasks whose effort you assign at random.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
+        calls = single_calls(ledger, [*JUDGED, *LISTED])
         need(calls, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
         floor = ledger.settings.floor(total_usd(calls))
         thinking = pl.col("task").is_not_null() & (pl.col("price_status") == "priced")
-        sums = (
-            calls.lazy()
-            .filter(thinking & (pl.col("reasoning_tokens") > 0))
-            .group_by("task", pl.col("provider").fill_null(""), "model")
-            .agg(pl.sum("cost_usd"))
-            .collect()
-        )
-        if calls["reasoning_effort"].null_count() == calls.height:
-            calls = calls.drop("block_sha", "tool_calls")  # what units are made of, to compare efforts
-        for task, provider, model, spend in sums.sort("task", "provider", "model").iter_rows():
-            if spend < floor:
-                continue
-            mine = calls.filter(
-                thinking
-                & (pl.col("task") == task)
-                & (pl.col("provider").fill_null("") == provider)
-                & (pl.col("model") == model)
-            )
-            claim = self._levels(task, model, mine, calls) or self._shape(task, model, mine)
+        calls = calls.filter(thinking)
+        by, hidden = ("task", pl.col("provider").fill_null(""), "model"), pl.col("reasoning_tokens") > 0
+        groups = places(calls, by, some=hidden.any(), spend=pl.col("cost_usd").filter(hidden).sum())
+        large = groups.filter(pl.col("some") & (pl.col("spend") >= floor)).drop_nulls("model")
+        for nth, (task, model) in enumerate(large.select("task", "model").iter_rows()):
+            mine = calls[large["at"][nth]]
+            claim = self._levels(task, model, mine, ledger) or self._shape(task, model, mine, ledger)
             if claim is not None:
                 yield claim
 
-    def _levels(self, task: str, model: str, mine: pl.DataFrame, calls: pl.DataFrame) -> Claim | None:
+    def _levels(self, task: str, model: str, mine: pl.DataFrame, ledger: Ledger) -> Claim | None:
         """Two efforts compared as two models are; None where there is one, or nothing to say."""
         efforts = [e for e in LEVELS if e in set(mine["reasoning_effort"].drop_nulls().str.to_lowercase())]
         if len(efforts) < 2:
             return None
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, False)
-        as_arms = mine.with_columns(provider=pl.lit(""), model=pl.col("reasoning_effort").str.to_lowercase())
+        told = [name for name in UNITS if name not in mine.columns]
+        as_arms = mine.hstack(ledger.at(mine["row"], told).drop("row")).with_columns(
+            provider=pl.lit(""), model=pl.col("reasoning_effort").str.to_lowercase()
+        )
         values, quality = measure(units(as_arms))
         if quality is None or broken(values, quality, None, None) is not None:
             return None
-        others = units(calls)
+        others = units(single_calls(ledger, [*UNITS, *LISTED]))
         for high in reversed(efforts[1:]):
             for low in efforts[: efforts.index(high)]:
                 verdict = judge(values, quality, Arm("", low), Arm("", high), others, by)
@@ -108,9 +105,11 @@ class ReasoningOverspend(Analyzer):
                     return _compared(task, model, low, high, mine, verdict)
         return None
 
-    def _shape(self, task: str, model: str, mine: pl.DataFrame) -> Claim | None:
+    def _shape(self, task: str, model: str, mine: pl.DataFrame, ledger: Ledger) -> Claim | None:
         """One effort: short answers after much longer reasoning."""
-        if mine["reasoning_effort"].drop_nulls().n_unique() > 1 or not simple(mine, thoughtful=True):
+        if mine["reasoning_effort"].drop_nulls().n_unique() > 1:
+            return None
+        if not simple(mine.hstack(ledger.at(mine["row"], SHAPE).drop("row")), thoughtful=True):
             return None
         visible = (pl.col("output_tokens") - pl.col("reasoning_tokens").fill_null(0)).clip(1)
         median = mine.select((pl.col("reasoning_tokens").fill_null(0) / visible).median()).item()

@@ -53,10 +53,25 @@ class Ledger:
     @property
     def calls(self) -> pl.DataFrame:
         """The calls that still exist in this state, at their counterfactual cost."""
-        names = self.original.columns if self.columns is None else list(self.columns)
-        changed = {name for table in self.news for name in table.columns} & set(names)
-        frame = self.original.select(names).with_columns(self.value(name) for name in names if name in changed)
+        frame = self._now(self.original.columns if self.columns is None else list(self.columns))
         return frame if self.gone is None else frame.filter(~self.gone)
+
+    def _now(self, names: Sequence[str]) -> pl.DataFrame:
+        """Columns of this state, one row a call of `original`, gone ones included."""
+        changed = {name for table in self.news for name in table.columns} & set(names)
+        return self.original.select(names).with_columns(self.value(name) for name in names if name in changed)
+
+    def each(self, made: Sequence[str | pl.Expr], where: pl.Expr | None = None) -> pl.DataFrame:
+        """Columns of every call that still exists, or of some of these, and what expressions say about each.
+
+        The original is looked at where it is, and only what is asked for is copied; so every expression must look at
+        one call at a time and name its columns.
+        """
+        frame, kept = self._now(_roots(made)).select(made), None if self.gone is None else ~self.gone
+        if where is not None:
+            some = self._now(_roots([where])).select(where).to_series()
+            kept = some if kept is None else kept & some
+        return frame if kept is None or kept.all(ignore_nulls=False) else frame.filter(kept)
 
     def reading(self, columns: Sequence[str] | None) -> Ledger:
         """The same state with `calls` of these columns only, and of those that every reader needs; None: all."""
@@ -136,6 +151,11 @@ class Ledger:
         if changed.height:
             news = (*news, changed.select(self.place(changed["row"]).alias("place"), pl.exclude("row")))
         return replace(self, gone=gone, news=news)
+
+
+def _roots(made: Sequence[str | pl.Expr]) -> list[str]:
+    named = ([one] if isinstance(one, str) else one.meta.root_names() for one in made)
+    return list(dict.fromkeys(name for names in named for name in names))
 
 
 def positions(values: pl.Series, column: pl.Series) -> pl.Series:
