@@ -16,6 +16,10 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
     """
     if not isinstance(dtype, pl.List):
         return pl.Series(name, cells, dtype=dtype)
+    once = {id(cell): cell for cell in cells}
+    if len(once) * 2 < len(cells):  # the same lists again and again, as the tools of a task are
+        place = {identity: n for n, identity in enumerate(once)}
+        return series(name, list(once.values()), dtype).gather([place[id(cell)] for cell in cells])
     if not isinstance(dtype.inner, pl.Struct):
         return _flat(name, cells, dtype)
     items = [item for cell in cells if cell for item in cell]

@@ -15,11 +15,12 @@ Path = tuple[str, ...]
 class Node:
     """A key of the records: an object with further keys below, or a leaf, or both (then it is decoded whole)."""
 
-    __slots__ = ("below", "leaf", "opaque", "raw")
+    __slots__ = ("below", "leaf", "listed", "opaque", "raw")
 
     def __init__(self) -> None:
         self.below: dict[str, Node] = {}
         self.leaf = False
+        self.listed = False
         self.opaque = False
         self.raw = False
 
@@ -36,16 +37,31 @@ class Node:
             node = node.below.setdefault(key, Node())
         node.leaf, node.raw = True, raw  # wanted as a value and as raw JSON: decoded, and written again where needed
 
+    def at(self, path: Path) -> Node:
+        """The node that was added at the path."""
+        node = self
+        for key in path:
+            node = node.below[key]
+        return node
+
+    @property
+    def kind(self) -> Any:
+        """How its value is decoded if it is decoded whole."""
+        return msgspec.Raw if self.raw and not self.below else Any
+
 
 class Decoder:
     """Records to tuples of the values at the given paths; `at` says where each stands; absent is None."""
 
-    def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = ()) -> None:
+    def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = (), lists: Iterable[Path] = ()) -> None:
+        """`raws`: paths whose values stay JSON; `lists`: those of them that are lists, as a rule."""
         self.paths = list(dict.fromkeys(paths))
         self.raws = list(dict.fromkeys(raws))
         self.root = root = Node()
         for path in self.raws:
             root.add(path, raw=True)
+        for path in lists:
+            root.at(path).listed = True
         for path in self.paths:
             root.add(path)
         struct, self._pick = _compile(root)
@@ -164,7 +180,7 @@ def _compile(node: Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[An
             steps.append((n, _or_absent(below, len(_leaves(child)))))
             continue
         direct.append(n)
-        fields.append((f"f{n}", msgspec.Raw if child.raw and not child.below else Any, None))
+        fields.append((f"f{n}", child.kind, None))
         if child.below:
             steps.append((n, dug(child)))
     struct = msgspec.defstruct("Keys", fields, rename=rename, gc=False)
@@ -211,9 +227,9 @@ def dug(node: Node) -> Callable[[Any], tuple[Any, ...]]:
 
 def parsed(data: bytes) -> dict[str, Any] | str:
     """A JSON object, or the sentence that says why there is none. A byte that is no UTF-8 costs one character."""
-    for attempt in (data, data.decode("utf-8", "replace").encode()):
+    for again in (False, True):
         try:
-            value = msgspec.json.decode(attempt)
+            value = msgspec.json.decode(data.decode("utf-8", "replace") if again else data)
         except RecursionError:
             return "nested too deeply"
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:

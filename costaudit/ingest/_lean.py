@@ -26,9 +26,9 @@ class Lean:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.known: dict[Path, set[str]] = {}
+        self.unlisted: set[Path] = set()  # where a list was expected and something else stood
         self.generation = 0
-        self.shape = _Shape(decoder.root, (), self.known, decoder.at)
-        self._decode = msgspec.json.Decoder(self.shape.struct).decode
+        self._shaped()
 
     @property
     def exhausted(self) -> bool:
@@ -39,8 +39,11 @@ class Lean:
         """Learn the keys of records before they are decoded; raises msgspec.DecodeError for what is no object."""
         if sum(self._learned(self.decoder.root, (), data) for data in records):
             self.generation += 1
-            self.shape = _Shape(self.decoder.root, (), self.known, self.decoder.at)
-            self._decode = msgspec.json.Decoder(self.shape.struct).decode
+            self._shaped()
+
+    def _shaped(self) -> None:
+        self.shape = _Shape(self.decoder.root, (), self)
+        self._decode = msgspec.json.Decoder(self.shape.struct).decode
 
     def one(self, data: bytes) -> Any:
         """A record as a struct of the present shape; raises as `Decoder.typed` does."""
@@ -68,27 +71,33 @@ class Lean:
             child = node.below.get(key)
             if child is not None and not child.whole and bytes(memoryview(value)[:1]) == b"{":
                 new |= self._learned(child, (*path, key), value)
+            elif child is not None and child.listed and bytes(memoryview(value)[:1]) not in b"[n":
+                new |= (*path, key) not in self.unlisted
+                self.unlisted.add((*path, key))
         return new
 
 
 class _Shape:
     """The struct of one level, and where its values go."""
 
-    def __init__(self, node: Node, path: Path, known: dict[Path, set[str]], at: dict[Path, int]) -> None:
+    def __init__(self, node: Node, path: Path, seen: Lean) -> None:
+        at = seen.decoder.at
         fields: list[tuple[str, Any, Any]] = []
         rename: dict[str, str] = {}
         self.direct: list[tuple[int, int]] = []  # field, column
         self.dug: list[tuple[int, Any, list[int]]] = []  # field, picker, its columns
         self.inner: list[tuple[int, _Shape]] = []
-        for n, key in enumerate(sorted(known.get(path, ()))):
+        for n, key in enumerate(sorted(seen.known.get(path, ()))):
             child, here = node.below.get(key), (*path, key)
             kind: Any = msgspec.Raw
             if child is not None and not child.whole:
-                below = _Shape(child, here, known, at)
+                below = _Shape(child, here, seen)
                 self.inner.append((n, below))
                 kind = below.struct | None
             elif child is not None:
-                kind = msgspec.Raw if child.raw and not child.below else Any
+                kind = child.kind
+                if child.listed and kind is msgspec.Raw and here not in seen.unlisted:
+                    kind = list[msgspec.Raw] | None
                 self.direct.append((n, at[here]))
                 if child.below:
                     self.dug.append((n, dug(child), [at[deep] for deep in all_below(child, here)]))

@@ -35,7 +35,7 @@ def usage_parts(usage: Any) -> list[dict[str, Any]] | None:
     The details of the input count cached tokens too; what is read from the cache is taken out, for a token is billed
     once. Raises ValueError for a value that is no token count.
     """
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or _is_text(usage):
         return None
     prompt = _first(usage, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     answer = _first(usage, "completion_tokens_details", "output_tokens_details", "output_token_details")
@@ -52,6 +52,22 @@ def usage_parts(usage: Any) -> list[dict[str, Any]] | None:
     found["citation"] = count(usage.get("citation_tokens") or 0) or 0
     found["requests"] = 1 if usage.get("search_context_size") else 0
     return quantities(found)
+
+
+BESIDE_TEXT = frozenset(
+    {"audio_tokens", "image_tokens", "video_tokens", "cached_tokens_details", "web_search_requests",
+     "num_search_queries", "citation_tokens", "search_context_size"}
+)  # fmt: skip
+
+
+def _is_text(usage: Mapping[str, Any]) -> bool:
+    """Whether a usage object says nothing of what `usage_parts` looks for: most count text alone."""
+    for name, value in usage.items():
+        if value and name in BESIDE_TEXT:
+            return False
+        if type(value) is dict and any(value[part] for part in BESIDE_TEXT.intersection(value)):
+            return False
+    return True
 
 
 def hosted_tools(output: Any) -> list[dict[str, Any]] | None:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costaudit.ingest._decode import opened
-from costaudit.ingest._messages import Block, Blocks, blocks_of, decode, encoded
+from costaudit.ingest._messages import Block, decode, encoded
 from costaudit.ingest._prompt import facts
+from costaudit.ingest._wire import Blocks, blocks_of
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
 ANSWERS = ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.output", "llm.completions")

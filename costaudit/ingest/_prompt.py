@@ -5,7 +5,7 @@ Source of the method: METHODS 5.1 (families) and 5.2 (chains): h_k = hash(h_{k-1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +15,13 @@ from xxhash import xxh3_64_intdigest as digest
 
 from costaudit import schema
 from costaudit.ingest._columns import series
-from costaudit.ingest._messages import (
-    BYTES_PER_TOKEN,
-    PAIR,
-    Block,
-    answer_blocks,
-    blocks_of,
-    declared_tools,
-    decode,
-    encoded,
-    link,
-    masked,
-    sentence_shas,
-    sha,
-    system_block,
-)
+from costaudit.ingest._family import declared_tools, sentence_shas, template
+from costaudit.ingest._messages import BYTES_PER_TOKEN, PAIR, Block, answer_blocks, answers, decode, encoded, link, sha
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
+from costaudit.ingest._wire import blocks_of, system_block
 
 FAMILY = ("system_sha", "template_sha", "line_sha")
+NOTHING = (b"null", b"", b"[]", b"{}", b'""')
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
 
 
@@ -71,6 +60,7 @@ class PromptReader:
                 if base is not None:
                     places.append(self._place((*base, *path.split("."))))
             self.parts[part] = places
+        self.lists = [self.paths[n] for n in self.parts["messages"]]
 
     def _place(self, path: tuple[str, ...]) -> int:
         if path not in self.paths:
@@ -79,65 +69,100 @@ class PromptReader:
 
     def columns(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
         silent = all(column.count(None) == height for column in raws)
-        rows = [{"has_text": False}] * height if silent else [self._row([c[n] for c in raws]) for n in range(height)]
+        rows = [{"has_text": False}] * height if silent else self._rows(raws, height)
         return {name: series(name, [row.get(name) for row in rows], dtype) for name, dtype in COLUMNS.items()}
 
-    def _row(self, raws: Sequence[Any]) -> dict[str, Any]:
-        messages, system, tools, output_schema, answer = (
-            self._first(part, raws) for part in ("messages", "system", "tools", "output_schema", "answer")
+    def _rows(self, raws: Sequence[Sequence[Any]], height: int) -> list[dict[str, Any]]:
+        parameters = [cells for n in self.parts["parameters"] if any(cells := list(map(_bytes, raws[n])))]
+        return list(
+            map(
+                facts,
+                self._first("messages", raws, height, _list),
+                *(self._first(part, raws, height, _bytes) for part in ("system", "tools", "output_schema")),
+                [[cell for cell in row if cell] for row in zip(*parameters, strict=True)]
+                if parameters
+                else [()] * height,
+                self._first("answer", raws, height, _replies),
+            )
         )
-        return facts(messages, system, tools, output_schema, self._all("parameters", raws), answer)
 
-    def _all(self, part: str, raws: Sequence[Any]) -> list[bytes]:
-        return [data for n in self.parts[part] if (data := _bytes(raws[n])) is not None]
-
-    def _first(self, part: str, raws: Sequence[Any]) -> bytes | None:
+    def _first(self, part: str, raws: Sequence[Sequence[Any]], height: int, read: Callable[[Any], Any]) -> list[Any]:
+        """For each row, what is read at the first of the part's places that has something."""
+        found: list[Any] = [None] * height
         for n in self.parts[part]:
-            data = _bytes(raws[n])
-            if data is not None:
-                return data
-        return None
+            if raws[n].count(None) < height:
+                found = [read(cell) if have is None else have for have, cell in zip(found, raws[n], strict=True)]
+        return found
 
     def estimates(self, raws: Sequence[Any], model: str | None) -> tuple[int, int] | None:
         """Estimated input and output tokens of one call; None unless both its prompt and its answer are logged."""
-        messages, answer = self._first("messages", raws), self._first("answer", raws)
+        cells = [(cell,) for cell in raws]
+        system, messages, tools, answer = (
+            self._first(part, cells, 1, _bytes)[0] for part in ("system", "messages", "tools", "answer")
+        )
         if messages is None or answer is None:
             return None
-        parts = [decode(part) for name in ("system", "messages", "tools") if (part := self._first(name, raws))]
+        parts = [decode(part) for part in (system, messages, tools) if part]
         count = max((len(p) for p in parts if isinstance(p, list)), default=1)
         said = estimate(spoken(decode(answer)), model)
         return estimate(spoken(parts), model) + PER_MESSAGE * count, said
 
 
 def _bytes(raw: Any) -> bytes | None:
+    """A value as JSON; None where it says nothing."""
     if raw is None:
         return None
-    data = bytes(raw) if isinstance(raw, msgspec.Raw) else encoded(raw)
-    return None if data in (b"null", b"", b"[]", b"{}", b'""') else data
+    if type(raw) is msgspec.Raw:
+        data = bytes(raw)
+    elif _is_list(raw):
+        data = b"[" + b",".join(raw) + b"]"
+    else:
+        data = encoded(raw)
+    return None if len(data) < 5 and data in NOTHING else data
+
+
+def _is_list(raw: Any) -> bool:
+    """Whether it is a list that was decoded no further."""
+    return type(raw) is list and bool(raw) and type(raw[0]) is msgspec.Raw
+
+
+def _list(raw: Any) -> bytes | list[msgspec.Raw] | None:
+    """Messages as JSON each, else their JSON."""
+    return raw if _is_list(raw) else _bytes(raw)
+
+
+def _replies(raw: Any) -> bytes | list[Block] | None:
+    """An answer's messages, else its JSON."""
+    if type(raw) is not list or not raw:
+        return _bytes(raw)
+    try:
+        return answers(raw)
+    except RecursionError:
+        return _bytes(raw)
 
 
 def facts(
-    messages: bytes | Sequence[Block] | None,
+    messages: bytes | Sequence[msgspec.Raw] | Sequence[Block] | None,
     system: bytes | None,
     tools: bytes | None,
     output_schema: bytes | None,
     parameters: Sequence[bytes],
-    answer: bytes | None,
+    answer: bytes | Sequence[Block] | None,
 ) -> dict[str, Any]:
     """The fingerprint columns of one request; a part that cannot be read is as if it were absent."""
     found: dict[str, Any] = {"has_text": messages is not None or answer is not None}
     declared = declared_tools(tools) if tools else None
     if declared is not None:
-        found["tools_declared"] = list(declared[0])
+        found["tools_declared"] = declared[0]
         found["tools_sha"] = declared[1]
-    blocks = list(messages or ()) if not isinstance(messages, bytes) else blocks_of(messages) if messages else []
+    blocks = blocks_of(messages) if messages else []
     if system is not None:
         blocks = [system_block(system), *blocks]
     if blocks:
         chained = _chain(blocks, tools, output_schema, parameters, found.get("tools_sha"))
         # Instructions without the messages after them name the family of a call, but not the call.
         found |= chained if messages is not None else {k: v for k, v in chained.items() if k in FAMILY}
-    replies = answer_blocks(answer) if answer else []
+    replies = answer_blocks(answer) if isinstance(answer, bytes) else answer or ()
     if replies:
         reply = replies[-1]
         found["output_sha"] = reply.sha
@@ -162,11 +187,18 @@ def _chain(
 ) -> dict[str, Any]:
     chain: list[int] = []
     head = 0
+    prompts: list[Block] = []
+    results: list[tuple[int | None, int, bool]] = []  # since the last answer
     for block in blocks:
         head = digest(PAIR(head, block.sha))  # `link`, without the call: most blocks are known already
         chain.append(head)
-    last_answer = max((n for n, b in enumerate(blocks) if b.role == "assistant"), default=-1)
-    results = [r for b in blocks[last_answer + 1 :] for r in b.results]
+        role = block.role
+        if role == "assistant":
+            results = []
+        elif block.results:
+            results += block.results
+        if role == "system":
+            prompts.append(block)
     found: dict[str, Any] = {
         "block_sha": chain,
         "_block_bytes": [b.size for b in blocks],
@@ -174,11 +206,12 @@ def _chain(
     }
     if results:
         found["tool_results"] = [{"id": i, "sha": s, "error": e} for i, s, e in results]
-    prompts = [b for b in blocks if b.role == "system"]
-    family = [masked(b.opening) for b in prompts] or [masked(b.opening)[:MASKED] for b in blocks[:1]]
     if prompts:
         found["system_sha"] = sha(*[b.sha for b in prompts])
-        found["line_sha"] = list(sentence_shas(prompts[0].opening))
-    if any(family):
-        found["template_sha"] = sha(*family, tools_sha, output_schema)
+        found["line_sha"] = sentence_shas(prompts[0].opening)
+        family = template(tuple([b.opening for b in prompts]), None, tools_sha, output_schema)
+    else:
+        family = template((blocks[0].opening,), MASKED, tools_sha, output_schema)
+    if family is not None:
+        found["template_sha"] = family
     return found

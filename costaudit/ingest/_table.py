@@ -33,7 +33,8 @@ class _Plan:
             self.columns.append((name, list(dict.fromkeys(places))))
         self.prompt = PromptReader(form.prompt, scopes) if form.prompt else None
         raws = self.prompt.paths if self.prompt else []
-        self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws)
+        lists = self.prompt.lists if self.prompt else ()
+        self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws, lists)
         at = self.decoder.at
         self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
         self.raws = [at[path] for path in raws]
@@ -242,7 +243,7 @@ def _column(
             have = result.is_not_null()
             if have.all():
                 break
-            waiting = [None if known else cell for known, cell in zip(have, cells, strict=True)]
+            waiting = [None if known else cell for known, cell in zip(have.to_list(), cells, strict=True)]
         series, refused = reader.column(waiting)
         for row, reason in refused.items():
             bad.setdefault(row, f"{name}: {reason}")

@@ -183,7 +183,48 @@ def _counts(values: Sequence[Any]) -> pl.Series | None:
     return pl.Series(values, dtype=pl.Int64)
 
 
-_PLAIN: dict[Callable[[Any], Any], Callable[[Sequence[Any]], pl.Series | None]] = {text: _texts, count: _counts}
+def _numbers(values: Sequence[Any]) -> pl.Series | None:
+    """The same of nothing but numbers."""
+    if not set(map(type, values)) <= {int, float, NoneType}:
+        return None
+    try:
+        cells = [None if value is None else float(value) for value in values]
+    except OverflowError:
+        return None
+    if not all(math.isfinite(cell) for cell in cells if cell is not None):
+        return None
+    return pl.Series(cells, dtype=pl.Float64)
+
+
+def _flags(values: Sequence[Any]) -> pl.Series | None:
+    """The same of nothing but true and false."""
+    return pl.Series(values, dtype=pl.Boolean) if set(map(type, values)) <= {bool, NoneType} else None
+
+
+def _moments(values: Sequence[Any]) -> pl.Series | None:
+    """The same of nothing but Unix seconds, or times that name UTC and begin with their date."""
+    known = [value for value in values if value is not None]
+    kinds = set(map(type, known))
+    if kinds == {int}:
+        if not EARLIEST.timestamp() <= min(known) <= max(known) < LATEST.timestamp():
+            return None
+        return (pl.Series(values, dtype=pl.Int64) * 1_000_000).cast(schema.UTC)
+    if kinds != {str} or not all(value[4:5] == "-" for value in known):
+        return None
+    try:
+        times = list(map(datetime.fromisoformat, known))
+    except ValueError:
+        return None
+    if not all(time.tzinfo is UTC for time in times) or not EARLIEST <= min(times) <= max(times) < LATEST:
+        return None
+    rest = iter(times)
+    return pl.Series([None if value is None else next(rest) for value in values], dtype=schema.UTC)
+
+
+_PLAIN: dict[Callable[[Any], Any], Callable[[Sequence[Any]], pl.Series | None]] = {
+    text: _texts, count: _counts, lenient(count): _counts, number: _numbers, lenient(number): _numbers, flag: _flags,
+    moment: _moments, lenient(moment): _moments,
+}  # fmt: skip
 COUNT = Reader(pl.Int64(), count)
 TEXT = Reader(pl.String(), text)
 NUMBER = Reader(pl.Float64(), number)

@@ -17,9 +17,10 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._identity import USAGE
-from costaudit.ingest._messages import BYTES_PER_TOKEN, content_answer, encoded, sha
+from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
 from costaudit.ingest._transcript_rows import Message, Row, billed, content_blocks, decode, results, row, when
 from costaudit.ingest._values import count, text, usd
+from costaudit.ingest._wire import content_answer
 
 
 class ClaudeCode(Format):

@@ -1,0 +1,64 @@
+"""What names the family of a prompt: its masked text, the hashes of its sentences, its declared tools (METHODS 5.1)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from costaudit.ingest._messages import BYTES_PER_TOKEN, decode, encoded, sha
+
+DECLARED = ("name", "description", "parameters", "input_schema", "parametersJsonSchema", "inputSchema")  # of a tool
+SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
+
+_VARIABLE = re.compile(
+    r"""\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b | \S+@\S+\.\S+ | https?://\S+ | "[^"\n]{0,200}" | '[^'\n]{0,200}'
+      | \b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b | \b(mon|tues|wednes|thurs|fri|satur|sun)day\b
+      | \b(january|february|march|april|may|june|july|august|september|october|november|december)\b | \d+([.,:/-]\d+)*
+    """,
+    re.VERBOSE,
+)
+
+
+@lru_cache(maxsize=2_000)  # a task sends the same system prompt with every call
+def masked(prompt: str) -> str:
+    """Lower case, with everything that varies within a family replaced by a mark (METHODS 5.1, F2)."""
+    return " ".join(_VARIABLE.sub("#", prompt.lower()).split())
+
+
+@lru_cache(maxsize=2_000)
+def declared_tools(data: bytes) -> tuple[list[dict[str, Any]], int] | None:
+    """The declared tools with hash and size, and the hash of their sorted names."""
+    value = decode(data)
+    if not isinstance(value, list):
+        return None
+    tools: list[dict[str, Any]] = []
+    for tool in value:
+        if not isinstance(tool, dict):
+            continue
+        inner = tool.get("function")
+        several = tool.get("functionDeclarations", tool.get("function_declarations"))
+        for one in several if isinstance(several, list) else [inner if isinstance(inner, dict) else tool]:
+            if not isinstance(one, dict):
+                continue
+            raw = encoded(one)
+            name = str(one.get("name") or tool.get("type") or "")[:200]
+            said = sum(len(encoded(one[key])) for key in DECLARED if key in one)
+            tools.append({"name": name, "sha": sha(raw), "tokens": max(1, (said or len(raw)) // BYTES_PER_TOKEN)})
+    return tools, sha(*sorted(t["name"] for t in tools))
+
+
+@lru_cache(maxsize=2_000)
+def sentence_shas(prompt: str) -> list[int]:
+    """Hashes of the first masked lines and sentences of a system prompt, in order."""
+    parts = (masked(part) for part in re.split(r"\n+|(?<=[.!?])\s+", prompt))
+    return [sha(part) for part in list(filter(None, parts))[:SENTENCES]]
+
+
+@lru_cache(maxsize=2_000)
+def template(
+    openings: tuple[str, ...], most: int | None, tools_sha: int | None, output_schema: bytes | None
+) -> int | None:
+    """Hash of the masked beginnings, each cut to `most` characters, with tools and output schema; None for no text."""
+    family = [masked(opening)[:most] for opening in openings]
+    return sha(*family, tools_sha, output_schema) if any(family) else None

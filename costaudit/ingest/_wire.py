@@ -1,0 +1,189 @@
+"""Messages by their JSON: the usual shapes are decoded by type, each message once; any other shape the general way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from xxhash import xxh3_128_digest as digest
+
+from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._messages import (
+    FRAME,
+    OPENING,
+    ROLES,
+    Block,
+    Call,
+    answer_blocks,
+    answered,
+    called,
+    decode,
+    encoded,
+    message,
+    sha,
+    weight,
+)
+
+
+class _Function(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Called(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    function: _Function
+    id: str | None = None
+    type: Any = None
+    index: Any = None
+
+
+class _Chat(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A message of Chat Completions; with any other key it is read the general way."""
+
+    role: str
+    content: str | None = None
+    tool_calls: list[_Called] | None = None
+    tool_call_id: str | None = None
+    name: Any = None
+    refusal: Any = None
+    annotations: Any = None
+    reasoning_content: Any = None
+
+
+_decode_chat = msgspec.json.Decoder(_Chat).decode
+
+
+def block(data: bytes) -> Block:
+    """The message of a JSON; a bare string is one of the user."""
+    try:
+        said = _decode_chat(data)
+    except UNREADABLE:
+        return general(data)
+    return _chat(said) if said.role else general(data)
+
+
+def general(data: bytes) -> Block:
+    """The same for any shape."""
+    value = decode(data)
+    if isinstance(value, str):
+        return message({"role": "user", "content": value})
+    return message(value) if isinstance(value, dict) else Block("user", sha(data), len(data))
+
+
+def _chat(said: _Chat) -> Block:
+    """`message` of what was decoded by type."""
+    role, content = ROLES.get(said.role, said.role), said.content
+    calls = tuple([called(c.id, c.function.name, c.function.arguments) for c in said.tool_calls or ()])
+    parts = [c.name + str(c.args_sha) for c in calls]
+    size = FRAME + weight(content) + sum([c.size for c in calls])
+    if role == "tool":
+        result = answered(said.tool_call_id, content, None)
+        return Block(role, sha(role, "", *parts, str(result[1])), size, calls, (result,))
+    joined = content or ""
+    opening = joined[:OPENING] if role in ("system", "user") else ""
+    return Block(role, sha(role, joined, *parts), size, calls, (), opening)
+
+
+class Blocks:
+    """Messages by the hash of their JSON: a conversation sends each of them again with every call."""
+
+    def __init__(self, made: Callable[[bytes], Block], most: int = 16 << 20) -> None:
+        """`made`: the message of a JSON; `most`: characters of text that are held before all are forgotten."""
+        self.made, self.most = made, most
+        self.known: dict[bytes, Block] = {}
+        self.held = 0
+
+    def all(self, data: bytes | str) -> list[Block] | None:
+        """The messages of a JSON list; None if it is no list of objects."""
+        try:
+            parts = msgspec.json.decode(data, type=list[msgspec.Raw])
+        except UNREADABLE:
+            return None
+        return self.each(parts)
+
+    def each(self, parts: Sequence[msgspec.Raw]) -> list[Block]:
+        """The messages, each as JSON."""
+        known, keys = self.known.get, list(map(digest, parts))
+        found = list(map(known, keys))
+        if None in found:
+            return [block or self._made(key, part) for block, key, part in zip(found, keys, parts, strict=True)]
+        return found  # type: ignore[return-value]  # as was just asked
+
+    def _made(self, key: bytes, raw: msgspec.Raw) -> Block:
+        if (known := self.known.get(key)) is not None:  # it stands in the list twice
+            return known
+        block = self.made(bytes(raw))
+        self.held += len(block.opening) + FRAME * 16
+        if self.held > self.most:
+            self.known, self.held = {}, 0
+        self.known[key] = block
+        return block
+
+
+_BLOCKS = Blocks(block)
+
+
+def blocks_of(messages: bytes | Sequence[msgspec.Raw] | Sequence[Block]) -> Sequence[Block]:
+    """The messages of a request, from their JSON or from that of each; a bare string is one user message."""
+    if isinstance(messages, bytes):
+        if messages.startswith(b'"'):
+            return [message({"role": "user", "content": decode(messages)})]
+        return _BLOCKS.all(messages) or ()
+    if not messages or isinstance(messages[0], Block):
+        return messages  # type: ignore[return-value]  # all are of one kind
+    return _BLOCKS.each(messages)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=2_000)
+def system_block(data: bytes) -> Block:
+    return message({"role": "system", "content": decode(data)})
+
+
+class _Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A content block of an answer as the Messages API writes it; with any other key it is read the general way."""
+
+    type: str
+    text: str | None = None
+    thinking: Any = None
+    signature: Any = None
+    data: Any = None
+    citations: Any = None
+    id: Any = None
+    name: str | None = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+_decode_said = msgspec.json.Decoder(_Said).decode
+HIDDEN = ("thinking", "redacted_thinking")
+
+
+def content_answer(blocks: Iterable[bytes]) -> list[Block]:
+    """`answer_blocks` of content blocks that are given as JSON each."""
+    raws = list(blocks)
+    texts: list[str] = []
+    calls: list[Call] = []
+    size = FRAME
+    for raw in raws:
+        try:
+            said = _decode_said(raw)
+        except UNREADABLE:
+            return answer_blocks(b"[" + b",".join(raws) + b"]")
+        bare = said.name is None and not memoryview(said.input)
+        if said.type == "text" and said.text is not None and bare:
+            texts.append(said.text)
+            size += len(said.text.encode())
+        elif said.type == "tool_use" and said.text is None and bytes(memoryview(said.input)[:1]) == b"{":
+            given = decode(bytes(said.input))
+            call = called(said.id, said.name, given)
+            calls.append(call)
+            size += len(said.name or "") + len(encoded(given))
+        elif said.type in HIDDEN and said.text is None and bare:
+            size += len(encoded(decode(raw)))
+        else:
+            return answer_blocks(b"[" + b",".join(raws) + b"]")
+    joined = "\n".join(texts)
+    return [
+        Block("assistant", sha("assistant", joined, *(c.name + str(c.args_sha) for c in calls)), size, tuple(calls))
+    ]

@@ -1,0 +1,134 @@
+"""What is decoded by type is what the general way makes of the same JSON: messages, usage, columns of one kind."""
+
+from __future__ import annotations
+
+import msgspec
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costaudit.ingest import _openai, _values, _wire
+from costaudit.ingest._columns import series
+from costaudit.ingest._messages import answer_blocks
+from costaudit.ingest._prompt import Prompt, PromptReader, facts
+from costaudit.ingest._values import Reader
+
+texts = st.sampled_from(
+    ["", "ok", "Error: no\n", "took 3.5 s at 10:11:12", '{"b": 1.0, "a": " x "}', "é\t\\ \x07", "[]"]
+)
+odd = st.none() | texts | st.integers(-1, 2) | st.lists(texts, max_size=1) | st.fixed_dictionaries({"text": texts})
+parts = st.lists(st.fixed_dictionaries({"type": st.sampled_from(["text", "image"]), "text": texts}), max_size=2)
+functions = st.fixed_dictionaries({}, optional={"name": texts, "arguments": texts | odd, "args": odd})
+calls = st.fixed_dictionaries({}, optional={"id": texts, "type": texts, "index": odd, "function": functions | odd})
+messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool", "function", "", "other"])},
+    optional={
+        "content": st.none() | texts | parts | odd,
+        "tool_calls": st.none() | st.lists(calls, max_size=2) | odd,
+        "tool_call_id": texts | odd,
+        "name": odd,
+        "type": texts,
+        "parts": odd,
+        "is_error": odd,
+        "function_call": functions | odd,
+    },
+)
+
+
+@given(messages | odd)
+@settings(max_examples=150, deadline=None)
+def test_a_message_decoded_by_type_is_what_the_general_way_makes_of_it(said):
+    data = msgspec.json.encode(said)
+    assert _wire.block(data) == _wire.general(data)
+
+
+def test_a_message_of_chat_completions_takes_the_short_way(monkeypatch):
+    monkeypatch.setattr(_wire, "general", None)
+    for said in (
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "function": {"name": "f"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "Error"},
+    ):  # fmt: skip
+        assert _wire.block(msgspec.json.encode(said)).role == said["role"]
+
+
+READER = PromptReader(
+    Prompt(messages=("self:messages", "self:input"), system=("self:system",), answer=("self:choices",)), {"self": ()}
+)
+
+
+@given(st.lists(st.tuples(odd | st.lists(messages, max_size=3), odd, odd, odd | parts), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_the_prompts_of_a_batch_are_those_of_its_calls_one_by_one(rows):
+    def raw(value):
+        return None if value is None else msgspec.Raw(msgspec.json.encode(value))
+
+    def each(value):
+        return [raw(item) for item in value] if isinstance(value, list) and None not in value else raw(value)
+
+    def said(*values):
+        known = (
+            msgspec.json.encode(value, order="deterministic") for value in values if value not in (None, "", [], {})
+        )
+        return next(known, None)
+
+    cells = [(each(m), raw(i), raw(s), a) for m, i, s, a in rows]
+    batch = READER.columns(list(zip(*cells, strict=True)), len(rows))
+    alone = [facts(said(m, i), said(s), None, None, (), said(a)) for m, i, s, a in rows]
+    for name, column in batch.items():
+        assert column.equals(series(name, [row.get(name) for row in alone], column.dtype), check_names=True)
+
+
+numbers = st.sampled_from([None, 0, 1, 12, -1, 2.0, 2.5, True, "3", "x", 10**400, float("inf"), 2**40 + 1])
+times = st.sampled_from(
+    [None, 0, 1_700_000_000, 1_700_000_000.25, 1_700_000_000_000, "2026-10-01T10:11:12Z", "2026-10-01T10:11:12.5+00:00",
+     "2026-10-01T10:11:12+02:00", "2026-10-01", "20261001", "2026-10-01 10:11:12 UTC", "1999-01-01T00:00:00Z", "soon"]
+)  # fmt: skip
+ALONE = [_values.COUNT, _values.NUMBER, _values.FLAG, _values.MOMENT, _values.TEXT]
+
+
+@pytest.mark.parametrize("reader", [*ALONE, *(Reader(r.dtype, _values.lenient(r.one)) for r in ALONE)])
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_column_of_one_kind_is_read_as_its_values_are(reader, data):
+    kinds = data.draw(st.sampled_from([numbers, times, st.sampled_from([None, 1, 2]), st.sampled_from([None, True])]))
+    values = data.draw(st.lists(kinds, max_size=5))
+    column, bad = reader.column(values)
+    slow, refused = Reader(reader.dtype, lambda value: reader.one(value)).column(values)
+    assert column.equals(slow)
+    assert bad == refused
+
+
+counts = st.sampled_from([0, None, 3])
+details = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("audio_tokens", "image_tokens", "cached_tokens", "cached_tokens_details"), counts)
+)
+usages = st.fixed_dictionaries(
+    {"prompt_tokens": counts},
+    optional={
+        "prompt_tokens_details": st.none() | details,
+        "output_tokens_details": details,
+        "server_tool_use": st.fixed_dictionaries({"web_search_requests": counts}),
+        "num_search_queries": counts,
+        "search_context_size": st.sampled_from([None, "low"]),
+    },
+)
+
+
+@given(usages)
+@settings(max_examples=60, deadline=None)
+def test_a_usage_of_text_alone_has_no_parts(usage):
+    found = _openai.usage_parts(usage)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_openai, "_is_text", lambda _: False)
+        assert _openai.usage_parts(usage) == found
+
+
+def test_the_answer_of_a_call_is_the_same_decoded_or_not():
+    choices = [
+        {"message": {"role": "assistant", "content": "yes", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}}
+    ]
+    found = READER.columns([[None], [None], [None], [choices]], 1)
+    assert found["output_sha"].to_list() == [answer_blocks(msgspec.json.encode(choices))[0].sha]
+    assert pl.DataFrame(found)["has_text"].all()
