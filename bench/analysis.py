@@ -4,6 +4,8 @@
 
 The stores come from `bench/_store.py`. Each size is measured in a process of its own, as `costaudit analyze STORE`
 runs it: read, attribute, price, every rule, the ledger, the tables, the report. `rest` is what no stage claims.
+Memory is told apart: what the process alone holds, and pages of files, which the system takes back when it needs them
+(libraries, and the working file of `costaudit.scratch`); both are sampled every few milliseconds.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import platform
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,23 +31,46 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 MIB = 2**20
 
 
+class Peak(threading.Thread):
+    """The most memory since it was last asked: [own, of files] in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most = [0.0, 0.0]
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.look()
+            time.sleep(0.005)
+
+    def look(self) -> None:
+        self.most = [max(pair) for pair in zip(self.most, _memory(), strict=True)]
+
+    def since(self) -> list[float]:
+        self.look()
+        most, self.most = self.most, [0.0, 0.0]
+        return most
+
+
 @dataclass
 class Clock:
-    """CPU and wall seconds by stage, and the peak memory while it ran [bytes]."""
+    """CPU and wall seconds by stage, and the peak memory while it ran [bytes]: own, and pages of files."""
 
     spent: dict[str, list[float]] = field(default_factory=dict)
+    peak: Peak = field(default_factory=Peak)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        _forget_peak()
+        self.peak.since()
         cpu, wall = time.process_time(), time.perf_counter()
         try:
             yield
         finally:
-            row = self.spent.setdefault(name, [0.0, 0.0, 0.0])
+            row = self.spent.setdefault(name, [0.0, 0.0, 0.0, 0.0])
             row[0] += time.process_time() - cpu
             row[1] += time.perf_counter() - wall
-            row[2] = max(row[2], _peak())
+            row[2:] = [max(pair) for pair in zip(row[2:], self.peak.since(), strict=True)]
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **named: Any) -> Any:
@@ -85,7 +111,7 @@ def _measured_apart(given: argparse.Namespace, rows: int) -> dict[str, list[floa
 
 
 def measured(folder: Path, findings: Path | None) -> dict[str, list[float]]:
-    """Stage -> [CPU s, wall s, peak bytes] of one audit of the store."""
+    """Stage -> [CPU s, wall s, peak own bytes, peak bytes of files] of one audit of the store."""
     from costaudit import analyze, pipeline
     from costaudit.config import Settings
     from costaudit.report import View, renderer
@@ -106,11 +132,15 @@ def measured(folder: Path, findings: Path | None) -> dict[str, list[float]]:
     if findings:
         findings.write_text(renderer("json")(audit, View()))
     claimed = [sum(row[i] for row in clock.spent.values()) for i in (0, 1)]
-    clock.spent["rest"] = [total[0] - claimed[0], total[1] - claimed[1], 0.0]
+    clock.spent["rest"] = [total[0] - claimed[0], total[1] - claimed[1], 0.0, 0.0]
     rules = [row for name, row in clock.spent.items() if name.startswith("rule ") or name == "ledger"]
-    clock.spent["all rules"] = [sum(r[0] for r in rules), sum(r[1] for r in rules), max(r[2] for r in rules)]
-    clock.spent["whole"] = [*total, max(row[2] for row in clock.spent.values())]
+    clock.spent["all rules"] = [*(sum(r[i] for r in rules) for i in (0, 1)), *_most(rules)]
+    clock.spent["whole"] = [*total, *_most(list(clock.spent.values()))]
     return clock.spent
+
+
+def _most(rows: list[list[float]]) -> list[float]:
+    return [max(row[i] for row in rows) for i in (2, 3)]
 
 
 def _time_looks(clock: Clock, kind: Any) -> None:
@@ -126,24 +156,20 @@ def _eager(look: Callable[..., Iterator[Any]]) -> Callable[..., list[Any]]:
     return lambda ledger: list(look(ledger))
 
 
-def _forget_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
-    except OSError:
-        return
-
-
-def _peak() -> float:
+def _memory() -> list[float]:
     try:
         status = Path("/proc/self/status").read_text()
-    except OSError:
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-    return float(status.split("VmHWM:")[1].split()[0]) * 1024
+    except OSError:  # not Linux: the peak of the whole process
+        return [float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024), 0.0]
+    return [float(status.split(f"{name}:")[1].split()[0]) * 1024 for name in ("RssAnon", "RssFile")]
 
 
 def text(rows: int, table: dict[str, list[float]]) -> str:
-    head = f"{rows:,} requests{'':<20}"[:32] + f"{'CPU s':>8}{'wall s':>8}{'peak MiB':>10}"
-    lines = [f"{name:<32}{cpu:>8.2f}{wall:>8.2f}{peak / MIB:>10,.0f}" for name, (cpu, wall, peak) in table.items()]
+    head = f"{rows:,} requests{'':<20}"[:32] + f"{'CPU s':>8}{'wall s':>8}{'own MiB':>10}{'of files':>10}"
+    lines = [
+        f"{name:<32}{cpu:>8.2f}{wall:>8.2f}{own / MIB:>10,.0f}{files / MIB:>10,.0f}"
+        for name, (cpu, wall, own, files) in table.items()
+    ]
     return "\n".join([head, *lines])
 
 
@@ -154,7 +180,7 @@ def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     lines = [
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/analysis.py`: "
-        "CPU seconds (wall seconds, peak MiB).",
+        "CPU seconds (wall seconds; peak MiB of its own + of files).",
         "",
         "| stage | " + " | ".join(f"{rows:,} requests" for rows in sizes) + " |",
         "| --- |" + " ---: |" * len(sizes),
@@ -166,7 +192,7 @@ def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
 
 
 def _cell(row: list[float] | None) -> str:
-    return f"{row[0]:.2f} ({row[1]:.2f} s, {row[2] / MIB:,.0f})" if row else ""
+    return f"{row[0]:.2f} ({row[1]:.2f} s; {row[2] / MIB:,.0f} + {row[3] / MIB:,.0f})" if row else ""
 
 
 if __name__ == "__main__":

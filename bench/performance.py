@@ -30,7 +30,8 @@ processes from 50 MB on; a single large file is read by one.
 """
 ANALYSIS = """## Analysis
 
-All columns of the calls stand in one table, so memory grows with the number of calls.
+From 250,000 calls on their columns stand in a working file that is mapped into memory: the system takes those pages
+back when it needs them. What a process holds of its own is the working table of the stage that needs most.
 """
 
 
