@@ -16,3 +16,10 @@ def order(requests: pl.DataFrame) -> pl.Series:
     ties = rows.filter(tied)
     settled = requests.select(ORDER)[ties].with_columns(row=ties).sort(ORDER, nulls_last=True)["row"]
     return rows.scatter(tied.arg_true(), settled).arg_sort().alias("order")
+
+
+def spread(found: pl.DataFrame, height: int) -> pl.DataFrame:
+    """The columns of a table [row, ...] over rows 0 to `height`, each at its row; null where the table has none."""
+    at = pl.repeat(None, height, dtype=pl.UInt32, eager=True)
+    at = at.scatter(found["row"], pl.int_range(found.height, dtype=pl.UInt32, eager=True))
+    return found.drop("row").select(pl.all().gather(at))

@@ -10,10 +10,12 @@ import polars as pl
 import xxhash
 
 from costaudit.attribute._links import PAUSE, parents
+from costaudit.attribute._order import spread
 from costaudit.schema import MAYBE, SHARED
 
 COMPACTED = 20_000  # tokens; agents compact contexts that are near their window, never smaller ones
 HISTORY = 3  # messages from which an opening carries the past of a conversation
+PLACES = 2**32  # more than there can be rows
 GUESS_BY = ["scope", "user", "system_sha"]
 
 
@@ -43,44 +45,41 @@ def name_runs(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     calls = _calls(requests, order)
     if calls.height < 2:
         return told
-    return (
-        told.with_row_index("row")
-        .join(_rebuilt(calls), on="row", how="left", maintain_order="left")
-        .select(
-            pl.coalesce("run_id", "rebuilt_id").alias("run_id"),
-            pl.coalesce("run_source", "rebuilt_source").alias("run_source"),
-        )
+    rebuilt = _rebuilt(calls)
+    if rebuilt.is_empty():
+        return told
+    found = spread(rebuilt, requests.height)
+    return told.select(
+        pl.coalesce("run_id", found["rebuilt_id"]).alias("run_id"),
+        pl.coalesce("run_source", found["rebuilt_source"]).alias("run_source"),
     )
 
 
 def number_steps(requests: pl.DataFrame, order: pl.Series) -> pl.Series:
     """The position of each call in its run, from 1; null without a run and for rows that restate others."""
     counted = requests["run_id"].is_not_null() & ~requests["rollup"].fill_null(value=False)
-    steps = (
-        requests.select("run_id", order)
-        .with_row_index("row")
-        .filter(counted)
-        .select("row", step=pl.col("order").rank("ordinal").over("run_id").cast(pl.Int64))
-    )
-    rows = requests.select("run_id").with_row_index("row")
-    return rows.join(steps, on="row", how="left", maintain_order="left")["step"]
+    # Run and place in one number: sorted by it, a step is the distance to the first call of the run.
+    run = requests["run_id"].cast(pl.Categorical).to_physical().cast(pl.UInt64)
+    keys = (run * PLACES + order).filter(counted).sort()
+    new = (keys // PLACES).diff() != 0
+    nth = pl.int_range(keys.len(), eager=True)
+    steps = nth - pl.select(pl.when(new.fill_null(value=True)).then(nth).forward_fill()).to_series() + 1
+    rows = order.arg_sort().gather((keys % PLACES).cast(pl.UInt32))
+    return pl.repeat(None, requests.height, dtype=pl.Int64, eager=True).scatter(rows, steps).alias("step")
 
 
 def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     """The calls that have no run yet, in order, numbered by `call`."""
-    model = pl.coalesce("model", "model_requested", pl.lit("")).str.to_lowercase()
-    # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
-    family = model.str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "").str.extract(r"^([a-z]+)", 1)
-    scope = pl.concat_str(pl.coalesce("key_id", "tenant", pl.lit("")), pl.lit("\n"), family.fill_null(""))
     anonymous = pl.col("run_id").is_null() & ~pl.col("rollup").fill_null(value=False)
-    return (
+    calls = (
         requests.lazy()
         .with_row_index("row")
         .with_columns(order)
         .filter(anonymous)
         .select(
             *("row", "order"),
-            scope.rank("dense").cast(pl.UInt64).alias("scope"),
+            pl.coalesce("key_id", "tenant", pl.lit("")).alias("_key"),
+            pl.coalesce("model", "model_requested", pl.lit("")).alias("_model"),
             pl.col("tool_calls").list.eval(pl.element().struct.field("id")).alias("called"),
             pl.col("tool_results").list.eval(pl.element().struct.field("id")).alias("sent"),
             *(
@@ -97,9 +96,19 @@ def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
             *("input_tokens", "block_sha", "reply_sha", "system_sha"),
         )
         .collect()
-        .sort("order")
-        .with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
     )
+    calls = calls if calls["order"].is_sorted() else calls.sort("order")
+    return _scoped(calls).with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
+
+
+def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls with `scope`, a number for the key (or tenant) and the family of the model: runs stay within one."""
+    kinds = calls.select("_key", "_model").unique()
+    # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
+    model = pl.col("_model").str.to_lowercase().str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "")
+    scope = pl.concat_str("_key", pl.lit("\n"), model.str.extract(r"^([a-z]+)", 1).fill_null(""))
+    kinds = kinds.with_columns(scope=scope.rank("dense").cast(pl.UInt64))
+    return calls.join(kinds, on=["_key", "_model"], how="left", maintain_order="left").drop("_key", "_model")
 
 
 def _rebuilt(calls: pl.DataFrame) -> pl.DataFrame:

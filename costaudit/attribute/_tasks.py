@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from costaudit.attribute._families import families
+from costaudit.attribute._order import spread
 
 DISCOVERED = ("family", "mixed", "shape")  # words of task_source for names that nobody gave
 OTHER = "other"
@@ -34,17 +35,15 @@ def name_tasks(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     """
     told = pl.when(pl.col("task").is_not_null()).then(pl.coalesce("task_source", pl.lit("field")))
     calls = _unnamed(requests, order)
+    if calls.is_empty():
+        return requests.select("task", task_source=told)
     grouped = families(calls)
     rest = calls.join(grouped, on="row", how="anti")
     found = pl.concat([_named_families(calls, grouped), _shapes(rest)])
-    return (
-        requests.select("task", task_source=told)
-        .with_row_index("row")
-        .join(found, on="row", how="left", maintain_order="left")
-        .select(
-            pl.coalesce("task", "found").alias("task"),
-            pl.coalesce("task_source", "found_by").alias("task_source"),
-        )
+    named = spread(found, requests.height)
+    return requests.select("task", task_source=told).select(
+        pl.coalesce("task", named["found"]).alias("task"),
+        pl.coalesce("task_source", named["found_by"]).alias("task_source"),
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import polars as pl
 import xxhash
 
+from costaudit.attribute._order import spread
+
 COLUMNS = ("tool_name", "tool_args_sha", "tool_result_sha", "tool_error")
 
 # Odd 64-bit constants of the finaliser of MurmurHash3 (public domain): multiplication by them loses nothing.
@@ -26,55 +28,56 @@ def tool_columns(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     if asked.is_empty():
         return requests.select(COLUMNS)
     answered = _answered(asked, _sent(requests, order))
-    return (
-        requests.select(COLUMNS)
-        .with_row_index("row")
-        .join(_by_row(answered), on="row", how="left", maintain_order="left", suffix="_found")
-        .select(pl.coalesce(name, f"{name}_found").alias(name) for name in COLUMNS)
-    )
+    found = spread(_by_row(answered), requests.height)
+    return requests.select(pl.coalesce(name, found[name]).alias(name) for name in COLUMNS)
 
 
 def _asked(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
-    """One row a tool call: row, order, run, id, name, args_sha, several [in one answer]."""
-    return (
-        _of_run(requests, order)
-        .with_columns(requests["tool_calls"], several=requests["tool_calls"].list.len() > 1)
-        .explode("tool_calls", empty_as_null=False, keep_nulls=False)
-        .unnest("tool_calls")
-    )
+    """One row a tool call: row, order, key, name, args_sha, several [in one answer]."""
+    return _exploded(requests, order, "tool_calls", several=pl.col("tool_calls").list.len() > 1)
 
 
 def _sent(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
-    """One row a tool result: order, run, id, sha, error."""
-    return (
-        _of_run(requests, order)
-        .drop("row")
-        .with_columns(requests["tool_results"])
-        .explode("tool_results", empty_as_null=False, keep_nulls=False)
-        .unnest("tool_results")
-        .drop_nulls("id")
-    )
+    """One row a tool result: order, key, sha, error."""
+    return _exploded(requests, order, "tool_results").drop("row").drop_nulls("key")
 
 
-def _of_run(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
+def _exploded(requests: pl.DataFrame, order: pl.Series, lists: str, **more: pl.Expr) -> pl.DataFrame:
+    """One row an element of the lists, with the row of its call, the call's place in the order, and a key: its id
+    within its run, as a hash."""
     # Ids such as `call_1` are unique within a conversation only; without a run the file stands for it.
-    return requests.select(
-        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-        order,
-        run=pl.coalesce(pl.lit("run\n") + pl.col("run_id"), pl.lit("file\n") + pl.col("source_file")),
+    run, file = pl.col("run_id").hash(seed=0), pl.col("source_file").hash(seed=1)
+    return (
+        requests.select("run_id", "source_file", lists, order)
+        .with_row_index("row")
+        .filter(pl.col(lists).list.len() > 0)
+        .select("row", "order", lists, run=pl.when(pl.col("run_id").is_null()).then(file).otherwise(run), **more)
+        .explode(lists, empty_as_null=False, keep_nulls=False)
+        .unnest(lists)
+        .with_columns(key=(pl.col("run") * MIX_A) ^ pl.col("id"))
+        .drop("run", "id")
     )
 
 
 def _answered(asked: pl.DataFrame, sent: pl.DataFrame) -> pl.DataFrame:
     """The tool calls with the result that the next request with their id brings: sha and error, or null."""
-    return asked.sort("order").join_asof(
-        sent.sort("order"),
+    brought = sent.group_by("key").agg(pl.len().alias("times"), pl.col("order", "sha", "error").first())
+    later = (pl.col("order_right") > pl.col("order")) & (pl.col("times") == 1)
+    found = asked.join(brought, on="key", how="left")
+    often = found.filter(pl.col("times") > 1).select(asked.columns)
+    answered = found.with_columns(pl.when(later).then(name).alias(name) for name in ("sha", "error"))
+    if often.is_empty():
+        return answered
+    again = often.sort("order").join_asof(
+        sent.join(brought.filter(pl.col("times") > 1), on="key", how="semi").sort("order"),
         on="order",
-        by=["run", "id"],
+        by="key",
         strategy="forward",
         allow_exact_matches=False,
-        check_sortedness=False,  # sorted in the two lines above; polars cannot verify it within groups
+        check_sortedness=False,  # sorted in the lines above; polars cannot verify it within groups
     )
+    single = answered.filter((pl.col("times") == 1).fill_null(value=True))
+    return pl.concat([single.select(again.columns), again])
 
 
 def _by_row(answered: pl.DataFrame) -> pl.DataFrame:
