@@ -15,6 +15,7 @@ from costaudit import pipeline, schema, scratch
 from costaudit.config import Settings
 from costaudit.errors import CostAuditError
 from costaudit.ingest import _store, ingest
+from costaudit.price import engine, trust
 from costaudit.report import View, renderer
 
 LOGS = ROOT / "sample_logs" / "analyzers"
@@ -60,9 +61,11 @@ def test_a_table_in_a_file_is_the_table(table):
         ("runaway-loop.jsonl", {"since": datetime(2026, 1, 1, tzinfo=UTC)}),
     ],
 )
-def test_an_audit_in_files_says_the_same_bytes(log, window, monkeypatch):
+def test_an_audit_in_files_priced_in_slices_says_the_same_bytes(log, window, monkeypatch):
     in_memory = report(LOGS / log, **window)
     monkeypatch.setattr(scratch, "MANY", 1)
+    monkeypatch.setattr(engine, "AT_ONCE", 7)
+    monkeypatch.setattr(trust, "AT_ONCE", 7)
     assert report(LOGS / log, **window) == in_memory
 
 

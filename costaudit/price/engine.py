@@ -18,6 +18,7 @@ from costaudit.price.classes import CLASSES, rate_of
 from costaudit.price.tariff import Key
 from costaudit.schema import USD
 
+AT_ONCE = 1_000_000  # calls; pricing holds some 250 bytes of working columns a call
 SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
 _ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
@@ -38,6 +39,14 @@ def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
             cost 0 with status null: nothing was billed. Free calls and calls under a subscription cost 0.
     exact   decimal throughout; only durations are rounded (half-even at 15 places)
     """
+    if calls.height <= AT_ONCE:
+        return calls.with_columns(_costs(calls, book).get_columns())
+    read = calls.select(name for name in READS if name in calls.columns)
+    return calls.with_columns(pl.concat([_costs(part, book) for part in read.iter_slices(AT_ONCE)]).get_columns())
+
+
+def _costs(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """cost_usd, price_status and price_entry of each call."""
     bill = _Bill(calls, book)
     frame = pl.DataFrame(
         {
@@ -49,12 +58,10 @@ def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     )
     free = pl.col("status").is_in(_NO_COST)
     unknown = (pl.col("status") == "unpriced") | (pl.col("listed").is_null() & ~free)
-    return calls.with_columns(
-        frame.select(
-            cost_usd=pl.when(~pl.col("billed") | free).then(_ZERO).when(~unknown).then("listed"),
-            price_status=pl.when("billed").then(pl.when(unknown).then(pl.lit("unpriced")).otherwise("status")),
-            price_entry=pl.when(pl.col("billed") & (pl.col("entry") != "")).then("entry"),
-        ).get_columns()
+    return frame.select(
+        cost_usd=pl.when(~pl.col("billed") | free).then(_ZERO).when(~unknown).then("listed"),
+        price_status=pl.when("billed").then(pl.when(unknown).then(pl.lit("unpriced")).otherwise("status")),
+        price_entry=pl.when(pl.col("billed") & (pl.col("entry") != "")).then("entry"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.price.book import PriceBook
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 
 NEAR = Decimal("0.02")  # of a reading's cost: a logged cost so close to one and not to the other decides
@@ -19,6 +20,12 @@ ENOUGH = 20  # calls of a source whose costs decide, before they speak for the o
 AGREE = 0.99  # share of them that must agree
 SOURCE = ["format", "provider"]
 PRICED = ("input_tokens", "cost_usd", "price_status", "price_entry")
+
+
+READ = (
+    *PRICING,
+    *("format", "source_file", "convention", "cost_logged_usd", "cost_usd", "price_status", "price_entry"),
+)
 
 
 class Read(NamedTuple):
@@ -36,9 +43,11 @@ def by_cost(calls: pl.DataFrame, sources: pl.DataFrame, book: PriceBook) -> Read
     A call follows its own cost, against the documented reading only if its source does; one that states none follows
     its source, if at least 20 calls of it agree to 99 %.
     """
+    if calls["cost_logged_usd"].null_count() == calls.height:
+        return Read(calls, sources)
     doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
     at = calls.select(doubtful.fill_null(value=False)).to_series().arg_true()
-    inside = calls[at]
+    inside = calls.select(name for name in READ if name in calls.columns)[at]
     if not (inside["cost_logged_usd"] > 0).any():
         return Read(calls, sources)
     cached = pl.col("cache_read_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)

@@ -17,7 +17,8 @@ from costaudit.price._sum import usd
 from costaudit.price._usage import LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import INPUT_SIDE
-from costaudit.price.engine import price
+from costaudit.price.engine import AT_ONCE, price
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.entry import Card, Period, Rates
 from costaudit.schema import USD
 
@@ -29,6 +30,11 @@ UNASKED = "^(openai|azure|google|deepseek|x-ai|moonshotai):"
 CACHED_FROM = 1_024  # tokens; the shortest prompt that OpenAI caches
 BESIDE = ("anthropic-messages", "anthropic-batch")  # bodies that always state cache counts, beside the input
 
+READS = (
+    *PRICING,
+    *("format", "source_file", "task", "model_requested", "usage_source", "convention", "has_text"),
+    *("cost_usd", "price_status", "price_entry"),
+)
 _ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
 _UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
 
@@ -39,31 +45,59 @@ def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     in      priced calls [schema.REQUESTS + cost_usd, price_status]
     out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
     """
+    frame = calls.select(name for name in READS if name in calls.columns)
+    frame = frame.with_columns(_stated(frame).alias("_stated"))
+    parts = [_judged(part, book) for part in frame.iter_slices(AT_ONCE)] or [_judged(frame, book)]
+    judged = pl.concat(parts)
+    alone = judged["_alone"].arg_true()
+    high = judged["high_usd"]
+    if alone.len():
+        high = high.scatter(alone, _with_peers(frame, judged["trust"], alone))
+    return calls.with_columns(judged["trust"], judged["low_usd"], high)
+
+
+def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """trust, low_usd, high_usd of some calls; `_alone`: only other calls can say what one can have cost at most."""
     frame = calls.with_columns(_tokens().alias("_tokens"), _dropped().alias("_dropped"))
     frame = frame.with_columns(_status().alias("trust"))
     frame = frame.with_columns(_dearer(frame, book), _cheaper(frame, book), _bound(frame, book))
     frame = frame.with_columns(_settled().alias("trust"))
-    frame = frame.with_columns(_peer().alias("_peer"))
     cost = pl.col("cost_usd").fill_null(Decimal(0))
     least = pl.min_horizontal(cost, "_cheaper")
     estimated = pl.col("trust") == "estimated"
+    alone = ((pl.col("trust") == "unmetered") | (estimated & pl.col("_dropped"))).fill_null(value=False)
     guessed = estimated & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
     low = pl.when(pl.col("trust") == "unpriced").then(_ZERO).when(guessed).then(least * LEAST).otherwise(least)
     low = pl.when(pl.col("trust").is_in(["free", "subscription"])).then(cost).otherwise(low)
     high = (
         pl.when(pl.col("trust") == "unpriced")
         .then("_bound")
-        .when((pl.col("trust") == "unmetered") | (estimated & pl.col("_dropped")))
-        .then(pl.when(pl.col("_peer").is_not_null()).then(pl.max_horizontal(cost, "_peer")))
+        .when(alone)
+        .then(None)
         .when(guessed)
         .then(cost * MOST)
-        .when(pl.col("trust") == "estimated")
+        .when(estimated)
         .then(pl.max_horizontal(cost, "_dearer"))
         .otherwise(cost)
     )
-    return frame.with_columns(low_usd=low.cast(USD), high_usd=high.cast(USD)).drop(
-        "_tokens", "_dropped", "_dearer", "_cheaper", "_bound", "_peer"
+    return frame.select("trust", low_usd=low.cast(USD), high_usd=high.cast(USD), _alone=alone)
+
+
+def _with_peers(frame: pl.DataFrame, trust: pl.Series, rows: pl.Series) -> pl.Series:
+    """Most that some calls can have cost: as the dearest metered call of the same task and model; null without one.
+
+    A call without an answer was answered by no model: the one it asked for is the one it is compared with.
+    """
+    by = ["task", "_model"]
+    metered = pl.lit(trust).is_in(["exact", "estimated"]) & (_tokens() > 0)
+    calls = frame.select(
+        "task", "cost_usd", _model=pl.coalesce("model", "model_requested"), _metered=pl.when(metered).then("cost_usd")
     )
+    peers = calls.group_by(by).agg(_peer=pl.col("_metered").max())
+    asked = calls[rows].join(peers, on=by, how="left", nulls_equal=True, maintain_order="left")
+    known = pl.col("_peer").is_not_null()
+    cost = pl.col("cost_usd").fill_null(Decimal(0))
+    return asked.select(high_usd=pl.when(known).then(pl.max_horizontal(cost, "_peer"))).to_series()
 
 
 def coverage(
@@ -180,12 +214,16 @@ def _unsaid_here() -> pl.Expr:
 
     Where no row of a log says, its usage is the provider's as it is logged, exact but for a lower end of the range.
     """
-    return _unsaid() & _stated().fill_null(value=False)
+    return _unsaid() & pl.col("_stated")
 
 
-def _stated() -> pl.Expr:
+def _stated(calls: pl.DataFrame) -> pl.Series:
     """Whether any row of the file states what was read from a cache."""
-    return pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
+    silent = calls["cache_read_tokens"].null_count()
+    if silent in (0, calls.height):  # then every file does, or none
+        return pl.repeat(value=not silent, n=calls.height, eager=True)
+    stated = pl.col("cache_read_tokens").is_not_null().any().over("format", "source_file")
+    return calls.select(stated.fill_null(value=False)).to_series()
 
 
 def _dropped() -> pl.Expr:
@@ -197,7 +235,7 @@ def _dropped() -> pl.Expr:
         value=False
     )
     lacks = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
-    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks & _stated()
+    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks & pl.col("_stated")
 
 
 def _settled() -> pl.Expr:
@@ -245,21 +283,24 @@ def _cheaper(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
 
 def _bound(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
     """Tokens × the dearest listed price of the provider, for calls without a price; null where none is listed."""
-    rows = frame.filter(pl.col("trust") == "unpriced")
+    bound = pl.Series("_bound", [None], dtype=USD).new_from_index(0, frame.height)
+    unpriced_ = (frame["trust"] == "unpriced").fill_null(value=False)
+    if not unpriced_.any():
+        return bound
+    rows = frame.select("provider", "input_tokens", "output_tokens", "extras").filter(unpriced_)
     providers = rows["provider"].unique().drop_nulls().sort().to_list()
     dearest = [(name, *_dearest(book, name)) for name in providers]
     table = pl.DataFrame(dearest, schema={"provider": pl.String, "_in": USD, "_out": USD}, orient="row")
     # A fee that nobody lists has no bound either: only calls of tokens alone have one.
     plain = pl.col("extras").list.len().fill_null(0) == 0
-    joined = frame.select("provider", "input_tokens", "output_tokens", "extras").join(
-        table, on="provider", how="left", maintain_order="left"
-    )
-    return joined.select(
-        _bound=pl.when(plain).then(
+    joined = rows.join(table, on="provider", how="left", maintain_order="left")
+    found = joined.select(
+        pl.when(plain).then(
             pl.col("input_tokens").fill_null(0).cast(pl.Decimal(38, 0)) * pl.col("_in")
             + pl.col("output_tokens").fill_null(0).cast(pl.Decimal(38, 0)) * pl.col("_out")
         )
     ).to_series()
+    return bound.scatter(unpriced_.arg_true(), found.cast(USD))
 
 
 def _dearest(book: PriceBook, provider: str) -> tuple[Decimal | None, Decimal | None]:
@@ -281,15 +322,6 @@ def _all_rates(period: Period) -> Iterator[Rates]:
     for card in cards:
         yield card.rates
         yield from (step.rates for step in card.over)
-
-
-def _peer() -> pl.Expr:
-    """Cost of the dearest metered call of the same task and model; null where there is none.
-
-    A call without an answer was answered by no model: the one it asked for is the one it is compared with.
-    """
-    metered = pl.when(pl.col("trust").is_in(["exact", "estimated"]) & (pl.col("_tokens") > 0)).then("cost_usd")
-    return metered.max().over("task", pl.coalesce("model", "model_requested"))
 
 
 def _share(by: dict[str, int]) -> float:
