@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
@@ -11,7 +11,7 @@ import polars as pl
 
 from costaudit import schema, scratch
 from costaudit.analyze import analyze, checked
-from costaudit.attribute import FILLED, attribute
+from costaudit.attribute import FILLED, Attributed, attribute
 from costaudit.audit import AT_LEAST, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
 from costaudit.data import bundled
@@ -26,7 +26,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
 from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
-from costaudit.price.trust import coverage, trust
+from costaudit.price.trust import coverage, trust, unfounded
 
 __all__ = [
     "Loaded",
@@ -78,15 +78,21 @@ def load(
     return loaded(requests(paths, settings, progress), settings, paths, book)
 
 
-def loaded(read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook | None = None) -> Loaded:
-    """The same for requests that are already read."""
+def loaded(
+    read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook | None = None, *, as_logged: bool = False
+) -> Loaded:
+    """The same for requests that are already read.
+
+    as_logged  nobody looks for tasks, runs and tenants that the log does not name
+    """
     inside, outside = split(read.requests, settings)
     if inside.is_empty():
         raise _nothing(paths, read)
     book = book or prices(settings)
-    known = attribute(inside, settings)
+    known = Attributed(inside) if as_logged else attribute(inside, settings)
     told = by_cost(price(scratch.kept(known.requests, FILLED), book), read.sources, book)
-    calls = scratch.kept(trust(told.calls.with_row_index("row"), book), PRICED)
+    trusted = trust(told.calls.with_row_index("row"), book)
+    calls = scratch.kept(unfounded(trusted, renamed=settings.names_calls) if as_logged else trusted, PRICED)
     window = window_of(calls, settings)
     believed = coverage(
         calls,
@@ -124,11 +130,19 @@ def audited(known: Loaded, settings: Settings, paths: Sequence[str], baseline: p
     )
 
 
-def requests(paths: Sequence[str], settings: Settings, progress: Progress | None = None) -> Ingested:
-    """The requests at `paths`: log files, folders and globs in any mixture, or one store."""
+def requests(
+    paths: Sequence[str],
+    settings: Settings,
+    progress: Progress | None = None,
+    only: Collection[str] | None = None,
+) -> Ingested:
+    """The requests at `paths`: log files, folders and globs in any mixture, or one store.
+
+    only  columns that are needed, as in `ingest`; None: all
+    """
     stores = [path for path in map(Path, paths) if store.is_store(path)]
     if not stores:
-        read = ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings))
+        read = ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings), only=only)
         return replace(read, requests=scratch.kept(read.requests))
     if len(paths) > 1:
         raise UsageError(

@@ -141,6 +141,12 @@ class Settings:
         """The half-open window asked for, both ends in UTC; None: open."""
         return _instant(self.since, self.zone), _instant(self.until, self.zone)
 
+    @property
+    def names_calls(self) -> bool:
+        """Whether the user says of any call what its task, tenant, user, environment or run is."""
+        said = (self.tasks, self.tenants, self.users, self.environments, self.runs)
+        return any(section != Assignment() for section in said)
+
     def floor(self, spend_usd: Decimal) -> Decimal:
         """The least a finding must be worth to be shown, given the spend audited [USD]."""
         return max(self.floor_usd, Decimal(str(self.floor_share)) * spend_usd)

@@ -35,6 +35,8 @@ BY = (
     "user",
     "environment",
     "key_id",
+    "format",
+    "source_file",
     "run",
     "hour",
     "day",

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -100,6 +101,18 @@ def _with_peers(frame: pl.DataFrame, trust: pl.Series, rows: pl.Series) -> pl.Se
     return asked.select(high_usd=pl.when(known).then(pl.max_horizontal(cost, "_peer"))).to_series()
 
 
+def unfounded(calls: pl.DataFrame, *, renamed: bool = False) -> pl.DataFrame:
+    """Trusted calls, for whose tasks nobody has looked, without the upper ends that take knowing the task.
+
+    What only another call of the same task bounds has no bound while the task is not known.
+
+    renamed  the user has names of his own for tasks: none is what the log says
+    """
+    borrowed = (pl.col("trust") == "unmetered") | ((pl.col("trust") == "estimated") & _dropped())
+    unknown = borrowed & (pl.col("task").is_null() | renamed)
+    return calls.with_columns(high_usd=pl.when(~unknown.fill_null(value=False)).then("high_usd"))
+
+
 def coverage(
     calls: pl.DataFrame,
     *,
@@ -116,15 +129,9 @@ def coverage(
     sampled  the log holds a sample of the calls: there is no upper end
     """
     counted = calls.filter(pl.col("trust").is_not_null()).with_columns(_tokens().alias("_tokens"))
-    by = counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum())
-    found = {status: (n, tokens) for status, n, tokens in by.iter_rows()}
-    numbers = {status: found.get(status, (0, 0))[0] for status in STATUSES}
-    tokens = {status: found.get(status, (0, 0))[1] for status in STATUSES}
-    return Coverage(
+    return header(
+        counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum()),
         fates=fates,
-        calls=numbers,
-        tokens=tokens,
-        share=min(_share(numbers), _share(tokens)),
         low_usd=usd(counted["low_usd"]),
         high_usd=None if sampled else _high(counted, sum(fates.rejects.values())),
         unpriced=unpriced(counted),
@@ -134,13 +141,27 @@ def coverage(
     )
 
 
+def header(by: pl.DataFrame, **said: Any) -> Coverage:
+    """The trust header from calls and tokens by trust status; the rest of `Coverage` as it is given."""
+    found = {status: (n, tokens) for status, n, tokens in by.iter_rows()}
+    numbers = {status: found.get(status, (0, 0))[0] for status in STATUSES}
+    tokens = {status: found.get(status, (0, 0))[1] for status in STATUSES}
+    return Coverage(calls=numbers, tokens=tokens, share=min(_share(numbers), _share(tokens)), **said)
+
+
 def unpriced(calls: pl.DataFrame) -> pl.DataFrame:
     """Models without a price: provider, model, requests, tokens, entry (YAML to paste); most tokens first."""
-    return (
+    return with_entries(
         calls.filter(pl.col("trust") == "unpriced")
         .group_by("provider", "model")
         .agg(pl.len().cast(pl.Int64).alias("requests"), _tokens().sum().alias("tokens"))
-        .sort("tokens", "requests", "provider", "model", descending=[True, True, False, False], nulls_last=True)
+    )
+
+
+def with_entries(models: pl.DataFrame) -> pl.DataFrame:
+    """Models without a price [provider, model, requests, tokens] in the order of the header, with an entry each."""
+    return (
+        models.sort("tokens", "requests", "provider", "model", descending=[True, True, False, False], nulls_last=True)
         .with_columns(
             pl.struct("provider", "model")
             .map_elements(lambda row: _entry(row["provider"], row["model"]), return_dtype=pl.String)

@@ -5,6 +5,7 @@ Everything is laid out as text first and coloured last, so that colour can never
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -68,6 +69,31 @@ def items(parts: Iterable[str], columns: int, *, first: str = "", joint: str = "
             lines[-1] += joint.rstrip()
         lines += wrap(part, room)
     return [line((margin if number else first) + text) for number, text in enumerate(lines)]
+
+
+def facts(said: Iterable[tuple[str, Sequence[str], str]], columns: int) -> list[Line]:
+    """What a header says, (label, parts, joint) each; a label without a part is left out."""
+    lines: list[Line] = []
+    for label, parts, joint in said:
+        if any(parts):
+            lines += items(parts, columns, first=f"  {label:<9}  ", joint=joint)
+    return lines
+
+
+def following(commands: Sequence[tuple[str, str]], columns: int) -> list[Line]:
+    """Commands to go on with, each with what it tells, where all of that fits."""
+    room = max(len(command) for command, _ in commands)
+    said = room + max(len(why) for _, why in commands) + 6 <= columns
+    return [
+        strong("Next"),
+        *(line(f"  {command:<{room}}  ", Span(f"# {why}" if said else "", Style.FAINT)) for command, why in commands),
+    ]
+
+
+def shown_paths(paths: Sequence[str]) -> str:
+    """The paths as the shell reads them; PATH where one holds what must not be printed, or there are too many."""
+    quoted = " ".join(shlex.quote(path) for path in paths)
+    return quoted if paths and clean(quoted) == quoted and len(paths) <= 3 else "PATH"
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,10 +162,10 @@ def trust(month: Month) -> list[tuple[str, str]]:
     amount = "no logs" if month.before_usd is None else money.usd(month.before_usd)
     said = [
         ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(month.audit)),
+        ("total", _words.bounds(month.audit.coverage)),
         ("window", _words.window(month.audit.window)),
         ("before", "; ".join(part for part in (_words.window(month.before_window), amount, then) if part)),
-        ("prices", _words.prices(month.audit)),
+        ("prices", _words.prices(month.audit.prices)),
         *(("note", note) for note in (*month.notes, *coverage.notes)),
     ]
     return [(label, words) for label, words in said if words]

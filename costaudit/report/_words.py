@@ -106,14 +106,18 @@ def trusted(coverage: Coverage) -> list[str]:
     return said
 
 
-def bounds(audit: Audit) -> str:
+def bounds(coverage: Coverage) -> str:
     """Between which dollars the truth lies, and how much of the log stands behind that."""
-    coverage = audit.coverage
     known = "" if coverage.enough else f", under the {money.share(coverage.floor)} asked for: totals are lower bounds"
     return (
         f"{money.interval(coverage.low_usd, coverage.high_usd)}; "
         f"{money.share(coverage.share, 1)} of the log can be priced{known}"
     )
+
+
+def allowance(amount: Decimal) -> str:
+    """What calls under a subscription would cost; nothing where there are none."""
+    return f"{money.usd(amount)} at list prices, under a subscription and not in the total" if amount else ""
 
 
 def fates(read: Fates) -> list[str]:
@@ -137,9 +141,8 @@ def reasons(numbers: Mapping[str, int]) -> list[str]:
     return [f"{money.count(n)} {why}" for why, n in sorted(numbers.items(), key=lambda kv: (-kv[1], kv[0]))]
 
 
-def prices(audit: Audit) -> str:
+def prices(used: Prices) -> str:
     """Which prices, how old, and the fingerprint of the book."""
-    used = audit.prices
     age = f", {money.plural(used.stale_days, 'day')} before the window's end" if used.stale_days > 0 else ""
     own = f", {money.plural(used.overrides, 'override')} of yours" if used.overrides else ""
     return book(used, age + own)

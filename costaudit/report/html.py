@@ -38,9 +38,9 @@ def _trust(audit: Audit) -> str:
     coverage = audit.coverage
     said = [
         ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(audit)),
+        ("total", _words.bounds(audit.coverage)),
         ("window", _words.window(audit.window)),
-        ("prices", _words.prices(audit)),
+        ("prices", _words.prices(audit.prices)),
         ("read", " ".join(_words.fates(coverage.fates))),
         ("rejected", ", ".join(_words.reasons(coverage.fates.rejects))),
         ("no price", ", ".join(_words.unpriced(coverage))),

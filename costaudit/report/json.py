@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.audit import Accepted, Audit, Coverage, Window
+from costaudit.audit import Accepted, Audit, Coverage, Prices, Window
 from costaudit.finding import ZERO, Finding, Kind
 from costaudit.report import View, _words
 from costaudit.report import _money as money
@@ -54,13 +54,8 @@ def report(audit: Audit) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "window": span(audit.window),
-        "prices": {
-            "as_of": audit.prices.as_of.isoformat(),
-            "book_sha256": audit.prices.book_sha256,
-            "stale_days": audit.prices.stale_days,
-            "overrides": audit.prices.overrides,
-        },
-        "coverage": _coverage(audit.coverage),
+        "prices": prices(audit.prices),
+        "coverage": coverage(audit.coverage, rows(audit.coverage.sources)),
         "spend": {
             "total_usd": money.exact(spend.total_usd),
             "subscription_usd": money.exact(spend.subscription_usd),
@@ -99,8 +94,19 @@ def _accepted(one: Accepted) -> dict[str, Any]:
     }
 
 
-def _coverage(coverage: Coverage) -> dict[str, Any]:
-    read = coverage.fates
+def prices(used: Prices) -> dict[str, Any]:
+    """Which prices were used."""
+    return {
+        "as_of": used.as_of.isoformat(),
+        "book_sha256": used.book_sha256,
+        "stale_days": used.stale_days,
+        "overrides": used.overrides,
+    }
+
+
+def coverage(known: Coverage, sources: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The trust header; `sources` are the files it comes from, where they are told."""
+    read = known.fates
     return {
         "lines": read.lines,
         "requests": read.requests,
@@ -110,19 +116,19 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
         "blank": read.blank,
         "skipped": sum(read.skipped.values()),
         "outside": read.outside,
-        **{status: coverage.calls.get(status, 0) for status in _words.STATUSES},
-        "tokens": {status: coverage.tokens.get(status, 0) for status in _words.STATUSES},
-        "share": coverage.share,
-        "floor": coverage.floor,
-        "sampled": coverage.sampled,
-        "low_usd": money.exact(coverage.low_usd),
-        "high_usd": _usd(coverage.high_usd),
+        **{status: known.calls.get(status, 0) for status in _words.STATUSES},
+        "tokens": {status: known.tokens.get(status, 0) for status in _words.STATUSES},
+        "share": known.share,
+        "floor": known.floor,
+        "sampled": known.sampled,
+        "low_usd": money.exact(known.low_usd),
+        "high_usd": _usd(known.high_usd),
         "rejects_by_reason": dict(sorted(read.rejects.items())),
         "skipped_by_type": dict(sorted(read.skipped.items())),
         "duplicates_by_reason": dict(sorted(read.duplicates_by_reason.items())),
-        "unpriced_models": rows(coverage.unpriced),
-        "sources": rows(coverage.sources),
-        "notes": list(coverage.notes),
+        "unpriced_models": rows(known.unpriced),
+        **({} if sources is None else {"sources": sources}),
+        "notes": list(known.notes),
     }
 
 

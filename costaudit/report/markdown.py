@@ -56,9 +56,9 @@ def _trust(audit: Audit) -> list[tuple[str, str]]:
     coverage = audit.coverage
     return [
         ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(audit)),
+        ("total", _words.bounds(audit.coverage)),
         ("window", _words.window(audit.window)),
-        ("prices", _words.prices(audit)),
+        ("prices", _words.prices(audit.prices)),
         ("read", " ".join(_words.fates(coverage.fates))),
         ("rejected", ", ".join(_words.reasons(coverage.fates.rejects))),
         ("no price", ", ".join(_words.unpriced(coverage))),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
@@ -10,7 +9,23 @@ from costaudit.audit import Accepted, Audit
 from costaudit.finding import ZERO, Confidence, Finding, Kind, Severity
 from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
-from costaudit.report._layout import EMPTY, Column, Line, Span, Style, bar, items, line, paint, paragraph, strong, table
+from costaudit.report._layout import (
+    EMPTY,
+    Column,
+    Line,
+    Span,
+    Style,
+    bar,
+    facts,
+    following,
+    items,
+    line,
+    paint,
+    paragraph,
+    shown_paths,
+    strong,
+    table,
+)
 from costaudit.report._tables import Row
 from costaudit.report._text import clean, fit
 
@@ -46,26 +61,18 @@ def _trust(audit: Audit, columns: int) -> list[Line]:
     read = coverage.fates
     said: list[tuple[str, list[str], str]] = [
         ("trust", _words.trusted(coverage), "; "),
-        ("total", [_words.bounds(audit)], ""),
+        ("total", [_words.bounds(audit.coverage)], ""),
         ("window", [_words.window(audit.window)], ""),
-        ("prices", [_words.prices(audit)], ""),
+        ("prices", [_words.prices(audit.prices)], ""),
         ("read", _words.fates(read), " "),
         ("rejected", _words.reasons(read.rejects), ", "),
         ("no price", _words.unpriced(coverage), ", "),
         ("log costs", [_words.logged(audit.spend.logged)], ""),
-        ("allowance", [_allowance(audit.spend.subscription_usd)], ""),
+        ("allowance", [_words.allowance(audit.spend.subscription_usd)], ""),
         ("counts", _words.conventions(coverage.sources), "; "),
         ("note", _words.notes(coverage), "; "),
     ]
-    lines: list[Line] = []
-    for label, parts, joint in said:
-        if any(parts):
-            lines += items(parts, columns, first=f"  {label:<9}  ", joint=joint)
-    return lines
-
-
-def _allowance(amount: Decimal) -> str:
-    return f"{money.usd(amount)} at list prices, under a subscription and not in the total" if amount else ""
+    return facts(said, columns)
 
 
 def _where(audit: Audit, view: View) -> list[Line]:
@@ -247,7 +254,7 @@ def _standing(one: Accepted, columns: int) -> list[Line]:
 
 def _next(audit: Audit, columns: int) -> list[Line]:
     """Commands that work as they stand: the user's own paths, the dearest finding."""
-    paths = _paths(audit.paths)
+    paths = shown_paths(audit.paths)
     ledger = [f for _, findings, _ in _words.groups(audit) for f in findings]
     commands = []
     if ledger:
@@ -258,15 +265,4 @@ def _next(audit: Audit, columns: int) -> list[Line]:
     if audit.not_checked or audit.coverage.unpriced.height or audit.coverage.fates.rejects:
         commands.append((f"costaudit doctor {paths}", "what these logs lack, and how to log it"))
     commands.append((f"costaudit analyze {paths} --format json -o audit.json", "the same for machines"))
-    room = max(len(command) for command, _ in commands)
-    said = room + max(len(why) for _, why in commands) + 6 <= columns
-    return [
-        strong("Next"),
-        *(line(f"  {command:<{room}}  ", Span(f"# {why}" if said else "", Style.FAINT)) for command, why in commands),
-    ]
-
-
-def _paths(paths: Sequence[str]) -> str:
-    """The paths as the shell reads them; PATH where one holds what must not be printed, or there are too many."""
-    quoted = " ".join(shlex.quote(path) for path in paths)
-    return quoted if paths and clean(quoted) == quoted and len(paths) <= 3 else "PATH"
+    return following(commands, columns)

@@ -1,0 +1,41 @@
+"""Where the money went, and nothing else: totals and tables of one window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import polars as pl
+
+from costaudit.audit import Coverage, Prices, Window
+from costaudit.finding import ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table; its rows add up to the total.
+
+    by    groupings of `config.BY`, the outer one first
+    rows  a column of text a grouping (and `provider` beside `model`; null where the log names none), requests,
+          unknown [requests whose cost nobody knows], cost_usd [USD of the others; null where there are none],
+          share [of the total, 0..1], *_tokens
+    """
+
+    by: tuple[str, ...]
+    rows: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent in a window, and how far that can be believed.
+
+    subscription_usd  list-price equivalent of calls under an allowance; not in the total
+    """
+
+    window: Window
+    prices: Prices
+    coverage: Coverage
+    total_usd: Decimal
+    tables: tuple[Table, ...]
+    subscription_usd: Decimal = ZERO
+    paths: tuple[str, ...] = ()

@@ -1,0 +1,80 @@
+"""What was spent, without a rule being run: the question that a total or a few tables answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from costaudit import pipeline
+from costaudit.config import BY, Settings, unknown
+from costaudit.price._sum import usd
+from costaudit.price.cells import TOKENS, cells, keys, table
+from costaudit.price.engine import READS
+from costaudit.schema import REQUESTS
+from costaudit.spent import Spent
+
+USUAL = (("model",), ("day",))
+TRUSTED = (
+    *("format", "source_file", "usage_source", "convention", "has_text", "cost_logged_usd"),
+    *("task", "model_requested"),
+)
+"""What trust and the tables read beside `engine.READS`."""
+
+
+def groupings(asked: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Tables as they are asked for: `day,model` is one table by both; ConfigError for a name there is not."""
+    tables = tuple(dict.fromkeys(tuple(dict.fromkeys(part.strip() for part in one.split(","))) for one in asked))
+    for name in (name for by in tables for name in by):
+        if name not in BY:
+            raise unknown("grouping", name, BY, "--by")
+    return tables
+
+
+def spent(
+    paths: Sequence[str],
+    settings: Settings,
+    by: Sequence[Sequence[str]] = USUAL,
+    progress: pipeline.Progress | None = None,
+) -> Spent:
+    """The total and the tables `by` of the logs or the store at `paths`, and how far they can be believed.
+
+    Raises UsageError for a path that is not there, LogError where no request is left.
+    """
+    return answered(_calls(paths, settings, by, progress), by, settings, paths)
+
+
+def answered(
+    known: pipeline.Loaded, by: Sequence[Sequence[str]], settings: Settings, paths: Sequence[str] = ()
+) -> Spent:
+    """The total and the tables of calls that are already read and priced."""
+    found = cells(known.calls, known.book, keys(by), settings.tz)
+    total = usd(found["cost_usd"])
+    return Spent(
+        window=known.window,
+        prices=known.prices,
+        coverage=known.coverage,
+        total_usd=total,
+        tables=tuple(table(found, one, total) for one in by),
+        subscription_usd=usd(found["allowance_usd"]),
+        paths=tuple(map(str, paths)),
+    )
+
+
+def _calls(
+    paths: Sequence[str], settings: Settings, by: Sequence[Sequence[str]], progress: pipeline.Progress | None
+) -> pipeline.Loaded:
+    """The priced calls, with no more of them read and worked out than the tables ask for."""
+    if _attributed(by, settings):
+        return pipeline.load(paths, settings, progress)
+    read = pipeline.requests(paths, settings, progress, only=_read(keys(by)))
+    return pipeline.loaded(read, settings, paths, as_logged=True)
+
+
+def _attributed(by: Sequence[Sequence[str]], settings: Settings) -> bool:
+    """Whether a table shows what only attribution knows: tasks, runs, and names that the settings give."""
+    asked = {one for names in by for one in names}
+    return bool(asked & {"task", "run"} or (settings.names_calls and asked & {"tenant", "user", "environment"}))
+
+
+def _read(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that pricing, trust and the tables read."""
+    return tuple(dict.fromkeys(name for name in (*READS, *TRUSTED, *TOKENS, *names) if name in REQUESTS))
