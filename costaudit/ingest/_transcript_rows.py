@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -141,7 +141,22 @@ class _Loose(msgspec.Struct, gc=False):
     message: _LooseMessage | None = None
 
 
+class Bare(msgspec.Struct, gc=False):
+    """A message of which the content is not wanted."""
+
+    id: Text = None
+    model: Text = None
+    stop_reason: Text = None
+    usage: Usage | None = None
+    odd: None = None
+
+
+class BareRow(Row, gc=False):
+    message: Bare | None = None  # type: ignore[assignment]
+
+
 _decode_row = msgspec.json.Decoder(Row).decode
+_decode_bare = msgspec.json.Decoder(BareRow).decode
 _decode_sent = msgspec.json.Decoder(SentRow).decode
 USER = b'"type":"user"'
 EARLY = 500  # bytes of a row in which it says what it is, as Claude Code writes it
@@ -162,6 +177,18 @@ def decode(data: Any, start: int, end: int, view: memoryview) -> Row:
             if any(block.type == "tool_result" for block in blocks):
                 return sent
     return _decode_row(view[start:end])
+
+
+def decode_plain(data: Any, start: int, end: int, view: memoryview) -> Row:
+    """The same, with the content as it stands."""
+    del data
+    return _decode_row(view[start:end])
+
+
+def decode_bare(data: Any, start: int, end: int, view: memoryview) -> Row:
+    """The same, without the content."""
+    del data
+    return _decode_bare(view[start:end])
 
 
 def row(record: Record, out: Out) -> Row | None:
@@ -222,34 +249,57 @@ def when(value: Any) -> datetime | None:
 _UNMETERED = Step("", None, None, None, None, None, None, None, None, (), assumed=False)
 
 
-def billed(message: Message, model: str | None) -> tuple[list[Step], str | None, str | None]:
-    """What a row is billed for, in which tier and where; raises ValueError for a value that is no token count."""
+class Billed(NamedTuple):
+    """One billed step of a response: `cells` are its counts as columns, from `input_tokens` to `convention`."""
+
+    name: str
+    model: str | None
+    cells: tuple[Any, ...]
+
+
+def billed(message: Message, model: str | None) -> list[Billed]:
+    """What a row is billed for; raises ValueError for a value that is no token count."""
     usage = message.usage
-    if message.odd is not None:
-        odd = message.odd
-        tier = "fast" if odd.get("speed") == "fast" else text(odd.get("service_tier"))
-        return steps(odd, model), tier, text(odd.get("inference_geo"))
     if usage is None:
-        return [_UNMETERED._replace(model=model)], None, None
-    one = _simple(usage, model)
-    parts = [one] if one is not None else steps(msgspec.to_builtins(usage), model)
-    return parts, "fast" if usage.speed == "fast" else usage.service_tier or None, usage.inference_geo or None
+        return [_billed(step) for step in (steps(message.odd, model) if message.odd else [_unmetered(model)])]
+    cells = _simple(usage)
+    if cells is not None:
+        return [Billed("", model, cells)]
+    return [_billed(step) for step in steps(msgspec.to_builtins(usage), model)]
 
 
-def _simple(usage: Usage, model: str | None) -> Step | None:
-    """The one step of a response without lists of steps, fees or a split that does not add up: nearly all are."""
+def _unmetered(model: str | None) -> Step:
+    return _UNMETERED._replace(model=model)
+
+
+def _billed(step: Step) -> Billed:
+    fees = [tuple(fee.values()) for fee in step.extras] or None
+    return Billed(step.name, step.model, (*step[2:9], fees, "assumed" if step.assumed else None))
+
+
+def served(message: Message) -> tuple[str | None, str | None]:
+    """In which tier and where a response was made."""
+    usage = message.usage
+    if usage is not None:
+        return "fast" if usage.speed == "fast" else usage.service_tier or None, usage.inference_geo or None
+    odd = message.odd or {}
+    return "fast" if odd.get("speed") == "fast" else text(odd.get("service_tier")), text(odd.get("inference_geo"))
+
+
+def _simple(usage: Usage) -> tuple[Any, ...] | None:
+    """The counts of a response without lists of steps, fees or a split that does not add up: nearly all are."""
     if usage.iterations or usage.output_tokens_details is not None:
         return None
     if usage.server_tool_use is not None and usage.server_tool_use.web_search_requests:
         return None
     fresh, read, write = usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens
     short = long = None
-    if usage.cache_creation is not None:
-        short, long = usage.cache_creation.ephemeral_5m_input_tokens, usage.cache_creation.ephemeral_1h_input_tokens
+    if (split := usage.cache_creation) is not None:
+        short, long = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
         if (short is not None or long is not None) and (short or 0) + (long or 0) != write:
             return None
     prompt = None if fresh is None and read is None and write is None else (fresh or 0) + (read or 0) + (write or 0)
-    return Step("", model, prompt, read, write, short, long, usage.output_tokens, None, (), False)
+    return (prompt, read, write, short, long, usage.output_tokens, None, None, None)
 
 
 def content_blocks(content: msgspec.Raw) -> list[bytes]:
@@ -275,6 +325,23 @@ def results(content: msgspec.Raw | list[Block]) -> list[tuple[int | None, int, b
     else:
         return []
     return [_result(block) for block in blocks if block.type == "tool_result"]
+
+
+class _Kind(msgspec.Struct, gc=False):
+    type: Any = None
+
+
+_decode_kinds = msgspec.json.Decoder(list[_Kind]).decode
+
+
+def answers(content: msgspec.Raw) -> bool:
+    """Whether a user's row holds results of tools."""
+    if bytes(memoryview(content)[:1]) != b"[":
+        return False
+    try:
+        return any(block.type == "tool_result" for block in _decode_kinds(content))
+    except UNREADABLE:
+        return False
 
 
 def _result(block: Block) -> tuple[int | None, int, bool]:
