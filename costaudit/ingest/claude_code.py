@@ -145,26 +145,23 @@ class _Reader:
 
     def _take(self, row: Row, number: int, offset: int, out: Out) -> bool:
         """Whether the row is one of a transcript."""
-        kind = row.type
-        if kind == "assistant" and row.message is not None and row.uuid is not None:
-            self._assistant(row, row.message, number, offset, out)
-            return True
-        if not kind and row.agentType is not None:
-            out.skipped["agent description"] += 1
-            return True
-        marks = (row.uuid, row.sessionId, row.session_id, row.leafUuid, row.messageId, row.agentId)
-        total = kind == "result" and row.agentId is None
-        if not kind or total or all(mark is None for mark in marks):
+        kind, message = row.type, row.message
+        if not kind:
+            if row.agentType is not None:
+                out.skipped["agent description"] += 1
+            return row.agentType is not None
+        if (row.uuid is None and _unmarked(row)) or (kind == "result" and row.agentId is None):
             return False
-        if kind == "assistant" and row.message is not None:
-            self._assistant(row, row.message, number, offset, out)
+        if message is not None and kind == "assistant":
+            self._assistant(row, message, number, offset, out)
             return True
-        if kind == "user" and row.message is not None:
-            self._user(row, row.message)
-        elif kind == "system" and row.subtype == "api_error":
-            self._lane(row).attempt = _attempt(row.retryAttempt)
-        subtype = row.subtype if kind == "system" else None
-        out.skipped[f"{kind}/{subtype}"[:60] if subtype else kind[:60]] += 1
+        if message is not None and kind == "user":
+            self._user(row, message)
+        elif kind == "system":
+            if row.subtype == "api_error":
+                self._lane(row).attempt = _attempt(row.retryAttempt)
+            kind = f"system/{row.subtype}" if row.subtype else kind
+        out.skipped[kind[:60]] += 1
         return True
 
     # --- conversations ------------------------------------------------------------------------------------------------
@@ -178,8 +175,8 @@ class _Reader:
         lane = self.lanes.get(agent)
         if lane is None:
             lane = self.lanes[agent] = Lane(agent)
-        if agent and (kind := row.attributionAgent or self.kind):
-            lane.task = kind
+        if agent:
+            lane.task = row.attributionAgent or self.kind or lane.task
         return lane
 
     def _user(self, row: Row, message: Message) -> None:
@@ -284,6 +281,11 @@ def _agent_type(file: LogFile) -> str:
     except (OSError, *UNREADABLE):
         return ""
     return (text(value.get("agentType")) or "") if isinstance(value, Mapping) else ""
+
+
+def _unmarked(row: Row) -> bool:
+    """Whether a row without an id of its own has no other sign of a transcript."""
+    return all(m is None for m in (row.sessionId, row.session_id, row.leafUuid, row.messageId, row.agentId))
 
 
 def _attempt(retry: Any) -> int | None:
