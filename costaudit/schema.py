@@ -251,3 +251,9 @@ def conform(frame: pl.DataFrame, schema: pl.Schema = REQUESTS) -> pl.DataFrame:
         else pl.lit(None, dtype).alias(name)
         for name, dtype in schema.items()
     )
+
+
+def narrow(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """The same without the columns that are absent: half of them are, and each costs time wherever it goes."""
+    have = frame.schema
+    return conform(frame, pl.Schema({name: dtype for name, dtype in schema.items() if name in have}))

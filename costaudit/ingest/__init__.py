@@ -196,9 +196,9 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
 def _rows(reads: Sequence[FileRead]) -> pl.DataFrame:
     """The rows of all files, without most of the columns that none of them has: those would be half of the memory."""
     frames = [frame for read in reads for frame in read.frames]
-    held = {name for frame in frames for name in ROWS if frame[name].null_count() < frame.height}
-    kept = [name for name in ROWS if name in held or name in JOINED]
-    rows = pl.concat([ROWS.to_frame().select(kept), *(frame.select(kept) for frame in frames)])
+    held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
+    kept = pl.Schema({name: dtype for name, dtype in ROWS.items() if name in held or name in JOINED})
+    rows = pl.concat([kept.to_frame(), *(schema.conform(frame, kept) for frame in frames)])
     for read in reads:
         read.frames = []
     return rows

@@ -24,7 +24,6 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest import _detect
-from costaudit.ingest._identity import ROWS
 from costaudit.ingest._read import Asked, FileRead, read_files
 from costaudit.ingest._tree import NODES
 
@@ -255,11 +254,15 @@ def _exactly(stream: IO[bytes], size: int) -> bytes | None:
 def packed(reads: Sequence[FileRead]) -> bytes:
     """What files gave, as bytes for another process; the reads are empty afterwards."""
     heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
-    rows = pl.concat([ROWS.to_frame(), *(frame for read in reads for frame in read.frames)])
-    nodes = pl.concat([NODES.to_frame(), *(frame for read in reads for frame in read.nodes)])
+    rows = _joined([frame for read in reads for frame in read.frames])
+    nodes = _joined([frame for read in reads for frame in read.nodes])
     for read in reads:
         read.frames, read.nodes = [], []
     return pickle.dumps((list(reads), heights, _arrow(rows), _arrow(nodes)), protocol=5)
+
+
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
 
 def _arrow(frame: pl.DataFrame) -> bytes:
@@ -274,7 +277,7 @@ def unpacked(data: bytes) -> list[FileRead]:
     """What `packed` was given."""
     reads: list[FileRead]
     reads, heights, rows, nodes = pickle.loads(data)
-    tables = (_frame(rows, ROWS), _frame(nodes, NODES))
+    tables = (_frame(rows), schema.conform(_frame(nodes), NODES))
     at = [0, 0]
     for read, height in zip(reads, heights, strict=True):
         for n, into in enumerate((read.frames, read.nodes)):
@@ -284,5 +287,5 @@ def unpacked(data: bytes) -> list[FileRead]:
     return reads
 
 
-def _frame(data: bytes, form: pl.Schema) -> pl.DataFrame:
-    return schema.conform(pl.read_ipc(data), form) if data else form.to_frame()
+def _frame(data: bytes) -> pl.DataFrame:
+    return pl.read_ipc(data) if data else pl.DataFrame()

@@ -36,7 +36,7 @@ class FileRead:
     file: LogFile
     lines: int = 0
     blank: int = 0
-    frames: list[pl.DataFrame] = field(default_factory=list)
+    frames: list[pl.DataFrame] = field(default_factory=list)  # columns of `ROWS`, those that they have
     nodes: list[pl.DataFrame] = field(default_factory=list)  # spans that are no request (`_tree`)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (format, type)
     rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
@@ -224,7 +224,7 @@ class _Reading:
 
 
 def _frame(readings: Sequence[_Reading]) -> None:
-    """The rows of all readings in the columns of `ROWS`; like rows of several files share a frame."""
+    """The rows of all readings as columns; like rows of several files share a frame."""
     groups: dict[tuple[object, ...], list[tuple[_Reading, pl.DataFrame]]] = {}
     for reading in readings:
         for name, frame in reading.frames:
@@ -245,7 +245,9 @@ def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFra
     files = pl.Series("source_file", shown).gather(
         pl.Series([n for n, (_, height) in enumerate(heights) for _ in range(height)], dtype=pl.UInt32)
     )
-    frame = schema.conform(finish(frame.with_columns(pl.lit(name).alias("format"), files)), ROWS)
+    frame = schema.narrow(finish(frame.with_columns(pl.lit(name).alias("format"), files)), ROWS)
+    if heights[0][0].read.file.only is not None:  # such a reading is not kept file by file
+        heights = [(heights[0][0], frame.height)]
     at = 0
     for reading, height in heights:
         reading.read.frames.append(frame.slice(at, height))

@@ -57,6 +57,12 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
         return Resolved(rows, ())
     above = pl.concat([NODES.to_frame(), *nodes], how="diagonal")
     placed = placed.filter(_linked(placed, above))
+    # Null for rows of other formats: a call without any identity must stay without one.
+    is_span = pl.col("_span").is_not_null()
+    span = pl.lit("span ") + pl.when(is_span).then(pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True))
+    own_trace = pl.when(is_span).then("_trace")
+    if placed.is_empty():
+        return Resolved(rows.with_columns(_key=pl.coalesce("_key", span), run_id=pl.coalesce("run_id", own_trace)), ())
     tree = _Tree(placed, above)
     rolled = tree.rollups()
     lent = tree.lent()
@@ -71,19 +77,12 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     )
     joined = rows.with_row_index("_at").join(found, on="_at", how="left", maintain_order="left")
     rolled_up = pl.col("_rolled").fill_null(value=False)
-    # Null for rows of other formats: a call without any identity must stay without one.
-    span = pl.when(pl.col("_span").is_not_null()).then(
-        pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True)
-    )
-    own_trace = pl.when(pl.col("_span").is_not_null()).then("_trace")
     nameless = pl.col("model").is_null()  # a call that names its model was not made with another one
     marked = joined.with_columns(
         *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in LENT if name not in MODEL],
         *[pl.when(nameless).then(pl.coalesce(name, f"_lent_{name}")).otherwise(name).alias(name) for name in MODEL],
         rollup=pl.when(rolled_up).then(pl.lit(value=True)).otherwise("rollup"),
-        _key=pl.when(rolled_up)
-        .then(pl.lit("span ") + span)
-        .otherwise(pl.coalesce("_key", "_twin", pl.lit("span ") + span)),
+        _key=pl.when(rolled_up).then(span).otherwise(pl.coalesce("_key", "_twin", span)),
     ).with_columns(run_id=pl.coalesce("run_id", own_trace))
     return Resolved(marked.select(rows.columns), tree.notes())
 
@@ -91,16 +90,22 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
 def _linked(placed: pl.DataFrame, nodes: pl.DataFrame) -> pl.Series:
     """Which rows a tree can say anything about: not one that stands alone, as the calls of a transcript do."""
     place, upward = pl.struct("_trace", "_span"), pl.struct("_trace", pl.col("_parent").alias("_span"))
-    spans, parents = (
-        pl.concat([frame.select(of.alias("_at")) for frame in (placed, nodes)])["_at"].unique()
-        for of in (place, pl.when(pl.col("_parent").is_not_null()).then(upward))
-    )
-    return placed.select(
-        upward.is_in(spans.implode())
-        | place.is_in(parents.implode())
-        | pl.col("_label").is_not_null()
-        | (pl.col("_key").is_null().any().over("_trace", "_span") & (pl.len().over("_trace", "_span") > 1))
-    ).to_series()
+    linked = pl.col("_label").is_not_null()
+    if _met(placed, nodes):
+        spans, parents = (
+            pl.concat([frame.select(of.alias("_at")) for frame in (placed, nodes)])["_at"].unique()
+            for of in (place, pl.when(pl.col("_parent").is_not_null()).then(upward))
+        )
+        linked |= upward.is_in(spans.implode()) | place.is_in(parents.implode())
+    if placed["_key"].null_count():
+        linked |= pl.col("_key").is_null().any().over("_trace", "_span") & (pl.len().over("_trace", "_span") > 1)
+    return placed.select(linked).to_series()
+
+
+def _met(placed: pl.DataFrame, nodes: pl.DataFrame) -> bool:
+    """Whether any span has the name of a parent, be it in another trace: parents are few where calls stand alone."""
+    parents = pl.concat([frame["_parent"] for frame in (placed, nodes)]).drop_nulls().unique()
+    return any(frame["_span"].is_in(parents.implode()).any() for frame in (placed, nodes))
 
 
 class _Tree:
