@@ -26,7 +26,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
 from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
-from costaudit.price.trust import coverage, trust, unfounded
+from costaudit.price.trust import NO_PEERS, Others, coverage, trust
 
 __all__ = [
     "Loaded",
@@ -91,8 +91,8 @@ def loaded(
     book = book or prices(settings)
     known = Attributed(inside) if as_logged else attribute(inside, settings)
     told = by_cost(price(scratch.kept(known.requests, FILLED), book), read.sources, book)
-    trusted = trust(told.calls.with_row_index("row"), book)
-    calls = scratch.kept(unfounded(trusted, renamed=settings.names_calls) if as_logged else trusted, PRICED)
+    others = unnamed(settings) if as_logged else Others()
+    calls = scratch.kept(trust(told.calls.with_row_index("row"), book, others), PRICED)
     window = window_of(calls, settings)
     believed = coverage(
         calls,
@@ -102,6 +102,11 @@ def loaded(
         notes=(*read.notes, *known.notes),
     )
     return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
+
+
+def unnamed(settings: Settings) -> Others:
+    """What calls say of each other while nobody has looked for tasks: with names of the user's own, nothing."""
+    return Others(peers=NO_PEERS.to_frame() if settings.names_calls else None, named=False)
 
 
 def audited(known: Loaded, settings: Settings, paths: Sequence[str], baseline: pl.DataFrame | None = None) -> Audit:

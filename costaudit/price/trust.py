@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -36,24 +36,40 @@ READS = (
     *("format", "source_file", "task", "model_requested", "usage_source", "convention", "has_text"),
     *("cost_usd", "price_status", "price_entry"),
 )
+_MODEL = pl.coalesce("model", "model_requested").alias("_model")
 _ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
+NO_PEERS = pl.Schema({"task": pl.String(), "_model": pl.String(), "_peer": USD})
 _UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
 
 
-def trust(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+class Others(NamedTuple):
+    """What is known of calls that are not at hand, where one part of a log is judged at a time.
+
+    files  format, source_file that state in any row what was read from a cache; None: the calls at hand say it
+    peers  `dearest_calls` of all calls; None: of those at hand
+    named  False: nobody has looked for tasks, so that two calls without one are not of the same
+    """
+
+    files: pl.DataFrame | None = None
+    peers: pl.DataFrame | None = None
+    named: bool = True
+
+
+def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl.DataFrame:  # noqa: B008
     """Add to each priced call its trust status and the interval its cost lies in.
 
     in      priced calls [schema.REQUESTS + cost_usd, price_status]
     out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
     """
     frame = calls.select(name for name in READS if name in calls.columns)
-    frame = frame.with_columns(_stated(frame).alias("_stated"))
+    frame = frame.with_columns(_stated(frame, others.files).alias("_stated"))
     parts = [_judged(part, book) for part in frame.iter_slices(AT_ONCE)] or [_judged(frame, book)]
     judged = pl.concat(parts)
     alone = judged["_alone"].arg_true()
     high = judged["high_usd"]
     if alone.len():
-        high = high.scatter(alone, _with_peers(frame, judged["trust"], alone))
+        peers = dearest_calls(frame.with_columns(judged["trust"])) if others.peers is None else others.peers
+        high = high.scatter(alone, _with_peers(frame[alone], peers, named=others.named))
     return calls.with_columns(judged["trust"], judged["low_usd"], high)
 
 
@@ -84,33 +100,41 @@ def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     return frame.select("trust", low_usd=low.cast(USD), high_usd=high.cast(USD), _alone=alone)
 
 
-def _with_peers(frame: pl.DataFrame, trust: pl.Series, rows: pl.Series) -> pl.Series:
-    """Most that some calls can have cost: as the dearest metered call of the same task and model; null without one.
+def dearest_calls(calls: pl.DataFrame) -> pl.DataFrame:
+    """The cost of the dearest metered call of each task and model: task, _model, _peer.
 
     A call without an answer was answered by no model: the one it asked for is the one it is compared with.
     """
-    by = ["task", "_model"]
-    metered = pl.lit(trust).is_in(["exact", "estimated"]) & (_tokens() > 0)
-    calls = frame.select(
-        "task", "cost_usd", _model=pl.coalesce("model", "model_requested"), _metered=pl.when(metered).then("cost_usd")
+    metered = pl.col("trust").is_in(["exact", "estimated"]) & (_tokens() > 0)
+    return calls.group_by("task", _MODEL).agg(_peer=pl.when(metered).then("cost_usd").max())
+
+
+def _with_peers(calls: pl.DataFrame, peers: pl.DataFrame, *, named: bool) -> pl.Series:
+    """Most that some calls can have cost: as the dearest metered call of the same task and model; null without one."""
+    asked = calls.select("task", "cost_usd", _MODEL).join(
+        peers, on=["task", "_model"], how="left", nulls_equal=named, maintain_order="left"
     )
-    peers = calls.group_by(by).agg(_peer=pl.col("_metered").max())
-    asked = calls[rows].join(peers, on=by, how="left", nulls_equal=True, maintain_order="left")
     known = pl.col("_peer").is_not_null()
     cost = pl.col("cost_usd").fill_null(Decimal(0))
     return asked.select(high_usd=pl.when(known).then(pl.max_horizontal(cost, "_peer"))).to_series()
 
 
-def unfounded(calls: pl.DataFrame, *, renamed: bool = False) -> pl.DataFrame:
-    """Trusted calls, for whose tasks nobody has looked, without the upper ends that take knowing the task.
+def hinges(calls: pl.DataFrame) -> pl.Series:
+    """What else could change the trust and the cost of trusted calls, as bits; 0: nothing.
 
-    What only another call of the same task bounds has no bound while the task is not known.
-
-    renamed  the user has names of his own for tasks: none is what the log says
+    1  other rows of its file (`Others.files`), other calls of its task (`Others.peers`)
+    2  the costs that other calls state (`readings.by_cost`); 4: this one states one
     """
-    borrowed = (pl.col("trust") == "unmetered") | ((pl.col("trust") == "estimated") & _dropped())
-    unknown = borrowed & (pl.col("task").is_null() | renamed)
-    return calls.with_columns(high_usd=pl.when(~unknown.fill_null(value=False)).then("high_usd"))
+    frame = calls.select(name for name in (*READS, "cost_logged_usd", "trust") if name in calls.columns)
+    unsaid = _unsaid() & (pl.col("price_status") == "priced").fill_null(value=False)
+    lonely = (pl.col("trust") == "unmetered") & pl.col("task").is_not_null()
+    doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
+    stated = pl.col("cost_logged_usd") > 0
+    one, two, four = (
+        pl.when(bit.fill_null(value=False)).then(pl.lit(value, pl.Int8)).otherwise(pl.lit(0, pl.Int8))
+        for bit, value in ((unsaid | _lacks() | lonely, 1), (doubtful, 2), (doubtful & stated, 4))
+    )
+    return frame.select(pl.when(pl.col("trust").is_not_null()).then(one + two + four).alias("hinges")).to_series()
 
 
 def coverage(
@@ -238,8 +262,14 @@ def _unsaid_here() -> pl.Expr:
     return _unsaid() & pl.col("_stated")
 
 
-def _stated(calls: pl.DataFrame) -> pl.Series:
+def _stated(calls: pl.DataFrame, files: pl.DataFrame | None) -> pl.Series:
     """Whether any row of the file states what was read from a cache."""
+    if files is not None:
+        marked = files.with_columns(_in=pl.lit(value=True))
+        found = calls.select("format", "source_file").join(
+            marked, on=["format", "source_file"], how="left", nulls_equal=True, maintain_order="left"
+        )
+        return found["_in"].fill_null(value=False)
     silent = calls["cache_read_tokens"].null_count()
     if silent in (0, calls.height):  # then every file does, or none
         return pl.repeat(value=not silent, n=calls.height, eager=True)
@@ -252,11 +282,16 @@ def _dropped() -> pl.Expr:
 
     What was cached is then missing from the input too: the call may have cost more.
     """
+    return _lacks() & pl.col("_stated")
+
+
+def _lacks() -> pl.Expr:
+    """The same, whatever the others of its file have."""
     counted = (pl.col("usage_source") == "provider").fill_null(value=False) & (pl.col("input_tokens") > 0).fill_null(
         value=False
     )
     lacks = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
-    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks & pl.col("_stated")
+    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks
 
 
 def _settled() -> pl.Expr:
