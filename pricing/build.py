@@ -25,7 +25,8 @@ import yaml
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from costaudit.price.book import NAMES, parse  # noqa: E402 - found through the path above
+from costaudit.price._file import parse  # noqa: E402 - found through the path above
+from costaudit.price.book import NAMES  # noqa: E402 - found through the path above
 from costaudit.price.entry import Provider  # noqa: E402
 from costaudit.price.sources import Card, Item, Reader, Span, merge  # noqa: E402
 from costaudit.price.sources.append import append, item_of, renamed  # noqa: E402

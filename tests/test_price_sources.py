@@ -11,7 +11,8 @@ import pytest
 from price_book import ask, write
 
 from costaudit.cli import main
-from costaudit.price.book import PriceBook, parse
+from costaudit.price._file import parse
+from costaudit.price.book import PriceBook
 from costaudit.price.sources import Card, Item, Span, tidy, usd
 from costaudit.price.sources.append import append, item_of
 from costaudit.price.sources.ll import Litellm

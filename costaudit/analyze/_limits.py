@@ -6,8 +6,8 @@ import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
+from costaudit.config._node import parse
 from costaudit.config._read import mapping, record, whole
-from costaudit.config._yaml import parse
 from costaudit.errors import ConfigError
 
 KINDS = ("requests_per_minute", "tokens_per_minute")

@@ -15,11 +15,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from costaudit.config._assign import TARGETS, Assignment, Rule, check_columns, load_assignment
+from costaudit.config._node import Node, parse
 from costaudit.config._nouns import Budget, Columns, Forecast, Gate, Located, Suppression
 from costaudit.config._rates import Rate, rate
 from costaudit.config._read import MAX_USD, as_moment, is_zone, record, suggest, unknown
 from costaudit.config._sections import BY, SCOPES, SEVERITIES, origins, sections
-from costaudit.config._yaml import Node, parse
 from costaudit.errors import ConfigError
 
 __all__ = [

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from costaudit.config._node import Node, parse, read_text
 from costaudit.config._read import each, expected, record, suggest, text
-from costaudit.config._yaml import Node, parse, read_text
 from costaudit.errors import ConfigError
 
 TARGETS = ("task", "tenant", "user", "environment", "run_id")

@@ -7,9 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+from costaudit.config._node import parse
 from costaudit.config._read import mapping, names, unknown
 from costaudit.config._read import usd as amount
-from costaudit.config._yaml import parse
 from costaudit.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from costaudit.config._yaml import Node
+from costaudit.config._node import Node
 from costaudit.errors import ConfigError
 
 T = TypeVar("T")

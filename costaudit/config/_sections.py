@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from costaudit.config._assign import Assignment, assignment
+from costaudit.config._node import Node
 from costaudit.config._nouns import Budget, Columns, Forecast, Gate, Located, Suppression
 from costaudit.config._read import (
     Reader,
@@ -24,7 +25,6 @@ from costaudit.config._read import (
     whole,
     zone,
 )
-from costaudit.config._yaml import Node
 
 SEVERITIES = ("low", "medium", "high")
 BY = (

@@ -1,4 +1,4 @@
-"""A settings file as values that know where they stand.
+"""YAML text to nodes.
 
 Read from the event stream of the safe loader, so that one pass bounds depth and size, refuses anchors (they
 make a small file enormous), duplicate keys and tags, and remembers the line of everything.
@@ -7,76 +7,22 @@ make a small file enormous), duplicate keys and tags, and remembers the line of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from costaudit.config._node import Node, Scalar
 from costaudit.errors import ConfigError
 
-MAX_BYTES = 16 * 2**20  # a settings file is a page; a mapping file of 100,000 names is 5 MB
 MAX_DEPTH = 16  # levels; the deepest setting has 5
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
-Scalar = str | int | float | bool | date | None
 
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One value of a settings file.
-
-    value  mapping of nodes, list of nodes, or a scalar as YAML reads it
-    text   a scalar as it was written: `007` stays `007`, `no` stays `no`, and `1.10` is an exact amount
-    path   how to get there from the top, e.g. `gate.tolerance`
-    """
-
-    value: dict[str, Node] | list[Node] | Scalar
-    text: str
-    file: str
-    line: int
-    path: str = ""
-
-    @property
-    def where(self) -> str:
-        return f"{self.file}:{self.line}"
-
-    @property
-    def what(self) -> str:
-        return self.path or "the file"
-
-    @property
-    def shown(self) -> str:
-        """The value in few words, for an error message."""
-        if isinstance(self.value, dict):
-            return "a mapping"
-        if isinstance(self.value, list):
-            return "a list"
-        return "nothing" if self.value is None else repr(self.text[:60])
-
-    def plain(self) -> Any:
-        """The value without positions; fractions as Decimal, exactly as written."""
-        if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
-        if isinstance(self.value, list):
-            return [node.plain() for node in self.value]
-        if isinstance(self.value, float):
-            try:
-                return Decimal(self.text.replace("_", ""))
-            except InvalidOperation:  # `.inf`, `.nan`, sexagesimals: YAML's own spellings
-                return Decimal(self.value)
-        return self.value
-
-
-def parse(path: Path) -> Node | None:
-    """The content of a YAML file; None where it is empty. ConfigError for anything but plain YAML."""
-    text = read_text(path)
-    if path.suffix.lower() == ".json":
-        text = text.replace("\t", " ")  # JSON is YAML but for tabs, which stand only between its values
+def only(text: str, path: Path) -> Node | None:
+    """The one document of a text; None where there is none."""
     events = _events(text, str(path))
     builder = _Builder(events, str(path))
     first = next(events, None)
@@ -85,25 +31,7 @@ def parse(path: Path) -> Node | None:
     node = builder.node(first, "", 0)
     if next(events, None) is not None:
         raise ConfigError(f"{path}: more than one YAML document", hint="keep one; remove the line `---`")
-    return None if node.value is None else node
-
-
-def read_text(path: Path) -> str:
-    """A file that a person wrote: UTF-8 and of a sane size; ConfigError otherwise."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror or error}", hint="check the path, and that it is a file you may read"
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path} is over {MAX_BYTES // 2**20} MB", hint="is this a log? logs are given as PATH")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text", hint="save the file as UTF-8") from error
+    return node
 
 
 def _events(text: str, file: str) -> Iterator[Any]:

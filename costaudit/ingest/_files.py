@@ -42,6 +42,7 @@ class Bad(NamedTuple):
 
 
 SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules"}  # folders that hold no logs
+SQLITE = b"SQLite format 3\x00"  # how a database begins
 BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
 
@@ -248,7 +249,7 @@ def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | li
     if head.data.startswith(b"PAR1"):
         source = io.BytesIO(open_log(file.path).read()) if file.path == STDIN else file.path
         yield from _containers.parquet(source, file.shown)
-    elif head.data.startswith(b"SQLite format 3\x00"):
+    elif head.data.startswith(SQLITE):
         from costaudit.ingest import _sqlite
 
         whole = file.path != STDIN and not isinstance(stream, Inflated)

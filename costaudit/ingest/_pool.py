@@ -43,6 +43,8 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
 
     workers   processes; None: one a core for large input, else none beside this one
     """
+    if not asked:
+        return []  # nothing is new: the formats need not be imported
     sizes = [_size(of) for of in asked]
     groups = _groups(sizes)
     if workers is None:

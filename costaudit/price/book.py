@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
@@ -20,20 +20,17 @@ from typing import Any, TypeVar
 
 import msgspec
 import platformdirs
-import yaml
 
 from costaudit.data import bundled
 from costaudit.errors import PriceError
 from costaudit.price.entry import Model, Provider
-from costaudit.price.overrides import Override, holds_overrides, read_overrides
+from costaudit.price.overrides import Override
 
 T = TypeVar("T")
 
 NAMES = "_names.yaml"  # provider -> other names logs use for it; read for every book
 PARSED = Path(platformdirs.user_cache_dir("costaudit")) / "prices"
 CACHE_VERSION = 1  # of the nouns in `entry`; raised when they change
-
-_Loader: type[Any] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar as it was written
 
 
 class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,11 +75,11 @@ class PriceBook:
         Raises PriceError naming file and entry for anything that is no price file.
         """
         layers = (folder,) if (folder / NAMES).is_file() else (bundled("pricing"), folder)
-        names = _read_names(layers[0] / NAMES)
+        names = _read_names(layers[0] / NAMES, cache)
         spelled = {other: name for name, others in names.providers.items() for other in (name, *others)}
-        own = _own_files(folder) if len(layers) > 1 else ([], [])
-        spelled |= {path.stem: path.stem for path in own[0]}
-        given = (*(o for path in own[1] for o in read_overrides(path)), *overrides)
+        files, lists = _own_files(folder) if len(layers) > 1 else ([], [])
+        spelled |= {path.stem: path.stem for path in files}
+        given = (*lists, *overrides)
         digest = hashlib.sha256(msgspec.json.encode(given))
         for file in (path for layer in layers for path in _price_files(layer)):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -132,95 +129,48 @@ def _over(below: Provider, above: Provider) -> Provider:
     )
 
 
-def _own_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The price files and the override files of a user's folder."""
+def _own_files(folder: Path) -> tuple[list[Path], list[Override]]:
+    """The price files of a user's folder, and the overrides of its other files."""
+    from costaudit.price._override_files import holds_overrides, read_overrides
+
     paths = _price_files(folder)
     if not paths:
         raise PriceError(
             f"{folder}: no price files there", hint="give a folder of .yaml files; `costaudit prices show` prints one"
         )
     lists = [path for path in paths if holds_overrides(path)]
-    return [path for path in paths if path not in lists], lists
+    return [path for path in paths if path not in lists], [o for path in lists for o in read_overrides(path)]
 
 
 def _price_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*.yaml") if not p.name.startswith("_"))
 
 
-def _read_names(path: Path) -> Names:
+def _read_names(path: Path, cache: Path | None) -> Names:
     if not path.is_file():
         raise PriceError(f"{path.parent} is no price book: {NAMES} is missing", hint="reinstall costaudit")
-    return _convert(_load(path.read_bytes(), path), Names, lambda: str(path))
+    return _kept(path, Names, cache)
 
 
 def read(path: Path, cache: Path | None = None) -> Provider:
     """One price file, from the cache where the same bytes were parsed before."""
+    return _kept(path, Provider, cache)
+
+
+def _kept(path: Path, kind: type[T], cache: Path | None) -> T:
+    """A file of the book, from the cache where the same bytes were parsed before."""
     raw = path.read_bytes()
     kept = cache / f"{hashlib.sha256(raw).hexdigest()}-{CACHE_VERSION}.msgpack" if cache else None
     if kept is not None:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.msgpack.decode(kept.read_bytes(), type=Provider)
-    provider = parse(raw, path)
+            return msgspec.msgpack.decode(kept.read_bytes(), type=kind)
+    from costaudit.price import _file  # the reader of YAML is imported where there is some to parse
+
+    parsed: Any = _file.parse(raw, path) if kind is Provider else _file.convert(raw, path, kind)
     if kept is not None:
         with contextlib.suppress(OSError):  # a read-only home costs time, never an answer
-            _write_atomically(kept, msgspec.msgpack.encode(provider))
-    return provider
-
-
-def parse(raw: bytes, path: Path) -> Provider:
-    """A price file's text as nouns; PriceError names the file, the line and the model that is wrong."""
-    data = _load(raw, path)
-    if not isinstance(data, dict):
-        raise PriceError(f"{path}: not a price file: it must be a mapping with provider, sources, models")
-    provider = _convert(data, Provider, lambda: _blame(raw, path, data))
-    for name, model in provider.models.items():
-        for period in model.prices:
-            _refers(provider, period.source, period.hours, f"{path}: {name}")
-    return provider
-
-
-def _refers(provider: Provider, source: str, hours: Collection[str], where: str) -> None:
-    if source not in provider.sources:
-        raise PriceError(f"{where}: source {source!r} is not among the file's sources")
-    for schedule in hours:
-        if schedule not in provider.schedules:
-            raise PriceError(f"{where}: schedule {schedule!r} is not among the file's schedules")
-
-
-def _load(raw: bytes, path: Path) -> Any:
-    try:
-        return yaml.load(raw, Loader=_Loader)  # a safe loader: BaseLoader builds strings, lists, mappings
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise PriceError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise PriceError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
-
-
-def _convert(data: Any, kind: type[T], where: Callable[[], str]) -> T:
-    try:
-        return msgspec.convert(data, type=kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise PriceError(f"{where()}: {error}", hint="docs/prices.md shows a price file") from error
-
-
-def _blame(raw: bytes, path: Path, data: dict[str, Any]) -> str:
-    """`file:line: model` of the first entry that does not convert on its own; the file where it is none of them."""
-    models = data.get("models")
-    for name, model in models.items() if isinstance(models, dict) else ():
-        try:
-            msgspec.convert(model, type=Model, strict=False)
-        except msgspec.ValidationError:
-            return f"{path}:{_line_of(raw, name)}: {name}"
-    return str(path)
-
-
-def _line_of(raw: bytes, model: str) -> int:
-    """Line of a model's key, from 1."""
-    document = yaml.compose(raw, Loader=yaml.SafeLoader)
-    top = {key.value: value for key, value in document.value} if document else {}
-    keys = (key for key, _ in top["models"].value) if "models" in top else ()
-    return next((key.start_mark.line + 1 for key in keys if key.value == model), 1)
+            _write_atomically(kept, msgspec.msgpack.encode(parsed))
+    return parsed  # type: ignore[no-any-return]
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

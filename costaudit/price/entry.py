@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -25,13 +26,18 @@ Status = Literal["priced", "free", "subscription"]
 def check_rates(rates: Rates) -> None:
     """Raise ValueError for a class nobody knows or a rate that is no amount."""
     for name, rate in rates.items():
-        if name not in CLASSES:
-            raise ValueError(f"unknown usage class {name!r}")
-        if not rate.is_finite() or not 0 <= rate < MAX_RATE:
-            raise ValueError(f"{name}: not a price: {rate}")
-        per_unit = (rate / CLASSES[name].per).normalize().as_tuple().exponent
-        if CLASSES[name].unit != "s" and isinstance(per_unit, int) and -per_unit > MAX_PLACES:
-            raise ValueError(f"{name}: {rate} needs more than {MAX_PLACES} decimals per unit")
+        _check_rate(name, rate)
+
+
+@cache  # a book repeats its rates: a few hundred stand for thousands
+def _check_rate(name: str, rate: Decimal) -> None:
+    if name not in CLASSES:
+        raise ValueError(f"unknown usage class {name!r}")
+    if not rate.is_finite() or not 0 <= rate < MAX_RATE:
+        raise ValueError(f"{name}: not a price: {rate}")
+    per_unit = (rate / CLASSES[name].per).normalize().as_tuple().exponent
+    if CLASSES[name].unit != "s" and isinstance(per_unit, int) and -per_unit > MAX_PLACES:
+        raise ValueError(f"{name}: {rate} needs more than {MAX_PLACES} decimals per unit")
 
 
 def instant(written: str) -> datetime:
