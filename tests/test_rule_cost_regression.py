@@ -15,10 +15,12 @@ import pytest
 
 from costaudit.analyze import Analysis, analyze
 from costaudit.analyze._segments import splits, steps
-from costaudit.analyze._series import weekday_effects
+from costaudit.analyze._series import Series, weekday_effects
+from costaudit.analyze.cost_regression import Change, _sharpened
 from costaudit.config import Settings
 from costaudit.finding import Confidence, Finding
 from costaudit.price.ledger import Ledger
+from costaudit.schema import USD
 from tests.priced import book, calls
 
 RULE = "cost-regression"
@@ -186,6 +188,34 @@ def test_under_twelve_points_it_cannot_look_but_compares_with_a_baseline():
     assert finding.evidence["excess_usd"].sum() == finding.stake_usd
 
 
+def test_a_level_that_comes_back_is_told_with_both_its_ends():
+    (finding,) = said(log(lambda nth: {"input_tokens": 2_500} if 12 <= nth < 24 else {}))
+    assert finding.evidence.height == 12
+    ends = [START + timedelta(days=nth) for nth in (12, 23)]
+    assert f"from {ends[0]:%Y-%m-%d} to {ends[1]:%Y-%m-%d}" in finding.title
+
+
+def test_five_days_of_ten_times_the_cost_are_an_episode_and_one_such_day_is_none():
+    (finding,) = said(log(lambda nth: {"input_tokens": 14_000} if 15 <= nth < 20 else {}))
+    assert finding.evidence.height == 5
+    assert said(log(lambda nth: {"input_tokens": 14_000} if nth == 15 else {})) == []
+
+
+def test_the_end_of_a_dip_is_no_regression():
+    assert said(log(lambda nth: {"input_tokens": 500} if 14 <= nth < 22 else {})) == []
+
+
+def test_one_clear_change_survives_among_hundreds_of_series():
+    """999 shuffles cannot give less than 0.001, and 0.1/300 is less."""
+    days = [START.date() + timedelta(days=nth) for nth in range(40)]
+    usd = pl.Series([Decimal(1 + nth % 3) + 5 * (nth >= 20) for nth in range(40)], dtype=USD)
+    points = pl.DataFrame({"day": days, "last_day": days, "units": 20, "cost_usd": usd, "first": 0})
+    change = Change(Series("t", None, points, daily=False), 0, 20, 40, 0.001, 20, 20, 3.0, False)
+    tested = _sharpened([(0.001, change), *[(0.5, None)] * 299], 0.10)
+    assert 300 * tested[0][0] <= 0.10
+    assert _sharpened([(0.001, change)], 0.10) == [(0.001, change)]
+
+
 def test_the_order_of_the_rows_changes_nothing():
     rows = log(lambda nth: {"input_tokens": 1_000 if nth < 25 else 1_800})
     priced = calls(rows)
@@ -226,7 +256,7 @@ def test_false_alarms_on_unchanged_heavy_tailed_series_are_rare():
 def test_quality_control_series_change_where_their_makers_say(shared, series, truth, found):
     file = shared / "datasets" / "changepoint_truth" / f"quality_control_{series}.json"
     values = json.loads(file.read_text())["series"][0]["raw"]
-    indices = [split.index for split in splits(values, 7, alpha=0.01)]
+    indices = splits(values, 7, alpha=0.01)
     assert indices == found
     assert truth is None or min(abs(index - truth) for index in indices) <= 2
 
@@ -243,4 +273,4 @@ def test_a_nightly_benchmark_keeps_the_change_that_blocks_of_a_week_can_prove(sh
     frame = pl.read_csv(shared / "datasets" / "changepoint_truth" / "tigerbeetle.csv")
     values = [math.log(value) for value in frame["value"]]
     assert [step.index for step in steps(values, 7, alpha=0.01, min_change=0.05, follow=5)] == [71]
-    assert {15, 71} <= {split.index for split in splits(values, 7, alpha=0.05)}
+    assert {15, 71} <= set(splits(values, 7, alpha=0.05))

@@ -79,6 +79,18 @@ def test_it_is_silent_on(rows):
     assert answer.clean == (RULE,)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_days_of_few_or_uneven_units_differ_by_chance(seed):
+    """Half of the days are missing, and units differ as the calls of agents do."""
+    random = Random(seed)
+    rows = [
+        call(started_at=START + timedelta(days=day, seconds=random.randrange(80_000)),
+             input_tokens=round(1_000 * math.exp(random.gauss(0, 1.2))))
+        for day in range(60) if random.random() < 0.4 for _ in range(random.randrange(8, 16))
+    ]  # fmt: skip
+    assert ask(rows).findings == ()
+
+
 def test_a_launch_day_under_the_floor_is_not_shown():
     assert ask(log(28, lambda nth: 60 if nth == 17 else 20), floor="5").findings == ()
 

@@ -272,6 +272,17 @@ def test_one_outlier_is_no_change_of_level():
     assert stats.change_point(series, seed=1).p > 0.01
 
 
+def test_a_stretch_is_found_with_both_its_ends_and_chance_gives_one_in_two_hundred():
+    series = [x + 2.0 * (20 <= n < 32) for n, x in enumerate(_series(1, 60))]
+    found = stats.episode(series, seed=1)
+    assert (found.first, found.end, found.p) == (20, 32, 1 / 400)
+    spike = _series(3, 60)
+    spike[30] = 500.0
+    assert stats.episode(spike, seed=1) is None
+    alarms = sum(stats.episode(_series(i, 40), seed=i) is not None for i in range(400))
+    assert alarms / 400 <= 0.005 + 3 * math.sqrt(0.005 * 0.995 / 400)
+
+
 def test_slow_waves_are_shuffled_in_blocks_and_raise_fewer_alarms_than_loose_days():
     source = random.Random(9)
     alarms = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from costaudit.stats import ChangePoint, change_point
+from costaudit.stats import Episode, change_point, episode
 from costaudit.stats.series import EDGE
 
 FIRM = 999  # shuffles for changes that enter a false-discovery step
@@ -33,19 +33,29 @@ class Step:
     ratio: float
 
 
-def splits(values: Sequence[float], seed: int, *, alpha: float) -> list[ChangePoint]:
-    """Every change of level by binary segmentation on ranks, in order of time."""
+def splits(values: Sequence[float], seed: int, *, alpha: float, least: float = 0.0) -> list[int]:
+    """The first points after every change of level, in order of time: binary segmentation on ranks, and where no single
+    change shows, a stretch `least` above or below what lies on either side of it.
+    """
 
-    def within(start: int, end: int) -> list[ChangePoint]:
+    def within(start: int, end: int) -> list[int]:
         if end - start < 2 * EDGE:
             return []
         found = change_point(values[start:end], seed, alpha=alpha)
         if found.p > alpha:
-            return []
-        shifted = replace(found, index=found.index + start, low=found.low + start, high=found.high + start)
-        return [*within(start, shifted.index), shifted, *within(shifted.index, end)]
+            one = episode(values[start:end], seed, alpha=alpha / 2)
+            return [] if one is None or _apart(values[start:end], one) < least else [start + one.first, start + one.end]
+        cut = start + found.index
+        return [*within(start, cut), cut, *within(cut, end)]
 
     return within(0, len(values))
+
+
+def _apart(values: Sequence[float], one: Episode) -> float:
+    """How far the level of a stretch lies from the nearer of those around it."""
+    bounds = (0, one.first, one.end, len(values))
+    before, inside, after = (median(values[a:b]) for a, b in pairwise(bounds))
+    return min(abs(inside - before), abs(inside - after))
 
 
 def steps(values: Sequence[float], seed: int, *, alpha: float, min_change: float, follow: int) -> list[Step]:
@@ -55,8 +65,8 @@ def steps(values: Sequence[float], seed: int, *, alpha: float, min_change: float
     follow      points that must come after a change; a later one is only to be watched
     Neighbouring segments that differ by less are merged, the most alike first.
     """
-    bounds = [0, *(s.index for s in splits(values, seed, alpha=alpha)), len(values)]
     least = math.log1p(min_change)
+    bounds = [0, *splits(values, seed, alpha=alpha, least=least), len(values)]
     while len(bounds) > 2:
         levels = [median(values[a:b]) for a, b in pairwise(bounds)]
         gaps = [abs(b - a) for a, b in pairwise(levels)]
@@ -71,3 +81,25 @@ def steps(values: Sequence[float], seed: int, *, alpha: float, min_change: float
         if test.p <= alpha and len(values) - index >= follow:
             found.append(Step(start, index, end, test.p, test.low + start, test.high + start, ratio))
     return found
+
+
+def lasting(step: Step, found: Sequence[Step], values: Sequence[float], least: float) -> Step:
+    """A change with all that followed it until the level came back: later changes do not end what it costs."""
+    before, end = median(values[step.start : step.index]), step.end
+    for later in found:
+        if later.index == end and median(values[later.index : later.end]) - before >= least:
+            end = later.end
+    return replace(step, end=end, ratio=math.exp(median(values[step.index : end]) - before))
+
+
+def came_back(step: Step, found: Sequence[Step], values: Sequence[float], least: float) -> bool:
+    """Whether a rise only ends a dip: the level is what it was before, for longer than the dip."""
+    fall = next((s for s in found if s.index == step.start and s.ratio < 1), None)
+    if fall is None or step.index - step.start > fall.index - fall.start:
+        return False
+    return median(values[step.index : step.end]) - median(values[fall.start : fall.index]) < least
+
+
+def only_down(found: Sequence[Step]) -> bool:
+    """Whether the level has changed, and only downwards."""
+    return bool(found) and all(s.ratio < 1 for s in found)

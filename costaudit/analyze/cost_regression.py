@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from statistics import median
 
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK, Analyzer, CannotCheck, Claim, need, option, total_usd
-from costaudit.analyze._segments import Step, steps
+from costaudit.analyze._segments import FIRM as SHUFFLES
+from costaudit.analyze._segments import Step, came_back, lasting, only_down, steps
 from costaudit.analyze._series import Series, at_one_price, partial_day, series, work
 from costaudit.analyze._units import spend_rows, with_unit
 from costaudit.finding import Confidence, Kind, Severity
@@ -22,7 +22,7 @@ from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 from costaudit.price.mix import mix
 from costaudit.schema import USD
-from costaudit.stats import benjamini_hochberg, mann_kendall, mean_ratio, seed_of, theil_sen
+from costaudit.stats import benjamini_hochberg, change_point, mann_kendall, mean_ratio, seed_of, theil_sen
 
 FOLLOW = 5  # points after a change before it is more than something to watch
 LEAST = 12  # points of a series
@@ -133,6 +133,7 @@ class CostRegression(Analyzer):
             for tenant, part in _worth(mine.drop_nulls("tenant"), ["tenant"], floor):
                 if (of_tenant := self._series(part, task[0], tenant[0])) is not None:
                     tested.append(self._test(of_tenant))
+        tested = _sharpened(tested, self.q)
         kept = benjamini_hochberg([p for p, _ in tested])
         return [c for (_, c), p in zip(tested, kept, strict=True) if c is not None and p <= self.q], looked
 
@@ -144,8 +145,11 @@ class CostRegression(Analyzer):
         values = one.logs
         seed = seed_of(self.name, *one.subject.values())
         found = steps(values, seed, alpha=self.alpha, min_change=self.min_change, follow=FOLLOW)
-        rises = [_lasting(s, found, values, math.log1p(self.min_change)) for s in found if s.ratio > 1]
-        slope = None if _only_down(found) else self._slope(one)
+        least = math.log1p(self.min_change)
+        rises = [
+            lasting(s, found, values, least) for s in found if s.ratio > 1 and not came_back(s, found, values, least)
+        ]
+        slope = None if only_down(found) else self._slope(one)
         if rises and not (len(rises) == len(found) >= STAIRS):
             best = max(rises, key=lambda s: (_excess(one, s), -s.index))
             step = Change(one, best.start, best.index, best.end, best.p, best.low, best.high, best.ratio, False)
@@ -181,18 +185,19 @@ class CostRegression(Analyzer):
                 yield _against_baseline(task, before, units, interval.low, interval.high, ratio.ratio)
 
 
-def _lasting(step: Step, found: list[Step], values: list[float], least: float) -> Step:
-    """A change with all that followed it until the level came back: later changes do not end what it costs."""
-    before, end = median(values[step.start : step.index]), step.end
-    for later in found:
-        if later.index == end and median(values[later.index : later.end]) - before >= least:
-            end = later.end
-    return replace(step, end=end, ratio=math.exp(median(values[step.index : end]) - before))
-
-
-def _only_down(found: list[Step]) -> bool:
-    """Whether the level has changed, and only downwards."""
-    return bool(found) and all(s.ratio < 1 for s in found)
+def _sharpened(tested: list[tuple[float, Change | None]], q: float) -> list[tuple[float, Change | None]]:
+    """The same with more shuffles where the least p they can give is too large to survive among so many series."""
+    least, draws = 1 / (1 + SHUFFLES), math.ceil(3 * len(tested) / q)
+    if len(tested) * least <= q:
+        return tested
+    sharp: list[tuple[float, Change | None]] = []
+    for p, change in tested:
+        if change is not None and not change.drift and p <= least:
+            values = change.series.logs[change.start : change.end]
+            p = change_point(values, seed_of(*change.series.subject.values()), draws=draws).p
+            change = replace(change, p=p)
+        sharp.append((p, change))
+    return sharp
 
 
 def _worth(units: pl.DataFrame, by: list[str], floor: Decimal) -> Iterator[tuple[list[str], pl.DataFrame]]:
@@ -246,6 +251,8 @@ def _claim(change: Change, units: pl.DataFrame, calls: pl.DataFrame, book: Price
     name = one.task if one.tenant is None else f"{one.task} of {one.tenant}"
     factor = bars["factor"][0] if bars.height else "its mix"
     when = f"slowly since {since}" if change.drift else f"since {points['day'][change.index]}"
+    if change.end < points.height:
+        when = f"from {points['day'][change.index]} to {points['last_day'][change.end - 1]}"
     days = f"on {since}" if since == until else f"between {since} and {until}"
     return Claim(
         subject=one.subject,

@@ -21,7 +21,7 @@ from costaudit.schema import USD
 
 DAYS, HOURS = 14, 72  # points needed
 SEASONS = 3  # times a weekday (an hour) must have been seen before it has a level of its own
-LEAST_SPREAD = 0.05  # of logarithms: a series that never moved calls nothing under 1.35× unusual at z 4
+LEAST_SPREAD = 0.05  # of logarithms: a series that never moved calls nothing under 1.22× unusual at z 4
 PLACES = Decimal(1).scaleb(-18)
 
 
@@ -95,7 +95,8 @@ class SpendAnomaly(Analyzer):
         volume = [math.log(n) for n in points["units"]]
         per_unit = [math.log(float(usd) / n) for usd, n in points.select("cost_usd", "units").iter_rows()]
         usual = _usual(volume, seasons), _usual(per_unit, seasons)
-        scores = distances(volume, usual[0]), distances(per_unit, usual[1])
+        drawn = [1 / math.sqrt(n) for n in points["units"]]
+        scores = distances(volume, usual[0], drawn), distances(per_unit, usual[1], _noise(points))
         rows = []
         for nth in standing_out(scores, self.z):
             expected = Decimal(repr(math.exp(usual[0][nth] + usual[1][nth]))).quantize(PLACES)
@@ -147,21 +148,36 @@ def standing_out(scores: Sequence[Sequence[float]], z: float) -> list[int]:
     return [i for i in range(n) if up[i] and not (i > 0 and high[i - 1]) and not (i + 1 < n and high[i + 1])]
 
 
-def distances(values: Sequence[float], usual: Sequence[float]) -> list[float]:
-    """Robust z of each value's distance from its usual level; the spread is never below a floor."""
+def distances(values: Sequence[float], usual: Sequence[float], noise: Sequence[float] = ()) -> list[float]:
+    """Robust z of each value's distance from its usual level.
+
+    noise   standard error of each value as a sample of units: days of few units differ by chance alone
+    The spread is never below that of the sample, nor below a floor.
+    """
     apart = [v - u for v, u in zip(values, usual, strict=True)]
-    spread = max(median(abs(a) for a in apart), 0.6745 * LEAST_SPREAD)
-    return [0.6745 * a / spread for a in apart]
+    spread = max(median(abs(a) for a in apart) / 0.6745, LEAST_SPREAD)
+    return [a / max(spread, own) for a, own in zip(apart, noise or [0.0] * len(apart), strict=True)]
+
+
+def _noise(points: pl.DataFrame) -> list[float]:
+    """Standard error of ln(unit cost) of each point: the spread of all other units, over the root of its own number."""
+    table = points.select(n="units", s="total", q="squares").sum().row(0)
+    errors = []
+    for n, s, q in points.select("units", "total", "squares").iter_rows():
+        rest, mean = table[0] - n, (table[1] - s) / max(1, table[0] - n)
+        spread = math.sqrt(max(0.0, (table[2] - q) / max(1, rest) - mean**2))
+        errors.append(spread / mean / math.sqrt(n) if mean > 0 else 0.0)
+    return errors
 
 
 def _usual(values: Sequence[float], seasons: Sequence[int]) -> list[float]:
-    """The median of the same weekday (hour), where it has been seen often enough, else of all."""
-    whole = median(values)
-    groups: dict[int, list[float]] = {}
-    for value, season in zip(values, seasons, strict=True):
-        groups.setdefault(season, []).append(value)
-    levels = {season: median(found) if len(found) >= SEASONS else whole for season, found in groups.items()}
-    return [levels[season] for season in seasons]
+    """What would be expected of each point if it were not there: the median of the others of its weekday (hour), where
+    there are enough, else of all others."""
+    levels = []
+    for nth, season in enumerate(seasons):
+        same = [v for k, v in enumerate(values) if seasons[k] == season and k != nth]
+        levels.append(median(same if len(same) >= SEASONS else [*values[:nth], *values[nth + 1 :]]))
+    return levels
 
 
 def _seen_before(times: Sequence[datetime], nth: int, scores: Sequence[Sequence[float]], z: float) -> bool:
@@ -179,7 +195,10 @@ def _same_place(day: date, other: date) -> bool:
 
 
 def _points(units: pl.DataFrame) -> pl.DataFrame:
-    sums = units.group_by("at").agg(units=pl.len().cast(pl.Int64), cost_usd=pl.sum("cost_usd"))
+    usd = pl.col("cost_usd").cast(pl.Float64)
+    sums = units.group_by("at").agg(
+        units=pl.len().cast(pl.Int64), cost_usd=pl.sum("cost_usd"), total=usd.sum(), squares=(usd**2).sum()
+    )
     return sums.filter(pl.col("cost_usd") > 0).sort("at")
 
 

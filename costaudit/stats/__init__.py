@@ -35,7 +35,7 @@ from costaudit.stats.ratios import (
     variation,
     wants_bootstrap,
 )
-from costaudit.stats.series import ChangePoint, change_point, mann_kendall, theil_sen
+from costaudit.stats.series import ChangePoint, Episode, change_point, episode, mann_kendall, theil_sen
 from costaudit.stats.spread import (
     conformal_width,
     gini,
@@ -50,6 +50,7 @@ __all__ = [
     "Z95",
     "Backtest",
     "ChangePoint",
+    "Episode",
     "Interval",
     "LogRatio",
     "Outlook",
@@ -60,6 +61,7 @@ __all__ = [
     "conformal_width",
     "cuped",
     "detectable_ratio",
+    "episode",
     "exchange_p",
     "forecast",
     "gini",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 EDGE = 3  # points that must lie on either side of a change
 BLOCK = 7  # days: shuffled together where neighbours resemble each other
 DEPENDENT = 0.3  # lag-1 autocorrelation of the residuals above which they do
+FARTHEST = 4.0  # robust standard deviations; one day of ten times the cost must not make a stretch
+GRID = 365  # points of a series whose every pair of days is tried as an episode; longer ones on a grid of as many
 EXACT_PAIRS = 2_000  # points up to which all pairs are compared (16 MB of slopes)
 
 
@@ -73,6 +75,63 @@ def change_point(
     return ChangePoint(split + edge, largest, p, int(near[0]) + edge, int(near[-1]) + edge)
 
 
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Points [first, end) that stand at another level than those before and after; p as of a change point."""
+
+    first: int
+    end: int
+    p: float
+
+
+def episode(
+    values: Sequence[float], seed: int, *, draws: int = 399, alpha: float = 0.005, edge: int = EDGE
+) -> Episode | None:
+    """The stretch inside a series that differs most from all else, by permutation; None where alpha is not met.
+
+    A level that comes back hides from a search for one change. Circular binary segmentation (Olshen and others 2004):
+    the largest |mean inside - mean outside|·√(m(n - m)/n) over stretches of m points, `edge` from both ends. Values are
+    robust z, cut at 4: among the ranks of a long series a few far points are not far enough.
+    """
+    import numpy as np
+    from numpy.random import PCG64, Generator
+
+    n = len(values)
+    if n < 3 * edge:
+        return None
+    levels = np.clip(_robust(np.asarray(values, float)), -FARTHEST, FARTHEST)
+    at = np.unique(np.linspace(edge, n - edge, min(n - 2 * edge + 1, GRID)).round().astype(int))
+    first, end = (at[side] for side in np.triu_indices(len(at), 1))
+    wide = end - first >= edge
+    first, end = first[wide], end[wide]
+    if not len(first):
+        return None
+    inside = end - first
+    scale = np.sqrt(inside * (n - inside) / n)
+
+    def clearest(rows: Array) -> Array:
+        sums = np.concatenate([np.zeros((len(rows), 1)), rows.cumsum(axis=1)], axis=1)
+        within = sums[:, end] - sums[:, first]
+        found: Array = np.abs(within / inside - (sums[:, -1:] - within) / (n - inside)) * scale
+        return found
+
+    statistics = clearest(levels[None, :])[0]
+    best = int(statistics.argmax())
+    residuals = levels.copy()
+    for part in (slice(first[best], end[best]), np.r_[0 : first[best], end[best] : n]):
+        residuals[part] -= residuals[part].mean()
+    block = BLOCK if _alike(residuals) and n >= 3 * BLOCK else 1
+    random = Generator(PCG64(seed))
+    done = clearer = 0
+    while done < draws and (1 + clearer) / (1 + draws) <= alpha:
+        batch = min(draws - done, max(1, min(16, 2_000_000 // len(first))))
+        shuffled = _shuffles(levels, batch, block, random)
+        clearer += int((clearest(shuffled).max(axis=1) >= statistics[best] * (1 - 1e-12)).sum())
+        done += batch
+    p = (1 + clearer) / (1 + done)
+    return Episode(int(first[best]), int(end[best]), p) if p <= alpha else None
+
+
 def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
     """The median of the slopes between all pairs of points; pairs with equal x have none.
 
@@ -120,6 +179,15 @@ def _ranks(values: Array) -> Array:
     return (last - (counts - 1) / 2.0)[inverse]
 
 
+def _robust(values: Array) -> Array:
+    """Distances from the median in standard deviations read off the median distance; zeros where nothing varies."""
+    import numpy as np
+
+    apart = values - np.median(values)
+    spread = float(np.median(np.abs(apart))) / 0.6745
+    return apart / spread if spread > 0 else np.sign(apart) * FARTHEST
+
+
 def _split_statistics(series: Array, edge: int) -> Array:
     """The statistic of every split of each row; column j is the split before point j + `edge`."""
     import numpy as np
@@ -137,6 +205,10 @@ def _dependent(ranks: Array, split: int) -> bool:
     residuals = ranks.copy()
     residuals[:split] -= residuals[:split].mean()
     residuals[split:] -= residuals[split:].mean()
+    return _alike(residuals)
+
+
+def _alike(residuals: Array) -> bool:
     spread = float((residuals**2).sum())
     return spread > 0 and float((residuals[1:] * residuals[:-1]).sum()) / spread > DEPENDENT
 
