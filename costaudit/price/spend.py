@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import polars as pl
@@ -10,13 +11,16 @@ from costaudit.audit import Spend
 from costaudit.finding import ZERO
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import list_usd
+from costaudit.schema import USD
 
 NO_TASK, NO_TENANT, NO_MODEL, NO_DAY = "(no task)", "(no tenant)", "(no model)", "(no date)"
 SPANS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 TASKS = 5  # whose days are told apart: a chart shows no more
 AGREES = 0.01  # relative; costs rounded to cents or to four digits still agree
 _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+_READ = ("started_at", "run_id", "task", "tenant", "provider", "model", "cost_usd", "cost_logged_usd", *_TOKENS)
 
 
 def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC") -> Spend:
@@ -26,7 +30,7 @@ def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC"
     tz   zone of the days
     book  to state what calls under a subscription would cost at list price
     """
-    counted = calls.filter(~pl.col("rollup").fill_null(value=False))
+    counted = _counted(calls, _READ)
     total = usd(counted["cost_usd"])
     days = _by_day_task(counted, tz)
     by_task = _by(counted, "task", NO_TASK, total)
@@ -34,10 +38,10 @@ def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC"
         total_usd=total,
         by_task=by_task,
         by_model=_by_model(counted),
-        by_tenant=_by(counted, "tenant", NO_TENANT, total).drop("usd_per_request", "p95_usd"),
+        by_tenant=_by(counted, "tenant", NO_TENANT, total, p95=False).drop("usd_per_request", "p95_usd"),
         by_day=days.group_by("day").agg(pl.col("requests", "cost_usd").sum()).sort("day"),
         logged=logged(counted),
-        subscription_usd=_subscription(counted, book),
+        subscription_usd=_subscription(calls, book),
         by_day_task=_dearest(days, by_task["task"].head(TASKS).to_list()),
     )
 
@@ -48,26 +52,34 @@ def spend_by(calls: pl.DataFrame, grouping: str, *, tz: str = "UTC") -> pl.DataF
     grouping  a column of the request table, `run`, or hour, day, week, month of the zone `tz`; spans of time in their
               order, everything else by dollars
     """
-    counted = calls.filter(~pl.col("rollup").fill_null(value=False))
+    column = "run_id" if grouping == "run" else grouping
+    counted = _counted(
+        calls, dict.fromkeys(("started_at", "run_id", "cost_usd", *([] if grouping in SPANS else [column])))
+    )
     total = usd(counted["cost_usd"])
     if grouping not in SPANS:
-        column = "run_id" if grouping == "run" else grouping
         named = counted.with_columns(pl.col(column).cast(pl.String).alias(grouping))
         return _by(named, grouping, f"(no {grouping})", total)
     span = pl.col("started_at").dt.convert_time_zone(tz).dt.to_string(SPANS[grouping])
     return _by(counted.with_columns(span.alias(grouping)), grouping, NO_DAY, total).sort(grouping)
 
 
-def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal) -> pl.DataFrame:
-    """One row a value, calls without one under `nobody`, which is always there."""
+def _counted(calls: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
+    """Some columns of the calls that restate no others."""
+    return calls.select(columns).filter(~calls["rollup"].fill_null(value=False))
+
+
+def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal, *, p95: bool = True) -> pl.DataFrame:
+    """One row a value, calls without one under `nobody`, which is always there; without `p95` that column is null."""
+    # the 95th dearest call in a hundred, a cost that occurred (nearest rank): exact, no interpolation
+    ranked = pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank(), null_on_oob=True).first()
     known = pl.col("cost_usd").fill_null(Decimal(0))
     grouped = calls.group_by(pl.col(column).fill_null(nobody)).agg(
         pl.len().cast(pl.Int64).alias("requests"),
         pl.col("run_id").drop_nulls().n_unique().cast(pl.Int64).alias("runs"),
         known.sum().alias("cost_usd"),
         pl.col("cost_usd").count().cast(pl.Int64).alias("_known"),
-        # the 95th dearest call in a hundred, a cost that occurred (nearest rank): exact, no interpolation
-        pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank(), null_on_oob=True).first().alias("p95_usd"),
+        (ranked if p95 else pl.lit(None, USD)).alias("p95_usd"),
     )
     if not grouped.filter(pl.col(column) == nobody).height:
         empty = {column: nobody, "requests": 0, "runs": 0, "cost_usd": ZERO, "_known": 0, "p95_usd": None}
@@ -153,7 +165,8 @@ def _cause() -> pl.Expr:
 
 
 def _subscription(calls: pl.DataFrame, book: PriceBook | None) -> Decimal:
-    under = calls.filter(pl.col("price_status") == "subscription")
-    if book is None or under.is_empty():
+    under = (calls["price_status"] == "subscription") & ~calls["rollup"].fill_null(value=False)
+    if book is None or not under.any():
         return ZERO
-    return usd(list_usd(under, book))
+    priced = calls.select(name for name in PRICING if name in calls.columns)
+    return usd(list_usd(priced.filter(under), book))
