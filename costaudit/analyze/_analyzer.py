@@ -144,12 +144,13 @@ def without(calls: pl.DataFrame, some: pl.Expr) -> pl.DataFrame:
     return calls.filter(~held) if held.any() else calls
 
 
-def single_calls(ledger: Ledger, made: Sequence[str | pl.Expr] = ()) -> pl.DataFrame:
+def single_calls(ledger: Ledger, made: Sequence[str | pl.Expr] = (), where: pl.Expr | None = None) -> pl.DataFrame:
     """The requests that are one call each: totals of sessions and turns have no prompt to judge.
 
-    made  what to say of each call instead of the columns that the rule reads (`Ledger.each`)
+    made   what to say of each call instead of the columns that the rule reads (`Ledger.each`)
+    where  what must hold of each
     """
-    return _calls(ledger, made, ALONE)
+    return _calls(ledger, made, ALONE if where is None else ALONE & where)
 
 
 def _calls(ledger: Ledger, made: Sequence[str | pl.Expr], where: pl.Expr) -> pl.DataFrame:

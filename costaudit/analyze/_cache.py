@@ -9,7 +9,8 @@ call that wrote it has begun: calls sent together race for the first write, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -46,30 +47,89 @@ class Policy:
         return f"{self.write} for {self.life}" if self.life else self.write
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Occurrences:
-    """Every prefix of every call, the calls in order of `row`, each with its prefixes from the shortest on.
+    """Every prefix of every call, each prefix in order of time; so that one after another is one in an array.
 
-    rows    the calls that have prefixes
-    starts  place of each call's first prefix
-    cum     tokens up to the end of each prefix
-    gap_s   since the prefix was last sent; not a number: never
-    at_s    when it was sent, from the first call on
-    wait_s  until the answer to its call began; 0 where nothing says so
-    nth     times it was sent before
-    later   of the call: whether it is a later turn
-    sorted  places in order of prefix and time
+    rows      the calls that have prefixes, in order of `row`
+    starts    place of each call's first prefix, where calls follow each other and each has its own from the shortest on
+    cum       tokens up to the end of each prefix, in that order
+    place     of each prefix, in order of prefix and time: where it stands in the order of calls
+    gap_us    since the prefix was last sent; not a number: never
+    at_us     when it was sent
+    wait_us   until the answer to its call began; 0 where nothing says so
+    seen      whether it was sent before
+    later     of the call: whether it is a later turn
     """
 
     rows: pl.Series
     starts: Vector
     cum: Vector
-    gap_s: Vector
-    at_s: Vector
-    wait_s: Vector
-    nth: Vector
+    place: Vector
+    gap_us: Vector
+    at_us: Vector
+    wait_us: Vector
+    seen: Vector
     later: Vector
-    sorted: Vector
+
+    def sooner(self, factor: float) -> Occurrences:
+        """The same prefixes sent so much sooner after one another; answers begin no sooner."""
+        return replace(self, gap_us=self.gap_us / factor, at_us=self.at_us / factor)
+
+    def begins(self, life_s: float) -> Vector:
+        """Where the stretch without a pause longer than a lifetime began, for each prefix; in order of prefix."""
+        import numpy as np
+
+        at = np.arange(len(self.place), dtype=np.int32)
+        return np.maximum.accumulate(np.where(self.gap_us <= life_s * 1e6, 0, at))
+
+    @cached_property
+    def last(self) -> Vector:
+        """Tokens of each call's longest prefix."""
+        import numpy as np
+
+        return np.maximum.reduceat(self.cum, self.starts)
+
+    def in_calls(self, marked: Vector) -> Vector:
+        """The longest prefix of each call that is marked [tokens]; 0 where none is.
+
+        marked  in order of prefix
+        """
+        import numpy as np
+
+        of_calls = np.empty_like(marked)
+        of_calls[self.place] = marked
+        return np.maximum.reduceat(np.where(of_calls, self.cum, 0), self.starts)
+
+    @cached_property
+    def _writers(self) -> dict[str, tuple[Vector, Vector, Vector]]:
+        return {}
+
+    def writers(self, write: str) -> tuple[Vector, Vector, Vector]:
+        """Under a policy of writing: the next place from each on that writes the prefix, the last one where there is
+        none; when it can be read from there [us]; and the longest prefix that each call may write [tokens]."""
+        import numpy as np
+
+        if write not in self._writers:
+            nothing = len(self.place) - 1
+            at = np.arange(len(self.place), dtype=np.int32)
+            if write == ALL:
+                following, most = at, self.last
+            elif write == SEEN:  # the first time it is only seen, the second time it is written
+                following = _next(np.where(self.seen, at, nothing))
+                most = self.in_calls(self.seen)
+            else:
+                sizes = np.diff(np.append(self.starts, len(self.place)))
+                following = _next(np.where(np.repeat(self.later, sizes)[self.place], at, nothing))
+                most = np.where(self.later, self.last, 0)
+            self._writers[write] = following, (self.at_us + self.wait_us)[following], most
+        return self._writers[write]
+
+
+def _next(places: Vector) -> Vector:
+    import numpy as np
+
+    return np.minimum.accumulate(places[::-1])[::-1].astype(np.int32)
 
 
 def occurrences(calls: pl.DataFrame) -> Occurrences:
@@ -85,49 +145,57 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
         pl.col("started_at").is_not_null()
         & (pl.col("block_sha").list.len() > 0)
         & (pl.col("block_sha").list.len() == pl.col("block_tokens").list.len())
-    ).sort("row")
+    )
+    known = known if known["row"].is_sorted() else known.sort("row")
     sizes = known["block_sha"].list.len().to_numpy().astype(np.int64)
     ends = np.cumsum(sizes)
     starts = ends - sizes
-    call = np.repeat(np.arange(known.height, dtype=np.uint32), sizes)
+    call = np.repeat(np.arange(known.height, dtype=np.int32), sizes)
     cum = np.cumsum(known["block_tokens"].explode(keep_nulls=False).fill_null(0).to_numpy())
     if len(cum):
-        cum = cum - np.repeat(np.concatenate([[0], cum[ends[:-1] - 1]]), sizes)
-    listed = _in_order(known, call, np.arange(len(call)) - starts[call])
-    place, key = (listed[name].to_numpy() for name in ("place", "key"))
-    new = np.ones(len(key), dtype=bool)
-    new[1:] = key[1:] != key[:-1]
-    sent = known["started_at"].dt.epoch("us").to_numpy()
-    at = sent[call[place]]
-    gap = np.full(len(key), np.nan)
-    gap[1:] = np.where(new[1:], np.nan, (at[1:] - at[:-1]) / 1e6)
-    nth = np.arange(len(key)) - np.maximum.accumulate(np.where(new, np.arange(len(key)), 0))
-    gap_s, times = np.empty_like(gap), np.empty_like(nth)
-    gap_s[place], times[place] = gap, nth
-    before = np.add.reduceat(times > 0, starts, dtype=np.int64) if len(starts) else starts
+        cum -= np.repeat(np.concatenate([[0], cum[ends[:-1] - 1]]), sizes)
+    place, new = _in_order(_keys(known, call, starts))
+    of = call[place]
+    at = known["started_at"].dt.epoch("us").cast(pl.Float64).to_numpy()[of]
+    gap = np.full(len(place), np.nan)
+    gap[1:] = np.where(new[1:], np.nan, at[1:] - at[:-1])
+    before = np.bincount(of[~new], minlength=known.height)
     lasted = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
     begun = pl.coalesce("ttft_s", lasted.clip(0, FIRST_TOKEN), pl.lit(0.0))
-    wait = known.select(begun).to_series().to_numpy()
-    at_s = (sent - sent.min()) / 1e6 if len(sent) else sent.astype(np.float64)
-    return Occurrences(known["row"], starts, cum, gap_s, at_s[call], wait[call], times, before >= TURN, place)
+    wait = np.rint(known.select(begun).to_series().to_numpy() * 1e6)[of]
+    return Occurrences(known["row"], starts, cum, place, gap, at, wait, ~new, before >= TURN)
 
 
-def _in_order(calls: pl.DataFrame, call: Vector, depth: Vector) -> pl.DataFrame:
-    """place, key: the prefixes by what they are and in which scope, each in order of time.
+def _in_order(keys: Vector) -> tuple[Vector, Vector]:
+    """Where the prefixes stand by what they are and in which scope, each in order of time; and where another begins."""
+    import numpy as np
 
-    call, depth   of each prefix: the call that sends it, and its place there
+    # Two unstable sorts of plain numbers take half the time of a stable one.
+    order = np.argsort(keys)
+    new = np.ones(len(keys), dtype=bool)
+    ordered = keys[order]
+    new[1:] = ordered[1:] != ordered[:-1]
+    bits = np.uint64(max(len(keys), 1).bit_length())
+    packed = (np.cumsum(new, dtype=np.uint64) << bits) | order.astype(np.uint64)
+    packed.sort()
+    return (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int32), new
+
+
+def _keys(calls: pl.DataFrame, call: Vector, starts: Vector) -> Vector:
+    """What each prefix is and in which scope [UInt64].
+
+    call     that sends it
+    starts   place of each call's first prefix
     """
+    import numpy as np
+
     sha = calls["block_sha"].explode(keep_nulls=False).alias("sha")
-    scope = calls["scope"].cast(pl.Categorical).to_physical().cast(pl.UInt64)
-    listed = pl.DataFrame({"sha": sha, "scope": scope.gather(pl.Series(call))})
     if calls["unstable"].any():
-        listed = listed.with_columns(sha=_stable(calls, call, depth, sha))
+        depth = np.arange(len(call)) - starts[call]
+        sha = _stable(calls, call, depth, sha)
     # One key of 64 bits sorts many times faster than two; within a scope it is as unique as the hash.
-    return (
-        listed.select(key=(pl.col("sha") + pl.col("scope") * _MIX_A) * _MIX_B)
-        .with_row_index("place")
-        .sort("key", maintain_order=True)
-    )
+    scope = calls.select(pl.col("scope").hash() * _MIX_A).to_series().to_numpy()[call]
+    return (sha.to_numpy() + scope) * np.uint64(_MIX_B)
 
 
 def _stable(calls: pl.DataFrame, call: Vector, depth: Vector, sha: pl.Series) -> pl.Series:
@@ -135,9 +203,7 @@ def _stable(calls: pl.DataFrame, call: Vector, depth: Vector, sha: pl.Series) ->
     own = calls.select(
         "unstable",
         template=pl.col("template_sha").fill_null(0),
-        run=pl.coalesce(
-            pl.col("run_id").cast(pl.Categorical).to_physical().cast(pl.UInt64), ~pl.col("row").cast(pl.UInt64)
-        ),
+        run=pl.when(pl.col("run_id").is_null()).then(~pl.col("row").cast(pl.UInt64)).otherwise(pl.col("run_id").hash()),
     )[pl.Series(call)].with_columns(sha=sha, depth=pl.Series(depth).cast(pl.UInt64))
     turn = (pl.col("run") + 1) * _MIX_A + pl.col("depth") * _MIX_B
     stable = pl.col("template") ^ pl.when(pl.col("depth") == 0).then(0).otherwise(turn)
@@ -146,48 +212,44 @@ def _stable(calls: pl.DataFrame, call: Vector, depth: Vector, sha: pl.Series) ->
 
 def simulate(found: Occurrences, policy: Policy, life_s: float) -> pl.DataFrame:
     """What each call would have read from the cache and written to it: row, read, write [tokens]."""
-    import numpy as np
-
     if not len(found.starts):
         return pl.DataFrame(schema={"row": pl.UInt32, "read": pl.Int64, "write": pl.Int64})
-    hit, written = _states(found, policy, found.gap_s <= life_s)
-    read = np.maximum.reduceat(np.where(hit, found.cum, 0), found.starts)
-    end = np.maximum.reduceat(np.where(hit | written, found.cum, 0), found.starts)
-    return pl.DataFrame({"row": found.rows, "read": read, "write": end - read})
+    read, write = played(found, policy, found.begins(life_s))
+    return pl.DataFrame({"row": found.rows, "read": read, "write": write})
 
 
-def _states(found: Occurrences, policy: Policy, in_time: Vector) -> tuple[Vector, Vector]:
-    """Whether a prefix is in the cache when it is sent, and whether it is written then."""
+def played(found: Occurrences, policy: Policy, begins: Vector) -> tuple[Vector, Vector]:
+    """The tokens that each call would have read and written.
+
+    begins   `Occurrences.begins` of the policy's lifetime
+    """
     import numpy as np
 
-    if policy.write == ALL:
-        wanted = np.ones_like(in_time)
-    elif policy.write == SEEN:
-        wanted = found.nth >= 1  # the first time it is only seen, the second time it is written
-    else:
-        wanted = np.repeat(found.later, np.diff(np.append(found.starts, len(in_time))))
-    place = np.arange(len(in_time))
-    begins = np.maximum.accumulate(np.where(in_time[found.sorted], 0, place))  # of the stretch without too long a pause
-    nearest = np.where(wanted[found.sorted], place, len(place) - 1)
-    writer = np.minimum.accumulate(nearest[::-1])[::-1][begins]  # the first of the stretch that writes, or none before
-    ready = (found.at_s + found.wait_s)[found.sorted][writer]
-    hit = np.empty_like(in_time)
-    hit[found.sorted] = (writer < place) & (found.at_s[found.sorted] >= ready)
-    return hit, ~hit & wanted
+    following, ready, most = found.writers(policy.write)
+    # The first of the stretch that writes: what it wrote can be read by those after it, once its answer has begun.
+    hit = found.at_us >= ready[begins]
+    hit &= following[begins] < np.arange(len(begins), dtype=np.int32)
+    read = found.in_calls(hit)
+    return read, np.maximum(most - read, 0)
 
 
 def bounded(simulated: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
-    """The simulated reads and writes within what a call sent, and from the provider's shortest prefix up.
+    """What is simulated for some of the calls [row, input_tokens, minimum], for all of them and within their bounds."""
+    all_of_them = calls.select("row", "input_tokens", "minimum").join(
+        simulated, on="row", how="left", maintain_order="left"
+    )
+    return within(all_of_them.with_columns(pl.col("read", "write").fill_null(0)))
 
-    calls  row, input_tokens, minimum
+
+def within(calls: pl.DataFrame) -> pl.DataFrame:
+    """Reads and writes within what a call sent, and from the provider's shortest prefix up: row, read, write.
+
+    calls  row, input_tokens, minimum, read, write
     """
     end = pl.min_horizontal(pl.col("read") + pl.col("write"), "input_tokens")
     read = pl.min_horizontal("read", "input_tokens")
     return (
-        calls.select("row", "input_tokens", "minimum")
-        .join(simulated, on="row", how="left", maintain_order="left")
-        .with_columns(pl.col("read", "write").fill_null(0))
-        .with_columns(read=pl.when(read >= pl.col("minimum")).then(read).otherwise(0), end=end)
+        calls.with_columns(read=pl.when(read >= pl.col("minimum")).then(read).otherwise(0), end=end)
         .with_columns(
             write=pl.when(pl.col("end") >= pl.col("minimum")).then(pl.col("end") - pl.col("read")).otherwise(0)
         )

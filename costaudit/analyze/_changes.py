@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze import _cache, _ceiling, cache_miss
+from costaudit.analyze import _cache, _cache_calls, _ceiling, cache_miss
 from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, columns_of, requests_of
 from costaudit.analyze._cache import LIVES, WRITES, Policy
+from costaudit.analyze._cache_rates import rates_by
 from costaudit.analyze._candidates import reasoning_ratio
 from costaudit.analyze._judge import pairs_of
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, shared_requests, swap
@@ -203,12 +204,12 @@ def _said(ratio: Ratios, new: Arm) -> str:
 
 def _cached(change: Change, ledger: Ledger) -> Patch:
     """Another cache policy, simulated on the calls' own times."""
-    named = cache_miss.named(_of_task(change, requests_of(ledger)))
+    named = _cache_calls.named(_of_task(change, requests_of(ledger)))
     blocks = named.filter(pl.col("block_sha").list.len() > 0)
     notes: list[str] = []
     if blank := named.height - blocks.height:
         notes.append(f"{blank:,} calls have no prompt blocks and stay as they are")
-    rates = cache_miss.rates_by(blocks, ledger.book)
+    rates = rates_by(blocks, ledger.book)
     sold = [key for key, rate in rates.items() if rate is not None and (not change.life or change.life in rate.writes)]
     wanted = blocks.filter(pl.col("cached_as").is_in(sold))
     if other := blocks.height - wanted.height:

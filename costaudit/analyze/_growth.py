@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal, localcontext
 from itertools import pairwise
@@ -17,8 +17,8 @@ import polars as pl
 from costaudit.analyze import _cache
 from costaudit.analyze._analyzer import NO_TASK
 from costaudit.analyze._cache import LIVES, WRITES, Policy
+from costaudit.analyze._cache_calls import named
 from costaudit.analyze._series import local_day, partial_day
-from costaudit.analyze.cache_miss import named
 from costaudit.analyze.tenant_concentration import by_tenant, elasticity
 from costaudit.plan import DRIVERS, Driver, Growth
 from costaudit.price.book import PriceBook
@@ -220,12 +220,7 @@ def _sooner(calls: pl.DataFrame, factor: float) -> pl.DataFrame | None:
     life = max(told, key=lambda name: told[name]) if any(told.values()) else "5m"
     found = _cache.occurrences(used)
     sides = [
-        _cache.bounded(
-            _cache.simulate(
-                replace(found, gap_s=found.gap_s / f, at_s=found.at_s / f), Policy(_cache.ALL, life), LIVES[life]
-            ),
-            used,
-        )
+        _cache.bounded(_cache.simulate(found.sooner(f), Policy(_cache.ALL, life), LIVES[life]), used)
         for f in (1.0, factor)
     ]
     moved = sides[0].join(sides[1], on="row", suffix="_then")
