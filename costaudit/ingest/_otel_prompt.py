@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costaudit.ingest._decode import opened
-from costaudit.ingest._messages import Block, decode, encoded
+from costaudit.ingest._messages import Block, answers, decode, encoded
 from costaudit.ingest._prompt import facts
-from costaudit.ingest._wire import Blocks, blocks_of
+from costaudit.ingest._wire import Blocks, chat, general
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
 ANSWERS = ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.output", "llm.completions")
@@ -21,13 +21,13 @@ TOOLS = ("gen_ai.tool.definitions", "gen_ai.request.tools", "llm.request.functio
 NUMBERED_MESSAGES = ("gen_ai.prompt.", "llm.input_messages.", "llm.prompts.")
 NUMBERED_ANSWERS = ("gen_ai.completion.", "llm.output_messages.", "llm.completions.")
 NUMBERED_TOOLS = ("llm.request.functions.", "llm.tools.")
+NUMBERED = (*NUMBERED_MESSAGES, *NUMBERED_ANSWERS, *NUMBERED_TOOLS)
 TEXTS = (
     *MESSAGES,
     *ANSWERS,
     *SYSTEM,
     *TOOLS,
-    *NUMBERED_MESSAGES,
-    *NUMBERED_ANSWERS,
+    *NUMBERED,
     "ai.response.text",
     "ai.response.toolCalls",
 )
@@ -46,32 +46,35 @@ MOST = 2_000  # numbered messages of one span; a number beyond is not one
 
 def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The fingerprint columns of a call and why its answer ended; columns of what is not logged are absent."""
-    if not events and not any(name.startswith(TEXTS) for name in attributes):
+    said = [name for name in attributes if name.startswith(TEXTS)]
+    if not events and not said:
         reason = _finish(attributes, None)  # most instrumentations keep no text unless told to
         return {"has_text": False} if reason is None else {"has_text": False, "finish_reason": reason}
+    numbered = attributes if any(name.startswith(NUMBERED) for name in said) else {}
     blocks = _told_as_json(attributes)
     messages = (
         None
         if blocks
-        else _first(attributes, MESSAGES) or _numbered(attributes, NUMBERED_MESSAGES) or _told(events, answers=False)
+        else _first(attributes, MESSAGES) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
     )
-    answers = _first(attributes, ANSWERS) or _numbered(attributes, NUMBERED_ANSWERS) or _told(events, answers=True)
-    if not answers and isinstance(attributes.get("ai.response.text"), str):
-        answers = [{"role": "assistant", "content": attributes["ai.response.text"]}]
-    if not answers and isinstance(attributes.get("ai.response.toolCalls"), str):
+    replies = _first(attributes, ANSWERS) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
+    if not replies and isinstance(attributes.get("ai.response.text"), str):
+        replies = [{"role": "assistant", "content": attributes["ai.response.text"]}]
+    if not replies and isinstance(attributes.get("ai.response.toolCalls"), str):
         calls = opened(attributes["ai.response.toolCalls"])
-        answers = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
+        replies = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
     system = _first(attributes, SYSTEM)
-    tools = _first(attributes, TOOLS) or _numbered(attributes, NUMBERED_TOOLS)
+    tools = _first(attributes, TOOLS) or _numbered(numbered, NUMBERED_TOOLS)
+    answer = _answer(replies)
     found = facts(
         blocks or _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
         _encode(_content(system)),
         _encode([_tool(t) for t in tools] if isinstance(tools, list) else None),
         None,
         (),
-        _encode(_answer(answers)),
+        None if answer is None else answers(answer),
     )
-    found["finish_reason"] = _finish(attributes, answers)
+    found["finish_reason"] = _finish(attributes, replies)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -87,7 +90,8 @@ def _told_as_json(attributes: Mapping[str, Any]) -> list[Block] | None:
 
 
 def _block(data: bytes) -> Block:
-    return blocks_of(b"[" + encoded(_message(decode(data))) + b"]")[0]
+    known = chat(data)  # which `_message` leaves as it is
+    return known or general(encoded(_message(decode(data))))
 
 
 _BLOCKS = Blocks(_block)

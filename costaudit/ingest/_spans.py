@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from costaudit.ingest._format import Out
 from costaudit.ingest._otel_names import AROUND, BARE, CALLS, EXTRAS, FACTS, METADATA, WHERE_FACTS, WHERE_USAGE
 from costaudit.ingest._otel_prompt import answered, prompt_facts
 from costaudit.ingest._plain import part
-from costaudit.ingest._values import count, moment, text, usd
+from costaudit.ingest._values import EARLIEST, EPOCH, LATEST, count, moment, text, usd
 
 
 class Span(NamedTuple):
@@ -44,6 +44,9 @@ class Span(NamedTuple):
     events: Sequence[tuple[str, Mapping[str, Any]]] = ()  # name and attributes
     kind: str = ""  # what the dump itself says a span is, where it says so beside the attributes
     known: Mapping[str, Any] = MappingProxyType({})  # columns of the request table that the dump states outright
+
+
+NANOSECONDS = 19  # digits of a Unix time of this century
 
 
 ROWS: dict[str, Any] = {
@@ -86,10 +89,10 @@ def _row(span: Span) -> dict[str, Any]:
     row |= {"_trace": span.trace, "_span": span.span, "_parent": span.parent}
     row["model"] = row.get("model") or row.get("model_requested")
     asked = row["model"] is not None
-    partial = any(name.startswith("gen_ai.usage.partial.") for name in attributes)
     called = kind in CALLS or (asked and kind not in AROUND)
     if span.attributes.get("logfire.span_type") == "pending_span":
         return {"_request": False, "_kind": "pending span", "_span": None}
+    partial = not usage and any(name.startswith("gen_ai.usage.partial.") for name in attributes)
     if not usage and (partial or not called):
         label = f"span: {kind}" if kind in AROUND else "span with partial usage" if partial else "span"
         return row | {"_request": False, "_kind": label, "_label": span.name}
@@ -199,17 +202,21 @@ def _metadata(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dict[s
     return more
 
 
+COSTS = (
+    ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"),
+    ("gen_ai.cost.input", "gen_ai.cost.output"),
+    ("gen_ai.cost.input_cost", "gen_ai.cost.output_cost"),
+    ("litellm.cost.input_cost", "litellm.cost.output_cost"),
+    ("llm.cost.prompt", "llm.cost.completion"),
+)
+
+
 def _parts_of_cost(attributes: Mapping[str, Any]) -> Decimal | None:
-    for one, other in (
-        ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"),
-        ("gen_ai.cost.input", "gen_ai.cost.output"),
-        ("gen_ai.cost.input_cost", "gen_ai.cost.output_cost"),
-        ("litellm.cost.input_cost", "litellm.cost.output_cost"),
-        ("llm.cost.prompt", "llm.cost.completion"),
-    ):
-        parts = [_read(usd, attributes.get(name)) for name in (one, other)]
-        if None not in parts:
-            return Decimal(sum(parts))
+    for one, other in COSTS:
+        if one in attributes:
+            parts = [_read(usd, attributes.get(name)) for name in (one, other)]
+            if None not in parts:
+                return Decimal(sum(parts))
     gateway = _provider_metadata(attributes).get("gateway")  # of Vercel
     return _read(usd, gateway.get("cost")) if isinstance(gateway, dict) else None
 
@@ -238,9 +245,9 @@ def _usage(attributes: Mapping[str, Any], kind: str) -> dict[str, Any]:
         return _bare(attributes)
     found |= _of_provider(attributes, found)
     extras = [
-        {"class": kind_of, "quantity": Decimal(n)}
-        for name, kind_of in EXTRAS.items()
-        if attributes.get(name) is not None and (n := _count(name, attributes[name]))
+        {"class": EXTRAS[name], "quantity": Decimal(n)}
+        for name in sorted(EXTRAS.keys() & attributes, key=list(EXTRAS).index)
+        if attributes[name] is not None and (n := _count(name, attributes[name]))
     ]
     given, out, hidden = (found.get(name) or 0 for name in ("input_tokens", "output_tokens", "reasoning_tokens"))
     if hidden and found.get("_total") == given + out + hidden:
@@ -284,6 +291,8 @@ def _of_provider(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dic
     The input beside them is the provider's too: that of Anthropic's models leaves the cache out.
     """
     said = _provider_metadata(attributes)
+    if not said:
+        return {"_reading": "inside"}
     anthropic, bedrock, openai = (part(said, name) for name in ("anthropic", "bedrock", "openai"))
     usage, converse = part(anthropic, "usage"), part(bedrock, "usage")
     more = {
@@ -345,6 +354,9 @@ def hex_id(value: Any, width: int) -> str | None:
 
 def _time(value: Any) -> datetime | None:
     """The time of a span; one that cannot be read is as if it were absent, for the usage is still right."""
+    if type(value) is str and len(value) == NANOSECONDS and value.isdigit():
+        when = EPOCH + timedelta(microseconds=int(value) // 1_000)
+        return when if EARLIEST <= when < LATEST else None
     return None if value is None else _read(moment, value)
 
 

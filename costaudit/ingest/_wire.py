@@ -57,11 +57,22 @@ _decode_chat = msgspec.json.Decoder(_Chat).decode
 
 def block(data: bytes) -> Block:
     """The message of a JSON; a bare string is one of the user."""
+    said = _typed(data)
+    return general(data) if said is None else _chat(said)
+
+
+def chat(data: bytes) -> Block | None:
+    """The message of Chat Completions that a JSON is; None for any other, and for one that may hold a list as text."""
+    said = _typed(data)
+    return None if said is None or (said.content or "").startswith("[") else _chat(said)
+
+
+def _typed(data: bytes) -> _Chat | None:
     try:
         said = _decode_chat(data)
     except UNREADABLE:
-        return general(data)
-    return _chat(said) if said.role else general(data)
+        return None
+    return said if said.role else None
 
 
 def general(data: bytes) -> Block:

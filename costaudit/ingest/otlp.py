@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from costaudit.audit import AT_LEAST
 from costaudit.ingest._decode import opened, parsed
-from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import sha
 from costaudit.ingest._otel_names import BARE
+from costaudit.ingest._otlp_typed import Export, TypedSpan, export
+from costaudit.ingest._otlp_typed import flat as flat_typed
+from costaudit.ingest._otlp_values import flat, plain
 from costaudit.ingest._spans import Span, collect, hex_id, listed
 
 TRACES = ("resourceSpans", "resource_spans", "batches")
@@ -74,8 +75,11 @@ class _Reader:
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
+            data = record.data
+            typed = export(data) if isinstance(data, bytes) else None
+            if typed is not None:
+                self._typed(typed, record, out)
+            elif isinstance(value := data if isinstance(data, dict) else parsed(data), str):
                 out.rejects.append((record.line, value))
             else:
                 self._export(_traces(value), record, out)
@@ -91,6 +95,23 @@ class _Reader:
     def _flush(self, out: Out) -> None:
         collect(self.waiting, out)
         self.waiting = []
+
+    def _typed(self, typed: Export, record: Record, out: Out) -> None:
+        found = 0
+        for group in typed.resource_spans:
+            resource = flat_typed(group.resource.attributes if group.resource is not None else None)
+            for scoped in group.scope_spans or ():
+                around = _Around(resource, _scope_name(scoped.scope))
+                for span in scoped.spans or ():
+                    found += 1
+                    self.waiting.append(_typed_span(span, around, record))
+                    self.kept |= _kept(span.trace_state)
+        self._found(found, out)
+
+    def _found(self, spans: int, out: Out) -> None:
+        if not spans:
+            out.skipped["export without spans"] += 1
+        out.extra_lines += max(0, spans - 1)
 
     def _export(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         if _bare(value):
@@ -110,16 +131,14 @@ class _Reader:
                 out.rejects.append((record.line, "a span is not an object"))
             elif not log:
                 self.waiting.append(_span(item, around, record))
-                self.kept |= _kept(item)
+                self.kept |= _kept(item.get("traceState", item.get("trace_state")))
             else:
                 event = _event(item, around, record)
                 if event is None:
                     out.skipped["log event"] += 1
                 else:
                     self.waiting.append(event)
-        if not found:
-            out.skipped["export without spans"] += 1
-        out.extra_lines += max(0, found - 1)
+        self._found(found, out)
 
 
 def _traces(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,22 +170,19 @@ def _items(value: Mapping[str, Any]) -> Iterator[tuple[Any, _Around, bool]]:
                 for scoped in listed(group.get(scopes)):
                     if not isinstance(scoped, dict):
                         continue
-                    around = _Around(resource, _scope(scoped))
+                    around = _Around(resource, _scope_name(scoped.get("scope", scoped.get("instrumentationLibrary"))))
                     yield from ((span, around, False) for span in listed(scoped.get("spans")))
                     logs = scoped.get("logRecords", scoped.get("log_records"))
                     yield from ((log, around, True) for log in listed(logs))
 
 
-def _scope(scoped: Mapping[str, Any]) -> str:
-    scope = scoped.get("scope", scoped.get("instrumentationLibrary"))
+def _scope_name(scope: Any) -> str:
     if not isinstance(scope, dict):
         return ""
     return " ".join(str(scope[key])[:200] for key in ("name", "version") if scope.get(key))
 
 
 def _span(span: Mapping[str, Any], around: _Around, record: Record) -> Span:
-    status = span.get("status")
-    code = status.get("code") if isinstance(status, dict) else None
     events = [
         (str(event.get("name") or "")[:200], flat(event.get("attributes")))
         for event in listed(span.get("events"))
@@ -184,18 +200,40 @@ def _span(span: Mapping[str, Any], around: _Around, record: Record) -> Span:
         flat(span.get("attributes")),
         around.resource,
         around.scope,
-        code in (2, "2", "STATUS_CODE_ERROR"),
+        _failed(span.get("status")),
         events,
     )
 
 
-def _kept(span: Mapping[str, Any]) -> set[float]:
+def _typed_span(span: TypedSpan, around: _Around, record: Record) -> Span:
+    """`_span` of what was decoded by type."""
+    return Span(
+        record.line,
+        record.offset,
+        hex_id(span.trace_id, 32),
+        hex_id(span.span_id, 16),
+        hex_id(span.parent_span_id, 16),
+        str(span.name)[:200] if span.name is not None else None,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+        flat_typed(span.attributes),
+        around.resource,
+        around.scope,
+        _failed(span.status),
+        [(str(event.name or "")[:200], flat_typed(event.attributes)) for event in span.events or ()],
+    )
+
+
+def _failed(status: Any) -> bool:
+    return isinstance(status, dict) and status.get("code") in (2, "2", "STATUS_CODE_ERROR")
+
+
+def _kept(state: Any) -> set[float]:
     """The share of traces that sampling kept, where the span's state (`ot=th:c`) says that it was not all of them.
 
     The threshold is a fraction of 2^56 in hex, trailing zeros left out: `th:c` rejects 12/16 (OpenTelemetry's
     specification of probability sampling).
     """
-    state = span.get("traceState", span.get("trace_state"))
     found = (
         re.search(r"(?:^|,)\s*ot=[^,]*?\bth:([0-9a-f]{1,14})(?![0-9a-f])", state) if isinstance(state, str) else None
     )
@@ -234,49 +272,3 @@ def _event(log: Mapping[str, Any], around: _Around, record: Record) -> Span | No
         failed=False,
         kind="llm_request",
     )
-
-
-def flat(attributes: Any) -> Mapping[str, Any]:
-    """Attributes as a plain dictionary, from the list of OTLP or from a dictionary that is flat already."""
-    if isinstance(attributes, dict):
-        return attributes
-    found: dict[str, Any] = {}
-    for attribute in listed(attributes):
-        if isinstance(attribute, dict) and isinstance(attribute.get("key"), str):
-            value = attribute.get("value")
-            text = value.get("stringValue") if isinstance(value, dict) else None
-            found[attribute["key"]] = plain(value) if text is None else text
-    return found
-
-
-def plain(value: Any, depth: int = 0) -> Any:
-    """The value that OTLP wraps in its type: `{"intValue": "12"}` is 12."""
-    if not isinstance(value, dict) or depth > 30:
-        return value
-    for kind in ("stringValue", "boolValue", "doubleValue", "string_value", "bool_value", "double_value"):
-        if kind in value:
-            return value[kind]
-    for kind in ("intValue", "int_value"):
-        if kind in value:
-            return _int(value[kind])
-    array = value.get("arrayValue", value.get("array_value"))
-    if isinstance(array, dict):
-        return [plain(v, depth + 1) for v in listed(array.get("values"))]
-    named = value.get("kvlistValue", value.get("kvlist_value"))
-    if isinstance(named, dict):
-        return {
-            pair["key"]: plain(pair.get("value"), depth + 1)
-            for pair in listed(named.get("values"))
-            if isinstance(pair, dict) and isinstance(pair.get("key"), str)
-        }
-    return None if not value else dict(value)
-
-
-def _int(value: Any) -> Any:
-    """OTLP writes 64-bit integers as text."""
-    if isinstance(value, str):
-        try:
-            return msgspec.json.decode(value, type=int)
-        except UNREADABLE:
-            return value
-    return value

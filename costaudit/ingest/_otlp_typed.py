@@ -1,0 +1,129 @@
+"""Exports of traces decoded by type: the shape that collectors write. Any other is read the general way, to the same
+result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._otlp_values import plain, whole
+
+
+class _Strict(msgspec.Struct, gc=False, rename="camel", forbid_unknown_fields=True):
+    """An object of the protocol; with a key it does not know it is no export of the usual shape."""
+
+
+class Value(_Strict):
+    """A value in its type; of several the first in this order counts."""
+
+    string_value: Any = UNSET
+    bool_value: Any = UNSET
+    double_value: Any = UNSET
+    int_value: Any = UNSET
+    array_value: Any = UNSET
+    kvlist_value: Any = UNSET
+
+
+class Attribute(_Strict):
+    """A name and its value."""
+
+    key: str
+    value: Value | None = None
+
+
+class Event(_Strict):
+    """What happened within a span."""
+
+    name: Any = None
+    time_unix_nano: Any = None
+    attributes: list[Attribute] | None = None
+    dropped_attributes_count: Any = None
+
+
+class TypedSpan(_Strict):
+    """A span as it stands in an export."""
+
+    trace_id: Any = None
+    span_id: Any = None
+    parent_span_id: Any = None
+    trace_state: Any = None
+    flags: Any = None
+    name: Any = None
+    kind: Any = None
+    start_time_unix_nano: Any = None
+    end_time_unix_nano: Any = None
+    attributes: list[Attribute] | None = None
+    events: list[Event] | None = None
+    links: Any = None
+    status: Any = None
+    dropped_attributes_count: Any = None
+    dropped_events_count: Any = None
+    dropped_links_count: Any = None
+
+
+class Scoped(_Strict):
+    """The spans of one instrumentation."""
+
+    scope: Any = None
+    spans: list[TypedSpan] | None = None
+    schema_url: Any = None
+
+
+class Resource(_Strict):
+    """What sent the spans."""
+
+    attributes: list[Attribute] | None = None
+    dropped_attributes_count: Any = None
+
+
+class Group(_Strict):
+    """The spans of one resource."""
+
+    resource: Resource | None = None
+    scope_spans: list[Scoped] | None = None
+    schema_url: Any = None
+
+
+class Export(_Strict):
+    """One export of a collector."""
+
+    resource_spans: list[Group]
+
+
+_decode = msgspec.json.Decoder(Export).decode
+
+
+def export(data: bytes) -> Export | None:
+    """An export of the usual shape; None for anything else."""
+    try:
+        return _decode(data)
+    except UNREADABLE:
+        return None
+
+
+def flat(attributes: Iterable[Attribute] | None) -> dict[str, Any]:
+    """Attributes as a plain dictionary."""
+    found: dict[str, Any] = {}
+    for attribute in attributes or ():
+        value = attribute.value
+        text = value.string_value if value is not None else None
+        found[attribute.key] = text if type(text) is str else _plain(value)
+    return found
+
+
+def _plain(value: Value | None) -> Any:
+    if value is None:
+        return None
+    if value.string_value is value.bool_value is value.double_value is UNSET and value.int_value is not UNSET:
+        return whole(value.int_value)
+    return plain(
+        {name: said for name, said in zip(NAMES, msgspec.structs.astuple(value), strict=True) if said is not UNSET}
+    )
+
+
+NAMES = [field.encode_name for field in msgspec.structs.fields(Value)]

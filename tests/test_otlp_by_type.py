@@ -1,0 +1,108 @@
+"""An export decoded by type is what the general way makes of it, whatever stands where."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_format_otlp import attributes, export, span, used
+
+from costaudit.ingest import _otel_prompt, otlp
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Out
+from costaudit.ingest._messages import encoded
+from costaudit.ingest._wire import general
+
+odd = st.sampled_from([None, 0, "x", [], {}, {"stringValue": "a"}, [{"key": "k"}], {"code": 2}])
+values = st.fixed_dictionaries(
+    {},
+    optional={
+        "stringValue": st.sampled_from(["a", "", None, 3]),
+        "intValue": st.sampled_from(["12", 12, "x", None]),
+        "boolValue": st.sampled_from([True, None]),
+        "doubleValue": st.sampled_from([0.5, None]),
+        "arrayValue": st.sampled_from([{"values": [{"intValue": "1"}]}, None]),
+        "int_value": st.just("7"),
+    },
+)
+named = st.lists(
+    st.fixed_dictionaries(
+        {"key": st.sampled_from(["gen_ai.request.model", "gen_ai.usage.input_tokens", "user.id", "x"])},
+        optional={"value": values | odd},
+    ),
+    max_size=4,
+)
+spans = st.fixed_dictionaries(
+    {},
+    optional={
+        "traceId": st.sampled_from(["a" * 32, "", None]),
+        "spanId": st.sampled_from(["b" * 16, "0" * 16, 7]),
+        "parentSpanId": st.sampled_from(["", "c" * 16, None]),
+        "traceState": st.sampled_from(["ot=th:c", "x=1", None]),
+        "name": odd,
+        "startTimeUnixNano": st.sampled_from(["1788336000000000000", "1788336000000000000 ", 7, "9" * 19]),
+        "attributes": named | odd,
+        "status": odd,
+        "events": st.lists(st.fixed_dictionaries({"name": odd}, optional={"attributes": named}), max_size=1) | odd,
+        "trace_id": st.just("d" * 32),
+    },
+)  # fmt: skip
+scoped = st.lists(st.fixed_dictionaries({"scope": odd, "spans": st.lists(spans, max_size=2)}), max_size=2)
+exports = st.fixed_dictionaries(
+    {
+        "resourceSpans": st.lists(
+            st.fixed_dictionaries(
+                {"scopeSpans": scoped},
+                optional={"resource": st.fixed_dictionaries({"attributes": named}) | odd, "schemaUrl": odd},
+            ),
+            max_size=2,
+        )
+    },
+    optional={"resourceLogs": odd},
+)  # fmt: skip
+
+
+def rows(data):
+    reader, out = otlp._Reader(), Out()
+    reader.feed([Record(1, 0, data)], out)
+    waiting = list(reader.waiting)
+    reader.close(out)
+    return waiting, out.rejects, out.skipped, out.extra_lines, out.notes, len(out.foreign)
+
+
+@given(exports)
+@settings(max_examples=150, deadline=None)
+def test_an_export_decoded_by_type_is_what_the_general_way_makes_of_it(record):
+    data = msgspec.json.encode(record)
+    fast = rows(data)
+    assert fast == rows(msgspec.json.decode(data))
+
+
+def test_an_export_of_a_collector_takes_the_short_way(monkeypatch):
+    monkeypatch.setattr(otlp, "parsed", None)
+    made = export(span("b", None, **used(12)) | {"events": [], "kind": 3, "status": {"code": 1}, "flags": 1}, name="x")
+    (made["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"]).extend(attributes({"a": [1], "b": True}))
+    (waiting, *_) = rows(msgspec.json.encode(made))
+    assert waiting[0].attributes["gen_ai.usage.input_tokens"] == 12
+    assert waiting[0].attributes["a"] == [1]
+    assert waiting[0].start == "1788336000000000000"
+
+
+texts = st.sampled_from(["", "ok", '[{"type":"text","text":"a"}]', "[no list", '{"a": 1}'])
+messages = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", ""])},
+    optional={
+        "content": texts | st.none() | st.just([{"type": "text", "content": "a"}]),
+        "parts": st.just([{"type": "tool_call", "id": "1", "name": "f", "arguments": '{"a":1}'}]),
+        "tool_calls": st.just([{"id": "1", "function": {"name": "f", "arguments": "{}"}}]) | st.none() | texts,
+        "tool_call_id": st.sampled_from(["1", None]),
+        "id": st.just("2"),
+    },
+)
+
+
+@given(messages)
+@settings(max_examples=60, deadline=None)
+def test_a_message_of_a_span_is_what_the_general_way_makes_of_it(said):
+    data = msgspec.json.encode(said)
+    assert _otel_prompt._block(data) == general(encoded(_otel_prompt._message(said)))
