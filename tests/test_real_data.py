@@ -9,11 +9,13 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
+from ledgers import book
 
 from costaudit import pipeline, schema
 from costaudit.analyze import _ceiling
 from costaudit.analyze.runaway_loop import actions, signals
 from costaudit.config import Settings
+from costaudit.price.ledger import Ledger
 
 START = datetime(2026, 9, 7, tzinfo=UTC)
 
@@ -136,8 +138,9 @@ def test_airline_runs_that_succeed_are_shorter_and_their_prompts_grow_faster_tha
     calls = pl.DataFrame(rows, schema=["run_id", "step", "input_tokens"], orient="row").with_row_index("row")
     calls = calls.with_columns(cost_usd=pl.col("input_tokens").cast(schema.USD))
     lacking = [pl.lit(None, t).alias(name) for name, t in schema.CALLS.items() if name not in calls.columns]
-    steps = _ceiling.runs_of(calls.with_columns(lacking))
-    exponent = _ceiling.growth(steps, _ceiling.summary(steps))["cost_exponent"].item()
+    held = Ledger.of(calls.with_columns(lacking), book())
+    steps = _ceiling.runs_of(held)
+    exponent = _ceiling.growth(steps, _ceiling.summary(steps, held))["cost_exponent"].item()
     # A line through the logarithms has 1.35 to 1.47, by what is counted of a message; well under 2: no square law.
     assert round(exponent, 2) == 1.47
 

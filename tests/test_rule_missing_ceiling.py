@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import ask, at, calls
+from ledgers import ask, at, calls, ledger
 
 from costaudit import schema
 from costaudit.analyze import _ceiling
@@ -143,9 +143,10 @@ def test_the_simulator_is_a_replay_call_by_call(prices, limits, metric):
         for n, run in enumerate(prices)
         for k, price in enumerate(run)
     ]
-    steps = _ceiling.runs_of(calls(rows))
+    held = ledger(calls(rows))
+    steps = _ceiling.runs_of(held)
     limits = [float(limit) if metric == "steps" else limit / 64 for limit in limits]
-    done = _ceiling.cuts(steps, _ceiling.summary(steps), metric, limits)
+    done = _ceiling.cuts(steps, _ceiling.summary(steps, held), metric, limits)
     names = dict(steps.select("run", "run_id").iter_rows())
     found = {(row["limit"], names[row["run"]]): row["saved_usd"] for row in done.to_dicts()}
     expected = {}
@@ -187,8 +188,9 @@ def agent_runs(shared, agent):
     [("auto-gpt", 0.071, 8, 179), ("mini-agi", 0.028, 16, 324)],
 )
 def test_the_95th_percentile_of_successes_is_eight_steps_for_both_agents(shared, agent, saved, cut, good):
-    steps = _ceiling.runs_of(agent_runs(shared, agent))
-    runs = _ceiling.with_reference(_ceiling.summary(steps))
+    held = ledger(agent_runs(shared, agent))
+    steps = _ceiling.runs_of(held)
+    runs = _ceiling.with_reference(_ceiling.summary(steps, held))
     reference = runs.filter("reference")["steps"]
     assert (reference.len(), reference.quantile(0.95, "higher")) == (good, 8.0)
     done = _ceiling.cuts(steps, runs, "steps", [8.0]).join(runs.select("run", "reference"), on="run")
@@ -208,10 +210,10 @@ def test_contexts_of_coding_agents_grow_by_so_many_tokens_a_step(shared):
         }
         for n, r in enumerate(table.to_dicts())
     ]
-    steps = _ceiling.runs_of(calls(rows))
+    held = ledger(calls(rows))
     slopes = [
-        round(_ceiling.growth(one, _ceiling.summary(one))["tokens_per_step"].item())
-        for _, one in steps.group_by("run_id", maintain_order=True)
+        round(_ceiling.growth(one, _ceiling.summary(one, held))["tokens_per_step"].item())
+        for _, one in _ceiling.runs_of(held).group_by("run_id", maintain_order=True)
     ]
     # Theil-Sen; a least-squares line, which a few long results pull up, has 1,418, 539 and 369.
     assert slopes == [1_273, 513, 294]

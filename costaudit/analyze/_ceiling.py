@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, log
 
 import polars as pl
 
+from costaudit.analyze._analyzer import ALONE
 from costaudit.analyze._by_run import in_runs, running
+from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 from costaudit.stats import theil_sen, tolerance_rank, wilson
 
 CALLS = (
-    *("row", "run_id", "step", "task", "model", "finish_reason", "status", "success", "source_file", "source_line"),
-    *("run_source", "started_at", "input_tokens", "cost_usd"),
+    *("row", "run_id", "step"),
+    pl.col("input_tokens").fill_null(0).alias("tokens"),
+    pl.col("cost_usd").fill_null(0).cast(USD).alias("spent"),
+    pl.when(pl.col("task").is_not_null()).then("row").alias("task_row"),
+    pl.when(pl.col("success").is_not_null()).then("row").alias("success_row"),
+    pl.when(pl.col("model").is_not_null()).then("row").alias("model_row"),
+    pl.when(pl.col("model").is_not_null()).then(pl.col("model").hash()).alias("model"),  # a number for a name
+    pl.col("finish_reason").is_not_null().alias("says_finish"),
+    (pl.col("run_source") == "guessed").fill_null(value=False).alias("guessed"),
 )
 METRICS = {"steps": "calls", "usd": "USD", "input_tokens": "tokens", "minutes": "minutes"}
 CANDIDATES = 40  # limits tried a metric; the frontier bends in few places
@@ -37,54 +46,77 @@ class Pick:
     provisional: bool
 
 
-def runs_of(calls: pl.DataFrame) -> pl.DataFrame:
-    """The calls of runs in order, with running totals: run, nth, run_id, row, usd, steps, input_tokens, minutes,
-    after_usd (what the run cost after this call), and what is known of the run as a whole.
+def runs_of(ledger: Ledger, where: pl.Expr = ALONE, metrics: Iterable[str] = METRICS) -> pl.DataFrame:
+    """The calls of runs in order of run and step: row, run_id, run, nth, begins, tokens; what they spent so far [USD],
+    and the running total of each metric.
+
+    where  which calls of the ledger
     """
-    counted = in_runs(calls.select(CALLS)).with_columns(
-        started="started_at",
-        tokens=pl.col("input_tokens").fill_null(0),
-        usd=pl.col("cost_usd").fill_null(0).cast(USD),
-    )
-    # Calls of one run stand together: a running total is that of all calls less what it was when the run began.
-    ends = (pl.col("run") != pl.col("run").shift(-1)).fill_null(value=True)
-    return counted.with_columns(
-        spent=running("usd"),
-        input_tokens=running("tokens").cast(pl.Float64),
-        minutes=(pl.col("started") - pl.col("started").min().over("run")).dt.total_microseconds() / 6e7,
-        steps=pl.col("nth").cast(pl.Float64),
-    ).with_columns(
-        total_usd=pl.when(ends).then("spent").backward_fill(),
-        spent_usd=pl.col("spent").cast(pl.Float64),
-    )
+    timed = ["started_at"] if "minutes" in metrics else []
+    counted = in_runs(ledger.each([*CALLS, *timed], where)).drop("step")
+    totals = {"steps": pl.col("nth").cast(pl.Float64), "usd": running("spent").cast(pl.Float64)}
+    if "input_tokens" in metrics:
+        totals["input_tokens"] = running("tokens").cast(pl.Float64)
+    if "minutes" in metrics:
+        since = pl.col("started_at") - pl.col("started_at").min().over("run")
+        totals["minutes"] = (since.dt.total_microseconds() / 6e7).cum_max().over("run")
+    return counted.with_columns(**totals, spent=running("spent")).drop(timed)
 
 
-def summary(calls: pl.DataFrame) -> pl.DataFrame:
-    """One row a run: run, run_id, task, model (of most calls), n, total_usd, largest value of every metric, success,
-    finished, source.
+def summary(steps: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """One row a run: run, run_id, task, model (of most calls), n, place (of its first call among the steps), total_usd,
+    largest value of every metric, success, finished, first_row, source.
 
-    calls  as `runs_of` gives them
+    steps  as `runs_of` gives them
     """
-    last = pl.col("finish_reason").last()
-    return (
-        calls.group_by("run", maintain_order=True)
+    sums = (
+        steps.with_row_index("place")
+        .group_by("run", maintain_order=True)
         .agg(
-            pl.col("run_id", "total_usd", "source_file", "source_line").first(),
-            pl.col("task").drop_nulls().first(),
-            model=pl.col("model").drop_nulls().mode().min(),
+            pl.first("place", "run_id"),
+            pl.col("row").first().alias("opening"),
+            pl.col("row").last().alias("ending"),
+            pl.col("row").min().alias("first_row"),
+            pl.col("task_row", "model_row").first(ignore_nulls=True),
+            pl.col("success_row").last(ignore_nulls=True),
+            pl.any("says_finish", "guessed"),
             n=pl.len().cast(pl.Int64),
-            first_row=pl.col("row").min(),
-            success=pl.col("success").drop_nulls().last(),
-            finished=(last.is_in(["stop"]) & (pl.col("status").last() != "error").fill_null(value=True)),
-            says_finish=pl.col("finish_reason").is_not_null().any(),
-            guessed=(pl.col("run_source") == "guessed").any(),
-            steps=pl.col("steps").max(),
-            usd=pl.col("spent_usd").max(),
-            input_tokens=pl.col("input_tokens").max(),
-            minutes=pl.col("minutes").max(),
+            total_usd=pl.col("spent").last(),
+            **{name: pl.col(name).max() for name in METRICS if name in steps.columns},
         )
-        .with_columns(pl.col("finished").fill_null(value=False))
     )
+    last = ledger.at(sums["ending"], ("finish_reason", "status"))
+    ended = pl.col("finish_reason").is_in(["stop"]) & (pl.col("status") != "error").fill_null(value=True)
+    return (
+        sums.with_columns(
+            ledger.at(sums["opening"], ("source_file", "source_line")).drop("row").get_columns(),
+            task=_told(ledger, sums["task_row"], "task"),
+            model=_told(ledger, sums["model_row"], "model"),
+            success=_told(ledger, sums["success_row"], "success"),
+            finished=last.select(ended.fill_null(value=False)).to_series(),
+        )
+        .drop("opening", "ending", "task_row", "model_row", "success_row")
+        .update(_mixed(steps, ledger), on="run")
+    )
+
+
+def _told(ledger: Ledger, rows: pl.Series, name: str) -> pl.Series:
+    """A column of some calls; null where there is no call."""
+    known = rows.drop_nulls()
+    values = ledger.at(known, (name,))[name]
+    at = pl.int_range(values.len(), dtype=pl.UInt32, eager=True)
+    places = pl.repeat(None, rows.len(), dtype=pl.UInt32, eager=True).scatter(rows.is_not_null().arg_true(), at)
+    return values.gather(places)
+
+
+def _mixed(steps: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """run, model: what most calls of a run used, of runs that used several models."""
+    other = (pl.col("run") == pl.col("run").shift()) & (pl.col("model") != pl.col("model").shift())
+    named = steps.select("run", "row", "model").filter(pl.col("model").is_not_null())
+    several = named.filter(other)["run"].unique()
+    own = named.filter(pl.col("run").is_in(several.implode())).drop("model")
+    models = own.with_columns(ledger.at(own["row"], ("model",))["model"])
+    return models.group_by("run").agg(pl.col("model").mode().min())
 
 
 def with_reference(runs: pl.DataFrame) -> pl.DataFrame:
@@ -108,40 +140,58 @@ def with_reference(runs: pl.DataFrame) -> pl.DataFrame:
     return ended
 
 
-def cuts(calls: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[float]) -> pl.DataFrame:
+def cuts(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[float]) -> pl.DataFrame:
     """What each limit cuts: limit, run, cut (last call that is still made), saved_usd.
 
-    A limit on steps is known before the call that would exceed it; the others are passed by a call that was made. The
-    limits meet the runs, not their calls: one search in the running totals for each run and limit.
+    A limit on steps is known before the call that would exceed it; the others are passed by a call that was made.
+    Running totals only grow, so each call is asked once how many of the limits it passes.
+
+    runs  some of those of the steps, as `summary` gives them
     """
-    tried = pl.DataFrame({"limit": sorted(set(limits))}, schema={"limit": pl.Float64})
-    over = tried.join(runs.select("run", most=metric), how="cross").filter(pl.col("most") > pl.col("limit"))
-    column = "spent_usd" if metric == "usd" else metric
-    totals = calls.select("run", "nth", "spent", "total_usd", at=column).sort("at")
-    found = over.sort("limit").join_asof(
-        totals,
-        left_on="limit",
-        right_on="at",
-        by="run",
-        strategy="backward" if metric == "steps" else "forward",
-        allow_exact_matches=metric == "steps",
-        check_sortedness=False,  # sorted in the lines above; polars cannot verify it within groups
-    )
-    return (
-        found.filter(pl.col("nth").is_not_null())
-        .select("limit", "run", cut="nth", saved_usd=(pl.col("total_usd") - pl.col("spent")).cast(USD))
-        .filter(pl.col("saved_usd") > 0)
-    )
+    import numpy as np
+
+    own = steps.select("nth", "spent", at=pl.col(metric).fill_null(0))[calls_of(runs)]
+    tried = np.array(sorted(set(limits)), dtype=np.float64)
+    passed = np.searchsorted(tried, own["at"].to_numpy(), side="left")
+    before = np.concatenate([[0], passed[:-1]]) * (own["nth"] > 1).to_numpy()
+    times = passed - before
+    cut = np.repeat(np.arange(own.height), times)
+    which = np.arange(len(cut)) - np.repeat(np.cumsum(times) - times, times) + before[cut]
+    if metric == "steps":
+        cut = cut - 1
+    run = np.repeat(np.arange(runs.height), runs["n"].to_numpy())[cut]
+    made = own[pl.Series(cut, dtype=pl.UInt32)]
+    return pl.DataFrame(
+        {
+            "limit": tried[which],
+            "run": runs["run"].gather(pl.Series(run)),
+            "cut": made["nth"],
+            "saved_usd": (runs["total_usd"].gather(pl.Series(run)) - made["spent"]).cast(USD),
+        }
+    ).filter(pl.col("saved_usd") > 0)
 
 
-def frontier(calls: pl.DataFrame, runs: pl.DataFrame, metric: str, redo_factor: float) -> pl.DataFrame:
+def calls_of(runs: pl.DataFrame, after: str | None = None) -> pl.Series:
+    """Where the calls of some runs stand among all steps.
+
+    after  a column of the runs: only the calls after so many
+    """
+    import numpy as np
+
+    left = runs[after].to_numpy() if after else np.zeros(runs.height, np.int64)
+    n = runs["n"].to_numpy() - left
+    starts = runs["place"].to_numpy() + left
+    return pl.Series(np.repeat(starts - (np.cumsum(n) - n), n) + np.arange(n.sum()), dtype=pl.UInt32)
+
+
+def frontier(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, redo_factor: float) -> pl.DataFrame:
     """Every candidate limit of a metric with what it does: metric, limit, runs_cut, reference_cut, n, share_high
     (Wilson upper bound of the share of reference runs cut), saved_usd, redo_usd, net_usd.
 
     A reference run that is cut is done again in full, without the limit.
     """
     limits = candidates(runs, metric)
-    done = cuts(calls, runs, metric, limits).join(runs.select("run", "reference", run_usd="total_usd"), on="run")
+    done = cuts(steps, runs, metric, limits).join(runs.select("run", "reference", run_usd="total_usd"), on="run")
     redo = pl.when("reference").then(pl.col("run_usd")).otherwise(pl.lit(0, USD))
     by = done.group_by("limit").agg(
         runs_cut=pl.len().cast(pl.Int64),
@@ -213,18 +263,18 @@ def pick(table: pl.DataFrame, runs: pl.DataFrame, metric: str, max_harm: float) 
     return Pick(metric, limit, "1.5 times the largest reference run", provisional=True) if helps else None
 
 
-def growth(calls: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+def growth(steps: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     """How contexts and costs of runs grow: tokens_per_step (Theil-Sen over steps, median over the longest runs), and
     cost_exponent (b of cost ~ calls^b over runs); null where there is too little to see.
     """
     longest = runs.filter(pl.col("n") >= 3).sort("n", "run_id", descending=[True, False]).head(SLOPES)
     slopes = [
         theil_sen(one["nth"].to_list(), one["tokens"].to_list())
-        for _, one in calls.join(longest.select("run"), on="run", how="semi").group_by("run", maintain_order=True)
+        for _, one in steps[calls_of(longest)].group_by("run", maintain_order=True)
     ]
     costs = runs.filter((pl.col("usd") > 0) & (pl.col("n") > 0)).sort("run_id")
-    steps = [log(n) for n in costs["n"]]
-    exponent = theil_sen(steps, [log(usd) for usd in costs["usd"]]) if len(set(steps)) > 1 else None
+    lengths = [log(n) for n in costs["n"]]
+    exponent = theil_sen(lengths, [log(usd) for usd in costs["usd"]]) if len(set(lengths)) > 1 else None
     return pl.DataFrame(
         {"tokens_per_step": [pl.Series(slopes, dtype=pl.Float64).median()], "cost_exponent": [exponent]},
         schema={"tokens_per_step": pl.Float64, "cost_exponent": pl.Float64},

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze import _cache, _cache_calls, _ceiling, cache_miss
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, columns_of, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, ONCE, columns_of, requests_of
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_rates import rates_by
 from costaudit.analyze._candidates import reasoning_ratio
@@ -51,27 +51,26 @@ def _none() -> pl.DataFrame:
 
 def _limited(change: Change, ledger: Ledger) -> Patch:
     """Runs end at the limit; good runs that it cuts are done again in full, without it."""
-    calls = requests_of(ledger)
+    calls = requests_of(ledger, ("run_id",))
     if calls["run_id"].null_count() == calls.height:
         raise UsageError(
             f"--ceiling {change.written!r}: these logs know no runs",
             hint="`costaudit doctor PATH` says how to log them",
         )
-    steps = _ceiling.runs_of(calls)
-    runs = _ceiling.summary(steps).with_columns(pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL))
+    steps = _ceiling.runs_of(ledger, ONCE, [change.metric])
+    runs = _ceiling.summary(steps, ledger).with_columns(
+        pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL)
+    )
     runs = _of_task(change, runs)
     parts = [_ceiling.with_reference(part) for _, part in runs.group_by("task", "model", maintain_order=True)]
     if not parts:
         return Patch(_none())
     judged = pl.concat(parts)
     cut = _ceiling.cuts(steps, judged, change.metric, [float(change.limit)]).join(
-        judged.select("run", "reference", "total_usd", "first_row"), on="run"
+        judged.select("run", "n", "place", "reference", "total_usd", "first_row"), on="run"
     )
-    patch = (
-        steps.join(cut.select("run", "cut"), on="run")
-        .filter(pl.col("nth") > pl.col("cut"))
-        .select("row", exists=pl.lit(value=False))
-    )
+    removed = steps.select("row")[_ceiling.calls_of(cut, after="cut")]
+    patch = removed.with_columns(exists=pl.lit(value=False))
     good = cut.filter("reference")
     labelled = judged["success"].null_count() < judged.height
     good_means = "successful" if labelled else "finished, for outcomes are not known"

@@ -61,10 +61,9 @@ class MissingCeiling(Analyzer):
                 raise ConfigError(
                     f"missing-ceiling.metrics: unknown metric {metric!r}", hint="known: " + ", ".join(_ceiling.METRICS)
                 )
-        calls = single_calls(ledger)
-        need(calls, {"run_id": "no runs", "cost_usd": "no known prices"})
-        steps = _ceiling.runs_of(calls)
-        runs = _ceiling.summary(steps).with_columns(
+        need(single_calls(ledger, ("run_id", "cost_usd")), {"run_id": "no runs", "cost_usd": "no known prices"})
+        steps = _ceiling.runs_of(ledger, metrics=self.metrics)
+        runs = _ceiling.summary(steps, ledger).with_columns(
             pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL)
         )
         if runs["n"].max() == 1:
@@ -77,8 +76,7 @@ class MissingCeiling(Analyzer):
             if group["reference"].sum() < _ceiling.LEAST_FINISHED:
                 yield from _at_risk(str(task), str(model), found)
             elif group["reference"].sum() < group.height:  # every good run that is cut costs more than it saves
-                own = steps.join(group.select("run"), on="run", how="semi", maintain_order="left")
-                yield from self._advice(str(task), str(model), group, own)
+                yield from self._advice(str(task), str(model), group, steps)
 
     def _advice(self, task: str, model: str, runs: pl.DataFrame, steps: pl.DataFrame) -> Iterator[Claim]:
         tables = [_ceiling.frontier(steps, runs, metric, self.redo_factor) for metric in self.metrics]
@@ -90,7 +88,7 @@ class MissingCeiling(Analyzer):
         if not found:
             return
         best = max(found, key=lambda f: f[0])[1]
-        cut = _ceiling.cuts(steps, runs, best.metric, [best.limit]).join(runs, on="run")
+        cut = _ceiling.cuts(steps, runs, best.metric, [best.limit]).join(runs, on="run", maintain_order="left")
         evidence = cut.select(
             "run_id",
             steps="n",
@@ -106,11 +104,8 @@ class MissingCeiling(Analyzer):
             )
             .otherwise(pl.lit(Decimal(0), USD)),
         )
-        patch = (
-            steps.join(cut.select("run", "cut"), on="run")
-            .filter(pl.col("nth") > pl.col("cut"))
-            .select("row", "run_id", exists=pl.lit(value=False))
-        )
+        removed = steps.select("row", "run_id")[_ceiling.calls_of(cut, after="cut")]
+        patch = removed.with_columns(exists=pl.lit(value=False))
         harmed, good = int(cut["reference"].sum()), int(runs["reference"].sum())
         yield Claim(
             subject={"task": task, "model": model},
