@@ -53,14 +53,14 @@ def runs_of(ledger: Ledger, where: pl.Expr = ALONE, metrics: Iterable[str] = MET
     where  which calls of the ledger
     """
     timed = ["started_at"] if "minutes" in metrics else []
-    counted = in_runs(ledger.each([*CALLS, *timed], where)).drop("step")
-    totals = {"steps": pl.col("nth").cast(pl.Float64), "usd": running("spent").cast(pl.Float64)}
+    counted = in_runs(ledger.each([*CALLS, *timed], where)).drop("step").with_columns(spent=running("spent"))
+    totals = {"steps": pl.col("nth").cast(pl.Float64), "usd": pl.col("spent").cast(pl.Float64)}
     if "input_tokens" in metrics:
         totals["input_tokens"] = running("tokens").cast(pl.Float64)
     if "minutes" in metrics:
         since = pl.col("started_at") - pl.col("started_at").min().over("run")
         totals["minutes"] = (since.dt.total_microseconds() / 6e7).cum_max().over("run")
-    return counted.with_columns(**totals, spent=running("spent")).drop(timed)
+    return counted.with_columns(**totals).drop(timed)
 
 
 def summary(steps: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
