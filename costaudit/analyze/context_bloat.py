@@ -19,15 +19,19 @@ from costaudit.analyze._analyzer import (
 )
 from costaudit.analyze._by_run import in_runs
 from costaudit.analyze._cache import WRITES
+from costaudit.analyze._places import places
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import theil_sen
 
 LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
-HISTORY = (
-    *("row", "run_id", "step", "task", "source_file", "source_line"),
-    *("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values()),
-)
+TASK = pl.col("task").fill_null(NO_TASK)
+RUN = pl.col("run_id").hash().alias("run")  # a number for a name
+CALLED = pl.col("tool_calls").list.eval(pl.element().struct.field("name")).alias("called")
+DECLARED = pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n")
+TOLD = ("source_file", "source_line", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
+HISTORY = ("run_id", "step", "task", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
+RESULTS = ("run_id", "step", "task", *TOLD, "tool_results", "block_sha", "block_tokens")
 SLOPES = 50  # longest runs from which a task's growth is read
 
 
@@ -76,47 +80,37 @@ class ContextBloat(Analyzer):
         )
 
     def unused_tools(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger).with_columns(pl.col("task").fill_null(NO_TASK))
-        offering = calls.filter(pl.col("tools_declared").list.len() > 0)
-        if offering.is_empty():
+        offered = pl.col("tools_declared").list.len() > 0
+        if not single_calls(ledger, (offered,)).to_series().any():
             raise CannotCheck("unused tools: no declared tools")
-        called = _called(calls)
+        called = _called(single_calls(ledger, (TASK, "tool_name", CALLED)))
         if called.is_empty():
             raise CannotCheck("unused tools: no tool calls are logged")
-        idle = self._idle(offering, called)
+        offering = single_calls(ledger, ("row", TASK, "started_at", DECLARED.hash().alias("tools")), offered)
+        lists = _lists(offering, ledger)
         priced = (
-            _lists(offering)
-            .join(idle, on=["task", "tool"])
-            .group_by("task", "tools")
-            .agg(unused=pl.col("tool").sort().str.join(", "), tokens=pl.col("tokens").sum())
-        )
-        found = (
-            offering.with_columns(tools=_names())
-            .join(priced, on=["task", "tools"])
-            .filter(pl.col("tokens") > 0)
-            .sort("task", "tools", "row")
-            # The first call without the tools writes its shorter prefix to the cache: it saves nothing.
-            .filter(
-                (pl.col("row") != pl.col("row").first().over("task", "tools"))
-                | (pl.col("cache_read_tokens").fill_null(0) == 0)
+            lists.join(self._idle(lists, called), on=["task", "tool"])
+            .group_by("task", "tools", "names")
+            .agg(
+                unused=pl.col("tool").sort().str.join(", "), tokens=pl.col("tokens").sum(), opening=pl.first("opening")
             )
-            .with_columns(tool_list=pl.struct("task", "tools").rle_id())
+            .filter(pl.col("tokens") > 0)
+            .sort("task", "names")
+            .with_row_index("tool_list")
         )
-        for (task,), one in found.group_by("task", maintain_order=True):
+        found = offering.join(priced.drop("names"), on=["task", "tools"]).sort("tool_list", "row")
+        told = found.hstack(ledger.at(found["row"], TOLD).drop("row"))
+        # The first call without the tools writes its shorter prefix to the cache: it saves nothing.
+        told = told.filter((pl.col("row") != pl.col("opening")) | (pl.col("cache_read_tokens").fill_null(0) == 0))
+        told = told.with_columns(tool_list=pl.col("tool_list").rle_id())
+        for (task,), one in told.group_by("task", maintain_order=True):
             yield _tools_claim(str(task), one, self)
 
-    def _idle(self, offering: pl.DataFrame, called: pl.DataFrame) -> pl.DataFrame:
+    def _idle(self, lists: pl.DataFrame, called: pl.DataFrame) -> pl.DataFrame:
         """task, tool of tools declared long enough and never called in the task."""
         span = (pl.col("last") - pl.col("first")).dt.total_seconds() / 86_400
-        counts = (
-            offering.with_columns(tools=_names())
-            .group_by("task", "tools")
-            .agg(calls=pl.len(), first=pl.col("started_at").min(), last=pl.col("started_at").max())
-        )
         return (
-            _lists(offering)
-            .join(counts, on=["task", "tools"])
-            .group_by("task", "tool")
+            lists.group_by("task", "tool")
             .agg(pl.col("calls").sum(), pl.col("first").min(), pl.col("last").max())
             .filter((pl.col("calls") >= self.min_calls) & (span >= self.min_days))
             .join(called, on=["task", "tool"], how="anti")
@@ -124,54 +118,57 @@ class ContextBloat(Analyzer):
         )
 
     def repeated_results(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
-        known = (pl.col("run_id").is_not_null() & pl.col(n).is_not_null() for n in ("tool_results", "block_tokens"))
-        if not all(calls.select(*(one.any().alias(str(nth)) for nth, one in enumerate(known))).row(0)):
+        sized = [pl.col(name).is_not_null().alias(name) for name in ("tool_results", "block_tokens")]
+        known = single_calls(ledger, sized, pl.col("run_id").is_not_null())
+        if not all(known[name].any() for name in known.columns):
             raise CannotCheck("repeated results: no tool results with message sizes in runs")
-        copies = _copies(calls)
+        copies = _copies(ledger)
         for (task,), one in copies.group_by("task", maintain_order=True):
             yield _results_claim(str(task), one)
 
     def long_history(self, ledger: Ledger) -> Iterator[Claim]:
         counted = (pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null()
-        calls = single_calls(ledger).select(HISTORY).filter(counted)
-        if calls.is_empty():
+        runs = single_calls(ledger, ("row", RUN), counted)
+        if runs.is_empty():
             raise CannotCheck("long history: no runs with token counts")
-        long = calls.group_by("run_id").len().filter(pl.col("len") > self.keep)
-        steps = _steps(calls.join(long.select("run_id"), on="run_id", how="semi", maintain_order="left"))
-        for (task,), one in steps.sort("task", "run_id", "nth").group_by("task", maintain_order=True):
+        long = runs.group_by("run").len().filter(pl.col("len") > self.keep)
+        rows = runs.filter(pl.col("run").is_in(long["run"].implode()))["row"]
+        steps = _steps(ledger.at(rows, HISTORY))
+        groups = places(steps, ["task"])
+        for task, at in zip(groups["task"], groups["at"], strict=True):
+            one = steps[at]
             slope = _growth(one)
             if slope >= LEAST_GROWTH:
-                yield from _history_claim(str(task), one, slope, self.keep)
+                yield from _history_claim(task, one, slope, self.keep, ledger)
 
 
-def _names() -> pl.Expr:
-    return pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n").alias("tools")
-
-
-def _lists(offering: pl.DataFrame) -> pl.DataFrame:
-    """Every list of tools that a task declares, by tool: task, tools, tool, tokens."""
+def _lists(offering: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """Every list of tools that a task declares, by tool: task, tools (a number of the list), names (its text), opening
+    (row of its first call), calls, first and last [UTC], tool, tokens."""
+    lists = offering.group_by("task", "tools", maintain_order=True).agg(
+        opening=pl.col("row").first(),
+        calls=pl.len(),
+        first=pl.col("started_at").min(),
+        last=pl.col("started_at").max(),
+    )
+    declared = ledger.at(lists["opening"], ("tools_declared",)).select(names=DECLARED, tools_declared="tools_declared")
     return (
-        offering.select("task", _names(), "tools_declared")
-        .unique(["task", "tools"], keep="first", maintain_order=True)
+        lists.hstack(declared)
         .explode("tools_declared")
-        .select(
-            "task",
-            "tools",
+        .with_columns(
             tool=pl.col("tools_declared").struct.field("name"),
             tokens=pl.col("tools_declared").struct.field("tokens").fill_null(0),
         )
+        .drop("tools_declared")
         .unique(["task", "tools", "tool"], keep="first", maintain_order=True)
     )
 
 
 def _called(calls: pl.DataFrame) -> pl.DataFrame:
     """task, tool: every tool that a task called, however the log says so."""
-    listed = calls.select("task", tool=pl.col("tool_calls").list.eval(pl.element().struct.field("name"))).explode(
-        "tool"
-    )
-    named = calls.select("task", tool=pl.col("tool_name").str.split("+")).explode("tool")
-    return pl.concat([listed, named]).drop_nulls("tool").unique()
+    listed = calls.select("task", tool="called").explode("tool")
+    named = calls.select("task", "tool_name").unique().select("task", tool=pl.col("tool_name").str.split("+"))
+    return pl.concat([listed, named.explode("tool")]).drop_nulls("tool").unique()
 
 
 def _without(tokens: pl.Expr) -> list[pl.Expr]:
@@ -218,14 +215,16 @@ def _tools_claim(task: str, calls: pl.DataFrame, rule: ContextBloat) -> Claim:
 
 def _steps(calls: pl.DataFrame) -> pl.DataFrame:
     """Calls of runs in order: nth in the run, n calls of it, the input of its first call."""
-    return in_runs(calls).with_columns(
-        n=pl.len().over("run"),
-        opening=pl.col("input_tokens").first().over("run"),
-        task=pl.col("task").drop_nulls().first().over("run").fill_null(NO_TASK),
+    steps = in_runs(calls)
+    runs = steps.group_by("run", maintain_order=True).agg(
+        pl.len().alias("n"),
+        pl.col("input_tokens").first().alias("opening"),
+        pl.col("task").first(ignore_nulls=True).fill_null(NO_TASK),
     )
+    return steps.with_columns(runs.drop("run")[steps["begins"].cum_sum() - 1].get_columns())
 
 
-def _copies(calls: pl.DataFrame) -> pl.DataFrame:
+def _copies(ledger: Ledger) -> pl.DataFrame:
     """Calls whose prompt holds results more than once: row, task, run_id, tokens of all copies but the last.
 
     A result that comes again with its hash is a copy of the earlier one, from then on and as long as the call still
@@ -233,9 +232,11 @@ def _copies(calls: pl.DataFrame) -> pl.DataFrame:
     """
     one = (pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0)
     sha = pl.col("tool_results").list.first().struct.field("sha")
-    results = calls.select("run_id", sha=pl.when(one).then(sha)).drop_nulls()
-    twice = results.filter(pl.struct("run_id", "sha").hash().is_duplicated()).select("run_id").unique()
-    steps = _steps(calls.join(twice, on="run_id", how="semi", maintain_order="left"))
+    runs = single_calls(ledger, ("row", RUN, pl.when(one).then(sha).alias("sha")), pl.col("run_id").is_not_null())
+    results = runs.select("run", "sha").drop_nulls("sha")
+    twice = results.filter(pl.struct("run", "sha").hash().is_duplicated())["run"].unique()
+    rows = runs.filter(pl.col("run").is_in(twice.implode()))["row"]
+    steps = _steps(ledger.at(rows, RESULTS))
     brought = (
         steps.filter(one)
         .select(
@@ -287,23 +288,31 @@ def _results_claim(task: str, calls: pl.DataFrame) -> Claim:
 
 def _growth(steps: pl.DataFrame) -> float:
     """Tokens a step by which contexts grow: Theil-Sen within runs, the median over the longest ones."""
-    longest = steps.unique("run_id").sort("n", "run_id", descending=[True, False]).head(SLOPES)["run_id"]
-    own = steps.filter(pl.col("run_id").is_in(longest.implode()))
+    runs = steps.filter("begins").select("run", "run_id", "n").sort("n", "run_id", descending=[True, False])
+    own = steps.filter(pl.col("run").is_in(runs["run"].head(SLOPES).implode()))
     slopes = [
         theil_sen(one["nth"].to_list(), one["input_tokens"].to_list())
-        for _, one in own.group_by("run_id", maintain_order=True)
+        for _, one in own.group_by("run", maintain_order=True)
         if one.height >= 2
     ]
     return float(pl.Series(slopes, dtype=pl.Float64).median() or 0.0)  # type: ignore[arg-type]  # a Float64 column
 
 
-def _trimmed(steps: pl.DataFrame, keep: int) -> pl.DataFrame:
-    """The calls after step `keep` with a context of the opening and the last `keep` steps.
+def _trimmable(steps: pl.DataFrame, keep: int) -> pl.DataFrame:
+    """The calls after step `keep` with `old`, how much of their context lies between the opening and the last `keep`
+    steps."""
+    left = pl.col("input_tokens") - pl.col("old")
+    return steps.with_columns(old=pl.col("input_tokens").shift(keep) - pl.col("opening")).filter(
+        (pl.col("nth") > keep) & (pl.col("old") > 0) & (left > pl.col("opening"))
+    )
 
-    What lies between is gone, and with it the cache behind the opening: everything after that is sent fresh, or written
-    again where the run writes to a cache.
+
+def _trimmed(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls without their old history.
+
+    It is gone, and with it the cache behind the opening: everything after that is sent fresh, or written again where
+    the run writes to a cache.
     """
-    old = pl.col("input_tokens").shift(keep).over("run") - pl.col("opening")
     left = pl.col("input_tokens") - pl.col("old")
     read = pl.min_horizontal(pl.col("cache_read_tokens").fill_null(0), "opening")
     writes = pl.col("cache_write_tokens").fill_null(0) > 0
@@ -313,31 +322,28 @@ def _trimmed(steps: pl.DataFrame, keep: int) -> pl.DataFrame:
         used = pl.col(name).fill_null(0) > 0
         lives.append(pl.when(used & ~earlier).then(left - read).otherwise(0).alias(name))
         earlier = earlier | used
-    return (
-        steps.with_columns(old=old)
-        .filter((pl.col("nth") > keep) & (pl.col("old") > 0) & (left > pl.col("opening")))
-        .select(
-            "row",
-            "run_id",
-            left.alias("input_tokens"),
-            read.alias("cache_read_tokens"),
-            pl.when(writes).then(left - read).otherwise(0).alias("cache_write_tokens"),
-            *lives,
-        )
+    return calls.select(
+        "row",
+        "run_id",
+        left.alias("input_tokens"),
+        read.alias("cache_read_tokens"),
+        pl.when(writes).then(left - read).otherwise(0).alias("cache_write_tokens"),
+        *lives,
     )
 
 
-def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int) -> Iterator[Claim]:
-    point = _trimmed(steps, keep)
-    if point.is_empty():
+def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int, ledger: Ledger) -> Iterator[Claim]:
+    old = _trimmable(steps, keep)
+    if old.is_empty():
         return
-    touched = steps.join(point.select("row"), on="row", how="semi")
-    evidence = touched.group_by("run_id", maintain_order=True).agg(
+    runs = old.group_by("run", maintain_order=True).agg(
+        pl.col("run_id", "row").first(),
         steps=pl.col("n").first(),
         calls=pl.len().cast(pl.Int64),
         largest_input_tokens=pl.col("input_tokens").max(),
-        source=SOURCE.first(),
     )
+    source = ledger.at(runs["row"], ("source_file", "source_line")).select(SOURCE)
+    evidence = runs.hstack(source).drop("run", "row").sort("run_id")
     many = evidence.height
     yield Claim(
         subject={"task": task, "part": "long-history"},
@@ -347,8 +353,8 @@ def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int) -> I
         confidence=Confidence.LOW,
         evidence=evidence,
         evidence_key="run_id",
-        patch=point,
-        low=_trimmed(steps, 2 * keep),
+        patch=_trimmed(old),
+        low=_trimmed(_trimmable(steps, 2 * keep)),
         because=(
             f"contexts grow by {slope:,.0f} tokens a step in {many:,} long runs",
             f"at the low end {2 * keep} steps are kept; the cache behind the opening is lost either way",
