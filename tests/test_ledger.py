@@ -353,3 +353,10 @@ def test_calls_without_a_price_are_counted_as_unseen(rules: Any) -> None:
 def test_ask_is_how_the_tests_of_rules_ask_one_rule() -> None:
     with pytest.raises(ConfigError, match="unknown rule"):
         ask("no-such-rule", [{}])
+
+
+def test_calls_without_any_price_are_clean_of_nothing():
+    answer = analyze(ledger([{"model": "nobody's", "task": "a"}] * 3), Settings())
+    assert {f.kind for f in answer.findings} <= {Kind.EXPOSURE}
+    assert not set(answer.clean) & {"runaway-loop", "retry-waste", "batchable", "cost-regression"}
+    assert {n.why for n in answer.not_checked if n.rule == "retry-waste"} == {"no call has a price"}

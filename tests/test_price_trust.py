@@ -51,11 +51,20 @@ def trusted(book: PriceBook, *rows: dict[str, Any]) -> pl.DataFrame:
         ({"summed": True, "cache_read_tokens": 0}, "exact", "2", "2"),
         ({"summed": True, "input_tokens": 1_000}, "exact", "0.002", "0.002"),  # too short for any cache
         ({"input_tokens": None, "output_tokens": M}, "unmetered", "8", None),  # the input is missing
+        ({"output_tokens": None}, "estimated", "2", None),  # the answer is missing, and has a price
+        ({"output_tokens": None, "status": "error"}, "exact", "2", "2"),
         ({"usage_source": "gateway"}, "estimated", "2", "2"),
         # Undecided counts hold the cheaper reading; the dearer one has the cached tokens beside the input.
         ({"cache_read_tokens": M, "convention": "undecided"}, "estimated", "0.2", "2.2"),
         ({"model": "caching", "cache_write_tokens": M}, "estimated", "5", "8"),  # kept five minutes, or an hour
         ({"model": "caching", "cache_write_tokens": M, "cache_write_5m_tokens": M}, "exact", "5", "5"),
+        # Half of the input was written to a cache, and nobody says how much of the rest was read from it.
+        (
+            {"model": "caching", "input_tokens": 2 * M, "cache_write_tokens": M, "cache_write_5m_tokens": M},
+            "exact",
+            "5.2",
+            "9",
+        ),
         ({"model": "halfhour", "cache_write_tokens": M}, "exact", "2.5", "2.5"),  # no dearer hour to doubt
         ({"model": "unheard-of", "output_tokens": M}, "unpriced", "0", "96"),  # 32 for audio in, 64 for audio out
         ({"provider": "nobody", "model": "x"}, "unpriced", "0", None),

@@ -64,7 +64,7 @@ def test_a_conversation_that_was_never_cached():
 
 def test_writes_that_nobody_reads_in_time():
     rows = [
-        row | {"cache_write_tokens": row["input_tokens"], "cache_write_5m_tokens": row["input_tokens"]}
+        row | {"cache_read_tokens": 0} | dict.fromkeys(("cache_write_tokens", "cache_write_5m_tokens"), 3_000)
         for n in range(6)
         for row in turns(1, run=f"r{n}", start=8_000 * n)
     ]
@@ -85,8 +85,22 @@ def test_a_lifetime_that_is_too_short_for_the_pauses():
     assert finding.remedy.endswith(" for 1h")
 
 
+def test_writes_without_reads_tell_nothing():
+    """Somebody logs what is written to the cache, nobody what is read from it: nobody knows what was missed."""
+    rows = [row | {"cache_write_tokens": 1_000, "cache_write_5m_tokens": 1_000} for row in turns(6)]
+    answer = ask("cache-miss", rows)
+    assert answer.findings == ()
+    assert "what was read from the cache is not" in answer.not_checked[0].why
+    assert ask("cache-miss", [row | {"cache_read_tokens": 0} for row in rows]).findings
+
+
+def test_prompts_that_are_mostly_not_in_the_log_show_no_clean_cache():
+    rows = [row | {"input_tokens": 40_000} for row in turns(1)]
+    assert "less than half of the input" in ask("cache-miss", rows).not_checked[0].why
+
+
 def test_counts_without_blocks_show_writes_that_are_never_read():
-    rows = [{"task": "chat", "cache_write_tokens": 800, "cache_write_5m_tokens": 800}] * 5
+    rows = [{"task": "chat", "cache_read_tokens": 0, "cache_write_tokens": 800, "cache_write_5m_tokens": 800}] * 5
     finding = only(rows)
     assert finding.owned_usd == 5 * 800 * Decimal("2.5") / 1_000_000
     assert ask("cache-miss", [*rows, {"task": "chat", "cache_read_tokens": 900}]).findings == ()

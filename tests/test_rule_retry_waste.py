@@ -103,6 +103,7 @@ def test_the_answer_that_was_used_is_never_waste():
     [
         ([{}], "no request fingerprints and no attempt numbers"),
         ([{"request_sha": 1, "status": None}], "no status field"),
+        ([{"request_sha": 1, "started_at": None}], "no call has a time"),
     ],
 )
 def test_it_says_what_it_lacks(rows, why):

@@ -78,3 +78,6 @@ def test_a_cut_answer_sent_again_is_neither_a_retry_nor_a_duplicate():
 
 def test_it_says_what_it_lacks():
     assert [n.why for n in ask("truncated-output", [{}]).not_checked] == ["no finish reasons"]
+    (blind,) = ask("truncated-output", [call(0, finish_reason="length")]).not_checked
+    assert blind.why == "answers are cut, and no prompts, replies or outcomes say whether they were bought again"
+    assert ask("truncated-output", [call(0, **CUT)]).clean == ("truncated-output",)

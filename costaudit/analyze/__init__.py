@@ -137,7 +137,11 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
     turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1], t[2].name))
     said = _Said([], [], [])
     states = States.of(ledger)
+    priced = ledger.original["cost_usd"].null_count() < ledger.original.height
     for turn, _, rule in turns:
+        if not priced and turn.kind is not Kind.EXPOSURE:
+            said.not_checked.append(NotChecked(rule.name, "no call has a price"))
+            continue
         try:
             claims = list(turn.look((states.point if turn.order is not None else ledger).reading(rule.reads)))
         except CannotCheck as why:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import BLOCKS, FIRST, PRICED, SHARING, replayed, unstable
 from costaudit.analyze._cache_rates import Rates, rates_by
@@ -19,6 +19,7 @@ from costaudit.price.ledger import Ledger
 
 UNSTABLE, NEVER, WRONG, UNREAD = "unstable prefix", "never cached", "wrong lifetime", "written, never read"
 GROUP = ("task", "cached_as", "unstable")
+COUNTS = ("cache_write_tokens", "cache_read_tokens")
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
 JUDGED: tuple[str | pl.Expr, ...] = (
     *("row", "started_at", "template_sha", "system_sha", "input_tokens"),
@@ -79,17 +80,23 @@ class CacheMiss(Analyzer):
     min_saving: float = option(0.05, "share", "Least share of a task's input cost that another policy must save.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        counts = single_calls(ledger, (BLOCKS, "cache_write_tokens", "cache_read_tokens"))
+        counts = single_calls(ledger, ("row", "started_at", "provider", "model", BLOCKS, *COUNTS))
         counted = counts["cache_write_tokens"].null_count() + counts["cache_read_tokens"].null_count()
         if not counts["blocks"].max() and counted == 2 * counts.height:
             raise CannotCheck("no prompt blocks and no cache counts")
+        need(counts, {"started_at": "no call has a time"})
+        unsaid = counts.filter(_reads_unsaid())["row"] if counted else counts["row"].clear()
+        if unsaid.len() == counts.height:
+            raise CannotCheck("cache writes are logged, and what was read from the cache is not")
         # The lists are most of the memory: they stay behind until some calls are simulated.
-        calls = single_calls(ledger, JUDGED, PRICED)
+        calls = without(single_calls(ledger, JUDGED, PRICED), pl.col("row").is_in(unsaid.implode()))
         calls = calls.with_columns(unstable=unstable(calls))
         kinds = calls.select("row", "cached_as").unique("cached_as", keep="first", maintain_order=True)
         asked = ledger.at(kinds["row"], tuple(dict.fromkeys(("price_entry", *PRICING))))
         rates = rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
         found = [*self._simulated(calls.filter(pl.col("blocks") > 0), ledger, rates), *_unread(calls, ledger, rates)]
+        if not found and counts["blocks"].max() and _hidden(ledger):
+            raise CannotCheck("the prompts in the log are less than half of the input that was billed")
         for (task, model), groups in sorted(_by_subject(found).items()):
             yield _claim(task, model, groups)
 
@@ -119,6 +126,20 @@ class CacheMiss(Analyzer):
                 if actual - best.worth >= self.min_saving * actual:
                     cause, source = _cause(one, best, rate), _source(one, ledger)
                     yield _Group(one, best, actual, cause, bills, played.get(best.policy), source)
+
+
+def _reads_unsaid() -> pl.Expr:
+    """Whether a call is of a model whose cache writes are logged and whose reads are not: nobody knows what it read."""
+    of_model = ("provider", "model")
+    read = pl.col("cache_read_tokens").is_not_null().any().over(of_model)
+    return ~read & (pl.col("cache_write_tokens") > 0).any().over(of_model)
+
+
+def _hidden(ledger: Ledger) -> bool:
+    """Whether most of the input of the calls with prompt blocks is in none of them."""
+    shown = pl.col("block_tokens").list.sum().alias("shown")
+    own = single_calls(ledger, ("input_tokens", shown), PRICED & (pl.col("block_sha").list.len() > 0))
+    return 2 * int(own["shown"].sum()) < int(own["input_tokens"].sum())
 
 
 def _one_of(name: str, values: Iterable[int]) -> pl.Expr:

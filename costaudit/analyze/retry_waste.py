@@ -61,6 +61,7 @@ class RetryWaste(Analyzer):
         calls = single_calls(ledger)
         if calls["request_sha"].null_count() == calls.height and calls["attempt"].null_count() == calls.height:
             raise CannotCheck("no request fingerprints and no attempt numbers")
+        need(calls, {"started_at": "no call has a time"})
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.

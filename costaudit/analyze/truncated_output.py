@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, CannotCheck, Claim, need, option, single_calls
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
@@ -61,6 +61,8 @@ class TruncatedOutput(Analyzer):
         calls = single_calls(ledger)
         need(calls, {"finish_reason": "no finish reasons"})
         cut = self.cuts(calls)
+        if cut.is_empty() and _blind(calls):
+            raise CannotCheck("answers are cut, and no prompts, replies or outcomes say whether they were bought again")
         for (task,), found in cut.group_by("task", maintain_order=True):
             ended = (pl.col("task").fill_null(NO_TASK) == task) & (pl.col("finish_reason") == "stop")
             complete = calls.lazy().filter(ended).select("output_tokens").drop_nulls().collect().to_series()
@@ -140,6 +142,16 @@ class TruncatedOutput(Analyzer):
             # What is continued twice was continued once; the second time belongs to the second cut.
             .unique("next_row", keep="last", maintain_order=True)
         )
+
+
+def _blind(calls: pl.DataFrame) -> bool:
+    """Whether nothing is logged that could show what became of a cut answer."""
+    cut = calls.filter(pl.col("finish_reason") == "length")
+    again = cut["request_sha"].null_count() + cut["block_sha"].null_count() == 2 * cut.height
+    further = calls["block_sha"].null_count() == calls.height or cut["reply_sha"].null_count() == cut.height
+    judged = cut["schema_ok"].null_count() + cut["success"].null_count() < 2 * cut.height
+    timed = cut["started_at"].null_count() < cut.height
+    return cut.height > 0 and not judged and (again or further or not timed)
 
 
 def _next(cut: pl.DataFrame, later: pl.DataFrame, again: pl.Expr) -> pl.DataFrame:

@@ -75,14 +75,15 @@ def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl
 
 def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     """trust, low_usd, high_usd of some calls; `_alone`: only other calls can say what one can have cost at most."""
-    frame = calls.with_columns(_tokens().alias("_tokens"), _dropped().alias("_dropped"))
+    frame = calls.with_columns(_tokens().alias("_tokens"), _dropped().alias("_dropped"), _mute(calls, book))
     frame = frame.with_columns(_status().alias("trust"))
     frame = frame.with_columns(_dearer(frame, book), _cheaper(frame, book), _bound(frame, book))
     frame = frame.with_columns(_settled().alias("trust"))
     cost = pl.col("cost_usd").fill_null(Decimal(0))
     least = pl.min_horizontal(cost, "_cheaper")
     estimated = pl.col("trust") == "estimated"
-    alone = ((pl.col("trust") == "unmetered") | (estimated & pl.col("_dropped"))).fill_null(value=False)
+    open_end = pl.col("_dropped") | pl.col("_mute")
+    alone = ((pl.col("trust") == "unmetered") | (estimated & open_end)).fill_null(value=False)
     guessed = estimated & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
     low = pl.when(pl.col("trust") == "unpriced").then(_ZERO).when(guessed).then(least * LEAST).otherwise(least)
     low = pl.when(pl.col("trust").is_in(["free", "subscription"])).then(cost).otherwise(low)
@@ -105,7 +106,7 @@ def dearest_calls(calls: pl.DataFrame) -> pl.DataFrame:
 
     A call without an answer was answered by no model: the one it asked for is the one it is compared with.
     """
-    metered = pl.col("trust").is_in(["exact", "estimated"]) & (_tokens() > 0)
+    metered = pl.col("trust").is_in(["exact", "estimated"]) & (_tokens() > 0) & ~_silent()
     return calls.group_by("task", _MODEL).agg(_peer=pl.when(metered).then("cost_usd").max())
 
 
@@ -127,7 +128,7 @@ def hinges(calls: pl.DataFrame) -> pl.Series:
     """
     frame = calls.select(name for name in (*READS, "cost_logged_usd", "trust") if name in calls.columns)
     unsaid = _unsaid() & (pl.col("price_status") == "priced").fill_null(value=False)
-    lonely = (pl.col("trust") == "unmetered") & pl.col("task").is_not_null()
+    lonely = ((pl.col("trust") == "unmetered") | _silent()) & pl.col("task").is_not_null()
     doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
     stated = pl.col("cost_logged_usd") > 0
     one, two, four = (
@@ -234,6 +235,7 @@ def _status() -> pl.Expr:
             | pl.col("summed").fill_null(value=False)
             | _unsaid_here()
             | pl.col("_dropped")
+            | pl.col("_mute")
         )
         .then(pl.lit("estimated"))
         .otherwise(pl.lit("exact"))
@@ -251,7 +253,8 @@ def _unsaid() -> pl.Expr:
     whole = pl.col("summed").fill_null(value=False) | (pl.col("usage_source") == "tokenizer").fill_null(value=False)
     alone = pl.col("price_entry").str.contains(UNASKED) & ~pl.col("price_entry").str.contains("claude")
     long = (pl.col("input_tokens") >= CACHED_FROM).fill_null(value=False)
-    return pl.col("cache_read_tokens").is_null() & long & (whole | alone.fill_null(value=False))
+    written = (pl.col("cache_write_tokens") > 0).fill_null(value=False)  # who writes to a cache reads from it
+    return pl.col("cache_read_tokens").is_null() & long & (whole | alone.fill_null(value=False) | written)
 
 
 def _unsaid_here() -> pl.Expr:
@@ -294,9 +297,31 @@ def _lacks() -> pl.Expr:
     return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks
 
 
+def _silent() -> pl.Expr:
+    """Whether a call that went well does not say how much it answered."""
+    went_well = (pl.col("status").fill_null("ok") != "error") & pl.col("price_status").is_not_null()
+    return (pl.col("output_tokens").is_null() & (pl.col("input_tokens") > 0) & went_well).fill_null(value=False)
+
+
+def _mute(calls: pl.DataFrame, book: PriceBook) -> pl.Series:
+    """Whether a call does not say how much it answered, and an answer has a price: it cost more, nobody knows what."""
+    mute = pl.repeat(value=False, n=calls.height, eager=True).alias("_mute")
+    silent = calls.select(_silent() & (pl.col("price_status") == "priced")).to_series()
+    if not silent.any():
+        return mute
+    rows = calls.filter(silent)
+    more = price(rows.with_columns(output_tokens=pl.lit(1, pl.Int64)), book)["cost_usd"] > rows["cost_usd"]
+    return mute.scatter(silent.arg_true(), more.fill_null(value=False))
+
+
 def _settled() -> pl.Expr:
     """The status once both ends are known: what nobody states is no doubt where every reading costs the same."""
-    same = ~_guessed() & ~pl.col("_dropped") & (pl.col("_dearer") == pl.col("cost_usd")).fill_null(value=False)
+    same = (
+        ~_guessed()
+        & ~pl.col("_dropped")
+        & ~pl.col("_mute")
+        & (pl.col("_dearer") == pl.col("cost_usd")).fill_null(value=False)
+    )
     same &= pl.col("_cheaper").is_null() | (pl.col("_cheaper") == pl.col("cost_usd"))
     return pl.when((pl.col("trust") == "estimated") & same).then(pl.lit("exact")).otherwise("trust")
 
@@ -333,7 +358,8 @@ def _cheaper(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
     open_ = frame.select((metered & _unsaid()).fill_null(value=False)).to_series()
     if not open_.any():
         return cost
-    cheap = price(frame.filter(open_).with_columns(cache_read_tokens="input_tokens"), book)
+    rest = (pl.col("input_tokens") - pl.col("cache_write_tokens").fill_null(0)).clip(0)
+    cheap = price(frame.filter(open_).with_columns(cache_read_tokens=rest), book)
     return cost.scatter(open_.arg_true(), cheap["cost_usd"])
 
 
