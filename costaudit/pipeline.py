@@ -145,17 +145,25 @@ def requests(
 
     only  columns that are needed, as in `ingest`; None: all
     """
-    stores = [path for path in map(Path, paths) if store.is_store(path)]
-    if not stores:
+    kept = only_store(paths)
+    if kept is None:
         read = ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings), only=only)
         return replace(read, requests=scratch.kept(read.requests))
+    held = store.window(kept, *settings.window)
+    return stored(held.requests, held.outside, held.outside_restated)
+
+
+def only_store(paths: Sequence[str]) -> Path | None:
+    """The store that the paths name, None for logs; UsageError for a store among other paths."""
+    stores = [path for path in map(Path, paths) if store.is_store(path)]
+    if not stores:
+        return None
     if len(paths) > 1:
         raise UsageError(
             f"{stores[0]} is a store: it cannot be read together with other paths",
             hint=f"merge the logs into it first: costaudit ingest LOGS --store {stores[0]}",
         )
-    held = store.window(stores[0], *settings.window)
-    return stored(held.requests, held.outside, held.outside_restated)
+    return stores[0]
 
 
 def cached(settings: Settings) -> Path | None:
@@ -223,8 +231,12 @@ def _where(rows: pl.DataFrame, inside: pl.Expr) -> pl.DataFrame:
 
 def window_of(calls: pl.DataFrame, settings: Settings) -> Window:
     """The window asked for; where an end is open, the whole days (or minutes) that hold the calls."""
+    return window_over(calls["started_at"].min(), calls["started_at"].max(), settings)
+
+
+def window_over(first: object, last: object, settings: Settings) -> Window:
+    """The same from the times of the first and the last call; None: no call has one."""
     start, end = settings.window
-    first, last = calls["started_at"].min(), calls["started_at"].max()
     if isinstance(first, datetime) and isinstance(last, datetime):
         days = last - first >= WHOLE_DAYS
         start = start or _edge(first, settings.zone, days=days)
@@ -244,14 +256,18 @@ def _fates(read: Fates, outside: int) -> Fates:
     return replace(read, requests=read.requests - outside, outside=read.outside + outside)
 
 
+def outside_all(where: str, first: object, last: object) -> LogError:
+    """That no call is in the window asked for; `first` and `last` are the times of the calls there are."""
+    span = "has no times"
+    if isinstance(first, datetime) and isinstance(last, datetime):
+        span = f"runs from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+    return LogError(f"{where}: no request in the window asked for", hint=f"the log {span}")
+
+
 def _nothing(paths: Sequence[str], read: Ingested) -> LogError:
     where = ", ".join(map(str, paths))
     if read.requests.height:
-        first, last = read.requests["started_at"].min(), read.requests["started_at"].max()
-        span = "has no times"
-        if isinstance(first, datetime) and isinstance(last, datetime):
-            span = f"runs from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-        return LogError(f"{where}: no request in the window asked for", hint=f"the log {span}")
+        return outside_all(where, read.requests["started_at"].min(), read.requests["started_at"].max())
     said = [f"{number:,} {why}" for why, number in [*read.fates.rejects.items(), *read.fates.skipped.items()]]
     return LogError(
         f"{where}: no request among {read.fates.lines:,} records: {', '.join(said) or 'all blank'}",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import polars as pl
 
 from costaudit import pipeline
+from costaudit.audit import Coverage, Prices, Window
 from costaudit.config import BY, Settings, unknown
+from costaudit.ingest import SOURCES
 from costaudit.price._sum import usd
-from costaudit.price.cells import TOKENS, cells, keys, table
+from costaudit.price.book import PriceBook
+from costaudit.price.cells import TOKENS, cells, covered, keys, table
 from costaudit.price.engine import READS
 from costaudit.schema import REQUESTS
 from costaudit.spent import Spent
+from costaudit.stored import Held, held
 
 USUAL = (("model",), ("day",))
 TRUSTED = (
@@ -39,7 +46,41 @@ def spent(
 
     Raises UsageError for a path that is not there, LogError where no request is left.
     """
+    kept = pipeline.only_store(paths)
+    if kept is not None and not _attributed(by, settings, stored=True):
+        book = pipeline.prices(settings)
+        found = held(kept, settings, keys(by), book)
+        if "task" not in found.cells.columns or not found.cells["task"].null_count():
+            return _of_store(found, by, settings, paths, book)
     return answered(_calls(paths, settings, by, progress), by, settings, paths)
+
+
+def _of_store(
+    found: Held, by: Sequence[Sequence[str]], settings: Settings, paths: Sequence[str], book: PriceBook
+) -> Spent:
+    window = pipeline.window_over(found.first, found.last, settings)
+    coverage = replace(covered(found.cells, found.fates, SOURCES.to_frame()), floor=settings.min_coverage)
+    return _spent(found.cells, by, window, pipeline.used(book, window), coverage, paths)
+
+
+def _spent(
+    found: pl.DataFrame,
+    by: Sequence[Sequence[str]],
+    window: Window,
+    prices: Prices,
+    coverage: Coverage,
+    paths: Sequence[str],
+) -> Spent:
+    total = usd(found["cost_usd"])
+    return Spent(
+        window=window,
+        prices=prices,
+        coverage=coverage,
+        total_usd=total,
+        tables=tuple(table(found, one, total) for one in by),
+        subscription_usd=usd(found["allowance_usd"]),
+        paths=tuple(map(str, paths)),
+    )
 
 
 def answered(
@@ -47,16 +88,7 @@ def answered(
 ) -> Spent:
     """The total and the tables of calls that are already read and priced."""
     found = cells(known.calls, known.book, keys(by), settings.tz)
-    total = usd(found["cost_usd"])
-    return Spent(
-        window=known.window,
-        prices=known.prices,
-        coverage=known.coverage,
-        total_usd=total,
-        tables=tuple(table(found, one, total) for one in by),
-        subscription_usd=usd(found["allowance_usd"]),
-        paths=tuple(map(str, paths)),
-    )
+    return _spent(found, by, known.window, known.prices, known.coverage, paths)
 
 
 def _calls(
@@ -69,10 +101,14 @@ def _calls(
     return pipeline.loaded(read, settings, paths, as_logged=True)
 
 
-def _attributed(by: Sequence[Sequence[str]], settings: Settings) -> bool:
-    """Whether a table shows what only attribution knows: tasks, runs, and names that the settings give."""
+def _attributed(by: Sequence[Sequence[str]], settings: Settings, *, stored: bool = False) -> bool:
+    """Whether a table shows what only attribution knows: tasks, runs, and names that the settings give.
+
+    stored  calls of a store, which is asked whether each of them has a task
+    """
     asked = {one for names in by for one in names}
-    return bool(asked & {"task", "run"} or (settings.names_calls and asked & {"tenant", "user", "environment"}))
+    named = settings.names_calls and asked & {"task", "tenant", "user", "environment"}
+    return bool(named or asked & ({"run"} if stored else {"run", "task"}))
 
 
 def _read(names: Sequence[str]) -> tuple[str, ...]:

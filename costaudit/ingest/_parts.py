@@ -193,6 +193,16 @@ def read(store: Path, part: Part, columns: Sequence[str] | None = None) -> pl.Da
         raise LogError(f"{path}: damaged", hint=RESTORE) from problem
 
 
+def read_sums(store: Path, part: Part) -> pl.DataFrame | None:
+    """The sums of a part; None where it has none, or they are damaged: its rows say the same."""
+    if part.sums is None:
+        return None
+    try:
+        return pl.read_parquet(store / part.sums)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+
+
 def read_all(store: Path, parts: Sequence[Part], columns: Sequence[str]) -> list[pl.DataFrame]:
     """The same for several parts, in their order; in one pass where they are all as they should be."""
     if len(parts) > 1 and all(part.xxh3 for part in parts):

@@ -184,13 +184,11 @@ def compact(store: Path, summary: Summary | None = None) -> Compacted:
 def sums(store: Path, stamp: str) -> pl.DataFrame | None:
     """The sums of all parts, one under the other; None where a part has none, or has them from other prices."""
     held = parts.load(store)
-    if any(part.sums is None or part.stamp != stamp for part in held):
+    if any(part.stamp != stamp for part in held):
         return None
-    try:
-        frames = [pl.read_parquet(store / str(part.sums)) for part in held]
-    except (pl.exceptions.PolarsError, OSError):
-        return None
-    return pl.concat(frames) if frames else None
+    frames = [parts.read_sums(store, part) for part in held]
+    found = [frame for frame in frames if frame is not None]
+    return pl.concat(found) if found and len(found) == len(frames) else None
 
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:

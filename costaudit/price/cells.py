@@ -66,16 +66,19 @@ def cells(calls: pl.DataFrame, book: PriceBook, names: Sequence[str], tz: str = 
     allowance_usd  list price of calls under a subscription, which is not in cost_usd
     """
     counted = calls.filter(pl.col("trust").is_not_null())
-    under = (counted["trust"] == "subscription").fill_null(value=False)
-    allowance = pl.Series([None], dtype=USD).new_from_index(0, counted.height)
-    if under.any():
-        allowance = allowance.scatter(under.arg_true(), list_usd(counted.filter(under), book))
     return (
-        counted.with_columns(*moments(names, tz), allowance_usd=allowance)
+        counted.with_columns(*moments(names, tz), allowance(counted, book))
         .group_by(*names, *KIND)
         .agg(summed())
         .cast(dict(SUMMED))  # type: ignore[arg-type]
     )
+
+
+def allowance(calls: pl.DataFrame, book: PriceBook) -> pl.Series:
+    """`allowance_usd` of each call: what it would cost at list prices, if it is under a subscription."""
+    under = (calls["trust"] == "subscription").fill_null(value=False)
+    found = pl.Series("allowance_usd", [None], dtype=USD).new_from_index(0, calls.height)
+    return found.scatter(under.arg_true(), list_usd(calls.filter(under), book)) if under.any() else found
 
 
 def summed() -> list[pl.Expr]:
@@ -122,12 +125,13 @@ def _named(by: str) -> pl.Expr:
     return pl.col(column).cast(pl.String).fill_null(f"(no {by})").alias(by)
 
 
-def covered(found: pl.DataFrame, fates: Fates) -> Coverage:
+def covered(found: pl.DataFrame, fates: Fates, sources: pl.DataFrame) -> Coverage:
     """The trust header of cells: what `trust.coverage` says of their calls, where no record was rejected."""
     tokens = pl.col("input_tokens") + pl.col("output_tokens")
     return header(
         found.group_by("trust").agg(calls=pl.sum("requests"), tokens=tokens.sum()),
         fates=fates,
+        sources=sources,
         low_usd=usd(found["low_usd"]),
         high_usd=None if found["unbounded"].sum() else usd(found["high_usd"]),
         unpriced=with_entries(

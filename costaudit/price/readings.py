@@ -7,7 +7,7 @@ priced calls, and takes the price of the other reading where the cost proves it.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -19,6 +19,7 @@ NEAR = Decimal("0.02")  # of a reading's cost: a logged cost so close to one and
 ENOUGH = 20  # calls of a source whose costs decide, before they speak for the others of it
 AGREE = 0.99  # share of them that must agree
 SOURCE = ["format", "provider"]
+_AS_IT_IS: dict[str, Any] = {"nulls_equal": True, "maintain_order": "left"}
 PRICED = ("input_tokens", "cost_usd", "price_status", "price_entry")
 
 
@@ -35,24 +36,24 @@ class Read(NamedTuple):
     sources: pl.DataFrame
 
 
-def by_cost(calls: pl.DataFrame, sources: pl.DataFrame, book: PriceBook) -> Read:
+def by_cost(calls: pl.DataFrame, sources: pl.DataFrame, book: PriceBook, voted: pl.DataFrame | None = None) -> Read:
     """Decide undecided and assumed calls by the costs that the log states.
 
     calls    priced calls [schema.REQUESTS + cost_usd]; undecided ones hold the reading `inside`
     sources  path, format, convention, proof
+    voted    `votes` of all parts of the log, where the calls are one part of it
     A call follows its own cost, against the documented reading only if its source does; one that states none follows
     its source, if at least 20 calls of it agree to 99 %.
     """
-    if calls["cost_logged_usd"].null_count() == calls.height:
+    if voted is None and calls["cost_logged_usd"].null_count() == calls.height:
         return Read(calls, sources)
-    doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
-    at = calls.select(doubtful.fill_null(value=False)).to_series().arg_true()
+    at = _doubtful(calls)
     inside = calls.select(name for name in READ if name in calls.columns)[at]
-    if not (inside["cost_logged_usd"] > 0).any():
+    if voted is None and not (inside["cost_logged_usd"] > 0).any():
         return Read(calls, sources)
-    cached = pl.col("cache_read_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
-    beside = price(inside.with_columns(input_tokens=pl.col("input_tokens") + cached), book)
-    said = inside.with_columns(_other=beside["cost_usd"]).with_columns(_said=_said()).with_columns(_all=_verdict())
+    beside = _beside(inside, book)
+    said = inside.with_columns(_other=beside["cost_usd"]).with_columns(_said=_said())
+    said = said.join(_verdicts(_counted(said) if voted is None else voted), on=SOURCE, how="left", **_AS_IT_IS)
     bold = (pl.col("convention") == "undecided") | (pl.col("_said") == "inside")
     reading = said.select(reading=pl.coalesce(pl.when(bold).then("_said"), "_all"))["reading"]
     moved = (reading == "beside").fill_null(value=False)
@@ -62,6 +63,23 @@ def by_cost(calls: pl.DataFrame, sources: pl.DataFrame, book: PriceBook) -> Read
         *[calls[name].scatter(at.filter(moved), beside[name].filter(moved)) for name in PRICED],
     )
     return Read(changed, _told(sources, said.select("source_file", "format", "_said", reading=reading)))
+
+
+def votes(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """How many doubtful calls of each format and provider state the cost of either reading: inside, beside."""
+    inside = calls.select(name for name in READ if name in calls.columns)[_doubtful(calls)]
+    return _counted(inside.with_columns(_other=_beside(inside, book)["cost_usd"]).with_columns(_said=_said()))
+
+
+def _doubtful(calls: pl.DataFrame) -> pl.Series:
+    doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
+    return calls.select(doubtful.fill_null(value=False)).to_series().arg_true()
+
+
+def _beside(inside: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """The calls priced as if what was cached stood beside the input."""
+    cached = pl.col("cache_read_tokens").fill_null(0) + pl.col("cache_write_tokens").fill_null(0)
+    return price(inside.with_columns(input_tokens=pl.col("input_tokens") + cached), book)
 
 
 def _near(usd: str) -> pl.Expr:
@@ -75,18 +93,22 @@ def _said() -> pl.Expr:
     return pl.when(inside & ~beside).then(pl.lit("inside")).when(beside & ~inside).then(pl.lit("beside"))
 
 
-def _verdict() -> pl.Expr:
-    """What the costs of a source say about those of its calls that state none."""
-    inside, beside = ((pl.col("_said") == word).sum().over(SOURCE) for word in ("inside", "beside"))
-    spoke = inside + beside
-    return (
+def _counted(said: pl.DataFrame) -> pl.DataFrame:
+    return said.group_by(SOURCE).agg((pl.col("_said") == word).sum().alias(word) for word in ("inside", "beside"))
+
+
+def _verdicts(counted: pl.DataFrame) -> pl.DataFrame:
+    """What the costs of a source say about those of its calls that state none: `_all`."""
+    spoke = pl.col("inside") + pl.col("beside")
+    said = (
         pl.when(spoke < ENOUGH)
         .then(None)
-        .when(beside >= AGREE * spoke)
+        .when(pl.col("beside") >= AGREE * spoke)
         .then(pl.lit("beside"))
-        .when(inside >= AGREE * spoke)
+        .when(pl.col("inside") >= AGREE * spoke)
         .then(pl.lit("inside"))
     )
+    return counted.select(*SOURCE, _all=said)
 
 
 def _told(sources: pl.DataFrame, read: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """What many calls add up to, in a form that can be added up again: totals of a store need none of its rows.
 
-One row a day, task, provider, model and size of cost. Sizes are logarithmic bins: a quantile read from them is at most
-12 % from the true one, and bins of any number of parts add up to the bins of the whole.
+One row a day, task, provider, model, trust status and size of cost. Sizes are logarithmic bins: a quantile read from
+them is at most 12 % from the true one, and bins of any number of parts add up to the bins of the whole.
 """
 
 from __future__ import annotations
@@ -15,55 +15,52 @@ import polars as pl
 import xxhash
 
 from costaudit.price.book import PriceBook
+from costaudit.price.cells import SUMMED, allowance, summed
 from costaudit.price.engine import price
-from costaudit.schema import USD
+from costaudit.price.trust import Others, hinges, trust
 
 BINS = 20  # a factor of ten: neighbours differ by 12.2 %
 KEYS = ("day", "task", "provider", "model")
-TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 SUMS = pl.Schema(
     {
         "day": pl.Date(),
         "task": pl.String(),
         "provider": pl.String(),
         "model": pl.String(),
+        "trust": pl.String(),
+        "hinges": pl.Int8(),
         "bin": pl.Int16(),
-        "requests": pl.Int64(),
         "unpriced": pl.Int64(),
         "errors": pl.Int64(),
-        **dict.fromkeys(TOKENS, pl.Int64()),
-        "cost_usd": USD,
+        **SUMMED,
     }
 )
 
 
 def sums(requests: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
-    """Requests [schema.REQUESTS] to sums [SUMS] by day (UTC), task as the log names it, provider, model and bin.
+    """Requests [schema.REQUESTS] to sums [SUMS] by day (UTC), task as the log names it, provider, model, trust and bin.
 
     bin       floor(20 * log10(cost_usd)); null for calls that cost nothing or have no known price
     requests  calls without roll-ups; `unpriced` of them have no price and add nothing to cost_usd [USD, exact]
+    hinges    what else than these rows could change trust, low_usd and high_usd (`trust.hinges`); 0: nothing
     """
-    calls = price(requests.filter(~pl.col("rollup").fill_null(value=False)), book)
+    trusted = trust(price(requests, book), book, Others(named=False))
+    calls = trusted.with_columns(hinges(trusted)).filter(pl.col("trust").is_not_null())
     cost = pl.col("cost_usd")
     size = pl.when(cost > 0).then((cost.cast(pl.Float64).log10() * BINS).floor().cast(pl.Int16))
     return (
-        calls.with_columns(day=pl.col("started_at").dt.date(), bin=size)
-        .group_by(*KEYS, "bin")
-        .agg(
-            requests=pl.len().cast(pl.Int64),
-            unpriced=cost.null_count().cast(pl.Int64),
-            errors=(pl.col("status") == "error").sum().cast(pl.Int64),
-            **{name: pl.col(name).sum() for name in TOKENS},
-            cost_usd=cost.sum(),
-        )
+        calls.with_columns(allowance(calls, book), day=pl.col("started_at").dt.date(), bin=size)
+        .group_by(*KEYS, "trust", "hinges", "bin")
+        .agg(*summed(), unpriced=cost.null_count(), errors=(pl.col("status") == "error").sum())
         .select(list(SUMS))
-        .sort(*KEYS, "bin", nulls_last=True)
+        .cast(dict(SUMS))  # type: ignore[arg-type]
+        .sort(*KEYS, "trust", "hinges", "bin", nulls_last=True)
     )
 
 
 def added(parts: pl.DataFrame, *keys: str) -> pl.DataFrame:
-    """Sums of many parts as one row a key: the columns of SUMS without `bin`; the largest cost first, ties by key."""
-    counts = [name for name in SUMS if name not in (*KEYS, "bin")]
+    """Sums of many parts as one row a key: the amounts and counts of SUMS; the largest cost first, ties by key."""
+    counts = [name for name in SUMS if name not in (*KEYS, "trust", "hinges", "bin")]
     return (
         parts.group_by(*keys)
         .agg(pl.sum(*counts))
