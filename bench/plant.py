@@ -21,7 +21,7 @@ from bench.problems._scene import FLOOR, Scene
 from bench.writing import Files
 
 Writer = Callable[[Sequence[Event]], Files]
-PROBLEMS = ("requests", "agents", "caches", "models", "series", "tenants", "overlaps")
+PROBLEMS = ("requests", "agents", "caches", "models", "series", "tenants", "overlaps", "traps")
 FORMATS: dict[str, tuple[tuple[str, Writer], ...]] = {
     "openai": tuple((w.__name__, w) for w in (writers.openai_chat, writers.openai_responses, writers.litellm,
                                               writers.otlp, writers.generic_jsonl, writers.generic_csv)),

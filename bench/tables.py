@@ -166,8 +166,9 @@ other seeds. Intervals are 95 % Wilson intervals; a cell with few problems says 
 (some on top of each other), puts controls beside them that must stay silent (polling, paging, long runs with new work,
 a router that flips the sign, broken scores, growth, a launch, a mix shift, prefixes under the minimum, pauses beyond
 every lifetime, cold starts, samples on purpose, evaluation trials, snapshots of streams, unbilled 429s, accepted short
-answers, a tool called once a month, ...), and writes the same calls in eight formats. Dollars of the truth are
-arithmetic over the planted calls; the program computes none of them.
+answers, a tool called once a month, agents side by side, labels by forced tool calls, calls that race for a cache, a
+router with a key a model, crashes nobody scored, ...), and writes the same calls in eight formats. Dollars of the truth
+are arithmetic over the planted calls; the program computes none of them.
 
 What this cannot show: the traffic is made, so its calls are tidier than real ones; the texts are shorter than their
 token counts; comparisons of models are planted so that the sample shows what is true of the models (an unlucky sample
