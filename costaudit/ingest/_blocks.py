@@ -36,10 +36,13 @@ class Cut(NamedTuple):
     reason: str
 
 
-def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: int) -> Iterator[Lines | Cut]:
+def blocks(
+    head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: int, until: int | None = None
+) -> Iterator[Lines | Cut]:
     """The lines of a stream of which `head`, from byte `offset` on, is read already.
 
     problem   the damage of the stream, if it is known that the head is all there is
+    until     the byte behind a line, where a plain file is left
     """
     buffer = bytearray(head)
     line, filled, searched = 1, len(buffer), 0
@@ -64,7 +67,7 @@ def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: 
             buffer = bytearray(SIZE)
         got = 0
         if not problem:
-            got, problem = _more(buffer, filled, stream)
+            got, problem = _more(buffer, filled, stream, None if until is None else until - offset - filled)
             filled += got
         if not got or problem:
             break
@@ -76,14 +79,16 @@ def blocks(head: bytes, problem: str, stream: IO[bytes] | io.RawIOBase, offset: 
         yield Cut(line, offset + filled, problem)
 
 
-def _more(buffer: bytearray, filled: int, stream: Any) -> tuple[int, str]:
-    """Read more into the buffer behind what fills it; the damage of a compressed stream if this is where it ends."""
+def _more(buffer: bytearray, filled: int, stream: Any, most: int | None) -> tuple[int, str]:
+    """Read more into the buffer behind what fills it, of a plain file no more than `most`; and the damage of a
+    compressed stream if this is where it ends.
+    """
     room = len(buffer) - filled
     if room < max(1, SIZE // 2):
         buffer += bytes(max(SIZE - room, 0))
     if isinstance(stream, io.BufferedReader):
         with memoryview(buffer) as view:
-            return stream.readinto(view[filled:]), ""
+            return stream.readinto(view[filled : None if most is None else filled + most]), ""
     data = stream.read(SIZE)
     buffer[filled:] = data
     return len(data), getattr(stream, "problem", "")

@@ -76,6 +76,7 @@ class LogFile:
     shown: str
     object: Object | None = None  # where it has to be fetched from
     known: Known | None = None
+    end: int | None = None  # the byte behind the last line to read of it (`_slices`)
     only: frozenset[str] | None = None  # columns of requests that are wanted; None: all of them
 
 
@@ -227,7 +228,8 @@ def more(file: LogFile, known: Known) -> Iterator[Lines]:
     try:
         with file.path.open("rb") as stream:
             stream.seek(known.offset)
-            for block in blocks(stream.read(1 << 16), "", stream, known.offset):
+            head = stream.read(1 << 16 if file.end is None else min(1 << 16, file.end - known.offset))
+            for block in blocks(head, "", stream, known.offset, file.end):
                 if isinstance(block, Lines):
                     block.line += known.lines
                     yield block

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,6 +25,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest import _detect
 from costaudit.ingest._read import Asked, FileRead, read_files
+from costaudit.ingest._slices import joined, slices
 from costaudit.ingest._tree import NODES
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
@@ -46,11 +47,21 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     if not asked:
         return []  # nothing is new: the formats need not be imported
     sizes = [_size(of) for of in asked]
-    groups = _groups(sizes)
     if workers is None:
         workers = _cores() if sum(sizes) >= WORTH else 1
-    told = _Told(asked, progress)
     _detect.formats()  # once, for all workers
+    parts = [slices(of, size, SHARE) if workers > 1 else [of] for of, size in zip(asked, sizes, strict=True)]
+    shares = [SHARE if len(several) > 1 else size for several, size in zip(parts, sizes, strict=True) for _ in several]
+    told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], progress)
+    found = iter(_read([of for several in parts for of in several], _groups(shares), told, workers))
+    reads = [[next(found) for _ in several] for several in parts]
+    return [
+        several[0] if len(several) == 1 else joined(of[0], several) or read_files([of])[0]
+        for of, several in zip(asked, reads, strict=True)
+    ]
+
+
+def _read(asked: Sequence[Asked], groups: Sequence[Group], told: _Told, workers: int) -> list[FileRead]:
     if min(workers, len(groups)) < 2:
         reads: list[FileRead] = []
         for group in groups:
@@ -99,14 +110,15 @@ class _Told:
     """Tells how far the reading is."""
 
     asked: Sequence[Asked]
+    files: Sequence[int]  # to which of them each part belongs
     progress: Progress | None
-    number: int = 0
+    begun: set[int] = field(default_factory=set)
 
     def of(self, group: Group) -> None:
-        for n in group:
-            self.number += 1
-            if self.progress:
-                self.progress(self.asked[n][0].shown, self.number, len(self.asked))
+        for n in (self.files[n] for n in group):
+            if n not in self.begun and self.progress:
+                self.begun.add(n)
+                self.progress(self.asked[n][0].shown, len(self.begun), len(self.asked))
 
 
 class _Pool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -16,11 +16,10 @@ from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
-from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, line, more, pieces, split
+from costaudit.ingest._files import BLANK, STDIN, Bad, Known, LogFile, Record, line, more, pieces, split
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import FileReader, Out
 from costaudit.ingest._identity import ROWS
-from costaudit.ingest._table import TableReader
 
 NEWLINE = ord("\n")
 BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
@@ -54,7 +53,7 @@ def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
 def read_files(asked: Sequence[Asked]) -> list[FileRead]:
     """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
     readings = [_Reading(file, columns) for file, columns in asked]
-    readings = [reading if reading.run() else _again(reading) for reading in readings]
+    readings = [r if r.run() or r.read.file.end is not None else _again(r) for r in readings]
     _frame(readings)
     return [reading.read for reading in readings]
 
@@ -95,7 +94,8 @@ class _Reading:
     def _on(self, known: Known) -> bool:
         head = next(pieces(self.read.file), None)
         # The format was decided by the first block, and that was read before the known end: so it is the same one.
-        if not isinstance(head, Lines) or len(head.data) > known.offset or self._decided(head) is None:
+        changed = self.read.file.end is None and isinstance(head, Lines) and len(head.data) > known.offset
+        if not isinstance(head, Lines) or changed or self._decided(head) is None:
             return False
         self.end = known
         self._pieces(more(self.read.file, known))
@@ -113,9 +113,18 @@ class _Reading:
                 self._batch(piece)
         self._flush()
 
+    def head_stands_alone(self) -> bool:
+        """Whether the file is one of lines, and the first of them are read each by itself."""
+        head = next(pieces(self.read.file), None)
+        guess = self._decided(head) if isinstance(head, Lines) else None
+        if guess is None or not isinstance(head, Lines):
+            return False
+        records = [item for item in split(head) if isinstance(item, Record)]
+        return _alone(self._reader(guess)[0], records)
+
     def _apart_lines(self) -> bool:
-        """Whether every line was read by itself: readers of tables hold nothing from line to line."""
-        return all(type(reader) is TableReader and reader.form.alone for reader, _ in self.open.values())
+        """Whether every line was read by itself."""
+        return all(_alone(reader) for reader, _ in self.open.values())
 
     def _close(self) -> bool:
         if self.end is not None and self.end.lines and self._apart_lines() and not self.read.problem:
@@ -221,6 +230,24 @@ class _Reading:
         self.frames += [(name, frame) for frame in out.frames]
         if out.table is not None and out.table.cells:
             self.rows.append((name, out.table))
+
+
+def _alone(reader: FileReader, records: Sequence[Record] = ()) -> bool:
+    alone: Callable[[Sequence[Record]], bool] | None = getattr(reader, "alone", None)
+    return alone is not None and alone(records)
+
+
+def lines_stand_alone(of: Asked) -> bool:
+    """Whether a file is a plain one of lines, each of which a reader reads by itself, as far as its beginning tells."""
+    file, columns = of
+    if file.path == STDIN or not file.path.is_file():
+        return False
+    try:
+        with file.path.open("rb") as stream:
+            plain = stream.read(1) == b"{"
+        return plain and _Reading(file, columns).head_stands_alone()
+    except (LogError, OSError):
+        return False
 
 
 def _frame(readings: Sequence[_Reading]) -> None:

@@ -63,6 +63,11 @@ class TableReader:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
         self.lean: Lean | None = Lean(self.plan.decoder)
 
+    def alone(self, records: Sequence[Record]) -> bool:
+        """Whether each line is read by itself; a reader that adds to this one has to say so."""
+        del records
+        return type(self) is TableReader and self.form.alone
+
     def feed(self, records: Sequence[Record], out: Out) -> None:
         mine = Out()
         try:

@@ -140,6 +140,12 @@ class MessageReader(TableReader):
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         super().__init__(form, file, found)
         self.open: dict[str, Message] = {}
+        self.streamed = False
+
+    def alone(self, records: Sequence[Record]) -> bool:
+        """Whether each line is a call: none was an event of a stream, and none of these may be."""
+        events = (not isinstance(r.data, bytes) or any(mark in r.data for mark in MARKS) for r in records)
+        return self.form.alone and not self.streamed and not any(events)
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         whole: list[Record] = []
@@ -163,6 +169,7 @@ class MessageReader(TableReader):
         kind = message.get("type")
         if kind not in (*EVENTS, "ping"):
             return self._steps(record._replace(data=value), message, out)
+        self.streamed = True
         # Events carry no id; where several streams share a log, the record around them has to tell them apart.
         stream = str(value.get("request_id") or value.get("stream_id") or "")
         if kind == START and isinstance(message.get("message"), Mapping):

@@ -163,6 +163,11 @@ class ChatReader(TableReader):
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         super().__init__(form, file, found)
         self.streams: dict[str, Stream] = {}
+        self.streamed = False
+
+    def alone(self, records: Sequence[Record]) -> bool:
+        """Whether each line is a call: none was a chunk of a stream, and none of these is."""
+        return self.form.alone and not self.streamed and not any(self._chunk(record) for record in records)
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         # A chunk is small: of a large record it is seen by what is decoded of it, without a search through its text.
@@ -190,12 +195,11 @@ class ChatReader(TableReader):
 
     def _taken(self, record: Record, out: Out) -> bool:
         """Whether the record is a chunk; then it belongs to the stream of its id, and only the first one is a call."""
-        if isinstance(record.data, bytes) and b"delta" not in record.data and EVENT.encode() not in record.data:
+        found = self._chunk(record)
+        if found is None:
             return False
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
-        chunk = inside(value, self.found.self) if isinstance(value, dict) else None
-        if chunk is None or not isinstance(value, dict) or not is_chunk(chunk):
-            return False
+        self.streamed = True
+        value, chunk = found
         # Some servers send no id: what they stream in one second with one model is taken for one answer.
         key = str(chunk.get("id") or (chunk.get("created"), chunk.get("model")))
         if key in self.streams:
@@ -205,6 +209,14 @@ class ChatReader(TableReader):
             self.streams[key] = Stream(record.line, record.offset, value, head)
         self.streams[key].add(chunk)
         return True
+
+    def _chunk(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """The record and the chunk in it, if it is one."""
+        if isinstance(record.data, bytes) and b"delta" not in record.data and EVENT.encode() not in record.data:
+            return None
+        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        chunk = inside(value, self.found.self) if isinstance(value, dict) else None
+        return (value, chunk) if isinstance(value, dict) and isinstance(chunk, dict) and is_chunk(chunk) else None
 
     def _whole(self, stream: Stream) -> Record:
         return Record(stream.line, stream.offset, put(stream.around, self.found.self, stream.response()))

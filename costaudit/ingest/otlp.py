@@ -73,6 +73,11 @@ class _Reader:
         self.waiting: list[Span] = []
         self.kept: set[float] = set()  # shares of traces that sampling kept
 
+    def alone(self, records: Sequence[Record]) -> bool:
+        """Whether there is nothing to say of the file as a whole."""
+        del records
+        return not self.kept
+
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
             data = record.data
