@@ -115,6 +115,9 @@ Need = Callable[[pl.DataFrame], str | None]
 SOURCE: pl.Expr = pl.concat_str("source_file", pl.lit(":"), "source_line", ignore_nulls=False).alias("source")
 """Where a call stands in the log: `file:line`."""
 
+RUN: pl.Expr = pl.when(pl.col("run_id").is_not_null()).then(pl.col("run_id").hash()).alias("run")
+"""A number for the name of a run [UInt64]; null where a call has none."""
+
 COST: pl.Expr = pl.col("cost_usd").fill_null(pl.lit(0).cast(USD))
 """Cost of a call for a sum; calls without a known price are counted apart, in the header of the report."""
 
@@ -130,12 +133,13 @@ ONCE = ~pl.col("rollup").fill_null(value=False)
 ALONE = ONCE & ~pl.col("summed").fill_null(value=False)
 
 
-def requests_of(ledger: Ledger, made: Sequence[str | pl.Expr] = ()) -> pl.DataFrame:
+def requests_of(ledger: Ledger, made: Sequence[str | pl.Expr] = (), where: pl.Expr | None = None) -> pl.DataFrame:
     """The calls of the ledger without rows that only restate others; every call is there once.
 
-    made  what to say of each call instead of the columns that the rule reads (`Ledger.each`)
+    made   what to say of each call instead of the columns that the rule reads (`Ledger.each`)
+    where  what must hold of each
     """
-    return _calls(ledger, made, ONCE)
+    return _calls(ledger, made, ONCE if where is None else ONCE & where)
 
 
 def without(calls: pl.DataFrame, some: pl.Expr) -> pl.DataFrame:
@@ -155,6 +159,11 @@ def single_calls(ledger: Ledger, made: Sequence[str | pl.Expr] = (), where: pl.E
 
 def _calls(ledger: Ledger, made: Sequence[str | pl.Expr], where: pl.Expr) -> pl.DataFrame:
     return ledger.each(made or columns_of(ledger), where)
+
+
+def these(ledger: Ledger, rows: pl.Series) -> pl.DataFrame:
+    """Some of the calls, in this order, with all that the rule reads."""
+    return ledger.at(rows, [name for name in columns_of(ledger) if name != "row"])
 
 
 def columns_of(ledger: Ledger) -> Sequence[str]:

@@ -41,6 +41,12 @@ def failed() -> pl.Expr:
     return (pl.col("status") == "error").fill_null(value=False) | (pl.col("http_status") >= 400).fill_null(value=False)
 
 
+def refused() -> pl.Expr:
+    """An answer that a parser refused; a cut answer is another rule's."""
+    cut = (pl.col("finish_reason") == "length").fill_null(value=False)
+    return ~pl.col("schema_ok").fill_null(value=True) & ~cut
+
+
 def attempts(calls: pl.DataFrame, timing: Timing) -> pl.DataFrame:
     """The calls that belong to one question sent several times: row, chain, nth, why, used, numbered.
 
@@ -58,14 +64,13 @@ def attempts(calls: pl.DataFrame, timing: Timing) -> pl.DataFrame:
 
 
 def _marked(calls: pl.DataFrame) -> pl.DataFrame:
-    cut = (pl.col("finish_reason") == "length").fill_null(value=False)  # a cut answer is truncated-output's
     wanted = ("row", "request_sha", "model", "tenant", "key_id", "instance_id", "run_id", "step", "task", "attempt")
     return calls.select(
         *wanted,
         *("started_at", "temperature", "reasoning_effort"),
         trial=pl.when(pl.col("instance_id").is_not_null()).then("run_id"),
         failed=failed(),
-        refused=~pl.col("schema_ok").fill_null(value=True) & ~cut,
+        refused=refused(),
         cancelled=(pl.col("status") == "cancelled").fill_null(value=False),
         ended=pl.coalesce("ended_at", "started_at"),
         timed="ended_at",

@@ -35,10 +35,13 @@ class Arm(NamedTuple):
     model: str
 
 
+SPENT = ~(pl.col("rollup").fill_null(value=False) | pl.col("gateway_cache_hit").fill_null(value=False))
+"""Whether a call can carry spend: no roll-up, no answer of a gateway's own cache."""
+
+
 def spend_rows(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls that can carry spend: no roll-ups, no answers of a gateway's own cache; in order of `row`."""
-    unpaid = pl.col("rollup").fill_null(value=False) | pl.col("gateway_cache_hit").fill_null(value=False)
-    paid = without(calls, unpaid)
+    paid = without(calls, ~SPENT)
     return paid if paid["row"].is_sorted() else paid.sort("row")
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, total_usd
+from costaudit.analyze._analyzer import RUN, Analyzer, CannotCheck, Claim, need, option, single_calls, these, total_usd
+from costaudit.analyze._places import places
 from costaudit.finding import Confidence, Grade, Kind, Severity
-from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -29,6 +29,10 @@ ALONE = 0.95  # share of calls without another call in their run
 HINT = re.compile(r"(^|[^a-z])(batch|nightly|backfill|offline|cron|bulk|async|scheduled|embed\w*)([^a-z]|$)")
 SAMPLE = 200  # calls the batch price is looked up on
 CASE = "case"
+SEEN = (
+    *("started_at", "template_sha", "cache_read_tokens"),
+    (pl.col("provider").hash(0) ^ pl.col("model").hash(1) ^ pl.col("region").hash(2)).alias("kind"),
+)
 
 
 class Score(NamedTuple):
@@ -81,21 +85,22 @@ class Batchable(Analyzer):
     latency_bound: tuple[str, ...] = option((), "tenants", "Tenants whose calls must not wait.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
-        need(calls, {"started_at": "no call has a time", "task": "no task is known"})
+        timed = single_calls(ledger, ("started_at", "task"))
+        need(timed, {"started_at": "no call has a time", "task": "no task is known"})
         standard = pl.col("service_tier").is_null() | pl.col("service_tier").is_in(sorted(STANDARD))
-        paid = calls.filter(
+        bound = pl.col("tenant").is_in(self.latency_bound).fill_null(value=False)
+        kept = standard & ~pl.col("streamed").fill_null(value=False) & ~bound
+        priced = (
             (pl.col("price_status") == "priced") & pl.col("task").is_not_null() & pl.col("started_at").is_not_null()
         )
-        groups = paid.group_by("task").len().filter(pl.col("len") >= self.min_calls).sort("task")
+        paid = single_calls(ledger, ("row", "task", RUN, kept.alias("kept"), *SEEN), priced)
+        groups = places(paid, ["task"]).filter(pl.col("at").list.len() >= self.min_calls)
         offered = False
-        for task in groups["task"]:
-            mine = paid.filter(pl.col("task") == task)
-            waiting = single(mine).filter(standard & ~pl.col("streamed").fill_null(value=False))
-            waiting = waiting.filter(~pl.col("tenant").is_in(self.latency_bound).fill_null(value=False))
+        for task, at in zip(groups["task"], groups["at"], strict=True):
+            waiting = single(paid[at]).filter("kept")
             if waiting.height < self.min_calls:
                 continue
-            if not _has_batch_price(waiting, ledger.book):
+            if not _has_batch_price(waiting, ledger):
                 continue
             offered = True
             declared = task in self.async_tasks
@@ -108,12 +113,11 @@ class Batchable(Analyzer):
 
 def single(calls: pl.DataFrame) -> pl.DataFrame:
     """Calls without another call in their run: the steps of an agent wait for each other."""
-    alone = pl.col("run_id").is_null() | (pl.len().over("run_id") == 1)
-    return calls.filter(alone)
+    return calls.filter(pl.col("run").is_null() | pl.col("run").is_unique())
 
 
 def score(calls: pl.DataFrame, *, declared: bool) -> Score:
-    """The signs of one task's calls [started_at, template_sha, run_id, task]."""
+    """The signs of one task's calls [row, started_at, template_sha, run, task]."""
     ordered = calls.sort("started_at", "row")
     minute = pl.col("started_at").dt.truncate("1m")
     # Without instructions of its own every question is its own template: then the task is the family.
@@ -122,7 +126,7 @@ def score(calls: pl.DataFrame, *, declared: bool) -> Score:
     gap = pl.col("started_at") - pl.col("started_at").shift(1)
     starts = ordered.filter(gap.is_null() | (gap > PAUSE))["started_at"].dt.minute()
     on_the_hour = int((starts < 5).sum()) / max(starts.len(), 1)
-    runs = ordered["run_id"].drop_nulls()
+    runs = ordered["run"].drop_nulls()
     lonely = runs.is_empty() or runs.n_unique() >= ALONE * runs.len()
     task = str(ordered["task"][0]).lower()
     return Score(
@@ -133,10 +137,10 @@ def score(calls: pl.DataFrame, *, declared: bool) -> Score:
     )
 
 
-def _has_batch_price(calls: pl.DataFrame, book: PriceBook) -> bool:
+def _has_batch_price(calls: pl.DataFrame, ledger: Ledger) -> bool:
     """Whether a batch of some of these calls costs less; every model the task uses is looked at."""
-    sample = calls.unique(["provider", "model", "region"], keep="first", maintain_order=True).head(SAMPLE)
-    batched = price(sample.with_columns(service_tier=pl.lit("batch")), book)
+    sample = these(ledger, calls.unique("kind", keep="first", maintain_order=True).head(SAMPLE)["row"])
+    batched = price(sample.with_columns(service_tier=pl.lit("batch")), ledger.book)
     return total_usd(batched.filter(pl.col("price_status") == "priced")) < total_usd(sample)
 
 
@@ -155,7 +159,7 @@ def _claim(task: str, calls: pl.DataFrame, found: Score, *, declared: bool) -> C
     evidence = pl.DataFrame({CASE: [task], "score": [found.total], "calls": [calls.height]}).with_columns(
         **{name: pl.lit(value) for name, value in found._asdict().items()}
     )
-    cached = bool((calls["cache_read_tokens"].fill_null(0) > 0).any())
+    cached = bool((calls["cache_read_tokens"] > 0).any())
     return Claim(
         subject={"task": task},
         title=f"{task}: {calls.height:,} calls nobody seems to wait for, {{usd}} less as a batch",

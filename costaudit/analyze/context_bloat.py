@@ -9,6 +9,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import (
     NO_TASK,
+    RUN,
     SOURCE,
     Analyzer,
     CannotCheck,
@@ -26,7 +27,6 @@ from costaudit.stats import theil_sen
 
 LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
 TASK = pl.col("task").fill_null(NO_TASK)
-RUN = pl.col("run_id").hash().alias("run")  # a number for a name
 CALLED = pl.col("tool_calls").list.eval(pl.element().struct.field("name")).alias("called")
 DECLARED = pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n")
 TOLD = ("source_file", "source_line", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())

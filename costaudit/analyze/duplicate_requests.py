@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls, these
 from costaudit.analyze._resends import DOUBLE_SUBMIT_S, Timing, attempts, failed
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -54,12 +54,12 @@ class DuplicateRequests(Analyzer):
     allow: tuple[str, ...] = option((), "tasks", "Tasks that repeat requests on purpose, such as health checks.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
+        calls = single_calls(ledger, ("row", "request_sha", "started_at"))
         need(calls, {"request_sha": "no request fingerprints", "started_at": "no times"})
-        several = calls.filter(pl.col("request_sha").is_not_null() & pl.col("request_sha").is_duplicated())
+        several = calls.filter(pl.col("request_sha").is_not_null() & pl.col("request_sha").is_duplicated())["row"]
         if several.is_empty():
             return
-        copies = self.copies(several, Timing.of(ledger))
+        copies = self.copies(these(ledger, several), Timing.of(ledger))
         for (task,), found in copies.group_by("task", maintain_order=True):
             yield self._claim(str(task), found)
 

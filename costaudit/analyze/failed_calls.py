@@ -7,12 +7,25 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from costaudit.analyze._analyzer import COST, NO_MODEL, NO_TASK, SOURCE, Analyzer, Claim, need, option, requests_of
+from costaudit.analyze._analyzer import (
+    COST,
+    NO_MODEL,
+    NO_TASK,
+    SOURCE,
+    Analyzer,
+    Claim,
+    need,
+    option,
+    requests_of,
+    these,
+)
 from costaudit.analyze._resends import failed
 from costaudit.finding import ZERO, Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import wilson
 
+TASK = pl.col("task").fill_null(NO_TASK)
+MODEL = pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model")
 REFUSALS = ("refusal", "content_filter")
 
 
@@ -51,20 +64,16 @@ class FailedCalls(Analyzer):
     allow: tuple[str, ...] = option((), "tasks", "Tasks in which refusals are expected, such as moderation.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger)
+        calls = requests_of(ledger, ("http_status", "status"))
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
-        named = calls.with_columns(
-            pl.col("task").fill_null(NO_TASK),
-            pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model"),
-            cause=self._cause(),
-            usd=COST,
-        )
-        rates = named.group_by("task", "model").agg(all_calls=pl.len().cast(pl.Int64))
+        rows = requests_of(ledger, ("row",), self._refused() | failed())["row"]
+        named = these(ledger, rows).with_columns(TASK, MODEL, cause=self._cause(), usd=COST)
+        if not (named["usd"] > ZERO).any():
+            return
+        rates = requests_of(ledger, (TASK, MODEL)).group_by("task", "model").agg(all_calls=pl.len().cast(pl.Int64))
         groups = (
-            named.filter(pl.col("cause").is_not_null())
-            .sort("row")
-            .group_by("task", "model", "cause")
+            named.group_by("task", "model", "cause")
             .agg(
                 calls=pl.len().cast(pl.Int64),
                 billed=(pl.col("usd") > ZERO).sum().cast(pl.Int64),
@@ -81,15 +90,15 @@ class FailedCalls(Analyzer):
         for (task,), found in groups.group_by("task", maintain_order=True):
             yield _claim(str(task), found)
 
+    def _refused(self) -> pl.Expr:
+        refused = pl.col("finish_reason").is_in(REFUSALS) & ~pl.col("task").fill_null(NO_TASK).is_in(self.allow)
+        return refused.fill_null(value=False)
+
     def _cause(self) -> pl.Expr:
-        """What failed, or null: the finish reason of a refusal, the HTTP status, the class of the error."""
-        refused = pl.col("finish_reason").is_in(REFUSALS) & ~pl.col("task").is_in(self.allow)
+        """What failed: the finish reason of a refusal, the HTTP status, the class of the error."""
         status = pl.when(pl.col("http_status") >= 400).then(pl.format("HTTP {}", "http_status"))
         return (
-            pl.when(refused.fill_null(value=False))
-            .then("finish_reason")
-            .when(failed())
-            .then(pl.coalesce(status, "error_type", pl.lit("error")))
+            pl.when(self._refused()).then("finish_reason").otherwise(pl.coalesce(status, "error_type", pl.lit("error")))
         )
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, Claim, need, total_usd
-from costaudit.analyze._units import spend_rows
+from costaudit.analyze._analyzer import Analyzer, Claim, need, these, total_usd
+from costaudit.analyze._units import SPENT
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
@@ -22,15 +22,18 @@ from costaudit.schema import USD
 RECENT = timedelta(days=28)  # use that an announced price is applied to: four whole weeks
 WEEK = timedelta(weeks=1)
 KEYS: tuple[str, ...] = Key._fields
+KIND = pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(KEYS)]).alias("kind")
 
 
 class Move(NamedTuple):
     """A price that changes at a moment, for one kind of call.
 
+    kind    a number for the key
     hours   whether a rate by the hour of the day is involved
     """
 
     key: Key
+    kind: int
     moment: datetime
     hours: bool
 
@@ -65,9 +68,10 @@ class PriceChange(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = spend_rows(ledger.calls)
+        calls = ledger.each(("started_at", "price_entry"), SPENT)
         need(calls, {"started_at": "no call has a time", "price_entry": "no call has a price of the book"})
-        paid = calls.filter((pl.col("price_status") == "priced") & pl.col("started_at").is_not_null())
+        priced = (pl.col("price_status") == "priced") & pl.col("started_at").is_not_null()
+        paid = ledger.each(("row", "started_at", KIND), SPENT & priced)
         if paid.is_empty():
             return
         first, last = paid["started_at"].min(), paid["started_at"].max()
@@ -77,41 +81,38 @@ class PriceChange(Analyzer):
         ahead: set[Key] = set()
         past: dict[tuple[str, datetime], list[pl.DataFrame]] = {}
         future: dict[tuple[str, datetime], list[pl.DataFrame]] = {}
-        for move in _moves(paid, ledger.book):
+        for move in _moves(paid, ledger):
+            of_kind = pl.col("kind") == move.kind
             if first < move.moment <= last:
-                mine = _of(paid, move.key).filter(pl.col("started_at") >= move.moment)
-                mine = mine.filter(pl.col("started_at") < _next(move, ledger.book, last))
+                after = pl.col("started_at").is_between(move.moment, _next(move, ledger.book, last), closed="left")
+                mine = these(ledger, paid.filter(of_kind & after)["row"])
                 _note(past, move, mine, _by_class(mine, _before(mine, move), mine, ledger.book))
             elif move.moment > last and move.key not in ahead:  # only the next one: later ones start from its price
                 ahead.add(move.key)
-                mine = _of(recent, move.key)
+                mine = these(ledger, recent.filter(of_kind)["row"])
                 _note(future, move, mine, _by_class(mine, mine, _after(mine, move), ledger.book))
         yield from (_claim(model, moment, parts, announced=False) for (model, moment), parts in sorted(past.items()))
         yield from (_claim(model, moment, parts, announced=True) for (model, moment), parts in sorted(future.items()))
 
 
-def _moves(paid: pl.DataFrame, book: PriceBook) -> Iterator[Move]:
+def _moves(paid: pl.DataFrame, ledger: Ledger) -> Iterator[Move]:
     """Every moment at which the tariff of a kind of call changes."""
-    for row in paid.select(KEYS).unique().sort(KEYS).iter_rows():
+    some = paid.group_by("kind").agg(pl.first("row"))
+    for kind, *row in some.select("kind").hstack(ledger.at(some["row"], KEYS).drop("row")).sort(KEYS).iter_rows():
         key = Key(*row)
-        line = timeline(book, key)
+        line = timeline(ledger.book, key)
         for nth, moment in enumerate(line.starts):
             if moment == ALWAYS or nth == 0:
                 continue
             before, after = line.tariffs[nth - 1], line.tariffs[nth]
             if "priced" == before.status == after.status and (before.steps, before.hours) != (after.steps, after.hours):
-                yield Move(key, moment, bool(before.hours or after.hours))
+                yield Move(key, kind, moment, bool(before.hours or after.hours))
 
 
 def _next(move: Move, book: PriceBook, last: datetime) -> datetime:
     """When the change after this one comes: from then on dollars belong to that one."""
     later = [moment for moment in timeline(book, move.key).starts if moment > move.moment]
     return min([*later, last + timedelta(microseconds=1)])
-
-
-def _of(calls: pl.DataFrame, key: Key) -> pl.DataFrame:
-    same = [pl.col(name).eq_missing(pl.lit(value, pl.String)) for name, value in zip(KEYS, key, strict=True)]
-    return calls.filter(pl.all_horizontal(same))
 
 
 def _before(calls: pl.DataFrame, move: Move) -> pl.DataFrame:

@@ -7,8 +7,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from costaudit.analyze._analyzer import COST, NO_TASK, SOURCE, Analyzer, CannotCheck, Claim, need, option, single_calls
-from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts
+from costaudit.analyze._analyzer import (
+    COST,
+    NO_TASK,
+    RUN,
+    SOURCE,
+    Analyzer,
+    CannotCheck,
+    Claim,
+    need,
+    option,
+    single_calls,
+    these,
+)
+from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts, failed, refused
 from costaudit.finding import ZERO, Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
@@ -58,32 +70,37 @@ class RetryWaste(Analyzer):
     storm: int = option(3, "attempts", "More attempts than this at one call are a storm.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
+        calls = single_calls(ledger, ("request_sha", "attempt", "http_status", "status", "started_at"))
         if calls["request_sha"].null_count() == calls.height and calls["attempt"].null_count() == calls.height:
             raise CannotCheck("no request fingerprints and no attempt numbers")
         need(calls, {"started_at": "no call has a time"})
         if calls["http_status"].null_count() == calls.height:
             need(calls, {"status": "no status field"})
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
-        asked = single_calls(ledger.as_logged())
-        tried = attempts(asked, Timing.of(ledger))
+        logged = ledger.as_logged()
+        tried = attempts(these(logged, _candidates(logged)), Timing.of(ledger))
+        wasted = tried.filter(~pl.col("used")).with_columns(
+            why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain"))
+        )
+        wasted = wasted.filter(ledger.place(wasted["row"]).is_not_null())
+        if wasted.is_empty():
+            return
+        told = these(ledger, wasted["row"]).select("task", "started_at", "request_id", SOURCE, usd=COST)
         wasted = (
-            tried.filter(~pl.col("used"))
-            .with_columns(why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain")))
-            .join(calls.select("row", "task", "started_at", "request_id", SOURCE, usd=COST), on="row")
-            .with_columns(task=pl.col("task").fill_null(NO_TASK), storm=self._storm(tried, asked))
+            wasted.hstack(told)
+            .with_columns(task=pl.col("task").fill_null(NO_TASK), storm=self._storm(tried, logged))
             .sort("task", "why", "row")
         )
         for (task, why), found in wasted.group_by("task", "why", maintain_order=True):
             if found["usd"].sum() > ZERO:
                 yield self._claim(str(task), str(why), found)
 
-    def _storm(self, tried: pl.DataFrame, calls: pl.DataFrame) -> pl.Expr:
+    def _storm(self, tried: pl.DataFrame, ledger: Ledger) -> pl.Expr:
         """Whether a call was tried too often, or was sent again in minutes in which many calls were."""
         again = tried.filter(pl.col("nth") > 1)["row"]
         minutes = pl.col("started_at").dt.truncate(STORM_SPAN)
         busy = (
-            calls.select("row", minutes.alias("span"))
+            single_calls(ledger, ("row", minutes.alias("span")))
             .drop_nulls("span")
             .with_columns(again=pl.col("row").is_in(again.implode()))
             .group_by("span")
@@ -115,3 +132,14 @@ class RetryWaste(Analyzer):
             patch=billed.select("row", exists=pl.lit(value=False)),
             because=tuple(because),
         )
+
+
+def _candidates(ledger: Ledger) -> pl.Series:
+    """The rows of calls that may be attempts: sent more than once, numbered, or in a run in which a parser refused."""
+    calls = single_calls(
+        ledger, ("row", RUN, "request_sha", pl.col("attempt").is_not_null(), (refused() & ~failed()).alias("refused"))
+    )
+    again = pl.col("request_sha").is_not_null() & pl.col("request_sha").is_duplicated()
+    runs = calls.filter("refused")["run"].drop_nulls().unique()
+    asked = pl.col("run").is_in(runs.implode()).fill_null(value=False) if runs.len() else pl.lit(value=False)
+    return calls.filter(again | pl.col("attempt") | asked)["row"]

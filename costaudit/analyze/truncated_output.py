@@ -8,13 +8,26 @@ from dataclasses import dataclass
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, CannotCheck, Claim, need, option, single_calls
+from costaudit.analyze._analyzer import (
+    NO_TASK,
+    RUN,
+    SOURCE,
+    Analyzer,
+    CannotCheck,
+    Claim,
+    need,
+    option,
+    single_calls,
+    these,
+)
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
+TASK = pl.col("task").fill_null(NO_TASK)
 NUDGE = 16  # tokens; "continue", and no new question
 INPUT = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
 SCOPE = ["model", "tenant", "key_id"]
+FILLED = [pl.col(name).fill_null("") for name in SCOPE]
 LIVES = ("cache_write_5m_tokens", "cache_write_30m_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens")
 
 SENT_AGAIN, CONTINUED, HIDDEN = "sent again", "continued", "no visible answer"
@@ -58,20 +71,24 @@ class TruncatedOutput(Analyzer):
     follow_up: float = option(600.0, "s", "Longest pause between a cut answer and its continuation or repetition.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
-        need(calls, {"finish_reason": "no finish reasons"})
-        cut = self.cuts(calls)
-        if cut.is_empty() and _blind(calls):
-            raise CannotCheck("answers are cut, and no prompts, replies or outcomes say whether they were bought again")
+        need(single_calls(ledger, ("finish_reason",)), {"finish_reason": "no finish reasons"})
+        rows = single_calls(ledger, ("row",), pl.col("finish_reason") == "length")["row"]
+        if rows.is_empty():
+            return
+        answers = these(ledger, rows)
+        cut = self.cuts(answers, ledger)
+        if cut.is_empty():
+            if _blind(answers, ledger):
+                why = "answers are cut, and no prompts, replies or outcomes say whether they were bought again"
+                raise CannotCheck(why)
+            return
+        ended = single_calls(ledger, (TASK, "output_tokens"), pl.col("finish_reason") == "stop").drop_nulls()
         for (task,), found in cut.group_by("task", maintain_order=True):
-            ended = (pl.col("task").fill_null(NO_TASK) == task) & (pl.col("finish_reason") == "stop")
-            complete = calls.lazy().filter(ended).select("output_tokens").drop_nulls().collect().to_series()
-            yield _claim(str(task), found, complete.sort().to_list())
+            yield _claim(str(task), found, ended.filter(pl.col("task") == task)["output_tokens"].sort().to_list())
 
-    def cuts(self, calls: pl.DataFrame) -> pl.DataFrame:
+    def cuts(self, answers: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
         """The cut answers that bought nothing: cut_row, task, why, next_row (null unless continued), and evidence."""
-        length = (pl.col("finish_reason") == "length").fill_null(value=False)
-        cut = calls.filter(length).select(
+        cut = answers.select(
             *(
                 "row",
                 "task",
@@ -88,12 +105,10 @@ class TruncatedOutput(Analyzer):
             *("max_tokens", "output_tokens", "reasoning_tokens", "block_sha", "reply_sha", SOURCE),
             ended=pl.coalesce("ended_at", "started_at"),
         )
-        if cut.is_empty():
-            return cut.select(pl.col("task"), cut_row="row")
-        after = self._followed(cut, calls)
-        of_runs = pl.col("run_id").is_in(cut["run_id"].drop_nulls().unique().implode())
-        last = calls.select("run_id", "step", "row").filter(of_runs).sort("run_id", "step", "row", nulls_last=True)
-        lasts = last.group_by("run_id").agg(pl.col("row").last())["row"]
+        after = self._followed(cut, ledger)
+        of_runs = RUN.is_in(cut.select(RUN)["run"].drop_nulls().unique().implode())
+        last = single_calls(ledger, (RUN, "step", "row"), of_runs).sort("run", "step", "row", nulls_last=True)
+        lasts = last.group_by("run").agg(pl.col("row").last())["row"]
         label = (pl.col("max_tokens") <= 1).fill_null(value=False)  # one token is a label, and all of the answer
         hidden = (pl.col("reasoning_tokens") >= pl.col("output_tokens")) & (pl.col("reasoning_tokens") > 0)
         why = (
@@ -114,26 +129,26 @@ class TruncatedOutput(Analyzer):
             .select("task", "why", "next_row", "request_id", "max_tokens", "output_tokens", "source", cut_row="row")
         )
 
-    def _followed(self, cut: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:
+    def _followed(self, cut: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
         """row, follow, next_row: the first later call that sends the prompt again, or goes on from the cut answer."""
-        scope = [pl.col(name).fill_null("") for name in SCOPE]
-        later = calls.select(*scope, "request_sha", "block_sha", "block_tokens", next_row="row", started="started_at")
-        cut = cut.with_columns(scope)
         prompt = pl.col("block_sha").list.last()
         small = pl.col("block_tokens").list.last() <= NUDGE
         before_nudge = pl.when(small).then(pl.col("block_sha").list.get(-2, null_on_oob=True))
+        compared = ("row", "request_sha", prompt.alias("prompt"), before_nudge.alias("before_nudge"))
+        later = single_calls(ledger, compared)
+        cut = cut.with_columns(FILLED)
         pause = (pl.col("started") - pl.col("ended")).dt.total_microseconds() / 1e6
         return (
             pl.concat(
                 [
-                    _next(cut.with_columns(key=key), later, again)
+                    _next(cut.with_columns(key=key), later.select("row", key=again), ledger)
                     .filter(pause <= self.follow_up)
                     .select("row", "next_row", follow=pl.lit(follow))
                     for key, again, follow in (
-                        (prompt, prompt, SENT_AGAIN),
-                        (pl.col("request_sha"), pl.col("request_sha"), SENT_AGAIN),
-                        (pl.col("reply_sha"), prompt, CONTINUED),  # the answer itself is the end of the prompt
-                        (pl.col("reply_sha"), before_nudge, CONTINUED),
+                        (prompt, "prompt", SENT_AGAIN),
+                        (pl.col("request_sha"), "request_sha", SENT_AGAIN),
+                        (pl.col("reply_sha"), "prompt", CONTINUED),  # the answer itself is the end of the prompt
+                        (pl.col("reply_sha"), "before_nudge", CONTINUED),
                     )
                 ]
             )
@@ -144,24 +159,25 @@ class TruncatedOutput(Analyzer):
         )
 
 
-def _blind(calls: pl.DataFrame) -> bool:
+def _blind(cut: pl.DataFrame, ledger: Ledger) -> bool:
     """Whether nothing is logged that could show what became of a cut answer."""
-    cut = calls.filter(pl.col("finish_reason") == "length")
+    prompts = single_calls(ledger, (pl.col("block_sha").is_not_null(),)).to_series()
     again = cut["request_sha"].null_count() + cut["block_sha"].null_count() == 2 * cut.height
-    further = calls["block_sha"].null_count() == calls.height or cut["reply_sha"].null_count() == cut.height
+    further = not prompts.any() or cut["reply_sha"].null_count() == cut.height
     judged = cut["schema_ok"].null_count() + cut["success"].null_count() < 2 * cut.height
     timed = cut["started_at"].null_count() < cut.height
-    return cut.height > 0 and not judged and (again or further or not timed)
+    return not judged and (again or further or not timed)
 
 
-def _next(cut: pl.DataFrame, later: pl.DataFrame, again: pl.Expr) -> pl.DataFrame:
+def _next(cut: pl.DataFrame, later: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """The cut answers with the first later call of their key and scope: next_row, started.
 
-    again   what of a later call is compared with the `key` of a cut answer
+    later   row, key: what is compared with the `key` of a cut answer
     """
     known = cut.drop_nulls("key").select("row", "ended", "key", *SCOPE).sort("row")
-    keys = later.select(again).to_series().is_in(known["key"].unique().implode()).fill_null(value=False)
-    then = later.filter(keys).select("next_row", "started", *SCOPE, key=again, at="next_row").sort("at")
+    keyed = later.filter(pl.col("key").is_in(known["key"].unique().implode()))
+    told = ledger.at(keyed["row"], (*SCOPE, "started_at"))
+    then = told.select(*FILLED, next_row="row", started="started_at", key=keyed["key"], at="row")
     return known.join_asof(
         then,
         left_on="row",
