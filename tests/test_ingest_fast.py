@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, mangled, sample
 
-from costaudit.ingest import _blocks, _containers, _elements, _files, _join, _pool, claude_code
+from costaudit.ingest import _blocks, _containers, _elements, _join, _pool, _streams, claude_code
 from costaudit.ingest._decode import Decoder
 from costaudit.ingest._files import walk
 from costaudit.ingest._lean import Lean
@@ -119,7 +119,7 @@ def test_a_large_container_gives_what_a_small_one_gives(shape, tmp_path, monkeyp
     monkeypatch.setattr(_containers, "LARGE", 1)
     monkeypatch.setattr(_containers, "WEIGHT", 500)
     monkeypatch.setattr(_elements, "CHUNK", 50)
-    monkeypatch.setattr(_files, "CHUNK", 50)
+    monkeypatch.setattr(_streams, "CHUNK", 50)
     large = taken([path])
     assert large.requests.drop("source_offset").equals(whole.requests.drop("source_offset"))
     assert large.fates == whole.fates

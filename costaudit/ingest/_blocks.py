@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple
 BRACE = ord("{")
 SIZE = 1 << 18  # bytes of a block; more leaves the processor's cache
 GIANT = 1 << 23  # bytes from which a line of a plain file is mapped instead of read
+LONGEST = 1 << 28  # bytes of a line, or of a value without lines, that is read where it cannot be mapped
+TOO_LONG = f"longer than {LONGEST >> 20} MiB"
 
 
 @dataclass(slots=True)
@@ -29,7 +31,7 @@ class Lines:
 
 
 class Cut(NamedTuple):
-    """Where a compressed stream ends in damage: the line and byte behind what was read, and the reason."""
+    """Where a compressed stream ends in damage, or a line is longer than any: line, byte and reason."""
 
     line: int
     offset: int
@@ -65,6 +67,11 @@ def blocks(
             line, filled, searched = line + 1, 0, 0
             giant.close()
             buffer = bytearray(SIZE)
+        if not problem and filled >= LONGEST:
+            yield Cut(line, offset, TOO_LONG)
+            skipped, behind, problem = _past_line(stream)
+            line, offset, filled, searched = line + 1, offset + filled + skipped, len(behind), 0
+            buffer = bytearray(behind)
         got = 0
         if not problem:
             got, problem = _more(buffer, filled, stream, None if until is None else until - offset - filled)
@@ -94,6 +101,17 @@ def _more(buffer: bytearray, filled: int, stream: Any, most: int | None) -> tupl
     return len(data), getattr(stream, "problem", "")
 
 
+def _past_line(stream: Any) -> tuple[int, bytes, str]:
+    """How many bytes there are to the end of the line, what was read behind it, and the damage if it never ends."""
+    skipped = 0
+    while data := stream.read(SIZE):
+        skipped += len(data)
+        end = data.find(b"\n") + 1
+        if end:
+            return skipped - len(data) + end, data[end:], getattr(stream, "problem", "")
+    return skipped, b"", getattr(stream, "problem", "")
+
+
 class _Giant:
     """One line of a plain file, mapped: its pages are the system's cache, not the process's memory."""
 
@@ -109,7 +127,7 @@ class _Giant:
 
 def _mapped(stream: Any, filled: int) -> _Giant | None:
     """The line that the last `filled` bytes of a plain file begin; None for any other stream."""
-    if not isinstance(stream, io.BufferedReader):
+    if not isinstance(stream, io.BufferedReader) or not isinstance(stream.raw, io.FileIO):
         return None
     file = stream.fileno()
     if not stat.S_ISREG(os.fstat(file).st_mode):

@@ -6,36 +6,31 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import polars as pl
 
 from costaudit.errors import LogError
-from costaudit.ingest._blocks import Lines
+from costaudit.ingest._blocks import LONGEST, TOO_LONG, Lines
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._elements import elements
 from costaudit.ingest._files import (
-    CHUNK,
     UNREADABLE,
     Bad,
-    Read,
     Record,
     delimiter,
-    head_and_rest,
     lines,
     of_array,
 )
-
-if TYPE_CHECKING:
-    from costaudit.ingest._files import Inflated
+from costaudit.ingest._streams import CHUNK, Read, Stream, head_and_rest
 
 LARGE = 32 << 20  # bytes of a JSON file from which its values are read one by one, at a third of the speed
 WEIGHT = 4 << 20  # bytes of values that are handed on together
 ROWS = 10_000  # of a table, likewise
 
 
-def array(head: Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
+def array(head: Read, stream: Stream) -> Iterator[Lines | list[Record | Bad]]:
     """A JSON array of records, or of arrays of records; lines that are arrays each are a log of batches."""
     rest = head_and_rest(head, stream, LARGE)
     data = rest.data
@@ -69,7 +64,7 @@ def _is_array(line: bytes) -> bool:
     return True
 
 
-def documents(head: Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
+def documents(head: Read, stream: Stream) -> Iterator[list[Record | Bad]]:
     """Pretty-printed documents, one or several after each other."""
     rest = head_and_rest(head, stream, LARGE)
     data = rest.data
@@ -91,13 +86,13 @@ def _opened(item: Record | Bad) -> Record | Bad:
     return item._replace(data=value) if isinstance(item, Record) and isinstance(value, dict) else item
 
 
-def _large(data: bytes, stream: IO[bytes] | Inflated, offset: int) -> Iterator[list[Record | Bad]]:
+def _large(data: bytes, stream: Stream, offset: int) -> Iterator[list[Record | Bad]]:
     """The values of a large file one by one; a damaged one costs itself."""
     batch: list[Record | Bad] = []
     weight = number = 0
-    for number, at, value, whole in elements(data, stream.read, offset):
-        if not whole:
-            batch.append(Bad(number, at, "not a JSON object"))
+    for number, at, value, wrong in elements(data, stream.read, offset):
+        if wrong:
+            batch.append(Bad(number, at, wrong))
         elif value.startswith(b"["):
             batch += of_array(value, number, 0)
         else:
@@ -137,35 +132,38 @@ def _values(data: bytes, problem: str) -> list[Record | Bad]:
     return batch
 
 
-def table(head: Read, stream: IO[bytes] | Inflated) -> Iterator[list[Record | Bad]]:
+def table(head: Read, stream: Stream) -> Iterator[list[Record | Bad]]:
     """CSV or TSV with a header, row by row; cells that hold nothing are absent."""
     header = head.data.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
-    source = io.BufferedReader(_Chained(head.data.removeprefix(b"\xef\xbb\xbf"), None if head.problem else stream))
-    text = io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="")
-    csv.field_size_limit(1 << 30)  # prompts are cells too
+    chained = _Chained(head.data.removeprefix(b"\xef\xbb\xbf"), None if head.problem else stream)
+    text = io.TextIOWrapper(io.BufferedReader(chained), encoding="utf-8", errors="replace", newline="")
+    csv.field_size_limit(LONGEST)  # prompts are cells too
     reader = csv.DictReader(text, delimiter=delimiter(header))
     batch: list[Record | Bad] = []
+    handed = 0
     try:
         for row in reader:
             if None in row:
                 batch.append(Bad(reader.line_num, 0, "more cells than the header has"))
             else:
                 batch.append(Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)}))
-            if len(batch) >= ROWS:
+            if len(batch) >= ROWS or chained.given - handed > LARGE:
                 yield batch
-                batch = []
+                batch, handed = [], chained.given
     except csv.Error as problem:
         batch.append(Bad(reader.line_num, 0, f"not CSV from here on ({problem})"))
-    if damage := head.problem or getattr(stream, "problem", ""):
+    if damage := head.problem or chained.problem or getattr(stream, "problem", ""):
         batch.append(Bad(reader.line_num + 1, 0, damage))
     yield batch
 
 
 class _Chained(io.RawIOBase):
-    """What is read already, and the stream behind it."""
+    """What is read already, and the stream behind it, to its end or to a line without one."""
 
-    def __init__(self, head: bytes, rest: IO[bytes] | Inflated | None) -> None:
+    def __init__(self, head: bytes, rest: Stream | None) -> None:
         self.held, self.rest = head, rest
+        self.given = self.line = 0  # bytes so far, and of them in the line that has not ended
+        self.problem = ""
 
     def readable(self) -> bool:
         return True
@@ -173,8 +171,14 @@ class _Chained(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int:
         if not self.held and self.rest is not None:
             self.held = self.rest.read(CHUNK) or b""
-        size = min(len(buffer), len(self.held))
-        buffer[:size], self.held = self.held[:size], self.held[size:]
+        size = 0 if self.problem else min(len(buffer), len(self.held))
+        part, self.held = self.held[:size], self.held[size:]
+        buffer[:size] = part
+        self.given += size
+        end = part.rfind(b"\n") + 1
+        self.line = size - end if end else self.line + size
+        if self.line > LONGEST:
+            self.problem = f"a line {TOO_LONG}: nothing behind it was read"
         return size
 
 

@@ -6,8 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from costaudit.ingest._blocks import LONGEST, TOO_LONG
+
 CHUNK = 1 << 20  # bytes read at a time, at least
 TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)  # a text as a whole, or what opens and closes
+
+
+NO_OBJECT = "not a JSON object"
 
 
 class Element(NamedTuple):
@@ -16,7 +21,7 @@ class Element(NamedTuple):
     number: int
     offset: int
     data: bytes
-    whole: bool = True
+    wrong: str = ""  # why there is no value
 
 
 def elements(data: bytes, more: Callable[[int], bytes], offset: int) -> Iterator[Element]:
@@ -38,7 +43,7 @@ def elements(data: bytes, more: Callable[[int], bytes], offset: int) -> Iterator
                     start = token.start()
                     if held[done:start].strip(SPACE):
                         number += 1
-                        yield Element(number, offset + done, bytes(held[done:start]), whole=False)
+                        yield Element(number, offset + done, bytes(held[done:start]), NO_OBJECT)
                 depth += 1
             elif mark != QUOTE:
                 depth -= 1
@@ -51,11 +56,14 @@ def elements(data: bytes, more: Callable[[int], bytes], offset: int) -> Iterator
         cut = start if start >= 0 else done
         del held[:cut]
         offset, at, start, done = offset + cut, at - cut, 0 if start >= 0 else -1, 0
+        if len(held) > LONGEST:  # where it ends cannot be known without reading all of it
+            yield Element(number + 1, offset, b"", f"a value {TOO_LONG}: nothing behind it was read")
+            return
         read = more(max(CHUNK, len(held)))
         ended = not read
         held += read
     if held.strip(SPACE):
-        yield Element(number + 1, offset, b"", whole=False)
+        yield Element(number + 1, offset, b"", NO_OBJECT)
 
 
 QUOTE = ord('"')

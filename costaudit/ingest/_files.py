@@ -5,24 +5,19 @@ Content decides, never a file's name. One damaged record costs one record.
 
 from __future__ import annotations
 
-import bz2
 import csv
-import io
-import lzma
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest._blocks import Cut, Lines, blocks
-
-CHUNK = 1 << 20  # bytes read at a time
-STDIN = Path("-")
+from costaudit.ingest._streams import STDIN, Inflated, Read, Recoded, Stream, head_of, open_log, spooled
 
 
 class Record(NamedTuple):
@@ -140,70 +135,6 @@ def _beside_database(path: Path) -> bool:
     return path.with_name(path.name.rpartition("-")[0]).is_file()
 
 
-class Inflated(io.RawIOBase):
-    """A compressed stream, member after member; what stands before damage is still read.
-
-    `problem` says what was wrong once the end is reached, or is empty.
-    """
-
-    def __init__(self, raw: IO[bytes], start: Callable[[], Any], damage: tuple[type[Exception], ...]) -> None:
-        self.raw, self.start, self.damage = raw, start, damage
-        self.member: Any = None  # a decompressor: the libraries share methods and no type
-        self.held = b""
-        self.problem = ""
-
-    def read(self, size: int = -1, /) -> bytes:
-        parts: list[bytes] = []
-        got = 0
-        while (size < 0 or got < size) and not self.problem:
-            data = self.held or self.raw.read(CHUNK // 4)
-            self.held = b""
-            if not data:
-                if self.member is not None:
-                    self.problem = "compressed stream is cut off"
-                break
-            if self.member is None:
-                self.member = self.start()
-            try:
-                parts.append(self.member.decompress(data))
-            except self.damage as problem:
-                self.problem = f"compressed stream is damaged ({problem})"
-                break
-            got += len(parts[-1])
-            if self.member.eof:
-                self.held, self.member = self.member.unused_data.lstrip(b"\x00"), None
-        return b"".join(parts)
-
-    def close(self) -> None:
-        self.raw.close()
-        super().close()
-
-
-def open_log(path: Path) -> IO[bytes] | Inflated:
-    """The file's bytes, decompressed by its magic number."""
-    raw = io.BufferedReader(io.BytesIO(sys.stdin.buffer.read())) if path == STDIN else path.open("rb")
-    magic = raw.peek(8)[:8]  # a pipe cannot go back
-    if magic.startswith(b"\x1f\x8b"):
-        from isal import isal_zlib
-
-        return Inflated(raw, lambda: isal_zlib.decompressobj(wbits=31), (cast(type[Exception], isal_zlib.error),))
-    if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        import zstandard
-
-        return Inflated(raw, zstandard.ZstdDecompressor().decompressobj, (zstandard.ZstdError,))
-    if magic[4:] == b"\x28\xb5\x2f\xfd":
-        import zstandard
-
-        from costaudit.ingest._prefixed import Framed
-
-        return Inflated(raw, lambda: Framed(zstandard.ZstdDecompressor()), (zstandard.ZstdError,))
-    if magic.startswith(b"BZh"):
-        return Inflated(raw, bz2.BZ2Decompressor, (OSError, ValueError))
-    if magic.startswith(b"\xfd7zXZ"):
-        return Inflated(raw, lzma.LZMADecompressor, (lzma.LZMAError,))
-    return raw
-
-
 def records(file: LogFile) -> Iterator[list[Record | Bad]]:
     """The records of a file in batches, in order; raises as `pieces` does."""
     for piece in pieces(file):
@@ -243,22 +174,21 @@ def is_plain(path: Path) -> bool:
         return not isinstance(stream, Inflated) and not stream.read(2).startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
-def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
+def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
     from costaudit.ingest import _containers
 
-    head = _read(stream, 1 << 16)
+    head = head_of(stream)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.data.startswith(b"PAR1"):
-        source = io.BytesIO(open_log(file.path).read()) if file.path == STDIN else file.path
-        yield from _containers.parquet(source, file.shown)
+        with spooled(head.data, stream) if file.path == STDIN else nullcontext(file.path) as path:
+            yield from _containers.parquet(path, file.shown)
     elif head.data.startswith(SQLITE):
         from costaudit.ingest import _sqlite
 
         whole = file.path != STDIN and not isinstance(stream, Inflated)
         yield from _sqlite.rows(file, head.data, None if whole else stream)
     elif head.data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = (head.data + _rest(stream).data).decode("utf-16", "replace")
-        yield from _records(io.BytesIO(text.encode()), file)
+        yield from _records(Recoded(head, stream), file)
     elif b"\x00" in head.data:
         raise LogError(f"{file.shown}: binary file, not a log")
     elif start.startswith(b"["):
@@ -273,37 +203,6 @@ def _records(stream: IO[bytes] | Inflated, file: LogFile) -> Iterator[Lines | li
         yield from lines(head, stream)  # records below lines of another kind
     else:
         raise LogError(f"{file.shown}: text without JSON lines or a table, not a log")
-
-
-class Read(NamedTuple):
-    """Bytes of a stream, and the damage that it ends in."""
-
-    data: bytes
-    problem: str = ""
-
-
-def _read(stream: IO[bytes] | Inflated, size: int) -> Read:
-    """Up to `size` bytes, and the damage of a compressed stream if this is where it ends."""
-    data = stream.read(size)
-    return Read(data, stream.problem if isinstance(stream, Inflated) else "")
-
-
-def _rest(stream: IO[bytes] | Inflated) -> Read:
-    return head_and_rest(Read(b""), stream)
-
-
-def head_and_rest(head: Read, stream: IO[bytes] | Inflated, most: int | None = None) -> Read:
-    """A stream of which the head is read already, to its end or until it has that many bytes."""
-    if head.problem:
-        return head
-    parts, size = [head.data], len(head.data)
-    while most is None or size < most:
-        got = _read(stream, CHUNK)
-        parts.append(got.data)
-        size += len(got.data)
-        if got.problem or not got.data:
-            return Read(b"".join(parts), got.problem)
-    return Read(b"".join(parts))
 
 
 def _first_line_is_json(start: bytes) -> bool:
@@ -331,7 +230,7 @@ def delimiter(header: bytes) -> str:
     return max(",\t;", key=lambda mark: header.count(mark.encode()))
 
 
-def lines(head: Read, stream: IO[bytes] | Inflated) -> Iterator[Lines | list[Record | Bad]]:
+def lines(head: Read, stream: Stream) -> Iterator[Lines | list[Record | Bad]]:
     """JSON lines, with or without the `data:` prefix of server-sent events."""
     mark = 3 if head.data.startswith(b"\xef\xbb\xbf") else 0
     for block in blocks(head.data[mark:], head.problem, stream, mark):

@@ -15,12 +15,13 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from costaudit.errors import LogError
-from costaudit.ingest._files import CHUNK, Bad, Inflated, LogFile, Record
+from costaudit.ingest._files import Bad, LogFile, Record
+from costaudit.ingest._streams import Stream, copied
 
 SIDES = ("-wal", "-journal")  # what a program that did not close its database leaves beside it
 LARGEST = 64 << 20  # bytes of a cell that is looked at, compressed or not
@@ -40,7 +41,7 @@ class Table(NamedTuple):
     known: bool = False  # of a program whose format needs the table's name
 
 
-def rows(file: LogFile, head: bytes = b"", stream: IO[bytes] | Inflated | None = None) -> Iterator[list[Record | Bad]]:
+def rows(file: LogFile, head: bytes = b"", stream: Stream | None = None) -> Iterator[list[Record | Bad]]:
     """The rows of the database in batches; a row is a JSON object, of a known program with its table as `_table`.
 
     head, stream   the database's bytes where the file is compressed or standard input
@@ -55,18 +56,14 @@ def rows(file: LogFile, head: bytes = b"", stream: IO[bytes] | Inflated | None =
             raise LogError(f"{file.shown}: not a readable database ({problem})") from problem
 
 
-def _copied(path: Path, head: bytes, stream: IO[bytes] | Inflated | None, folder: Path) -> Path | None:
+def _copied(path: Path, head: bytes, stream: Stream | None, folder: Path) -> Path | None:
     """A copy with the changes that stand beside the file; None where the file alone is complete.
 
     A database in use is read from a copy: reading in place would wait for its locks, or write beside it.
     """
     copy = folder / "database"
     if stream is not None:
-        with copy.open("wb") as out:
-            out.write(head)
-            while data := stream.read(CHUNK):
-                out.write(data)
-        return copy
+        return copied(copy, head, stream)
     sides = unfinished(path)
     if not sides:
         return None

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import xxhash
 
-from costaudit.ingest._files import SQLITE, STDIN, LogFile, Object, beside, is_plain
+from costaudit.ingest._files import SQLITE, LogFile, Object, beside, is_plain
 from costaudit.ingest._pack import State
+from costaudit.ingest._streams import STDIN
 
 SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
 EDGE = 4096  # bytes of head and of tail that are hashed
