@@ -16,10 +16,11 @@ from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
-from costaudit.ingest._files import BLANK, STDIN, Bad, Known, LogFile, Record, line, more, pieces, split
+from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, line, more, pieces, split
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import FileReader, Out
 from costaudit.ingest._identity import ROWS
+from costaudit.ingest._streams import STDIN
 
 NEWLINE = ord("\n")
 BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
