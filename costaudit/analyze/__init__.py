@@ -138,7 +138,7 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
     said = _Said([], [], [])
     states = States.of(ledger)
     priced = ledger.original["cost_usd"].null_count() < ledger.original.height
-    for turn, _, rule in turns:
+    for place, (turn, _, rule) in enumerate(turns):
         if not priced and turn.kind is not Kind.EXPOSURE:
             said.not_checked.append(NotChecked(rule.name, "no call has a price"))
             continue
@@ -157,7 +157,7 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
         said.findings.extend(made)
         if turn.order is not None:
             pairs = zip(owned, made, strict=True)
-            said.acts.extend(Act(turn.order, one.claim, f) for one, f in pairs if one.claim.patch is not None)
+            said.acts.extend(Act(place, one.claim, f) for one, f in pairs if one.claim.patch is not None)
     said.not_checked.sort(key=lambda n: (n.rule, n.why))
     return said
 

@@ -57,9 +57,9 @@ class States:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A change that somebody could make: the claim, its place in the ledger, and the finding it became."""
+    """A change that somebody could make: the claim, when it was made, and the finding it became."""
 
-    order: int
+    turn: int
     claim: Claim
     finding: Finding
 
@@ -82,10 +82,10 @@ def settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned]
 
 
 def replayed(ledger: Ledger, acts: Sequence[Act]) -> Ledger:
-    """The ledger after some of the changes, in the order of the ledger and priced again; a change that does not pay
-    there is not made."""
-    for order in sorted({act.order for act in acts}):
-        for batch in _disjoint(sorted((act.claim for act in acts if act.order == order), key=_subject)):
+    """The ledger after some of the changes, in the order in which they were found and priced again; a change that does
+    not pay there is not made. All of them together leave what the findings do not own."""
+    for turn in sorted({act.turn for act in acts}):
+        for batch in _disjoint(sorted((act.claim for act in acts if act.turn == turn), key=_subject)):
             ledger = _apply(ledger, batch, [claim.patch for claim in batch]).ledger
     return ledger
 
