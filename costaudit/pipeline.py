@@ -177,7 +177,7 @@ def stored(held: pl.DataFrame, outside: int = 0, outside_rollups: int = 0) -> In
     outside  requests of parts that were not opened because the window cannot hold them
     """
     rolled = pl.col("rollup").fill_null(value=False)
-    rollups = held.filter(rolled).height
+    rollups = _restating(held)
     sources = held.group_by(pl.col("source_file").alias("path"), "format").agg(
         (~rolled).sum().cast(pl.Int64).alias("requests"),
         pl.col("convention").drop_nulls().unique().sort().str.join(", "),
@@ -216,8 +216,11 @@ def split(rows: pl.DataFrame, settings: Settings) -> tuple[pl.DataFrame, int]:
     if end is not None:
         inside &= (pl.col("started_at") < end).fill_null(value=False)
     kept = _where(rows, inside)
-    rolled = pl.col("rollup").fill_null(value=False)
-    return kept, rows.filter(~rolled).height - kept.filter(~rolled).height
+    return kept, rows.height - _restating(rows) - kept.height + _restating(kept)
+
+
+def _restating(rows: pl.DataFrame) -> int:
+    return int(rows["rollup"].sum() or 0)
 
 
 def _where(rows: pl.DataFrame, inside: pl.Expr) -> pl.DataFrame:

@@ -101,7 +101,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
         suppressed=len(large) - len(shown),
         unshown=frozenset(f.id for f in said.findings) - {f.id for f in shown},
         accepted=tuple(one for one in accepted if one.by.rule in {rule.name for rule in rules}),
-        unseen=ledger.original.filter(pl.col("cost_usd").is_null()).height,
+        unseen=ledger.original["cost_usd"].null_count(),
         range_usd={kind: _range(shown, kind) for kind in (Kind.WASTE, Kind.DECIDE)},
     )
 

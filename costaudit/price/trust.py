@@ -153,7 +153,8 @@ def coverage(
     sources  path, format, requests, convention, proof
     sampled  the log holds a sample of the calls: there is no upper end
     """
-    counted = calls.filter(pl.col("trust").is_not_null()).with_columns(_tokens().alias("_tokens"))
+    read = ("provider", "model", "input_tokens", "output_tokens", "cost_usd", "low_usd", "high_usd", "trust")
+    counted = calls.select(read).filter(calls["trust"].is_not_null()).with_columns(_tokens().alias("_tokens"))
     return header(
         counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum()),
         fates=fates,
