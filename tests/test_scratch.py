@@ -58,14 +58,15 @@ def test_a_table_in_a_file_is_the_table(table):
     [
         ("runaway-loop.jsonl", {}),
         ("cache-miss.jsonl", {}),
+        ("unmetered-usage.jsonl", {}),
         ("runaway-loop.jsonl", {"since": datetime(2026, 1, 1, tzinfo=UTC)}),
     ],
 )
 def test_an_audit_in_files_priced_in_slices_says_the_same_bytes(log, window, monkeypatch):
     in_memory = report(LOGS / log, **window)
     monkeypatch.setattr(scratch, "MANY", 1)
-    monkeypatch.setattr(engine, "AT_ONCE", 7)
-    monkeypatch.setattr(trust, "AT_ONCE", 7)
+    monkeypatch.setattr(engine, "AT_ONCE", 2)
+    monkeypatch.setattr(trust, "AT_ONCE", 2)
     assert report(LOGS / log, **window) == in_memory
 
 
