@@ -90,9 +90,12 @@ def loaded(
         raise _nothing(paths, read)
     book = book or prices(settings)
     known = Attributed(inside) if as_logged else attribute(inside, settings)
-    told = by_cost(price(scratch.kept(known.requests, FILLED), book), read.sources, book)
+    attributed = known.requests if as_logged else scratch.kept(known.requests, FILLED)
+    scratch.release()
+    told = by_cost(price(attributed, book), read.sources, book)
     others = unnamed(settings) if as_logged else Others()
     calls = scratch.kept(trust(told.calls.with_row_index("row"), book, others), PRICED)
+    scratch.release()
     window = window_of(calls, settings)
     believed = coverage(
         calls,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,8 @@ MANY = 250_000  # rows from which columns are kept in a file; fewer take less me
 AT_ONCE = 256 * 2**20  # bytes of columns that are in memory before they are written
 WIDE = 64  # bytes a row that a nested column is taken for
 ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to be read
+
+_mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
 def kept(frame: pl.DataFrame, names: Iterable[str] | None = None) -> pl.DataFrame:
@@ -46,6 +49,13 @@ def read(schema: pl.Schema, height: int, columns: Callable[[Sequence[str]], pl.D
     # A column without a value is a literal: it takes no room until somebody looks at it.
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in found.columns]
     return found.with_columns(absent).select(schema.names())
+
+
+def release() -> None:
+    """Take no memory for what was read from files so far; what is looked at again is mapped again."""
+    for whole in _mapped:
+        if hasattr(whole, "madvise"):  # not on Windows
+            whole.madvise(mmap.MADV_DONTNEED)
 
 
 def _batches(schema: pl.Schema, height: int) -> Iterable[list[str]]:
@@ -95,7 +105,9 @@ class _Shelf:
 
         if not self._starts:
             return []
-        whole = pa.py_buffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        _mapped.add(mapped)
+        whole = pa.py_buffer(mapped)
         tables = [pa.ipc.open_stream(whole.slice(start)).read_all() for start in self._starts]
         frames: list[Any] = [pl.from_arrow(table, rechunk=False) for table in tables]
         return [column for frame in frames for column in frame.get_columns()]

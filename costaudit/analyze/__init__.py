@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit import plugins
+from costaudit import plugins, scratch
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
 from costaudit.analyze._ledger import Act, Owned, States, settle
 from costaudit.analyze._standing import standings
@@ -142,6 +142,7 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
         if not priced and turn.kind is not Kind.EXPOSURE:
             said.not_checked.append(NotChecked(rule.name, "no call has a price"))
             continue
+        scratch.release()
         try:
             claims = list(turn.look((states.point if turn.order is not None else ledger).reading(rule.reads)))
         except CannotCheck as why:
