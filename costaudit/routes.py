@@ -26,6 +26,7 @@ class Route:
     budgets           from the settings
     because           id, rule, grade and saving of each accepted finding, a sentence each
     changed           whether accepted advice changes the model, or how it is bought
+    shared            whether several models serve it and no advice says that one of them can do all of it
     """
 
     task: str
@@ -38,3 +39,4 @@ class Route:
     budgets: tuple[Limit, ...] = ()
     because: tuple[str, ...] = ()
     changed: bool = False
+    shared: bool = False

@@ -69,12 +69,15 @@ def test_advice_that_is_none_is_refused_with_what_there_is(word):
 @pytest.mark.parametrize(
     ("findings", "says"),
     [
-        ([], {"model": "acme/big"}),
+        ([], {"models": ["acme/big", "acme/small"], "chosen_by": page.SHARED}),
         ([CHEAPER], {"model": "acme/small", "instead_of": ["acme/big"]}),
         ([SIBLING], {"model": "shop/big-2", "instead_of": ["acme/big", "acme/small"]}),
         ([FLEX], {"model": "acme/big", "service_tier": "flex", "instead_of": ["acme/small"]}),
         ([NIGHT], {"model": "acme/big", "service_tier": "batch", "instead_of": ["acme/small"]}),
-        ([LIMIT], {"model": "acme/big", "ceiling_per_run": {"steps": 40}}),
+        (
+            [LIMIT],
+            {"models": ["acme/big", "acme/small"], "chosen_by": page.SHARED, "ceiling_per_run": {"steps": 40}},
+        ),
     ],
 )
 def test_each_kind_of_advice_changes_its_part_of_the_route(findings, says):
@@ -83,6 +86,17 @@ def test_each_kind_of_advice_changes_its_part_of_the_route(findings, says):
     (route,) = table["routes"]
     assert {k: v for k, v in route.items() if k not in ("task", "because")} == says
     assert len(route.get("because", [])) == len(findings)
+
+
+def test_a_task_of_several_models_is_moved_to_none_of_them_without_advice():
+    """Most calls run on the small model because the hard ones do not: it is no route for all of them."""
+    made = routes(calls([{"task": "a"}, *[{"task": "a", "model": "small"}] * 3, {"task": "b"}]), [], ())
+    assert [(route.task, route.shared) for route in made] == [("a", True), ("b", False)]
+    text = page.litellm(made, WINDOW)
+    assert [entry["model_name"] for entry in yaml.safe_load(text)["model_list"]] == ["b"]
+    assert "# left out: a: whatever chooses now" in text
+    nearly = routes(calls([{"task": "a"}] * 19 + [{"task": "a", "model": "small"}]), [], ())
+    assert [(route.model, route.shared) for route in nearly] == [("big", False)]
 
 
 def test_calls_that_the_new_model_cannot_take_are_said_in_its_route():

@@ -16,6 +16,7 @@ from costaudit.finding import Confidence, Finding, Grade
 from costaudit.routes import Limit, Route
 
 SURE = (Grade.PROVEN, Grade.PROVEN_PRICE)
+ALONE = 0.95  # share of the calls of a task from which its model serves it alone
 ROUTABLE = ("overpowered-model", "dearer-sibling", "batchable", "missing-ceiling")
 
 
@@ -40,7 +41,10 @@ def accepted(findings: Sequence[Finding], wanted: Sequence[str]) -> list[Finding
 
 
 def routes(calls: pl.DataFrame, findings: Sequence[Finding], budgets: Sequence[Budget]) -> list[Route]:
-    """One route a named task, the dearest first; advice for one tenant makes a route of its own."""
+    """One route a named task, the dearest first; advice for one tenant makes a route of its own.
+
+    A task of several models without advice on them goes to none: who chooses among them may know which work is hard.
+    """
     used = (
         calls.filter(~pl.col("rollup").fill_null(value=False) & pl.col("model").is_not_null())
         .drop_nulls("task")
@@ -60,7 +64,9 @@ def routes(calls: pl.DataFrame, findings: Sequence[Finding], budgets: Sequence[B
         arms = [(p or (entry or "").partition(":")[0], m, entry) for p, m, entry in named]
         provider, model, _ = max(zip(row["calls"], arms, strict=True), key=lambda part: part[0])[1]
         held = tuple(Limit(b.usd, b.per) for b in budgets if b.scope.get("task") == row["task"] and len(b.scope) == 1)
-        plain = Route(row["task"], provider, model, tuple(_name(p, m) for p, m, _ in arms), budgets=held)
+        shared = max(row["calls"]) < ALONE * sum(row["calls"])
+        names = tuple(_name(p, m) for p, m, _ in arms)
+        plain = Route(row["task"], provider, model, names, budgets=held, shared=shared)
         own = [f for f in findings if f.subject.get("task") == row["task"]]
         common = [f for f in own if "tenant" not in f.subject]
         made.append(_advised(plain, common, arms, calls))
@@ -80,7 +86,7 @@ def _advised(
         if finding.rule == "overpowered-model":
             to = finding.subject["to"]
             provider = next((p for p, m, _ in arms if m == to), _served_by(calls, to) or route.provider)
-            route = replace(route, provider=provider, model=to, changed=True)
+            route = replace(route, provider=provider, model=to, changed=True, shared=False)
             if (kept := first.get("calls", 0) - finding.requests) > 0:
                 stays = (
                     f"{kept:,} calls of the log are more than {to} can take: keep {finding.subject['from']} for those"

@@ -20,6 +20,7 @@ from costaudit.report._text import clean
 from costaudit.routes import Route
 
 SCHEMA = "costaudit.routes/1"
+SHARED = "whatever chooses now: no accepted advice says that one of the models can do all of it"
 PERIODS = {"day": "1d", "week": "7d", "month": "1mo"}  # as LiteLLM writes a budget's duration
 
 
@@ -36,7 +37,10 @@ def _plain(route: Route) -> dict[str, Any]:
     entry: dict[str, Any] = {"task": clean(route.task)}
     if route.tenant:
         entry["tenant"] = clean(route.tenant)
-    entry["model"] = _model(route)
+    if route.shared and not route.changed:
+        entry |= {"models": [clean(name) for name in route.before], "chosen_by": SHARED}
+    else:
+        entry["model"] = _model(route)
     if route.tier:
         entry["service_tier"] = route.tier
     if route.changed:
@@ -59,6 +63,8 @@ def litellm(routes: Sequence[Route], window: Window) -> str:
     entries: list[dict[str, Any]] = []
     fallbacks: list[dict[str, list[str]]] = []
     for route in routes:
+        if route.shared and not route.changed:
+            continue
         taken = {entry["model_name"] for entry in entries}
         name = next(n for n in _aliases(route) if n not in taken)
         entries.append({"model_name": name, "litellm_params": _params(route), "model_info": _info(route)})
@@ -69,10 +75,12 @@ def litellm(routes: Sequence[Route], window: Window) -> str:
     config: dict[str, Any] = {"model_list": entries}
     if fallbacks:
         config["litellm_settings"] = {"fallbacks": fallbacks}
+    left = [clean(" of ".join(filter(None, (r.task, r.tenant)))) for r in routes if r.shared and not r.changed]
     head = [
         "configuration of a LiteLLM proxy: call a task by its name as `model`; written by `costaudit route`",
         f"from the logs of {_words.window(window)}; add api_key and api_base where your providers need them",
         "ceiling_per_run in model_info: give steps and usd to the agent as max_iterations and max_budget_per_session",
+        *(f"left out: {name}: {SHARED}" for name in left),
     ]
     return _comment(head) + _yaml(config)
 
