@@ -32,6 +32,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 MIB = 2**20
 OURS = "costaudit"
 PARTS = ("end-to-end", "formats", "memory")
+SUMMED = (
+    *("model", "model_requested", "provider", "service_tier", "region", "search_context_size", "started_at"),
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens"),
+    *("cache_write_1h_tokens", "cache_write_12h_tokens", "output_tokens", "reasoning_tokens", "extras", "rollup"),
+)
 SAMPLED_S = 0.02  # between looks at the memory of the process tree
 
 
@@ -121,7 +126,7 @@ def sums(path: Path) -> dict[str, dict[str, str]]:
     from costaudit.ingest import ingest
     from costaudit.price.engine import price
 
-    calls = price(ingest([path]).requests, pipeline.prices(Settings()))
+    calls = price(ingest([path], only=SUMMED).requests, pipeline.prices(Settings()))
     by = (
         calls.group_by(pl.col("started_at").dt.date().alias("day"), "model")
         .agg(pl.sum("cost_usd"))
@@ -207,7 +212,7 @@ def end_to_end(given: argparse.Namespace) -> Table:
     log = _logs.made("claude-code", given.megabytes * 1_000_000, given.seed, given.folder)
     home = _home(given.folder, log)
     programs: dict[str, tuple[list[str], dict[str, str]]] = {
-        OURS: ([sys.executable, str(Path(__file__)), "--sums", str(log)], {})
+        OURS: ([sys.executable, str(Path(__file__)), "--sums", str(log)], _installed(given.folder))
     }
     table = Table(
         f"Claude Code, {given.megabytes:,} MB, end to end",
@@ -268,6 +273,11 @@ def tokscale(peers: Path) -> list[str] | str:
         if found
         else "bun, which runs it, is absent"
     )
+
+
+def _installed(folder: Path) -> dict[str, str]:
+    """Modules are compiled once, as installing them does."""
+    return {"PYTHONPYCACHEPREFIX": str(folder / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _home(folder: Path, log: Path) -> dict[str, str]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC as UTC_ZONE
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
+
+from costaudit.schema import UTC
+
+EPOCH, MICROSECOND = datetime.fromtimestamp(0, UTC_ZONE), timedelta(microseconds=1)
 
 
 def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
@@ -15,7 +21,7 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
     A list of structs that is empty is absent.
     """
     if not isinstance(dtype, pl.List):
-        return pl.Series(name, cells, dtype=dtype)
+        return plain(name, cells, dtype)
     once = {id(cell): cell for cell in cells}
     if len(once) * 2 < len(cells):  # the same lists again and again, as the tools of a task are
         place = {identity: n for n, identity in enumerate(once)}
@@ -28,6 +34,14 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
     fields: dict[str, Any] = {field.name: field.dtype for field in dtype.inner.fields}
     parts = pl.DataFrame([_values(items, field) for field in fields], schema=fields)
     return _gathered(parts.select(pl.struct(pl.all()).alias(name)), cells)
+
+
+def plain(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
+    """A column of cells that are no lists; times as numbers, which polars takes six times as fast."""
+    if dtype != UTC:
+        return pl.Series(name, cells, dtype=dtype)
+    micros = [None if cell is None else (cell - EPOCH) // MICROSECOND for cell in cells]
+    return pl.Series(name, micros, dtype=pl.Int64).cast(UTC)
 
 
 def _flat(name: str, cells: Sequence[Any], dtype: pl.List) -> pl.Series:
@@ -66,7 +80,7 @@ def columns(rows: Sequence[tuple[Any, ...]], dtypes: Mapping[str, Any]) -> pl.Da
         if cells.count(None) == len(cells):
             continue
         structs = isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)
-        made.append(_lists(name, cells, dtype) if structs else pl.Series(name, cells, dtype=dtype))
+        made.append(_lists(name, cells, dtype) if structs else plain(name, cells, dtype))
     return pl.DataFrame(made)
 
 

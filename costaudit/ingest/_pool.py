@@ -31,8 +31,9 @@ from costaudit.ingest._tree import NODES
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
 WORTH = 50_000_000  # bytes of input below which starting workers costs more than they save
-SHARE = 32 << 20  # bytes read before an answer, and at most this many files
-FILES = 500
+SHARE = 16 << 20  # bytes read before an answer, at the end; at first more of them, for each answer has its price
+LARGEST = 96 << 20
+FILES = 500  # at most, of an answer
 IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them
 HEAD = 8  # bytes of a message's length
 
@@ -53,7 +54,7 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     parts = [slices(of, size, SHARE) if workers > 1 else [of] for of, size in zip(asked, sizes, strict=True)]
     shares = [SHARE if len(several) > 1 else size for several, size in zip(parts, sizes, strict=True) for _ in several]
     told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], progress)
-    found = iter(_read([of for several in parts for of in several], _groups(shares), told, workers))
+    found = iter(_read([of for several in parts for of in several], _groups(shares, workers), told, workers))
     reads = [[next(found) for _ in several] for several in parts]
     return [
         several[0] if len(several) == 1 else joined(of[0], several) or read_files([of])[0]
@@ -71,9 +72,9 @@ def _read(asked: Sequence[Asked], groups: Sequence[Group], told: _Told, workers:
     return _Pool(asked, groups, min(workers, len(groups)), told).run()
 
 
-def groups_of(asked: Sequence[Asked]) -> list[Group]:
+def groups_of(asked: Sequence[Asked], workers: int = 1) -> list[Group]:
     """The files by number, in the portions that are read together."""
-    return _groups([_size(of) for of in asked])
+    return _groups([_size(of) for of in asked], workers)
 
 
 def _size(of: Asked) -> int:
@@ -85,16 +86,16 @@ def _size(of: Asked) -> int:
         return 0
 
 
-def _groups(sizes: Sequence[int]) -> list[Group]:
-    """Files in a row that are read together."""
+def _groups(sizes: Sequence[int], workers: int) -> list[Group]:
+    """Files in a row that are read together; less of them towards the end, so that all workers end together."""
     groups: list[Group] = []
-    held = 0
+    left, room = sum(sizes), 0
     for n, size in enumerate(sizes):
-        if not groups or held + size > SHARE or len(groups[-1]) >= FILES:
+        if not groups or size > room or len(groups[-1]) >= FILES:
             groups.append([])
-            held = 0
+            room = max(SHARE, min(LARGEST, left // (2 * workers)))
         groups[-1].append(n)
-        held += size
+        left, room = left - size, room - size
     return groups
 
 
@@ -125,7 +126,7 @@ class _Pool:
     def __init__(self, asked: Sequence[Asked], groups: Sequence[Group], workers: int, told: _Told) -> None:
         self.asked, self.told = asked, told
         self.groups: SimpleQueue[Group] = SimpleQueue()
-        for group in sorted(groups, key=len, reverse=True):  # what is left at the end is small
+        for group in groups:
             self.groups.put(group)
         self.number = len(groups)
         self.answers: SimpleQueue[tuple[Group, list[FileRead] | None]] = SimpleQueue()
@@ -237,9 +238,11 @@ def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
     import gc
 
     gc.freeze()
+    gc.disable()  # rows are made and thrown away by the ten thousand, and none of them is part of a circle
     with suppress(KeyboardInterrupt, BrokenPipeError):
         while (data := _receive(questions)) is not None:
             _send(answers, packed(read_files(pickle.loads(data))))
+            gc.collect()
 
 
 def _send(stream: IO[bytes], data: bytes) -> None:

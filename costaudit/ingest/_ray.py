@@ -50,8 +50,9 @@ def read_all(asked: Sequence[Asked], progress: Progress | None, address: str | N
 
 def _read(ray: Any, asked: Sequence[Asked], progress: Progress | None) -> tuple[list[FileRead], set[str]]:
     task = ray.remote(max_retries=TRIES, scheduling_strategy="SPREAD")(costaudit_read)
-    room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    waiting = groups_of(asked)[::-1]
+    workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    room = AHEAD * workers
+    waiting = groups_of(asked, workers)[::-1]
     running: dict[Any, Group] = {}
     found: dict[int, FileRead] = {}
     doubtful: set[str] = set()

@@ -269,11 +269,8 @@ def _frame(readings: Sequence[_Reading]) -> None:
 
 
 def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFrame) -> None:
-    shown = [of.read.file.shown for of, _ in heights]
-    files = pl.Series("source_file", shown).gather(
-        pl.Series([n for n, (_, height) in enumerate(heights) for _ in range(height)], dtype=pl.UInt32)
-    )
-    frame = schema.narrow(finish(frame.with_columns(pl.lit(name).alias("format"), files)), ROWS)
+    files = pl.concat([pl.repeat(of.read.file.shown, height, eager=True) for of, height in heights])
+    frame = schema.narrow(finish(frame.with_columns(pl.lit(name).alias("format"), files.alias("source_file"))), ROWS)
     if heights[0][0].read.file.only is not None:  # such a reading is not kept file by file
         heights = [(heights[0][0], frame.height)]
     at = 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -14,15 +15,14 @@ MAIN, SUBAGENT = "main loop", "subagent"
 Cells = tuple[Any, ...]
 
 COLUMNS: dict[str, Any] = {
-    **{name: schema.REQUESTS[name] for name in ("source_line", "source_offset")},
-    "_rows": pl.Int64(),
-    "started_at": schema.REQUESTS["started_at"],
+    **{name: schema.REQUESTS[name] for name in ("source_line", "source_offset", "started_at")},
     "_rank": pl.Int64(),
+    "_rows": pl.Int64(),
     **{
         name: schema.REQUESTS[name]
         for name in (
-            "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-            "output_tokens", "reasoning_tokens", "extras", "convention", "finish_reason", "model", "request_id",
+            "finish_reason", "input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens",
+            "cache_write_1h_tokens", "output_tokens", "reasoning_tokens", "extras", "convention", "model", "request_id",
             "run_id", "run_source", "parent_id", "task", "key_id", "reasoning_effort", "status", "service_tier",
             "region", "cost_logged_usd",
         )
@@ -33,89 +33,96 @@ COLUMNS: dict[str, Any] = {
         for name in ("has_text", "attempt", "output_sha", "reply_tokens", "tool_calls", "tool_results")
     },
 }  # fmt: skip
-"""What a row knows: its place, counts, names; then what the whole response knows. The tuples of the reader."""
+"""What a row knows: its place, why it ended, its counts and its names; then what the whole response knows."""
 
-AT = {name: n for n, name in enumerate(COLUMNS)}
-ROWS, STARTED, RANK, INPUT, OUTPUT = (
-    AT[name] for name in ("_rows", "started_at", "_rank", "input_tokens", "output_tokens")
-)
-REASON, NAMES, WHOLE = AT["finish_reason"], AT["model"], AT["has_text"]
-UNKNOWN = (None,) * (len(COLUMNS) - WHOLE)  # what only a whole response knows, for a step of it
-_FILLED = (RANK, REASON, *range(NAMES, WHOLE))
+PLACE = 5  # columns before `finish_reason`
+INPUT, OUTPUT = 0, 5  # among the counts
+UNKNOWN = (None,) * 6  # what only a whole response knows, for a step of it
+
+
+class Line(msgspec.Struct, gc=False):
+    """A row of a response, or a step of it that is billed by itself."""
+
+    number: int
+    offset: int
+    at: datetime | None
+    rank: int
+    reason: str | None
+    counts: Cells  # from `input_tokens` to `convention`
+    names: Cells  # from `model` to `_span`
+
+    def cells(self, rows: int = 1) -> Cells:
+        return (self.number, self.offset, self.at, self.rank, rows, self.reason, *self.counts, *self.names)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """By which the largest of several copies is found."""
+        given, output = self.counts[INPUT], self.counts[OUTPUT]
+        return self.rank, -1 if output is None else output, -1 if given is None else given
 
 
 class Lane:
     """One conversation of a file: the main loop or one subagent."""
 
     __slots__ = (
-        "agent", "attempt", "blocks", "key", "prompt", "results", "rows", "run", "sent", "session", "since", "steps",
-        "task", "trace",
+        "agent", "attempt", "blocks", "key", "names", "prompt", "results", "rows", "said", "sent", "since", "steps",
+        "task",
     )  # fmt: skip
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
         self.task = SUBAGENT if agent else MAIN
         self.prompt = ""  # uuid of the user's last prompt
-        self.session: str | None = None  # of the last response, and what follows from it
-        self.run: str | None = None
-        self.trace: str | None = None
         self.since: datetime | None = None  # time of the last row that had one
         self.attempt: int | None = None  # of the next response, after reported API errors
         self.results: list[tuple[int | None, int, bool]] = []  # of tools, not yet sent
         self.sent: tuple[Any, Any] = (None, None)  # attempt and results of the response being written
         self.key = ""  # what it is known by
-        self.rows: list[Cells] = []  # its rows so far
-        self.steps: list[Cells] = []  # those of its steps that are billed by themselves
+        self.said: Cells = ()  # what its last row says of it, and what follows from that
+        self.names: Cells = ()
+        self.rows: list[Line] = []  # its rows so far
+        self.steps: list[Line] = []  # those of its steps that are billed by themselves
         self.blocks: dict[bytes, None] = {}  # its content
 
     def asked(self, prompt: str) -> None:
         """A prompt of the user begins a run."""
-        self.prompt, self.session = prompt, None
+        self.prompt, self.said = prompt, ()
 
-    def in_session(self, session: str) -> None:
-        """The session that the next row is of; a resumed one copies rows of another."""
-        if session == self.session:
-            return
-        self.session = session
-        self.trace = f"claude-code {session}" if session else None
+    def run(self, session: str) -> str | None:
         if self.agent:
-            self.run = f"{session}/{self.agent}"
-        else:
-            self.run = f"{session}:{self.prompt}" if self.prompt else session or None
+            return f"{session}/{self.agent}"
+        return f"{session}:{self.prompt}" if self.prompt else session or None
 
 
-def merged(rows: Sequence[Cells]) -> Cells:
+def merged(rows: Sequence[Line]) -> Cells:
     """The rows of one response as `_identity.collapse` merges copies: the largest whole, its gaps filled."""
     best = rows[0]
     if len(rows) == 1:
-        return best
-    names, first = best[NAMES:], best[STARTED]
+        return best.cells()
+    names, first = best.names, best.at
     for row in rows[1:]:
-        if row[NAMES:] != names or row[STARTED] is None or first is None:
+        if row.at is None or first is None or (row.names is not names and row.names != names):
             return _filled(rows)
-        first = min(first, row[STARTED])
-        if _size(row) > _size(best) or (row[STARTED] < best[STARTED] and _size(row) == _size(best)):
+        size, largest = row.size, best.size
+        if size > largest or (size == largest and row.at < best.at):  # type: ignore[operator]  # both have a time
             best = row
-    if best[REASON] is None and any(row[REASON] is not None for row in rows):
+        first = min(first, row.at)
+    if best.reason is None and any(row.reason is not None for row in rows):
         return _filled(rows)
-    return (*best[:ROWS], len(rows), first, *best[RANK:])
+    return (best.number, best.offset, first, best.rank, len(rows), best.reason, *best.counts, *names)
 
 
-def _size(row: Cells) -> tuple[int, int, int]:
-    """By which the largest of several rows is found."""
-    given, output = row[INPUT], row[OUTPUT]
-    return row[RANK], -1 if output is None else output, -1 if given is None else given
-
-
-def _filled(rows: Sequence[Cells]) -> Cells:
-    known = [row for row in rows if row[STARTED] is not None]
-    known.sort(key=lambda row: row[STARTED])
-    timed = [*known, *(row for row in rows if row[STARTED] is None)]
-    ranked = sorted(timed, key=_size, reverse=True)
-    made = list(ranked[0])
-    for n in _FILLED:
-        if made[n] is None:
-            made[n] = next((row[n] for row in ranked if row[n] is not None), None)
-    made[STARTED] = timed[0][STARTED]
-    made[ROWS] = len(rows)
-    return tuple(made)
+def _filled(rows: Sequence[Line]) -> Cells:
+    known = [row for row in rows if row.at is not None]
+    known.sort(key=lambda row: row.at)  # type: ignore[arg-type,return-value]  # it is known
+    timed = [*known, *(row for row in rows if row.at is None)]
+    best, *rest = sorted(timed, key=lambda row: row.size, reverse=True)
+    reasons = (row.reason for row in (best, *rest) if row.reason is not None)
+    names = zip(best.names, *(row.names for row in rest), strict=True)
+    filled = msgspec.structs.replace(
+        best,
+        at=timed[0].at,
+        reason=next(reasons, None),
+        names=tuple([next((name for name in same if name is not None), None) for same in names]),
+    )
+    return filled.cells(len(rows))

@@ -250,11 +250,11 @@ _UNMETERED = Step("", None, None, None, None, None, None, None, None, (), assume
 
 
 class Billed(NamedTuple):
-    """One billed step of a response: `cells` are its counts as columns, from `input_tokens` to `convention`."""
+    """One billed step of a response: `counts` are columns, from `input_tokens` to `convention`."""
 
     name: str
     model: str | None
-    cells: tuple[Any, ...]
+    counts: tuple[Any, ...]
 
 
 def billed(message: Message, model: str | None) -> list[Billed]:

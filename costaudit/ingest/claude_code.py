@@ -15,7 +15,7 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
-from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, merged
+from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, Line, merged
 from costaudit.ingest._transcript_rows import (
     Message,
     Row,
@@ -211,7 +211,29 @@ class _Reader:
             out.rejects.append((number, f"usage: {problem}"))
             return
         lane = self._lane(row)
-        response, request = message.id or None, row.requestId or row.request_id
+        failed = row.isApiErrorMessage is True
+        said = (
+            message.id, row.requestId, row.request_id, first.model, row.sessionId, row.session_id, lane.task, row.cwd,
+            row.effort, failed, *served(message), cost, message.id or row.uuid or number,
+        )  # fmt: skip
+        if said != lane.said:
+            self._names(said, row, lane, number)
+        at = lane.since = when(row.timestamp) or lane.since
+        if self.runs:
+            self._blocks(message.content, lane)
+        rank = (0 if row.isSidechain is True else 2) + bool(steps)
+        reason = message.stop_reason or None
+        lane.rows.append(Line(number, offset, at, rank, reason, first.counts, lane.names))
+        for step in steps:
+            *names, key, also, _ = lane.names
+            own = (step.model, *names[1:], f"{key}#{step.name}", f"{also}#{step.name}", f"{key}#{step.name}")
+            lane.steps.append(Line(number, offset, at, rank, reason, step.counts, own))
+        out.extra_lines += len(steps)
+
+    def _names(self, said: Cells, row: Row, lane: Lane, number: int) -> None:
+        """What the row says of its response; another response begins where it is known by another key."""
+        response, model, task = said[0] or None, said[3], said[6]
+        request = row.requestId or row.request_id
         key = response or row.uuid or f"{self.path}:{number}"
         key = f"{key}|{request}" if response and request else key
         if key != lane.key:
@@ -219,23 +241,13 @@ class _Reader:
             lane.key = key
             lane.sent = (lane.attempt, lane.results or None)
             lane.results, lane.attempt = [], None
-        lane.since = when(row.timestamp) or lane.since
-        if self.runs:
-            self._blocks(message.content, lane)
-        lane.in_session(self.owner or row.sessionId or row.session_id or "")
-        rank = (0 if row.isSidechain is True else 2) + bool(steps)
-        names = (
-            lane.run, "log", lane.session or None, lane.task, row.cwd or None, row.effort or None,
-            "error" if row.isApiErrorMessage is True else None, *served(message), cost, lane.trace, "session",
+        session = self.owner or row.sessionId or row.session_id or ""
+        lane.said = said
+        lane.names = (
+            model, response, lane.run(session), "log", session or None, task, row.cwd or None, row.effort or None,
+            "error" if row.isApiErrorMessage is True else None, *said[-4:-1],
+            f"claude-code {session}" if session else None, "session", key, response, key,
         )  # fmt: skip
-        place = (number, offset, 1, lane.since, rank)
-        reason = message.stop_reason or None
-        lane.rows.append((*place, *first.cells, reason, first.model, response, *names, key, response, key))
-        for step in steps:
-            name = f"{key}#{step.name}"
-            also = f"{response}#{step.name}"
-            lane.steps.append((*place, *step.cells, reason, step.model, response, *names, name, also, name))
-        out.extra_lines += len(steps)
 
     def _blocks(self, content: msgspec.Raw, lane: Lane) -> None:
         """The content blocks of a row; which kind of subagent was given which prompt is remembered."""
@@ -260,7 +272,7 @@ class _Reader:
         else:
             known = (True, attempt, None, None, None, None)
         self.ready.append(merged(lane.rows) + known)
-        self.ready += [row + UNKNOWN for row in lane.steps]
+        self.ready += [step.cells() + UNKNOWN for step in lane.steps]
         lane.rows, lane.steps, lane.blocks = [], [], {}
 
 
