@@ -3,8 +3,8 @@
     python bench/reading.py [--megabytes 1000] [--runs 5] [--folder /tmp/costaudit-bench] [--peers NODE_PREFIX]
                             [--only end-to-end formats memory] [--markdown FILE]
 
-End to end is reading, de-duplicating, pricing and summing by day and model, one process start included, in turns: ours,
-theirs, ours, theirs. Peers come from `npm install --prefix NODE_PREFIX ccusage tokscale bun`, or from PATH; one that is
+End to end is `costaudit spend --by day,model` without its cache: reading, de-duplicating, pricing and summing, one process
+start included, in turns: ours, theirs, ours, theirs. Peers come from `npm install --prefix NODE_PREFIX ccusage tokscale bun`, or from PATH; one that is
 absent, or that does not run, is left out and the reason printed. Logs are those of `bench/_logs.py`.
 """
 
@@ -32,11 +32,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 MIB = 2**20
 OURS = "costaudit"
 PARTS = ("end-to-end", "formats", "memory")
-SUMMED = (
-    *("model", "model_requested", "provider", "service_tier", "region", "search_context_size", "started_at"),
-    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens"),
-    *("cache_write_1h_tokens", "cache_write_12h_tokens", "output_tokens", "reasoning_tokens", "extras", "rollup"),
-)
 SAMPLED_S = 0.02  # between looks at the memory of the process tree
 
 
@@ -89,12 +84,8 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=Path())
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--markdown", type=Path, help="write the section for docs/performance.md")
-    parser.add_argument("--sums", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.sums:
-        print(json.dumps(sums(given.sums), indent=1))
-        return
     if given.read:
         print(json.dumps(read(given.read)))
         return
@@ -115,27 +106,6 @@ def section(tables: Sequence[Table], given: argparse.Namespace) -> str:
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
-
-
-def sums(path: Path) -> dict[str, dict[str, str]]:
-    """Dollars by day and model, as the peers print them."""
-    import polars as pl
-
-    from costaudit import pipeline
-    from costaudit.config import Settings
-    from costaudit.ingest import ingest
-    from costaudit.price.engine import price
-
-    calls = price(ingest([path], only=SUMMED).requests, pipeline.prices(Settings()))
-    by = (
-        calls.group_by(pl.col("started_at").dt.date().alias("day"), "model")
-        .agg(pl.sum("cost_usd"))
-        .sort("day", "model")
-    )
-    found: dict[str, dict[str, str]] = {}
-    for day, model, usd in by.iter_rows():
-        found.setdefault(str(day), {})[str(model)] = str(usd)
-    return found
 
 
 def read(path: Path) -> dict[str, float]:
@@ -211,8 +181,9 @@ def end_to_end(given: argparse.Namespace) -> Table:
     """Ours and the peers on one folder of Claude Code sessions, in turns."""
     log = _logs.made("claude-code", given.megabytes * 1_000_000, given.seed, given.folder)
     home = _home(given.folder, log)
+    ask = ["spend", str(log), "--by", "day,model", "--format", "json", "--no-cache"]
     programs: dict[str, tuple[list[str], dict[str, str]]] = {
-        OURS: ([sys.executable, str(Path(__file__)), "--sums", str(log)], _installed(given.folder))
+        OURS: ([sys.executable, "-m", "costaudit", *ask], _installed(given.folder))
     }
     table = Table(
         f"Claude Code, {given.megabytes:,} MB, end to end",
@@ -277,7 +248,12 @@ def tokscale(peers: Path) -> list[str] | str:
 
 def _installed(folder: Path) -> dict[str, str]:
     """Modules are compiled once, as installing them does."""
-    return {"PYTHONPYCACHEPREFIX": str(folder / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
+    known = os.environ.get("PYTHONPATH", "")
+    return {
+        "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parent.parent), known))),
+    }
 
 
 def _home(folder: Path, log: Path) -> dict[str, str]:

@@ -92,9 +92,9 @@ def ingest(
 
     columns   request-table column <- name in the log, for the `generic` format; for all files, or by file
     cache     a folder where what a file gave is kept, and taken from while the file is the same (`_cache`)
-    only      columns that are needed: these, the counts and the notes are what they are without it, and any other
-              column may be null, for its values need not be read; None: all. Such a reading is not kept in the cache
-    engine    reads the files elsewhere (`_ray`); None: in processes of this machine
+    only      columns that are needed: they hold what they hold without it, every other column may be null, for its
+              values need not be read; None: all. Counts are the same too, but that long rows of transcripts which bill
+              nothing may be skipped "by its head": damage further on in them is not seen. Not kept in the cache
     Raises UsageError for a path that is not there, ConfigError for a column that does not exist, LogError if nothing
     at all could be read as a log.
     """

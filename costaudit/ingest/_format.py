@@ -140,6 +140,10 @@ class Out:
             )
 
 
+class Again(Exception):
+    """What was passed over is needed after all: the file is read once more, all of it."""
+
+
 class FileReader(Protocol):
     """Reads the records of one file, in order.
 

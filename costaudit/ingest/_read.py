@@ -18,7 +18,7 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
 from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, line, more, pieces, split
 from costaudit.ingest._finish import finish
-from costaudit.ingest._format import FileReader, Out
+from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._streams import STDIN
 
@@ -60,8 +60,8 @@ def read_files(asked: Sequence[Asked]) -> list[FileRead]:
 
 
 def _again(reading: _Reading) -> _Reading:
-    """A file that cannot be read on from where it was left, read as a whole."""
-    whole = _Reading(replace(reading.read.file, known=None), dict(reading.names))
+    """A file that cannot be read on from where it was left, or not in part, read as a whole."""
+    whole = _Reading(replace(reading.read.file, known=None, only=None), dict(reading.names))
     whole.run()
     return whole
 
@@ -81,13 +81,15 @@ class _Reading:
         self.end: Known | None = Known(0, 0)  # of the last complete line; None once something else was read
 
     def run(self) -> bool:
-        """Read it; false where what is appended cannot be read without what stands before."""
+        """Read it; false where what is appended, or wanted, cannot be read without the rest."""
         file = self.read.file
         try:
             if file.known is not None:
                 self.read.beyond = self._on(file.known)
                 return self.read.beyond and self._close()
             self._pieces(pieces(file))
+        except Again:
+            return False
         except LogError as problem:
             self.read.problem = str(problem)
         return self._close()

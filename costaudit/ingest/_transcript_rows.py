@@ -262,7 +262,7 @@ def billed(message: Message, model: str | None) -> list[Billed]:
     usage = message.usage
     if usage is None:
         return [_billed(step) for step in (steps(message.odd, model) if message.odd else [_unmetered(model)])]
-    cells = _simple(usage)
+    cells = simple(usage)
     if cells is not None:
         return [Billed("", model, cells)]
     return [_billed(step) for step in steps(msgspec.to_builtins(usage), model)]
@@ -286,7 +286,7 @@ def served(message: Message) -> tuple[str | None, str | None]:
     return "fast" if odd.get("speed") == "fast" else text(odd.get("service_tier")), text(odd.get("inference_geo"))
 
 
-def _simple(usage: Usage) -> tuple[Any, ...] | None:
+def simple(usage: Usage) -> tuple[Any, ...] | None:
     """The counts of a response without lists of steps, fees or a split that does not add up: nearly all are."""
     if usage.iterations or usage.output_tokens_details is not None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -12,11 +13,13 @@ import msgspec
 from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
-from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import STDIN, UNREADABLE, LogFile, Record, beside
+from costaudit.ingest._format import Again, FileReader, Format, Found, Out
 from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
 from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, Line, merged
 from costaudit.ingest._transcript_rows import (
+    EARLY,
+    Billed,
     Message,
     Row,
     answers,
@@ -28,6 +31,7 @@ from costaudit.ingest._transcript_rows import (
     results,
     row,
     served,
+    simple,
     when,
 )
 from costaudit.ingest._values import count, text, usd
@@ -36,6 +40,21 @@ from costaudit.ingest._wire import content_answer
 MANY = 10_000  # rows that are worth columns of their own
 TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}
 RUNS = {"run_id", "task"}  # what users' rows decide
+LONG = 2_000  # bytes of a row from which looking at its beginning first is worth it
+CLOSING = ord("}")
+BILLING = {"assistant", "system", "result"}  # rows that are calls, or say something of the next one
+UNREAD = ", by its head"  # what is counted of rows of which a reading of sums sees nothing but the beginning
+_TEXT = rb'"[^"\\\x00-\x1f]*"'
+_PAIR = _TEXT + rb":(?:" + _TEXT + rb"|null|true|false),"
+HEAD = re.compile(
+    rb'\{"parentUuid":(?:null|'
+    + _TEXT
+    + rb'),"isSidechain":(true|false),(?:'
+    + _PAIR
+    + rb')*?"sessionId":"[^"\\\x00-\x1f]+",'
+    rb"(?:" + _PAIR + rb')*?"type":"([a-z-]+)",'
+)
+"""The beginning of a row as Claude Code writes it: its keys stand one after the other up to its type."""
 
 
 class ClaudeCode(Format):
@@ -97,6 +116,8 @@ class _Reader:
         self.told = file.only is None or not TOLD.isdisjoint(file.only)  # what answers say, call and send is wanted
         self.runs = self.told or not RUNS.isdisjoint(file.only or ())
         self.decode = decode if self.told else decode_plain if self.runs else decode_bare
+        self.heads = not self.runs and file.path != STDIN  # standard input cannot be read again
+        self.passed = False  # whether a row was counted by its head
         self.lanes: dict[str, Lane] = {}
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
         self.spawned: dict[int, str] = {}  # hash of the prompt given to a subagent -> its kind
@@ -104,27 +125,43 @@ class _Reader:
 
     def scan(self, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
         """Every line is decoded where it stands: what its parts cost is what checking that it is JSON costs."""
-        data, at, number = block.data, block.start, block.line - 1
+        data, at, stop, number = block.data, block.start, block.end, block.line - 1
         offset = block.offset - at
+        find, take, decoded = data.find, self._take, self.decode
+        shortest = LONG if self.heads else stop
         with memoryview(data) as view:
-            while at < block.end:
-                end = data.find(b"\n", at, block.end)
-                end = block.end if end < 0 else end
+            while at < stop:
+                end = find(b"\n", at, stop)
+                end = stop if end < 0 else end
                 start, at, number = at, end + 1, number + 1
                 if data[start] != BRACE:
                     yield number, offset + start, bytes(data[start:end])
                     continue
+                if end - start > shortest and self._by_head(data, start, end, out):
+                    continue
                 try:
-                    row = self.decode(data, start, end, view)
+                    row = decoded(data, start, end, view)
                 except UNREADABLE:
                     self.feed([Record(number, offset + start, bytes(data[start:end]).strip())], out)
                     continue
-                if not self._take(row, number, offset + start, out):
+                if not take(row, number, offset + start, out):
                     out.foreign.append(Record(number, offset + start, bytes(data[start:end]).strip()))
                 del row  # it holds the block
         block.lines = number - block.line + 1
         if len(self.ready) >= MANY:
             self._flush(out)
+
+    def _by_head(self, data: Any, start: int, end: int, out: Out) -> bool:
+        """Count a long row by what its beginning says, if that says that it bills nothing and its end is there."""
+        head = HEAD.match(data, start, min(end, start + EARLY))
+        if head is None or data[end - 1] != CLOSING or not (self.agent or head[1] == b"false"):
+            return False
+        kind = head[2].decode()
+        if kind in BILLING:
+            return False
+        out.skipped[f"{kind[:60]}{UNREAD}"] += 1
+        self.passed = True
+        return True
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
@@ -204,31 +241,45 @@ class _Reader:
         if not counted and model is None and message.id is None:
             out.skipped["assistant without usage"] += 1
             return
-        try:
-            first, *steps = billed(message, model)
-            cost = None if row.costUSD is None else usd(row.costUSD)
-        except (ValueError, TypeError) as problem:
-            out.rejects.append((number, f"usage: {problem}"))
-            return
+        counts, cost = simple(usage) if usage is not None else None, None
+        steps: list[Billed] = []
+        if counts is None or row.costUSD is not None:
+            try:
+                (_, model, counts), *steps = billed(message, model)
+                cost = None if row.costUSD is None else usd(row.costUSD)
+            except (ValueError, TypeError) as problem:
+                out.rejects.append((number, f"usage: {problem}"))
+                return
         lane = self._lane(row)
-        failed = row.isApiErrorMessage is True
         said = (
-            message.id, row.requestId, row.request_id, first.model, row.sessionId, row.session_id, lane.task, row.cwd,
-            row.effort, failed, *served(message), cost, message.id or row.uuid or number,
+            message.id, row.requestId, row.request_id, model, row.sessionId, row.session_id, lane.task, row.cwd,
+            row.effort, row.isApiErrorMessage, *served(message), cost, message.id or row.uuid or number,
         )  # fmt: skip
         if said != lane.said:
             self._names(said, row, lane, number)
-        at = lane.since = when(row.timestamp) or lane.since
+        at = when(row.timestamp)
+        if at is None:
+            at = self._before(lane)
+        lane.since = at
         if self.runs:
             self._blocks(message.content, lane)
-        rank = (0 if row.isSidechain is True else 2) + bool(steps)
+        rank = 0 if row.isSidechain is True else 2
         reason = message.stop_reason or None
-        lane.rows.append(Line(number, offset, at, rank, reason, first.counts, lane.names))
+        if not steps:
+            lane.rows.append(Line(number, offset, at, rank, reason, counts, lane.names))
+            return
+        lane.rows.append(Line(number, offset, at, rank + 1, reason, counts, lane.names))
         for step in steps:
             *names, key, also, _ = lane.names
             own = (step.model, *names[1:], f"{key}#{step.name}", f"{also}#{step.name}", f"{key}#{step.name}")
-            lane.steps.append(Line(number, offset, at, rank, reason, step.counts, own))
+            lane.steps.append(Line(number, offset, at, rank + 1, reason, step.counts, own))
         out.extra_lines += len(steps)
+
+    def _before(self, lane: Lane) -> datetime | None:
+        """The time of the row before; where that was not looked into, the file has to be read as a whole."""
+        if self.passed:
+            raise Again
+        return lane.since
 
     def _names(self, said: Cells, row: Row, lane: Lane, number: int) -> None:
         """What the row says of its response; another response begins where it is known by another key."""
@@ -251,6 +302,8 @@ class _Reader:
 
     def _blocks(self, content: msgspec.Raw, lane: Lane) -> None:
         """The content blocks of a row; which kind of subagent was given which prompt is remembered."""
+        if not self.told and b'"subagent_type"' not in bytes(content):
+            return
         for block in content_blocks(content):
             lane.blocks[block] = None
             if b'"subagent_type"' in block:
