@@ -3,9 +3,10 @@
     python bench/reading.py [--megabytes 1000] [--runs 5] [--folder /tmp/costaudit-bench] [--peers NODE_PREFIX]
                             [--only end-to-end formats memory] [--markdown FILE]
 
-End to end is `costaudit spend --by day,model` without its cache: reading, de-duplicating, pricing and summing, one process
-start included, in turns: ours, theirs, ours, theirs. Peers come from `npm install --prefix NODE_PREFIX ccusage tokscale bun`, or from PATH; one that is
-absent, or that does not run, is left out and the reason printed. Logs are those of `bench/_logs.py`.
+End to end is `costaudit spend --by day,model` without its cache: reading, de-duplicating, pricing and summing, one
+process start included, in turns: ours, theirs, ours, theirs. Peers come from `npm install --prefix NODE_PREFIX ccusage
+tokscale bun`, or from PATH; one that is absent, or that does not run, is left out and the reason printed. Logs are
+those of `bench/_logs.py`.
 """
 
 from __future__ import annotations

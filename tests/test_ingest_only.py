@@ -15,7 +15,8 @@ from test_ingest_fast import respelled
 
 from costaudit import schema
 from costaudit.errors import ConfigError
-from costaudit.ingest import claude_code, ingest
+from costaudit.ingest import _pool, claude_code, ingest
+from costaudit.ingest._read import read_files
 from costaudit.ingest.claude_code import UNREAD
 
 PLACES = ("source_file", "source_line", "source_offset", "format")
@@ -131,6 +132,30 @@ def test_a_call_without_a_time_takes_that_of_the_row_before_it_and_so_that_row_i
     assert part.requests["started_at"].null_count() == 0
     assert part.fates.skipped == {"user": 1}
     agrees(ingest([tmp_path]), part, SUMS)
+
+
+@given(st.lists(st.sampled_from(WRITTEN), min_size=4, max_size=14), st.sampled_from([700, 2_000]))
+@settings(max_examples=15, deadline=None)
+def test_a_transcript_read_in_slices_gives_what_it_gives_as_a_whole(lines, size):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        (Path(folder) / "log.jsonl").write_text("\n".join(lines))
+        whole = ingest([folder], only=SUMS)
+        patch.setattr(_pool, "SHARE", size)
+        patch.setattr(_pool, "_cores", lambda: 2)
+        patch.setattr(_pool, "WORTH", 1)
+        patch.setattr(_pool, "_Pool", Alone)
+        agrees(whole, ingest([folder], only=SUMS), SUMS)
+
+
+class Alone:
+    """The pool, without processes."""
+
+    def __init__(self, asked, groups, workers, told):
+        self.asked, self.groups, self.told = asked, groups, told
+        assert workers == 2 <= len(groups)
+
+    def run(self):
+        return [read for group in self.groups for read in read_files([self.asked[n] for n in group])]
 
 
 def test_a_column_that_does_not_exist_is_refused():

@@ -273,8 +273,8 @@ def _frame(readings: Sequence[_Reading]) -> None:
 def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFrame) -> None:
     files = pl.concat([pl.repeat(of.read.file.shown, height, eager=True) for of, height in heights])
     frame = schema.narrow(finish(frame.with_columns(pl.lit(name).alias("format"), files.alias("source_file"))), ROWS)
-    if heights[0][0].read.file.only is not None:  # such a reading is not kept file by file
-        heights = [(heights[0][0], frame.height)]
+    if all(of.read.file.only is not None and of.read.file.known is None for of, _ in heights):
+        heights = [(heights[0][0], frame.height)]  # not kept file by file, and no slices that are counted on
     at = 0
     for reading, height in heights:
         reading.read.frames.append(frame.slice(at, height))

@@ -13,9 +13,10 @@ import msgspec
 from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
-from costaudit.ingest._files import STDIN, UNREADABLE, LogFile, Record, beside
+from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import Again, FileReader, Format, Found, Out
 from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
+from costaudit.ingest._streams import STDIN
 from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, Line, merged
 from costaudit.ingest._transcript_rows import (
     EARLY,
@@ -39,7 +40,7 @@ from costaudit.ingest._wire import content_answer
 
 MANY = 10_000  # rows that are worth columns of their own
 TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}
-RUNS = {"run_id", "task"}  # what users' rows decide
+RUNS = {"run_id", "task", "attempt"}  # what rows decide that bill nothing
 LONG = 2_000  # bytes of a row from which looking at its beginning first is worth it
 CLOSING = ord("}")
 BILLING = {"assistant", "system", "result"}  # rows that are calls, or say something of the next one
@@ -117,11 +118,16 @@ class _Reader:
         self.runs = self.told or not RUNS.isdisjoint(file.only or ())
         self.decode = decode if self.told else decode_plain if self.runs else decode_bare
         self.heads = not self.runs and file.path != STDIN  # standard input cannot be read again
-        self.passed = False  # whether a row was counted by its head
+        self.passed = file.known is not None  # whether a row was counted by its head, or left to another reader
         self.lanes: dict[str, Lane] = {}
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
         self.spawned: dict[int, str] = {}  # hash of the prompt given to a subagent -> its kind
         self.ready: list[Cells] = []
+
+    def alone(self, records: Sequence[Record]) -> bool:
+        """Whether no line needs another: copies of a response are found in whatever slice of the file they stand."""
+        del records
+        return self.heads
 
     def scan(self, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
         """Every line is decoded where it stands: what its parts cost is what checking that it is JSON costs."""
