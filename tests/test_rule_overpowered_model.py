@@ -341,6 +341,23 @@ def test_another_tokenizer_does_not_refute_a_declared_random_assignment():
     assert only(rows).grade is Grade.NO_EVIDENCE  # who is not told that it was random cannot tell work from tokens
 
 
+def test_work_chosen_by_its_length_is_no_other_tokenizer_where_both_models_got_the_same_instructions():
+    """Short questions go to the small model; both count the 400 tokens of instructions alike, or 1.2 times as many."""
+    random = Random(4)
+    for factor, by_length, grade in ((1.0, True, Grade.NO_EVIDENCE), (1.2, False, Grade.PROVEN)):
+        rows = []
+        for nth in range(3_000):
+            size = random.gauss(0, 0.2)
+            big = size + random.gauss(0, 0.2) > 0 if by_length else random.random() < 0.5
+            counted = 1.0 if big else factor
+            tokens = round((400 + 800 * math.exp(size)) * counted)
+            front = round(400 * counted)
+            blocks = {"block_sha": [1, nth + 2], "block_tokens": [front, tokens - front]}
+            good = random.random() < 0.97
+            rows.append(call(nth, "big" if big else "small", good, input_tokens=tokens, **blocks))
+        assert only(rows, randomised=("triage",)).grade is grade
+
+
 def test_the_same_overlap_declared_random_is_proven():
     assert only(balanced(3_000, key=False), randomised=("triage",)).grade is Grade.PROVEN
 

@@ -23,6 +23,7 @@ CLEAN = 0.95  # share of units that follow a mechanism
 LATE = 0.02  # share of units on the wrong side of a switch
 BLOCKS = 6  # stretches of time that make a time split
 STRETCH = timedelta(hours=6)  # of the median stretch; shorter ones are a conversation or a batch that kept its model
+INSTRUCTIONS = 50  # tokens of an opening block from which two counts of it show how tokenizers differ
 TIMES = ("hour_sin", "hour_cos", "weekend")
 KEYS = 2  # keys a model; with one each, whoever chose the model chose the key with it
 
@@ -77,13 +78,14 @@ def balance(
 
     units          of the two models
     is_cheap       which model answered each
-    counted_alike  whether both count the same text as the same number of tokens; else a difference that another
-                   tokenizer explains is none
+    counted_alike  whether both are known to count the same text as the same number of tokens, where the log does not
+                   show how each counts a prompt that both got; else a difference that a tokenizer explains is none
     timeless       without the hour and the day of the week: of models that came one after the other
     """
     known = features(units).drop(TIMES if timeless else (), strict=False)
-    if not counted_alike and "log_tokens" in known.columns:
-        known = known.with_columns(log_tokens=_recounted(known["log_tokens"], is_cheap))
+    if "log_tokens" in known.columns:
+        most = 0.0 if counted_alike else math.log(R_IN[1])
+        known = known.with_columns(log_tokens=_recounted(known["log_tokens"], units, is_cheap, most))
     arms = known.with_columns(cheap=is_cheap)
     rows = []
     for name in known.columns:
@@ -102,14 +104,29 @@ def balance(
     return Balance(table, worst, feature, _auc(known, is_cheap, seed), noise)
 
 
-def _recounted(log_tokens: pl.Series, is_cheap: pl.Series) -> pl.Series:
-    """The sizes as if one tokenizer had counted both sides, as far as tokenizers differ on the same text."""
-    medians = [log_tokens.filter(side).median() for side in (is_cheap, ~is_cheap)]
-    if not all(isinstance(m, float) for m in medians):
-        return log_tokens
-    most = math.log(R_IN[1])
-    shift = max(-most, min(most, medians[0] - medians[1]))  # type: ignore[operator]
+def _recounted(log_tokens: pl.Series, units: pl.DataFrame, is_cheap: pl.Series, most: float) -> pl.Series:
+    """The sizes as if one tokenizer had counted both sides: by what each made of the instructions that both got, else
+    at most so far apart.
+    """
+    shift = _of_tokenizers(units, is_cheap)
+    if shift is None:
+        medians = [log_tokens.filter(side).median() for side in (is_cheap, ~is_cheap)]
+        gap = medians[0] - medians[1] if all(isinstance(m, float) for m in medians) else 0.0  # type: ignore[operator]
+        shift = max(-most, min(most, gap))
     return log_tokens - shift * is_cheap.cast(pl.Float64)
+
+
+def _of_tokenizers(units: pl.DataFrame, is_cheap: pl.Series) -> float | None:
+    """ln of the cheap model's tokens over the dear one's on equal opening blocks; None where there are none."""
+    seen = units.select("first_block", "front", cheap=is_cheap).filter(pl.col("front") >= INSTRUCTIONS)
+    sizes = (
+        seen.drop_nulls().group_by("first_block", "cheap").agg(pl.median("front"), n=pl.len()).filter(pl.col("n") > 4)
+    )
+    sides = [sizes.filter(pl.col("cheap") == side).select("first_block", "front") for side in (True, False)]
+    both = sides[0].join(sides[1], on="first_block", suffix="_dear")
+    return (
+        None if both.is_empty() else float(both.select((pl.col("front") / pl.col("front_dear")).log().median()).item())
+    )
 
 
 def _auc(known: pl.DataFrame, is_cheap: pl.Series, seed: int) -> float:

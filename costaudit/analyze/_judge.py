@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -198,7 +199,7 @@ def _unpaired(
     values = new["quality"].to_list(), old["quality"].to_list()
     binary = quality.binary and _all_or_nothing(arms)
     plain = unpaired(*values, binary=binary, design="overlap")
-    check = balance(both, flags, seed=both.height, counted_alike=task not in by.declared)
+    check = balance(both, flags, seed=both.height, counted_alike=task not in by.declared or _one_family(*arms))
     no_claim = Verdict(Grade.NO_EVIDENCE, (), quality, None, False, new, old, check.table, margin)
     if (why := _other_prompt(new, old)) is not None:
         return _because(no_claim, why)
@@ -218,6 +219,12 @@ def _unpaired(
         why = "the work looks alike, but nothing shows who chose the model: a router may know what the log does not"
         return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, new, old, check.table, margin)
     return _supported(_steady(plain, by), quality, margin, f"{how}; the work looks alike", arms, check.table)
+
+
+def _one_family(new: pl.DataFrame, old: pl.DataFrame) -> bool:
+    """Whether both models are of one maker by their names: what lies before the first figure or hyphen."""
+    makers = [re.split(r"[-\d]", str(arm["model"][0]).rpartition("/")[2])[0] for arm in (new, old)]
+    return makers[0] == makers[1]
 
 
 def _switch(

@@ -11,12 +11,12 @@ from costaudit.analyze._analyzer import without
 NONE = "(none)"
 OPENING = (
     *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha"),
-    *("instance_id", "blocks", "tools", "input_tokens"),
+    *("instance_id", "blocks", "tools", "input_tokens", "first_block", "front"),
 )
 READS = (
     *("row", "rollup", "gateway_cache_hit", "run_id", "provider", "model", "status", "http_status", "schema_ok"),
     *("tool_error", "finish_reason", "cost_usd", "output_tokens", "reasoning_tokens", "success", "score"),
-    *(name for name in OPENING if name not in ("blocks", "tools")),
+    *(name for name in OPENING if name not in ("blocks", "tools", "first_block", "front")),
 )
 LISTED = (
     pl.col("block_sha").list.first().alias("first_block"),
@@ -25,6 +25,7 @@ LISTED = (
     pl.col("tool_calls").list.len().alias("asks"),
 )
 """What is asked of the lists of a call; the lists themselves would be most of the memory."""
+FRONT = pl.col("block_tokens").list.first().alias("front")
 BAD_FINISH = ("length", "refusal", "content_filter")
 
 
@@ -57,16 +58,19 @@ def with_unit(calls: pl.DataFrame) -> pl.DataFrame:
 def units(calls: pl.DataFrame) -> pl.DataFrame:
     """One row a unit whose task is known, in order of its first call.
 
-    in    READS and LISTED
+    in    READS, LISTED, and FRONT where the models' tokenizers may differ
     out   unit; task, task_source, tenant, key_id, started_at;
           provider, model (null: several models answered);
           calls, cost_usd [USD; null: part of it is not priced], input_tokens, output_tokens, reasoning;
           case (what pairs units: the declared case, else the hash of the opening request), request_id of the opening;
           success, score, well_formed: outcome;
           outages: provider/model that failed in it by a limit or an outage;
-          opening_tokens, history [messages], tools, step, hour, template_sha: known before the model answered
+          opening_tokens, history [messages], tools, step, hour, template_sha, first_block and its tokens
+          (`front`): known before the model answered
     """
     known = without(spend_rows(calls), pl.col("task").is_null())
+    if "front" not in known.columns:
+        known = known.with_columns(front=pl.lit(None, pl.Int64))
     answered = pl.col("status").fill_null("ok") == "ok"
     outage = ~answered & ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
     malformed = ~pl.col("schema_ok") | pl.col("tool_error") | pl.col("finish_reason").is_in(BAD_FINISH)

@@ -14,7 +14,7 @@ from costaudit.analyze._candidates import SHAPE, Candidate, candidates, cheapest
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
-from costaudit.analyze._units import LISTED, Arm, units
+from costaudit.analyze._units import FRONT, LISTED, Arm, units
 from costaudit.analyze._units import READS as UNITS
 from costaudit.analyze._work import KEPT, SWAPPED, Work
 from costaudit.finding import Confidence, Grade, Kind, Severity
@@ -61,7 +61,16 @@ class OverpoweredModel(Analyzer):
     order = 8
     reads = (
         *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
-        *("temperature", "max_tokens", "http_status", "finish_reason", "request_sha", "block_sha", "system_sha"),
+        *(
+            "temperature",
+            "max_tokens",
+            "http_status",
+            "finish_reason",
+            "request_sha",
+            "block_sha",
+            "block_tokens",
+            "system_sha",
+        ),
         *("template_sha", "output_sha", "tools_declared", "tool_calls", "tool_error", "score", "success"),
         *("schema_ok", "cost_usd", "price_status", "price_entry"),
         *PRICING,
@@ -83,7 +92,7 @@ class OverpoweredModel(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger, [*UNITS, "output_sha", "price_status", "price_entry", *LISTED])
+        calls = single_calls(ledger, [*UNITS, "output_sha", "price_status", "price_entry", *LISTED, FRONT])
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)

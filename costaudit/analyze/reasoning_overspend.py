@@ -55,7 +55,15 @@ class ReasoningOverspend(Analyzer):
     order = 8
     reads = (
         *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
-        *("temperature", "reasoning_effort", "http_status", "finish_reason", "request_sha", "block_sha"),
+        *(
+            "temperature",
+            "reasoning_effort",
+            "http_status",
+            "finish_reason",
+            "request_sha",
+            "block_sha",
+            "block_tokens",
+        ),
         *("template_sha", "tools_declared", "tool_calls", "tool_error", "score", "success", "schema_ok"),
         *("cost_usd", "price_status", "price_entry"),
         *PRICING,
