@@ -71,6 +71,12 @@ def test_gaps_at_one_value_are_a_clients_timer_where_no_end_is_logged():
     assert by_cause(rows) == {}
 
 
+def test_cut_answers_sent_again_at_one_gap_are_no_timeouts():
+    rows = [call(1000 * nth + gap, request_sha=nth, finish_reason="length" if not gap else "stop")
+            for nth in range(6) for gap in (0, 30)]  # fmt: skip
+    assert by_cause(rows) == {}
+
+
 def test_samples_drawn_at_once_are_not_timeouts():
     assert by_cause([call(3 * nth, 60, temperature=0.8) for nth in range(5)]) == {}
 

@@ -111,8 +111,8 @@ def _recounted(log_tokens: pl.Series, units: pl.DataFrame, is_cheap: pl.Series, 
     shift = _of_tokenizers(units, is_cheap)
     if shift is None:
         medians = [log_tokens.filter(side).median() for side in (is_cheap, ~is_cheap)]
-        gap = medians[0] - medians[1] if all(isinstance(m, float) for m in medians) else 0.0  # type: ignore[operator]
-        shift = max(-most, min(most, gap))
+        new, old = (m if isinstance(m, float) else 0.0 for m in medians)
+        shift = max(-most, min(most, new - old))
     return log_tokens - shift * is_cheap.cast(pl.Float64)
 
 

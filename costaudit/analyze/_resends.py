@@ -72,6 +72,7 @@ def _marked(calls: pl.DataFrame) -> pl.DataFrame:
         failed=failed(),
         refused=refused(),
         cancelled=(pl.col("status") == "cancelled").fill_null(value=False),
+        cut=(pl.col("finish_reason") == "length").fill_null(value=False),
         ended=pl.coalesce("ended_at", "started_at"),
         timed="ended_at",
     )
@@ -94,7 +95,9 @@ def _by_fingerprint(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
     samples = (pl.col("temperature") > 0).fill_null(value=False) & (pl.col("answers") >= SAMPLES)
     waited = (pl.col("gap_s") >= timing.double_submit) & ~pl.col("failed") & ~samples
     running = (pl.col("pause_s") < 0) & pl.col("timed").is_not_null()
-    timer = pl.col("timed").is_null() & _clustered(pairs.filter(waited & pl.col("timed").is_null()))
+    # An answer that was cut and asked for again came in time: that is for truncated-output.
+    untimed = pl.col("timed").is_null() & ~pl.col("cut")
+    timer = untimed & _clustered(pairs.filter(waited & untimed))
     why = (
         pl.when("failed")
         .then(pl.lit(FAILURE))
