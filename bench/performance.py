@@ -1,9 +1,11 @@
 """docs/performance.md in one command: reading beside its peers, and analysis by stage, measured on this machine.
 
     python bench/performance.py [--megabytes 1000] [--runs 3] [--rows 200000 1000000] [--peers NODE_PREFIX]
+        [--totals 1000000 10000000] [--only reading|analysis|totals]
 
-Each part is a bench of its own (`reading.py`, `analysis.py`) and is run in a process of its own; what a part prints is
-shown, and its section is written. Peers that are absent are left out with the reason.
+Each part is a bench of its own (`reading.py`, `analysis.py`, `totals.py`), run in a process of its own; what a part
+prints is shown, and its section is written; with --only the others stay as they are. Peers that are absent are left out
+with the reason.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ ANALYSIS = """## Analysis
 From 250,000 calls on their columns stand in a working file that is mapped into memory: the system takes those pages
 back when it needs them. What a process holds of its own is the working table of the stage that needs most.
 """
+TOTALS = """## Totals
+
+`costaudit spend` asked of a store: from the sums of its parts, which hold for the prices they were made with; and from
+the calls, one part after the other, where sums do not say what is asked.
+"""
+HEADS = {"reading": READING, "analysis": ANALYSIS, "totals": TOTALS}
 
 
 def main() -> None:
@@ -40,12 +48,27 @@ def main() -> None:
     parser.add_argument("--megabytes", default="1000")
     parser.add_argument("--runs", default="3")
     parser.add_argument("--rows", nargs="+", default=["200000", "1000000"])
+    parser.add_argument("--totals", nargs="+", default=["1000000", "10000000"])
     parser.add_argument("--peers", help="folder of `npm install --prefix`; else peers are looked for on PATH")
+    parser.add_argument("--only", choices=["reading", "analysis", "totals"])
     given = parser.parse_args()
     peers = ["--peers", given.peers] if given.peers else []
-    reading = section(["reading.py", "--megabytes", given.megabytes, "--runs", given.runs, *peers])
-    analysis = section(["analysis.py", "--rows", *given.rows])
-    PAGE.write_text("\n".join([HEAD, READING, reading, ANALYSIS, analysis]), encoding="utf-8")
+    commands = {
+        "reading": ["reading.py", "--megabytes", given.megabytes, "--runs", given.runs, *peers],
+        "analysis": ["analysis.py", "--rows", *given.rows],
+        "totals": ["totals.py", "--rows", *given.totals],
+    }
+    before = sections(PAGE.read_text(encoding="utf-8"))
+    for name, head in HEADS.items():
+        if given.only in (None, name):
+            before[name] = f"{head}\n{section(commands[name])}"
+    PAGE.write_text("\n".join([HEAD, *(before[name] for name in HEADS if name in before)]), encoding="utf-8")
+
+
+def sections(page: str) -> dict[str, str]:
+    """The parts of the page as it stands."""
+    found = [f"## {part.strip()}\n" for part in page.split("\n## ")[1:]]
+    return {name: part for name, head in HEADS.items() for part in found if part.startswith(head.partition("\n")[0])}
 
 
 def section(command: Sequence[str]) -> str:

@@ -6,10 +6,10 @@ by part, once all have been seen. So memory holds one part, and the figures are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -21,23 +21,21 @@ from costaudit.ingest import SOURCES
 from costaudit.ingest import _parts as parts
 from costaudit.ingest._parts import Part
 from costaudit.pipeline import outside_all, unnamed
-from costaudit.price import engine, sums
-from costaudit.price import trust as trusting
+from costaudit.price import linear, sums
 from costaudit.price.book import PriceBook
-from costaudit.price.cells import KIND, SUMMED, TOKENS, cells
+from costaudit.price.cells import KIND, SUMMED, cells, moments
 from costaudit.price.engine import price
+from costaudit.price.linear import FILES, READ
 from costaudit.price.readings import by_cost, votes
+from costaudit.price.tariff import Key
 from costaudit.price.trust import NO_PEERS, Others, dearest_calls, hinges, trust
 
-READ = tuple(
-    dict.fromkeys(
-        name
-        for name in (*engine.READS, *trusting.READS, *TOKENS, "cost_logged_usd", "started_at")
-        if name in schema.REQUESTS
-    )
-)
-FILES = ("format", "source_file")
+PLACE = ("part", "hinges")
+AT_ONCE = 250_000  # rows that are priced together: parts may be small
 SUMMED_BY = ("day", "task")  # what sums are kept by, beside provider and model
+
+
+T = TypeVar("T", pl.DataFrame, pl.LazyFrame)
 
 
 class Held(NamedTuple):
@@ -76,14 +74,14 @@ class _Reading:
             raise outside_all(str(store), min(first, default=None), max(last, default=None))  # type: ignore[type-var]
 
     def held(self) -> Held:
-        known = [self._first(part) for part in self.opened]
-        hinged = sorted({bits for frame in known for bits in frame["hinges"].unique()})
+        known = pl.concat([self._empty(PLACE), *self._first()])
+        hinged = known["hinges"].unique()
         # Costs that no call states decide nothing.
-        bits = 7 if any(n & 4 for n in hinged) else 1
-        open_ = [((frame["hinges"] & bits) != 0).any() for frame in known]
-        again = [part for part, rests in zip(self.opened, open_, strict=True) if rests]
-        settled = [frame for frame, rests in zip(known, open_, strict=True) if not rests]
-        found = pl.concat([self._empty(), *(f.drop("hinges") for f in settled), *self._again(again, bits)])
+        bits = 7 if ((hinged & 4) != 0).any() else 1
+        open_ = known.filter((pl.col("hinges") & bits) != 0)["part"].unique()
+        settled = known.filter(~pl.col("part").is_in(open_.implode())).drop("part", "hinges")
+        again = [part for at, part in enumerate(self.opened) if at in open_]
+        found = pl.concat([settled, *self._again(again, bits)])
         summed = found.group_by(*self.names, *KIND).agg(pl.sum(*SUMMED))
         calls = int(summed["requests"].sum())
         rows = sum(part.rows for part in self.all)
@@ -91,19 +89,72 @@ class _Reading:
         fates = Fates(lines=rows, requests=calls, rollups=restated, outside=rows - restated - calls)
         return Held(summed, fates, *self._span())
 
-    def _empty(self) -> pl.DataFrame:
+    def _empty(self, also: tuple[str, ...] = ()) -> pl.DataFrame:
         made: dict[str, Any] = {"day": pl.Date(), "hour": pl.Datetime("us"), "trust": pl.String()}
-        columns = {name: made.get(name) or schema.REQUESTS[name] for name in (*self.names, *KIND)}
+        made |= {"part": pl.UInt32(), "hinges": pl.Int8()}
+        columns = {name: made.get(name) or schema.REQUESTS[name] for name in (*self.names, *also, *KIND)}
         return pl.DataFrame(schema=columns | dict(SUMMED))
 
-    def _first(self, part: Part) -> pl.DataFrame:
-        """Cells of a part, those that rest on something else apart (`hinges`)."""
-        quick = self._sums(part)
-        if quick is not None:
-            return quick.group_by(*self.names, *KIND, "hinges").agg(pl.sum(*SUMMED))
-        trusted = trust(price(self._rows(part), self.book), self.book, Others(named=False))
-        hinged = trusted.with_columns(hinges(trusted))
-        return cells(hinged, self.book, (*self.names, "hinges"), self.settings.tz)
+    def _first(self) -> Iterator[pl.DataFrame]:
+        """Cells by part, those that rest on something else apart (`hinges`)."""
+        slow = []
+        for at, part in enumerate(self.opened):
+            quick = self._sums(part)
+            if quick is None:
+                slow.append((at, part))
+                continue
+            summed = quick.group_by(*self.names, "hinges", *KIND).agg(pl.sum(*SUMMED))
+            placed = summed.with_columns(part=pl.lit(at, pl.UInt32))
+            yield placed.select(*self.names, *PLACE, *KIND, *SUMMED)
+        yield from self._cells(slow, None, Others(named=False), PLACE)
+
+    def _cells(
+        self, asked: Iterable[tuple[int, Part]], voted: pl.DataFrame | None, others: Others, also: tuple[str, ...] = ()
+    ) -> Iterator[pl.DataFrame]:
+        """Cells of parts: what is linear in tokens is summed before it is priced, the rest call by call."""
+        batch: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+        for at, part in asked:
+            place = pl.lit(at, pl.UInt32).alias("part")
+            alike, rest = self._read(part)
+            batch.append((alike.with_columns(place), rest.with_columns(place)))
+            if sum(one.height + other.height for one, other in batch) > AT_ONCE:
+                yield from self._priced(batch, voted, others, also)
+                batch = []
+        yield from self._priced(batch, voted, others, also)
+
+    def _priced(
+        self,
+        batch: Sequence[tuple[pl.DataFrame, pl.DataFrame]],
+        voted: pl.DataFrame | None,
+        others: Others,
+        also: tuple[str, ...],
+    ) -> Iterator[pl.DataFrame]:
+        for nth in (0, 1):
+            frames = [both[nth] for both in batch if both[nth].height]
+            if frames:
+                calls = self._decided(pl.concat(frames), voted if nth else None)
+                trusted = trust(calls, self.book, others)
+                hinged = trusted.with_columns(hinges(trusted))
+                yield cells(hinged, self.book, (*self.names, *also), self.settings.tz)
+
+    def _read(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """A part as sums of calls that prices treat alike (`linear`), and the other calls one by one."""
+        if not part.xxh3:  # as it was before there were lists: columns may be absent
+            rows = self._rows(part)
+            return rows.clear(), rows
+        try:
+            return self._condensed(part)
+        except (pl.exceptions.PolarsError, OSError) as problem:
+            raise LogError(f"{self.store / part.file}: damaged", hint=parts.RESTORE) from problem
+
+    def _condensed(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
+        scan = self._inside(pl.scan_parquet(self.store / part.file, hive_partitioning=False))
+        kinds = scan.select(Key._fields).unique().collect()
+        plain = linear.plain(kinds, self.book)
+        by = [*moments(self.names, self.settings.tz), *(pl.col(n) for n in self.names if n in schema.REQUESTS)]
+        alike = linear.condensed(scan, plain, kinds, self.book, by, part.last)
+        summed, single = pl.collect_all([alike, scan.filter(~plain).select(self._columns())])
+        return summed, single
 
     def _sums(self, part: Part) -> pl.DataFrame | None:
         """The sums of a part within the window; None where they do not say what is asked, or at other prices."""
@@ -126,7 +177,7 @@ class _Reading:
     def _columns(self, also: Sequence[str] = ()) -> list[str]:
         return list(dict.fromkeys((*READ, *(name for name in (*self.names, *also) if name in schema.REQUESTS))))
 
-    def _inside(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _inside(self, rows: T) -> T:
         if self.start is not None:
             rows = rows.filter(pl.col("started_at") >= self.start)
         return rows if self.end is None else rows.filter(pl.col("started_at") < self.end)
@@ -139,12 +190,12 @@ class _Reading:
         others = self.others._replace(files=self._files())
         if others.peers is None:
             others = others._replace(peers=self._peers(again, voted, others))
-        for part in again:
-            yield cells(trust(self._priced(part, voted), self.book, others), self.book, self.names, self.settings.tz)
+        yield from self._cells(enumerate(again), voted, others)
 
-    def _priced(self, part: Part, voted: pl.DataFrame | None) -> pl.DataFrame:
-        calls = price(self._rows(part), self.book)
-        return calls if voted is None else by_cost(calls, SOURCES.to_frame(), self.book, voted).calls
+    def _decided(self, calls: pl.DataFrame, voted: pl.DataFrame | None) -> pl.DataFrame:
+        """Calls read as the costs of all prove it."""
+        priced = price(calls, self.book)
+        return priced if voted is None else by_cost(priced, SOURCES.to_frame(), self.book, voted).calls
 
     def _votes(self, again: Sequence[Part]) -> pl.DataFrame:
         found = pl.concat(votes(price(self._rows(part), self.book), self.book) for part in again)
@@ -165,14 +216,19 @@ class _Reading:
         alone = pl.col("high_usd").is_null() & pl.col("trust").is_in(["unmetered", "estimated"])
         key = ("task", pl.coalesce("model", "model_requested").alias("_model"))
         asked = pl.concat(
-            trust(self._priced(part, voted), self.book, known).filter(alone).select(key).drop_nulls("task").unique()
+            trust(self._decided(self._rows(part), voted), self.book, known)
+            .filter(alone)
+            .select(key)
+            .drop_nulls("task")
+            .unique()
             for part in again
         ).unique()
         found = [NO_PEERS.to_frame()]
         for part in self.opened if asked.height else ():
-            rows = self._priced(part, voted)
-            wanted = rows.with_columns(key[1]).join(asked, on=["task", "_model"], how="semi", nulls_equal=True)
-            found.append(dearest_calls(trust(wanted.drop("_model"), self.book, known)))
+            wanted = (
+                self._rows(part).with_columns(key[1]).join(asked, on=["task", "_model"], how="semi", nulls_equal=True)
+            )
+            found.append(dearest_calls(trust(self._decided(wanted.drop("_model"), voted), self.book, known)))
         return pl.concat(found).group_by("task", "_model").agg(pl.max("_peer"))
 
     def _span(self) -> tuple[datetime | None, datetime | None]:

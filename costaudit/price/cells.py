@@ -67,9 +67,9 @@ def cells(calls: pl.DataFrame, book: PriceBook, names: Sequence[str], tz: str = 
     """
     counted = calls.filter(pl.col("trust").is_not_null())
     return (
-        counted.with_columns(*moments(names, tz), allowance(counted, book))
+        counted.with_columns(*(() if "_calls" in counted.columns else moments(names, tz)), allowance(counted, book))
         .group_by(*names, *KIND)
-        .agg(summed())
+        .agg(summed(weighted="_calls" in counted.columns))
         .cast(dict(SUMMED))  # type: ignore[arg-type]
     )
 
@@ -81,15 +81,16 @@ def allowance(calls: pl.DataFrame, book: PriceBook) -> pl.Series:
     return found.scatter(under.arg_true(), list_usd(calls.filter(under), book)) if under.any() else found
 
 
-def summed() -> list[pl.Expr]:
-    """The columns of SUMMED over trusted calls."""
+def summed(*, weighted: bool = False) -> list[pl.Expr]:
+    """The columns of SUMMED over trusted calls; weighted: each row stands for `_calls` of them (`linear`)."""
     unknown = (pl.col("trust") == "unmetered") & (pl.col("cost_usd") == 0)
+    each = pl.col("_calls") if weighted else pl.lit(1, pl.Int64)
     return [
-        pl.len().alias("requests"),
-        (pl.col("cost_usd").is_not_null() & ~unknown).sum().alias("known"),
+        (pl.col("_calls").sum() if weighted else pl.len()).alias("requests"),
+        pl.when(pl.col("cost_usd").is_not_null() & ~unknown).then(each).sum().alias("known"),
         *(pl.col(name).sum() for name in TOKENS),
         *(pl.col(name).sum() for name in ("cost_usd", "low_usd", "high_usd")),
-        pl.col("high_usd").null_count().alias("unbounded"),
+        pl.when(pl.col("high_usd").is_null()).then(each).sum().alias("unbounded"),
         pl.col("allowance_usd").sum(),
     ]
 

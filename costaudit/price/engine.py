@@ -23,6 +23,7 @@ SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
 _ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
 _NO_COST = ["free", "subscription"]
+LENGTH = "_prompt"  # of a row that stands for many calls: a length of prompt priced like each of theirs
 READS = (
     *Key._fields,
     *COUNTS,
@@ -41,7 +42,7 @@ def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     """
     if calls.height <= AT_ONCE:
         return calls.with_columns(_costs(calls, book).get_columns())
-    read = calls.select(name for name in READS if name in calls.columns)
+    read = calls.select(name for name in (*READS, LENGTH) if name in calls.columns)
     return calls.with_columns(pl.concat([_costs(part, book) for part in read.iter_slices(AT_ONCE)]).get_columns())
 
 
@@ -106,7 +107,12 @@ def _billed(calls: pl.DataFrame) -> pl.Series:
 
 
 def _longest(calls: pl.DataFrame, prompt: pl.Series) -> pl.Series:
-    """The prompt that decides long-context steps: that of the call; of a total of several calls a short one."""
+    """The prompt that decides long-context steps: that of the call; of a total of several calls a short one.
+
+    Where one row stands for many calls, a column says it (`costaudit.price.linear`).
+    """
+    if LENGTH in calls.columns:
+        return calls[LENGTH]
     if "summed" not in calls.columns or not calls["summed"].any():
         return prompt
     return prompt.set(calls["summed"].fill_null(value=False), 0)

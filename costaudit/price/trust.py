@@ -18,7 +18,7 @@ from costaudit.price._sum import usd
 from costaudit.price._usage import LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import INPUT_SIDE
-from costaudit.price.engine import AT_ONCE, price
+from costaudit.price.engine import AT_ONCE, LENGTH, price
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.entry import Card, Period, Rates
 from costaudit.schema import USD
@@ -61,7 +61,7 @@ def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl
     in      priced calls [schema.REQUESTS + cost_usd, price_status]
     out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
     """
-    frame = calls.select(name for name in READS if name in calls.columns)
+    frame = calls.select(name for name in (*READS, LENGTH) if name in calls.columns)
     frame = frame.with_columns(_stated(frame, others.files).alias("_stated"))
     parts = [_judged(part, book) for part in frame.iter_slices(AT_ONCE)] or [_judged(frame, book)]
     judged = pl.concat(parts)
@@ -128,7 +128,8 @@ def hinges(calls: pl.DataFrame) -> pl.Series:
     """
     frame = calls.select(name for name in (*READS, "cost_logged_usd", "trust") if name in calls.columns)
     unsaid = _unsaid() & (pl.col("price_status") == "priced").fill_null(value=False)
-    lonely = ((pl.col("trust") == "unmetered") | _silent()) & pl.col("task").is_not_null()
+    mute = _silent() & (pl.col("trust") == "estimated")
+    lonely = ((pl.col("trust") == "unmetered") | mute) & pl.col("task").is_not_null()
     doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
     stated = pl.col("cost_logged_usd") > 0
     one, two, four = (

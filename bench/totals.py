@@ -1,0 +1,153 @@
+"""What was spent, asked of stores of up to 100 million calls: seconds and peak memory. No thresholds.
+
+    python bench/totals.py [--rows 1000000 10000000 100000000] [--folder /tmp/costaudit-bench] [--markdown FILE]
+
+The calls are those of `bench/_store.py` without what only rules read: one day of them, told again for sixty days with
+other tokens, in a part a day. Each question is asked in a process of its own, as `costaudit spend STORE` asks it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench import _store as calls
+from costaudit import schema
+from costaudit.commands._sums import summary
+from costaudit.config import Settings
+from costaudit.ingest import _parts as files
+
+MIB = 2**20
+LISTS = ("block_sha", "block_tokens", "tool_calls", "tool_results", "reply_sha")
+QUESTIONS = {
+    "by day and model, from the sums": (["day,model"], {}),
+    "total by task, from the sums": (["task"], {}),
+    "by day and model, from the calls": (["day,model"], {"stale": True}),
+    "by tenant, from the calls": (["tenant"], {}),
+    "by hour and user, from the calls": (["hour,user"], {}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/costaudit-bench"))
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--one", nargs=2, metavar=("STORE", "QUESTION"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(asked(Path(given.one[0]), given.one[1])))
+        return
+    table = {rows: _measured(given.folder / f"totals-{rows}", rows) for rows in given.rows}
+    text = markdown(table)
+    print(text)
+    if given.markdown:
+        given.markdown.write_text(text, encoding="utf-8")
+
+
+def write(folder: Path, rows: int) -> None:
+    """A store of so many calls; an existing one is left as it is."""
+    mark = folder.with_suffix(".made")
+    summed = summary(Settings())
+    made = f"{schema.VERSION} {rows} {summed.stamp}"
+    if mark.exists() and mark.read_text() == made:
+        return
+    files.prepare(folder)
+    edges = [rows * n // calls.DAYS for n in range(calls.DAYS + 1)]
+    day = calls._day(0, edges[1], np.random.default_rng(1)).with_columns(pl.lit(None).alias(n) for n in LISTS)
+    parts = []
+    for n in range(calls.DAYS):
+        part = schema.conform(_told_again(day.head(edges[n + 1] - edges[n]), n), files.STORED)
+        parts.append(files.write(folder, f"{part['started_at'][0]:%Y-%m}", part, summed))
+    files.save(folder, parts)
+    mark.write_text(made)
+
+
+def _told_again(day: pl.DataFrame, n: int) -> pl.DataFrame:
+    """The calls of a day n days later, each a little longer or shorter."""
+    more = (pl.col("source_line") * (n + 1) * 7_919) % 97
+    return day.with_columns(
+        pl.col("started_at", "ended_at") + timedelta(days=n),
+        pl.col("input_tokens") + more,
+        pl.when(pl.col("status") != "error").then(pl.col("output_tokens") + more).otherwise("output_tokens"),
+        request_id=pl.lit(f"{n}-") + pl.col("request_id"),
+        source_file=pl.lit(f"logs/{calls.FIRST + timedelta(days=n)}.jsonl"),
+    )
+
+
+def _measured(folder: Path, rows: int) -> dict[str, list[float]]:
+    write(folder, rows)
+    found = {}
+    for question in QUESTIONS:
+        command = [sys.executable, __file__, "--one", str(folder), question]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[question] = json.loads(done.stdout)
+    return found
+
+
+def asked(store: Path, question: str) -> list[float]:
+    """Wall seconds, CPU seconds and peak bytes of one question, the start of the program included."""
+    from costaudit import stored, totals
+    from costaudit.report import View, _spend
+
+    by, how = QUESTIONS[question]
+    if how.get("stale"):
+        stored.sums.stamp = lambda _: "of other prices"
+    answer = totals.spent([str(store)], Settings(), totals.groupings(by))
+    _spend.RENDERERS["terminal"](answer, View(), 10)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return [time.time() - _started(), usage.ru_utime + usage.ru_stime, peak()]
+
+
+def peak() -> float:
+    """The most memory this process has had, of its own."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    return float(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+def _started() -> float:
+    """When this process began; its interpreter and imports are part of the answer's time."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        booted = float(Path("/proc/stat").read_text().split("btime ")[1].split()[0])
+    except OSError:
+        return BEGAN
+    return max(booted + ticks / os.sysconf("SC_CLK_TCK"), BEGAN - 5)
+
+
+BEGAN = time.time()
+
+
+def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    lines = [
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/totals.py`: "
+        "wall seconds (CPU seconds, peak MiB), the start of the program included.",
+        "",
+        "| question | " + " | ".join(f"{rows:,} calls" for rows in tables) + " |",
+        "| --- |" + " ---: |" * len(tables),
+    ]
+    for question in QUESTIONS:
+        cells = [f"{w:.2f} ({c:.2f} s, {p / MIB:,.0f})" for w, c, p in (table[question] for table in tables.values())]
+        lines.append(f"| {question} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
