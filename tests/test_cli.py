@@ -102,6 +102,30 @@ def test_what_needs_no_table_imports_none(arguments):
     assert done.stderr.splitlines()[-1] == "heavy: []"
 
 
+def test_a_small_audit_imports_tables_and_nothing_else_that_is_large(logs, tmp_path):
+    """A cold cache of prices reads YAML, and only that."""
+    code = (
+        "import sys\n"
+        "from costaudit.cli import main\n"
+        f"try:\n    main(['analyze', {str(logs)!r}])\n"
+        "except SystemExit:\n    pass\n"
+        "large = {'numpy', 'pandas', 'pyarrow', 'pydantic', 'sqlite3', 'tiktoken', 'yaml'} & set(sys.modules)\n"
+        "print('large:', sorted(large), file=sys.stderr)"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(2)
+    ]
+    assert [done.stderr.splitlines()[-1] for done in told] == ["large: ['yaml']", "large: []"]
+    assert told[0].stdout == told[1].stdout
+
+
 def test_the_program_itself_imports_nothing_heavy_at_its_top():
     import costaudit.cli
 

@@ -15,10 +15,10 @@ import polars as pl
 
 from costaudit.analyze._analyzer import Claim
 from costaudit.finding import ZERO, Finding
+from costaudit.price.exact import NOTHING
 from costaudit.price.ledger import Ledger, positions
 from costaudit.schema import USD
 
-_ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy
 _MARKS = ("group", "_claim", "_key")
 
 
@@ -129,17 +129,17 @@ def _net(claim: Claim, saved: pl.DataFrame) -> Decimal:
 def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
     """The evidence with what each row of it saved, less what its change costs; zero where nothing was applied."""
     if claim.patch is None:
-        return claim.evidence.with_columns(waste_usd=_ZERO)
+        return claim.evidence.with_columns(waste_usd=NOTHING)
     key = claim.evidence_key
     evidence = claim.evidence.unique(key, keep="first", maintain_order=True)
     if saved.is_empty():
-        return evidence.drop("added_usd", strict=False).with_columns(waste_usd=_ZERO)
+        return evidence.drop("added_usd", strict=False).with_columns(waste_usd=NOTHING)
     rows = saved.select(pl.col("_key").alias(key), "saved").cast({key: evidence.schema[key]})
     by_key = rows.group_by(key).agg(waste_usd=pl.col("saved").sum())
     filled = evidence.drop("waste_usd", strict=False).join(by_key, on=key, how="left", maintain_order="left")
-    added = pl.col("added_usd").fill_null(_ZERO) if "added_usd" in evidence.columns else _ZERO
+    added = pl.col("added_usd").fill_null(NOTHING) if "added_usd" in evidence.columns else NOTHING
     return (
-        filled.with_columns(waste_usd=(pl.col("waste_usd").fill_null(_ZERO) - added).cast(USD))
+        filled.with_columns(waste_usd=(pl.col("waste_usd").fill_null(NOTHING) - added).cast(USD))
         .drop("added_usd", strict=False)
         .sort("waste_usd", key, descending=[True, False], nulls_last=True)
     )
@@ -199,8 +199,8 @@ def _saved(before: Ledger, changed: pl.DataFrame, patch: pl.DataFrame) -> pl.Dat
         remains=at.is_not_null(),
     )
     lost = pl.col("remains") & pl.col("after").is_null() & pl.col("before").is_not_null()
-    saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(_ZERO))
-    return table.with_columns(saved=saved.otherwise(_ZERO).cast(USD), priced=~lost).drop("before", "after", "remains")
+    saved = pl.when(pl.col("before").is_not_null()).then(pl.col("before") - pl.col("after").fill_null(NOTHING))
+    return table.with_columns(saved=saved.otherwise(NOTHING).cast(USD), priced=~lost).drop("before", "after", "remains")
 
 
 def _paying(saved: pl.DataFrame, claims: Sequence[Claim]) -> pl.DataFrame:

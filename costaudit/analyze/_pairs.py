@@ -14,6 +14,7 @@ from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, Quality, broken, measure, stated_mean
 from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
+from costaudit.price.exact import amount
 from costaudit.stats import benjamini_hochberg
 
 DEAR = 6  # models of a task, by spend, for which a cheaper one is looked for
@@ -65,7 +66,7 @@ def compared(
 
 def _large(units: pl.DataFrame, name: str, floor: Decimal) -> Iterator[tuple[str, pl.DataFrame]]:
     """Groups that spend enough for a finding, by name."""
-    sums = units.group_by(name).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= floor)
+    sums = units.group_by(name).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= amount(floor))
     for value in sums[name].sort():
         yield value, units.filter(pl.col(name) == value)
 

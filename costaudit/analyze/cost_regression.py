@@ -19,6 +19,7 @@ from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.bridge import FACTORS, between
 from costaudit.price.engine import READS as PRICING
+from costaudit.price.exact import amount
 from costaudit.price.ledger import Ledger
 from costaudit.price.mix import mix
 from costaudit.schema import USD
@@ -202,7 +203,7 @@ def _sharpened(tested: list[tuple[float, Change | None]], q: float) -> list[tupl
 
 def _worth(units: pl.DataFrame, by: list[str], floor: Decimal) -> Iterator[tuple[list[str], pl.DataFrame]]:
     """Groups that spend enough to hold a finding, by name."""
-    sums = units.group_by(by).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= floor).sort(by)
+    sums = units.group_by(by).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= amount(floor)).sort(by)
     parts = units.partition_by(by, as_dict=True)
     for key in sums.select(by).iter_rows():
         yield list(key), parts[key]

@@ -20,7 +20,7 @@ from costaudit.analyze._analyzer import (
     these,
 )
 from costaudit.analyze._resends import failed
-from costaudit.finding import ZERO, Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import wilson
 
@@ -69,15 +69,15 @@ class FailedCalls(Analyzer):
             need(calls, {"status": "no status field"})
         rows = requests_of(ledger, ("row",), self._refused() | failed())["row"]
         named = these(ledger, rows).with_columns(TASK, MODEL, cause=self._cause(), usd=COST)
-        if not (named["usd"] > ZERO).any():
+        if not (named["usd"] > 0).any():
             return
         rates = requests_of(ledger, (TASK, MODEL)).group_by("task", "model").agg(all_calls=pl.len().cast(pl.Int64))
         groups = (
             named.group_by("task", "model", "cause")
             .agg(
                 calls=pl.len().cast(pl.Int64),
-                billed=(pl.col("usd") > ZERO).sum().cast(pl.Int64),
-                rows=pl.col("row").filter(pl.col("usd") > ZERO),
+                billed=(pl.col("usd") > 0).sum().cast(pl.Int64),
+                rows=pl.col("row").filter(pl.col("usd") > 0),
                 worst_day=pl.col("started_at").dt.date().mode().min(),
                 first_request_id=pl.col("request_id").first(),
                 source=SOURCE.first(),

@@ -21,6 +21,7 @@ from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.entry import Facts
+from costaudit.price.exact import amount
 from costaudit.price.ledger import Ledger
 
 SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
@@ -110,7 +111,7 @@ class OverpoweredModel(Analyzer):
     def _experiments(self, work: Work, pairs: Sequence[Pair], floor: Decimal) -> Iterator[Claim]:
         """Short structured answers on a dear model: worth a try, with the saving as a range."""
         done = {(pair.task, pair.dear.model) for pair in pairs}
-        groups = work.groups.filter((pl.col("paid") > 0) & (pl.col("spend") >= floor))
+        groups = work.groups.filter((pl.col("paid") > 0) & (pl.col("spend") >= amount(floor)))
         for task, provider, model in groups.select("task", "provider", "model").iter_rows():
             arm, book = Arm(provider, model), work.ledger.book
             if (task, model) in done or not simple(work.of(task, arm, SHAPE)):

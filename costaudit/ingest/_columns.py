@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from costaudit.price.exact import amounts
 from costaudit.schema import UTC
 
 EPOCH, MICROSECOND = datetime.fromtimestamp(0, UTC_ZONE), timedelta(microseconds=1)
@@ -32,12 +33,14 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
     if not items:
         return pl.Series(name, [None] * len(cells), dtype=dtype)
     fields: dict[str, Any] = {field.name: field.dtype for field in dtype.inner.fields}
-    parts = pl.DataFrame([_values(items, field) for field in fields], schema=fields)
+    parts = pl.DataFrame([plain(field, [item.get(field) for item in items], of) for field, of in fields.items()])
     return _gathered(parts.select(pl.struct(pl.all()).alias(name)), cells)
 
 
 def plain(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
-    """A column of cells that are no lists; times as numbers, which polars takes six times as fast."""
+    """A column of cells that are no lists; amounts as text, times as numbers, which polars takes six times as fast."""
+    if isinstance(dtype, pl.Decimal):
+        return amounts(cells, dtype, name)
     if dtype != UTC:
         return pl.Series(name, cells, dtype=dtype)
     micros = [None if cell is None else (cell - EPOCH) // MICROSECOND for cell in cells]
@@ -59,10 +62,6 @@ def _gathered(items: pl.DataFrame, cells: Sequence[Any]) -> pl.Series:
     lists = items.insert_column(0, at).group_by("at", maintain_order=True).agg(pl.col(name))
     rows = pl.DataFrame({"at": pl.int_range(len(cells), dtype=pl.UInt32, eager=True)})
     return rows.join(lists, on="at", how="left", maintain_order="left").get_column(name)
-
-
-def _values(items: Sequence[Mapping[str, Any]], field: str) -> list[Any]:
-    return [item.get(field) for item in items]
 
 
 @dataclass(slots=True)
@@ -89,7 +88,5 @@ def _lists(name: str, cells: Sequence[Any], dtype: pl.List) -> pl.Series:
     items = [item for cell in cells if cell for item in cell]
     fields: dict[str, Any] = {field.name: field.dtype for field in dtype.inner.fields}  # type: ignore[union-attr]
     parts = zip(*items, strict=True)
-    frame = pl.DataFrame(
-        [pl.Series(field, part, dtype=of) for (field, of), part in zip(fields.items(), parts, strict=True)]
-    )
+    frame = pl.DataFrame([plain(field, part, of) for (field, of), part in zip(fields.items(), parts, strict=True)])
     return _gathered(frame.select(pl.struct(pl.all()).alias(name)), cells)

@@ -12,6 +12,7 @@ from costaudit.ingest._decode import glimpsed, opened
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Found
 
+DECISIVE = 100  # the highest score
 DEPTH = 4  # how deep a response may stand in a home-made record
 SAMPLE = 50  # records looked at before a file's main format is decided
 SURE, AGREED = 90, 4  # a score that leaves no doubt, and how many records in a row that agree on it end the sample
@@ -47,17 +48,23 @@ def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:
     """What most of the records are; None if no format recognises any of them."""
     scores: Counter[Guess] = Counter()
     agreed = 0
-    for record in records[:SAMPLE]:
+    for left, record in zip(range(min(len(records), SAMPLE) - 1, -1, -1), records, strict=False):
         value = record.data if isinstance(record.data, dict) else glimpsed(record.data)
         found = guess(value, names) if isinstance(value, dict) else None
         if found is not None:
             scores[found[0]] += found[1]
             agreed = agreed + 1 if found[1] >= SURE and len(scores) == 1 else 0
-            if agreed == AGREED:
+            if agreed == AGREED or _settled(scores, left):
                 break
     if not scores:
         return None
     return max(scores.items(), key=lambda item: (item[1], item[0].form.name))[0]
+
+
+def _settled(scores: Counter[Guess], left: int) -> bool:
+    """Whether the records that are left cannot change what most are."""
+    first, *others = scores.most_common(2)
+    return first[1] > (others[0][1] if others else 0) + left * DECISIVE
 
 
 def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | None:

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
+from costaudit.price.exact import amounts
 
 MOST_TOKENS = 2**40  # tokens of one call; a trillion is a broken counter, not a request
 MOST_TEXT = 4_096  # characters of an id or a name; longer ones are text that does not belong in the table
@@ -45,6 +46,8 @@ class Reader:
             except (ValueError, OverflowError, TypeError) as problem:
                 bad[n] = str(problem)
                 cells.append(None)
+        if isinstance(self.dtype, pl.Decimal):
+            return amounts(cells, self.dtype), bad
         return pl.Series(cells, dtype=self.dtype, strict=False), bad
 
 

@@ -53,8 +53,11 @@ class Lines:
 
     def pick(self, values: Sequence[object], dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
         """A value of each line, spread over the rows."""
-        column = pl.Series(values, dtype=dtype, strict=False)
-        return column.new_from_index(0, len(self.line)) if len(values) == 1 else column.gather(self.line)
+        return self.spread(pl.Series(values, dtype=dtype, strict=False))
+
+    def spread(self, column: pl.Series) -> pl.Series:
+        """One value a line, spread over the rows."""
+        return column.new_from_index(0, len(self.line)) if len(column) == 1 else column.gather(self.line)
 
 
 def lines(calls: pl.DataFrame, prompt: pl.Series, book: PriceBook) -> Lines:

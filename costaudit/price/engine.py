@@ -8,6 +8,7 @@ epoch, hours of a schedule, long-context steps.
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import NamedTuple
 
 import polars as pl
 
@@ -15,13 +16,13 @@ from costaudit.price._table import Lines, lines
 from costaudit.price._usage import COUNTS, QUANTITY, Totals, text_classes, totals
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, rate_of
+from costaudit.price.exact import NOTHING, amount, amounts
 from costaudit.price.tariff import Key
 from costaudit.schema import USD
 
 AT_ONCE = 1_000_000  # calls; pricing holds some 250 bytes of working columns a call
 SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
-_ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
 _NO_COST = ["free", "subscription"]
 LENGTH = "_prompt"  # of a row that stands for many calls: a length of prompt priced like each of theirs
 READS = (
@@ -60,7 +61,7 @@ def _costs(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     free = pl.col("status").is_in(_NO_COST)
     unknown = (pl.col("status") == "unpriced") | (pl.col("listed").is_null() & ~free)
     return frame.select(
-        cost_usd=pl.when(~pl.col("billed") | free).then(_ZERO).when(~unknown).then("listed"),
+        cost_usd=pl.when(~pl.col("billed") | free).then(NOTHING).when(~unknown).then("listed"),
         price_status=pl.when("billed").then(pl.when(unknown).then(pl.lit("unpriced")).otherwise("status")),
         price_entry=pl.when(pl.col("billed") & (pl.col("entry") != "")).then("entry"),
     )
@@ -116,6 +117,16 @@ def _longest(calls: pl.DataFrame, prompt: pl.Series) -> pl.Series:
     if "summed" not in calls.columns or not calls["summed"].any():
         return prompt
     return prompt.set(calls["summed"].fill_null(value=False), 0)
+
+
+class _Rate(NamedTuple):
+    """What one unit of a class costs on a line, and the least quantity billed; null: not known."""
+
+    rate: Decimal | None = None
+    multiplier: Decimal | None = None
+    unit_usd: Decimal | None = None
+    least: Decimal | None = None
+    unit: str = ""
 
 
 class _Bill:
@@ -211,17 +222,17 @@ class _Bill:
         whole = scale <= 18 and tokens * int(dearest.scaleb(scale)) * len(rates) < SAFE
         terms = [self._term(name, column, scale if whole else None) for name, column in rates.items()]
         if not terms:
-            return pl.repeat(Decimal(0), self.height, dtype=USD, eager=True)
+            return pl.repeat(0, self.height, eager=True).cast(USD)
         total = sum(terms[1:], terms[0])
         if whole:
-            total = total.cast(pl.Decimal(38, 0)) * pl.lit(Decimal(1).scaleb(-scale), USD)
+            total = total.cast(pl.Decimal(38, 0)) * amount(Decimal(1).scaleb(-scale), USD)
         return self.counts.select(total.cast(USD)).to_series()
 
     def _term(self, name: str, column: list[Decimal | None], scale: int | None) -> pl.Expr:
         """tokens × rate of one class: in whole units of 10^-scale USD where they fit Int64, else in decimals."""
         tokens = self.classes[name]
         if scale is None:
-            rate = self.lines.pick(list(column), USD)
+            rate = self.lines.spread(amounts(column))
             tokens = tokens.cast(pl.Decimal(38, 0))
         else:
             rate = self.lines.pick([None if r is None else int(r.scaleb(scale)) for r in column], pl.Int64)
@@ -256,18 +267,13 @@ class _Bill:
     def _with_rates(self, long: pl.DataFrame) -> pl.DataFrame:
         """Quantities as billed, with rate, unit, multiplier and their product."""
         kinds = long.select("class", "line").unique(maintain_order=True)
-        known = pl.DataFrame(
-            [(c, line, *self._rate(c, line)) for c, line in kinds.iter_rows()],
-            schema={
-                "class": pl.String,
-                "line": pl.UInt32,
-                "rate": USD,
-                "multiplier": pl.Decimal(38, 9),
-                "unit_usd": USD,
-                "least": QUANTITY,
-                "unit": pl.String,
-            },
-            orient="row",
+        rates = [self._rate(name, line) for name, line in kinds.iter_rows()]
+        known = kinds.with_columns(
+            amounts((rate.rate for rate in rates), name="rate"),
+            amounts((rate.multiplier for rate in rates), pl.Decimal(38, 9), "multiplier"),
+            amounts((rate.unit_usd for rate in rates), name="unit_usd"),
+            amounts((rate.least for rate in rates), QUANTITY, "least"),
+            pl.Series("unit", [rate.unit for rate in rates], dtype=pl.String),
         )
         priced = long.join(known, on=["class", "line"], how="left", maintain_order="left").with_columns(
             quantity=pl.when(pl.col("quantity") > 0).then(pl.max_horizontal("quantity", "least")).otherwise("quantity")
@@ -275,23 +281,23 @@ class _Bill:
         hourly = pl.col("class").is_in([c.name for c in CLASSES.values() if c.per == 3_600])
         return priced.with_columns(
             usd=pl.when(pl.col("quantity") == 0)
-            .then(_ZERO)
+            .then(NOTHING)
             .when(hourly)
             .then(_timed(priced.filter(hourly), priced.height, priced.select(hourly).to_series()))
             .otherwise((pl.col("quantity") * pl.col("unit_usd")).cast(USD))
         )
 
-    def _rate(self, name: str, line: int) -> tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None, str]:
-        """(rate, multiplier, USD per single unit, least quantity, unit) of a class on a line."""
+    def _rate(self, name: str, line: int) -> _Rate:
+        """The rate of a class on a line."""
         if name not in CLASSES:
-            return None, None, None, None, ""
+            return _Rate()
         found = rate_of(name, self.lines.table.rates[line])
         least = (self.lines.table.tariffs[line].least or {}).get(name)
         per = CLASSES[name].per
         unit = f"per {per:,} {CLASSES[name].unit}" if per not in (1, 3_600) else "per hour" if per == 3_600 else "each"
         if found is None:
-            return None, None, None, least, unit
-        return found.rate, found.multiplier, found.per_unit(name), least, unit
+            return _Rate(least=least, unit=unit)
+        return _Rate(found.rate, found.multiplier, found.per_unit(name), least, unit)
 
 
 def _timed(rows: pl.DataFrame, height: int, where: pl.Series) -> pl.Series:

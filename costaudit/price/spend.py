@@ -13,6 +13,7 @@ from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import list_usd
+from costaudit.price.exact import NOTHING
 from costaudit.schema import USD
 
 NO_TASK, NO_TENANT, NO_MODEL, NO_DAY = "(no task)", "(no tenant)", "(no model)", "(no date)"
@@ -73,7 +74,7 @@ def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal, *, p95: b
     """One row a value, calls without one under `nobody`, which is always there; without `p95` that column is null."""
     # the 95th dearest call in a hundred, a cost that occurred (nearest rank): exact, no interpolation
     ranked = pl.col("cost_usd").drop_nulls().sort().gather(_nearest_rank(), null_on_oob=True).first()
-    known = pl.col("cost_usd").fill_null(Decimal(0))
+    known = pl.col("cost_usd").fill_null(NOTHING)
     grouped = calls.group_by(pl.col(column).fill_null(nobody)).agg(
         pl.len().cast(pl.Int64).alias("requests"),
         pl.col("run_id").drop_nulls().n_unique().cast(pl.Int64).alias("runs"),
@@ -82,8 +83,9 @@ def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal, *, p95: b
         (ranked if p95 else pl.lit(None, USD)).alias("p95_usd"),
     )
     if not grouped.filter(pl.col(column) == nobody).height:
-        empty = {column: nobody, "requests": 0, "runs": 0, "cost_usd": ZERO, "_known": 0, "p95_usd": None}
-        grouped = pl.concat([grouped, pl.DataFrame([empty], schema=grouped.schema)])
+        none = pl.lit(0, pl.Int64)
+        empty = pl.select(pl.lit(nobody).alias(column), requests=none, runs=none, cost_usd=NOTHING, _known=none)
+        grouped = pl.concat([grouped, empty.with_columns(p95_usd=pl.lit(None, USD))])
     # A call without a price would make the others look cheaper: the mean is that of calls whose cost is known.
     each = pl.when(pl.col("_known") > 0).then(pl.col("cost_usd") / pl.col("_known").cast(pl.Decimal(38, 0)))
     share = pl.col("cost_usd").cast(pl.Float64) / float(total) if total else pl.lit(0.0)
@@ -104,7 +106,7 @@ def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
         calls.group_by(pl.col("model").fill_null(NO_MODEL), pl.col("provider").fill_null(""))
         .agg(
             pl.len().cast(pl.Int64).alias("requests"),
-            pl.col("cost_usd").fill_null(Decimal(0)).sum(),
+            pl.col("cost_usd").fill_null(NOTHING).sum(),
             *(pl.col(name).fill_null(0).sum() for name in _TOKENS),
         )
         .sort("cost_usd", "requests", "model", "provider", descending=[True, True, False, False])
@@ -114,7 +116,7 @@ def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
 def _by_day_task(calls: pl.DataFrame, tz: str) -> pl.DataFrame:
     day = pl.col("started_at").dt.convert_time_zone(tz).dt.date().alias("day")
     sums = calls.group_by(day, "task").agg(
-        pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(Decimal(0)).sum()
+        pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(NOTHING).sum()
     )
     # Days and tasks are written out once a row of the table, not once a call.
     named = sums.with_columns(pl.col("day").cast(pl.String).fill_null(NO_DAY), pl.col("task").fill_null(NO_TASK))

@@ -21,6 +21,7 @@ from costaudit.price.classes import INPUT_SIDE
 from costaudit.price.engine import AT_ONCE, LENGTH, price
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.entry import Card, Period, Rates
+from costaudit.price.exact import NOTHING, amount
 from costaudit.schema import USD
 
 STATUSES = ("exact", "estimated", "unpriced", "unmetered", "free", "subscription")
@@ -37,7 +38,6 @@ READS = (
     *("cost_usd", "price_status", "price_entry"),
 )
 _MODEL = pl.coalesce("model", "model_requested").alias("_model")
-_ZERO = pl.lit(0).cast(USD)  # a Decimal would import numpy, and with it threads: workers could not be forked
 NO_PEERS = pl.Schema({"task": pl.String(), "_model": pl.String(), "_peer": USD})
 _UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
 
@@ -79,21 +79,25 @@ def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     frame = frame.with_columns(_status().alias("trust"))
     frame = frame.with_columns(_dearer(frame, book), _cheaper(frame, book), _bound(frame, book))
     frame = frame.with_columns(_settled().alias("trust"))
-    cost = pl.col("cost_usd").fill_null(Decimal(0))
+    cost = pl.col("cost_usd").fill_null(NOTHING)
     least = pl.min_horizontal(cost, "_cheaper")
     estimated = pl.col("trust") == "estimated"
     open_end = pl.col("_dropped") | pl.col("_mute")
     alone = ((pl.col("trust") == "unmetered") | (estimated & open_end)).fill_null(value=False)
     guessed = estimated & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
-    low = pl.when(pl.col("trust") == "unpriced").then(_ZERO).when(guessed).then(least * LEAST).otherwise(least)
+    low = (
+        pl.when(pl.col("trust") == "unpriced").then(NOTHING).when(guessed).then(least * amount(LEAST)).otherwise(least)
+    )
+    no_price = pl.col("trust") == "unpriced"
+    low = pl.when(no_price).then(NOTHING).when(guessed).then(least * amount(LEAST)).otherwise(least)
     low = pl.when(pl.col("trust").is_in(["free", "subscription"])).then(cost).otherwise(low)
     high = (
-        pl.when(pl.col("trust") == "unpriced")
+        pl.when(no_price)
         .then("_bound")
         .when(alone)
         .then(None)
         .when(guessed)
-        .then(cost * MOST)
+        .then(cost * amount(MOST))
         .when(estimated)
         .then(pl.max_horizontal(cost, "_dearer"))
         .otherwise(cost)
@@ -116,7 +120,7 @@ def _with_peers(calls: pl.DataFrame, peers: pl.DataFrame, *, named: bool) -> pl.
         peers, on=["task", "_model"], how="left", nulls_equal=named, maintain_order="left"
     )
     known = pl.col("_peer").is_not_null()
-    cost = pl.col("cost_usd").fill_null(Decimal(0))
+    cost = pl.col("cost_usd").fill_null(NOTHING)
     return asked.select(high_usd=pl.when(known).then(pl.max_horizontal(cost, "_peer"))).to_series()
 
 
@@ -421,7 +425,7 @@ def _high(calls: pl.DataFrame, rejects: int) -> Decimal | None:
         return high
     if not calls.height:
         return None  # nothing was read, so nothing says what the rejected records cost
-    return high + _lost(calls["cost_usd"].fill_null(Decimal(0)), rejects)
+    return high + _lost(calls["cost_usd"].fill_null(NOTHING), rejects)
 
 
 def _lost(costs: pl.Series, rejects: int) -> Decimal:
