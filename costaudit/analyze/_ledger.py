@@ -194,7 +194,7 @@ def _saved(before: Ledger, changed: pl.DataFrame, patch: pl.DataFrame) -> pl.Dat
     """
     at = positions(patch["row"], changed["row"])
     table = patch.select("row", *_MARKS).with_columns(
-        before=before.value("cost_usd").gather(before.place(patch["row"])),
+        before=before.at(patch["row"], ["cost_usd"])["cost_usd"],
         after=changed["cost_usd"].gather(at),
         remains=at.is_not_null(),
     )

@@ -136,9 +136,8 @@ class Ledger:
         found = self.original.select(columns)[place]
         for table in self.news:
             names = [name for name in columns if name in table.columns]
-            if names:
-                now = positions(place, table["place"])
-                new = now.is_not_null()
+            now = positions(place, table["place"]) if names else None
+            if now is not None and (new := now.is_not_null()).any():
                 found = found.with_columns(table[name].gather(now).zip_with(new, found[name]) for name in names)
         return found.insert_column(0, rows.alias("row"))
 
