@@ -28,7 +28,7 @@ READING = """## Reading
 
 The native readers are faster: they read the rows that carry usage and nothing else, while costaudit also takes tool
 calls, results and the beginnings of prompts from every row, for its rules need them. Rows of agents are read in several
-processes from 50 MB on; a single large file is read by one.
+processes from 50 MB on, and so is one large file of calls or traces, in slices; one transcript is read by one.
 """
 ANALYSIS = """## Analysis
 

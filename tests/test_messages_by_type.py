@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costaudit.ingest import _openai, _values, _wire
+from costaudit.ingest import _openai, _talk, _values, _wire
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import answer_blocks
 from costaudit.ingest._prompt import Prompt, PromptReader, facts
@@ -64,16 +64,13 @@ def test_the_prompts_of_a_batch_are_those_of_its_calls_one_by_one(rows):
     def raw(value):
         return None if value is None else msgspec.Raw(msgspec.json.encode(value))
 
-    def each(value):
-        return [raw(item) for item in value] if isinstance(value, list) and None not in value else raw(value)
-
     def said(*values):
         known = (
             msgspec.json.encode(value, order="deterministic") for value in values if value not in (None, "", [], {})
         )
         return next(known, None)
 
-    cells = [(each(m), raw(i), raw(s), a) for m, i, s, a in rows]
+    cells = [(raw(m), raw(i), raw(s), a) for m, i, s, a in rows]
     batch = READER.columns(list(zip(*cells, strict=True)), len(rows))
     alone = [facts(said(m, i), said(s), None, None, (), said(a)) for m, i, s, a in rows]
     for name, column in batch.items():
@@ -132,3 +129,50 @@ def test_the_answer_of_a_call_is_the_same_decoded_or_not():
     found = READER.columns([[None], [None], [None], [choices]], 1)
     assert found["output_sha"].to_list() == [answer_blocks(msgspec.json.encode(choices))[0].sha]
     assert pl.DataFrame(found)["has_text"].all()
+
+
+TURNS = [
+    *({"role": role, "content": text} for role in ("user", "assistant", "system") for text in ("a" * 30, "", "b, [")),
+    {"role": "tool", "tool_call_id": "1", "content": "[" + "x" * 90},
+    {"role": "tool", "tool_call_id": "1", "content": "[" + "x" * 90 + "]"},
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(TURNS), max_size=7),
+            st.sampled_from([",", ",", ",", " , ", ",\n"]),
+            st.sampled_from(["]", "]", "]", ",]", " ]", "", "]]"]),
+        ),
+        max_size=9,
+    ),
+    st.sampled_from([16, 40, 64]),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_conversation_whose_beginning_is_known_is_what_it_is_without(lists, grid):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_talk, "GRID", grid)
+        talks = _talk.Conversations(_wire.block)
+        grown = [(turns[:n], gap, end) for turns, gap, end in lists for n in range(1, len(turns) + 1)]
+        for turns, gap, end in (*lists, *grown, *lists):
+            data = ("[" + gap.join(msgspec.json.encode(turn).decode() for turn in turns) + end).encode()
+            fresh = _talk.Conversations(_wire.block).of(data)
+            assert talks.of(data) == fresh
+            if end in ("]", " ]"):
+                assert fresh == _talk.told([_wire.general(msgspec.json.encode(turn)) for turn in turns])
+            elif turns or end != "]":
+                assert fresh is None
+
+
+def test_the_second_call_of_a_conversation_decodes_what_is_new_of_it():
+    seen = []
+    talks = _talk.Conversations(lambda data: seen.append(data) or _wire.block(data))
+    turns = [msgspec.json.encode({"role": "user", "content": str(n) * 3_000}) for n in range(9)]
+    for n in range(1, 10):
+        talks.of(b"[" + b",".join(turns[:n]) + b"]")
+        assert seen == turns[:n]
+    assert len(talks.begun) == sum(map(len, turns)) // _talk.GRID
+    talks.known = {}
+    talks.of(b"[" + b",".join(turns) + b"]")
+    assert seen[9:] == turns[-1:]

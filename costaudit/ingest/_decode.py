@@ -15,12 +15,11 @@ Path = tuple[str, ...]
 class Node:
     """A key of the records: an object with further keys below, or a leaf, or both (then it is decoded whole)."""
 
-    __slots__ = ("below", "leaf", "listed", "opaque", "raw")
+    __slots__ = ("below", "leaf", "opaque", "raw")
 
     def __init__(self) -> None:
         self.below: dict[str, Node] = {}
         self.leaf = False
-        self.listed = False
         self.opaque = False
         self.raw = False
 
@@ -37,13 +36,6 @@ class Node:
             node = node.below.setdefault(key, Node())
         node.leaf, node.raw = True, raw  # wanted as a value and as raw JSON: decoded, and written again where needed
 
-    def at(self, path: Path) -> Node:
-        """The node that was added at the path."""
-        node = self
-        for key in path:
-            node = node.below[key]
-        return node
-
     @property
     def kind(self) -> Any:
         """How its value is decoded if it is decoded whole."""
@@ -53,15 +45,12 @@ class Node:
 class Decoder:
     """Records to tuples of the values at the given paths; `at` says where each stands; absent is None."""
 
-    def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = (), lists: Iterable[Path] = ()) -> None:
-        """`raws`: paths whose values stay JSON; `lists`: those of them that are lists, as a rule."""
+    def __init__(self, paths: Iterable[Path], raws: Iterable[Path] = ()) -> None:
         self.paths = list(dict.fromkeys(paths))
         self.raws = list(dict.fromkeys(raws))
         self.root = root = Node()
         for path in self.raws:
             root.add(path, raw=True)
-        for path in lists:
-            root.at(path).listed = True
         for path in self.paths:
             root.add(path)
         struct, self._pick = _compile(root)

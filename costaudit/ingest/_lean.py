@@ -26,7 +26,6 @@ class Lean:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.known: dict[Path, set[str]] = {}
-        self.unlisted: set[Path] = set()  # where a list was expected and something else stood
         self.generation = 0
         self._shaped()
 
@@ -71,9 +70,6 @@ class Lean:
             child = node.below.get(key)
             if child is not None and not child.whole and bytes(memoryview(value)[:1]) == b"{":
                 new |= self._learned(child, (*path, key), value)
-            elif child is not None and child.listed and bytes(memoryview(value)[:1]) not in b"[n":
-                new |= (*path, key) not in self.unlisted
-                self.unlisted.add((*path, key))
         return new
 
 
@@ -96,8 +92,6 @@ class _Shape:
                 kind = below.struct | None
             elif child is not None:
                 kind = child.kind
-                if child.listed and kind is msgspec.Raw and here not in seen.unlisted:
-                    kind = list[msgspec.Raw] | None
                 self.direct.append((n, at[here]))
                 if child.below:
                     self.dug.append((n, dug(child), [at[deep] for deep in all_below(child, here)]))

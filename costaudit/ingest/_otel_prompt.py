@@ -12,7 +12,8 @@ from typing import Any
 from costaudit.ingest._decode import opened
 from costaudit.ingest._messages import Block, answers, decode, encoded
 from costaudit.ingest._prompt import facts
-from costaudit.ingest._wire import Blocks, chat, general
+from costaudit.ingest._talk import Conversations, Told
+from costaudit.ingest._wire import chat, general
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
 ANSWERS = ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.output", "llm.completions")
@@ -51,10 +52,10 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
         reason = _finish(attributes, None)  # most instrumentations keep no text unless told to
         return {"has_text": False} if reason is None else {"has_text": False, "finish_reason": reason}
     numbered = attributes if any(name.startswith(NUMBERED) for name in said) else {}
-    blocks = _told_as_json(attributes)
+    told = _told_as_json(attributes)
     messages = (
         None
-        if blocks
+        if told
         else _first(attributes, MESSAGES) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
     )
     replies = _first(attributes, ANSWERS) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
@@ -67,7 +68,7 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
     tools = _first(attributes, TOOLS) or _numbered(numbered, NUMBERED_TOOLS)
     answer = _answer(replies)
     found = facts(
-        blocks or _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
+        told or _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
         _encode(_content(system)),
         _encode([_tool(t) for t in tools] if isinstance(tools, list) else None),
         None,
@@ -78,12 +79,14 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _told_as_json(attributes: Mapping[str, Any]) -> list[Block] | None:
+def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
     """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
     for name in MESSAGES:
         value = attributes.get(name)
         if isinstance(value, str) and value:
-            return _BLOCKS.all(value.lstrip()) if value.lstrip()[:1] == "[" else None
+            text = value.lstrip()
+            told = _CONVERSATIONS.of(text.encode("utf-8", "replace")) if text[:1] == "[" else None
+            return told if told is not None and told.blocks else None
         if isinstance(value, (list, Mapping)) and value:
             return None
     return None
@@ -94,7 +97,7 @@ def _block(data: bytes) -> Block:
     return known or general(encoded(_message(decode(data))))
 
 
-_BLOCKS = Blocks(_block)
+_CONVERSATIONS = Conversations(_block)
 
 
 def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 import polars as pl
-from xxhash import xxh3_64_intdigest as digest
 
 from costaudit import schema
 from costaudit.ingest._columns import series
 from costaudit.ingest._family import declared_tools, sentence_shas, template
-from costaudit.ingest._messages import BYTES_PER_TOKEN, PAIR, Block, answer_blocks, answers, decode, encoded, link, sha
+from costaudit.ingest._messages import BYTES_PER_TOKEN, Block, answer_blocks, answers, decode, encoded, link, sha
+from costaudit.ingest._talk import Told, told
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
-from costaudit.ingest._wire import blocks_of, system_block
+from costaudit.ingest._wire import conversation, system_block
 
 FAMILY = ("system_sha", "template_sha", "line_sha")
 NOTHING = (b"null", b"", b"[]", b"{}", b'""')
@@ -60,7 +60,6 @@ class PromptReader:
                 if base is not None:
                     places.append(self._place((*base, *path.split("."))))
             self.parts[part] = places
-        self.lists = [self.paths[n] for n in self.parts["messages"]]
 
     def _place(self, path: tuple[str, ...]) -> int:
         if path not in self.paths:
@@ -77,8 +76,7 @@ class PromptReader:
         return list(
             map(
                 facts,
-                self._first("messages", raws, height, _list),
-                *(self._first(part, raws, height, _bytes) for part in ("system", "tools", "output_schema")),
+                *(self._first(part, raws, height, _bytes) for part in ("messages", "system", "tools", "output_schema")),
                 [[cell for cell in row if cell] for row in zip(*parameters, strict=True)]
                 if parameters
                 else [()] * height,
@@ -112,23 +110,8 @@ def _bytes(raw: Any) -> bytes | None:
     """A value as JSON; None where it says nothing."""
     if raw is None:
         return None
-    if type(raw) is msgspec.Raw:
-        data = bytes(raw)
-    elif _is_list(raw):
-        data = b"[" + b",".join(raw) + b"]"
-    else:
-        data = encoded(raw)
+    data = bytes(raw) if type(raw) is msgspec.Raw else encoded(raw)
     return None if len(data) < 5 and data in NOTHING else data
-
-
-def _is_list(raw: Any) -> bool:
-    """Whether it is a list that was decoded no further."""
-    return type(raw) is list and bool(raw) and type(raw[0]) is msgspec.Raw
-
-
-def _list(raw: Any) -> bytes | list[msgspec.Raw] | None:
-    """Messages as JSON each, else their JSON."""
-    return raw if _is_list(raw) else _bytes(raw)
 
 
 def _replies(raw: Any) -> bytes | list[Block] | None:
@@ -142,7 +125,7 @@ def _replies(raw: Any) -> bytes | list[Block] | None:
 
 
 def facts(
-    messages: bytes | Sequence[msgspec.Raw] | Sequence[Block] | None,
+    messages: bytes | Told | None,
     system: bytes | None,
     tools: bytes | None,
     output_schema: bytes | None,
@@ -155,11 +138,11 @@ def facts(
     if declared is not None:
         found["tools_declared"] = declared[0]
         found["tools_sha"] = declared[1]
-    blocks = blocks_of(messages) if messages else []
+    said = conversation(messages) if isinstance(messages, bytes) else messages
     if system is not None:
-        blocks = [system_block(system), *blocks]
-    if blocks:
-        chained = _chain(blocks, tools, output_schema, parameters, found.get("tools_sha"))
+        said = told([system_block(system), *(said.blocks if said is not None else ())])
+    if said is not None and said.blocks:
+        chained = _chain(said, tools, output_schema, parameters, found.get("tools_sha"))
         # Instructions without the messages after them name the family of a call, but not the call.
         found |= chained if messages is not None else {k: v for k, v in chained.items() if k in FAMILY}
     replies = answer_blocks(answer) if isinstance(answer, bytes) else answer or ()
@@ -170,7 +153,7 @@ def facts(
         calls = [c for b in replies for c in b.calls]
         if calls:
             found["tool_calls"] = [{"id": c.id, "name": c.name, "args_sha": c.args_sha} for c in calls]
-        if blocks and messages is not None:
+        if "block_sha" in found:
             head = found["block_sha"][-1]
             for block in replies:  # as the next request will echo them
                 head = link(head, block.sha)
@@ -179,39 +162,32 @@ def facts(
 
 
 def _chain(
-    blocks: Sequence[Block],
-    tools: bytes | None,
-    output_schema: bytes | None,
-    parameters: Sequence[bytes],
-    tools_sha: int | None,
+    said: Told, tools: bytes | None, output_schema: bytes | None, parameters: Sequence[bytes], tools_sha: int | None
 ) -> dict[str, Any]:
-    chain: list[int] = []
-    head = 0
-    prompts: list[Block] = []
-    results: list[tuple[int | None, int, bool]] = []  # since the last answer
-    for block in blocks:
-        head = digest(PAIR(head, block.sha))  # `link`, without the call: most blocks are known already
-        chain.append(head)
-        role = block.role
-        if role == "assistant":
-            results = []
-        elif block.results:
-            results += block.results
-        if role == "system":
-            prompts.append(block)
     found: dict[str, Any] = {
-        "block_sha": chain,
-        "_block_bytes": [b.size for b in blocks],
-        "request_sha": sha(head, tools, output_schema, *parameters),
+        "block_sha": said.chain,
+        "_block_bytes": said.sizes,
+        "request_sha": sha(said.chain[-1], tools, output_schema, *parameters),
     }
+    results = _new_results(said.blocks)
     if results:
         found["tool_results"] = [{"id": i, "sha": s, "error": e} for i, s, e in results]
-    if prompts:
-        found["system_sha"] = sha(*[b.sha for b in prompts])
-        found["line_sha"] = sentence_shas(prompts[0].opening)
-        family = template(tuple([b.opening for b in prompts]), None, tools_sha, output_schema)
+    if said.prompts:
+        found["system_sha"] = sha(*[b.sha for b in said.prompts])
+        found["line_sha"] = sentence_shas(said.prompts[0].opening)
+        family = template(tuple([b.opening for b in said.prompts]), None, tools_sha, output_schema)
     else:
-        family = template((blocks[0].opening,), MASKED, tools_sha, output_schema)
+        family = template((said.blocks[0].opening,), MASKED, tools_sha, output_schema)
     if family is not None:
         found["template_sha"] = family
+    return found
+
+
+def _new_results(blocks: Sequence[Block]) -> list[tuple[int | None, int, bool]]:
+    """The results of tools since the last answer."""
+    found: list[tuple[int | None, int, bool]] = []
+    for block in reversed(blocks):
+        if block.role == "assistant":
+            break
+        found[:0] = block.results
     return found

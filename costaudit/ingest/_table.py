@@ -33,8 +33,7 @@ class _Plan:
             self.columns.append((name, list(dict.fromkeys(places))))
         self.prompt = PromptReader(form.prompt, scopes) if form.prompt else None
         raws = self.prompt.paths if self.prompt else []
-        lists = self.prompt.lists if self.prompt else ()
-        self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws, lists)
+        self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws)
         at = self.decoder.at
         self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
         self.raws = [at[path] for path in raws]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_128_digest as digest
 
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._messages import (
@@ -25,6 +24,7 @@ from costaudit.ingest._messages import (
     sha,
     weight,
 )
+from costaudit.ingest._talk import Conversations, Told, told
 
 
 class _Function(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -97,54 +97,14 @@ def _chat(said: _Chat) -> Block:
     return Block(role, sha(role, joined, *parts), size, calls, (), opening)
 
 
-class Blocks:
-    """Messages by the hash of their JSON: a conversation sends each of them again with every call."""
-
-    def __init__(self, made: Callable[[bytes], Block], most: int = 16 << 20) -> None:
-        """`made`: the message of a JSON; `most`: characters of text that are held before all are forgotten."""
-        self.made, self.most = made, most
-        self.known: dict[bytes, Block] = {}
-        self.held = 0
-
-    def all(self, data: bytes | str) -> list[Block] | None:
-        """The messages of a JSON list; None if it is no list of objects."""
-        try:
-            parts = msgspec.json.decode(data, type=list[msgspec.Raw])
-        except UNREADABLE:
-            return None
-        return self.each(parts)
-
-    def each(self, parts: Sequence[msgspec.Raw]) -> list[Block]:
-        """The messages, each as JSON."""
-        known, keys = self.known.get, list(map(digest, parts))
-        found = list(map(known, keys))
-        if None in found:
-            return [block or self._made(key, part) for block, key, part in zip(found, keys, parts, strict=True)]
-        return found  # type: ignore[return-value]  # as was just asked
-
-    def _made(self, key: bytes, raw: msgspec.Raw) -> Block:
-        if (known := self.known.get(key)) is not None:  # it stands in the list twice
-            return known
-        block = self.made(bytes(raw))
-        self.held += len(block.opening) + FRAME * 16
-        if self.held > self.most:
-            self.known, self.held = {}, 0
-        self.known[key] = block
-        return block
+_CONVERSATIONS = Conversations(block)
 
 
-_BLOCKS = Blocks(block)
-
-
-def blocks_of(messages: bytes | Sequence[msgspec.Raw] | Sequence[Block]) -> Sequence[Block]:
-    """The messages of a request, from their JSON or from that of each; a bare string is one user message."""
-    if isinstance(messages, bytes):
-        if messages.startswith(b'"'):
-            return [message({"role": "user", "content": decode(messages)})]
-        return _BLOCKS.all(messages) or ()
-    if not messages or isinstance(messages[0], Block):
-        return messages  # type: ignore[return-value]  # all are of one kind
-    return _BLOCKS.each(messages)  # type: ignore[arg-type]
+def conversation(messages: bytes) -> Told | None:
+    """The messages of a request; a bare string is one user message."""
+    if messages.startswith(b'"'):
+        return told([message({"role": "user", "content": decode(messages)})])
+    return _CONVERSATIONS.of(messages)
 
 
 @lru_cache(maxsize=2_000)

@@ -1,0 +1,145 @@
+"""Conversations by their JSON: every call sends again what the calls before it sent, so its beginning is known.
+
+The beginnings of a list of messages are remembered by the hash of its first 4, 8, 12, … KiB: what a longer list has in
+common with one that was seen is found without being decoded, however many conversations are mixed in a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from xxhash import xxh3_64_intdigest as digest
+from xxhash import xxh3_128, xxh3_128_digest
+
+from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._messages import FRAME, PAIR, Block
+
+GRID = 1 << 12  # bytes between two beginnings that are remembered
+COMMA = ord(",")
+LIST = ord("[")
+HELD = 32  # bytes that a remembered list takes a message, about
+
+
+class Told(NamedTuple):
+    """Messages in order, the chain of their hashes (METHODS 5.2), their sizes, and those of them that instruct."""
+
+    blocks: list[Block]
+    chain: list[int]
+    sizes: list[int]
+    prompts: tuple[Block, ...]
+
+
+def told(blocks: Sequence[Block], after: Told | None = None, count: int = 0) -> Told:
+    """Messages as a conversation that goes on from the first `count` messages of another, or begins."""
+    chain = [] if after is None else after.chain[:count]
+    head = chain[-1] if chain else 0
+    for block in blocks:
+        head = digest(PAIR(head, block.sha))  # `link`, without the call
+        chain.append(head)
+    sizes = [block.size for block in blocks]
+    prompts = tuple([block for block in blocks if block.role == "system"])
+    if after is None:
+        return Told(list(blocks), chain, sizes, prompts)
+    whole = after.blocks[:count]
+    before = after.prompts
+    if len(whole) < len(after.blocks) and before:
+        before = tuple([block for block in whole if block.role == "system"])
+    return Told([*whole, *blocks], chain, [*after.sizes[:count], *sizes], before + prompts)
+
+
+class _Beginning(NamedTuple):
+    end: int  # the byte behind the comma behind its last message
+    messages: int
+    of: Told
+
+
+class Conversations:
+    """Lists of messages, of which each message and each beginning is looked at once."""
+
+    def __init__(self, made: Callable[[bytes], Block], most: int = 16 << 20) -> None:
+        """`made`: the message of a JSON; `most`: bytes that are held, about, before all is forgotten."""
+        self.made, self.most = made, most
+        self.known: dict[bytes, Block] = {}
+        self.begun: dict[bytes, _Beginning] = {}
+        self.held = self.begun_held = 0
+
+    def of(self, data: bytes) -> Told | None:
+        """The conversation that a JSON list is; None if it is no list."""
+        keys = _keys(data)
+        place, begun = len(keys), None
+        while place and begun is None:
+            begun = self.begun.get(keys[place - 1])
+            place -= begun is None
+        rest = data if begun is None else b"[" + data[begun.end :]
+        try:
+            parts = msgspec.json.decode(rest, type=list[msgspec.Raw])
+        except UNREADABLE:
+            return None
+        if begun is None:
+            made = told(self.each(parts))
+        elif parts:
+            made = told(self.each(parts), begun.of, begun.messages)
+        else:  # a list that ends in a comma
+            return None
+        if place < len(keys):
+            self._remember(data, keys[place:], place, parts, made, begun)
+        return made
+
+    def each(self, parts: Sequence[msgspec.Raw]) -> list[Block]:
+        """The messages, each as JSON."""
+        known, keys = self.known.get, list(map(xxh3_128_digest, parts))
+        found = list(map(known, keys))
+        if None in found:
+            return [block or self._made(key, part) for block, key, part in zip(found, keys, parts, strict=True)]
+        return found  # type: ignore[return-value]  # as was just asked
+
+    def _made(self, key: bytes, raw: msgspec.Raw) -> Block:
+        if (known := self.known.get(key)) is not None:  # it stands in the list twice
+            return known
+        block = self.made(bytes(raw))
+        self.held += len(block.opening) + FRAME * 16
+        if self.held > self.most:
+            self.known, self.held = {}, 0
+        self.known[key] = block
+        return block
+
+    def _remember(
+        self, data: bytes, keys: Sequence[bytes], place: int, parts: Sequence[Any], made: Told, begun: _Beginning | None
+    ) -> None:
+        """Remember the beginnings whose hashes are given; the first of them has `place` + 1 times `GRID` bytes."""
+        self.begun_held += len(made.blocks) * HELD
+        if self.begun_held > self.most:
+            self.begun, self.begun_held = {}, 0
+        end, count = (1, 0) if begun is None else (begun.end, begun.messages)
+        reach = (place + 1) * GRID
+        waiting = iter(keys)
+        for part in parts:
+            raw = memoryview(part)
+            after = end + len(raw)
+            # With space around its messages a list is not remembered: where one begins would have to be searched for.
+            if after >= len(data) or data[end] != raw[0] or data[after] != COMMA:
+                break
+            while after + 1 > reach:
+                if (key := next(waiting, None)) is None:
+                    return
+                if count:
+                    self.begun[key] = _Beginning(end, count, made)
+                reach += GRID
+            end, count = after + 1, count + 1
+        if count:
+            for key in waiting:
+                self.begun[key] = _Beginning(end, count, made)
+
+
+def _keys(data: bytes) -> list[bytes]:
+    """Hashes of the beginnings of a list."""
+    if len(data) < GRID or data[0] != LIST:
+        return []
+    view, hashed = memoryview(data), xxh3_128()
+    keys = []
+    for at in range(0, len(data) - GRID + 1, GRID):
+        hashed.update(view[at : at + GRID])
+        keys.append(hashed.digest())
+    return keys
