@@ -17,7 +17,7 @@ from costaudit.analyze._units import LISTED, Arm, units
 from costaudit.price.entry import Facts
 from costaudit.schema import USD
 from costaudit.stats import newcombe
-from tests.ledgers import at, calls
+from tests.ledgers import at, calls, ledger
 
 
 def call(nth, model, **columns):
@@ -28,7 +28,7 @@ def call(nth, model, **columns):
 def seen(models, **columns):
     """Units of these models, in turn, and which of them are of the small one."""
     rows = [call(nth, model, **{k: v(nth, model) for k, v in columns.items()}) for nth, model in enumerate(models)]
-    frame = units(calls(rows).with_columns(LISTED))
+    frame = units(ledger(rows))
     return frame, frame["model"] == "small"
 
 
@@ -63,7 +63,7 @@ def test_a_fallback_after_outages_is_a_mechanism():
             rows.append(call(nth, "small", **run))
         else:
             rows.append(call(nth, "big", **run))
-    frame = units(calls(rows).with_columns(LISTED))
+    frame = units(ledger(rows))
     assert frame.height == 200
     assert mechanism(frame, frame["model"] == "small") == "fallback after limits and outages"
 

@@ -111,7 +111,7 @@ def _swapped(change: Change, ledger: Ledger) -> Patch:
                 f"{left:,} calls stay on {model}: {new.model} cannot take their size, tools, images or answers"
             )
         same = facts.same_as and facts.same_as == facts_of(ledger.book, entry).same_as
-        ratio = SAME if same else _ratios(everything, own, new, old, shared)
+        ratio = SAME if same else _ratios(change, ledger, everything, own, new, old, shared)
         notes.append(_said(ratio, new) if not same else f"{new.model} has the same weights: tokens as they are")
         ends = (
             (ratio.input.value, ratio.output.value),
@@ -174,14 +174,15 @@ def _target(book: PriceBook, change: Change, old: Arm, entry: str | None, calls:
     )
 
 
-def _ratios(everything: pl.DataFrame, own: pl.DataFrame, new: Arm, old: Arm, shared: pl.DataFrame) -> Ratios:
+def _ratios(
+    change: Change, ledger: Ledger, calls: pl.DataFrame, own: pl.DataFrame, new: Arm, old: Arm, shared: pl.DataFrame
+) -> Ratios:
     """Tokens of the new model over the old, from cases both worked on, else from equal requests, else as assumed."""
     both = pl.col("model").is_in([new.model, old.model])
-    if everything.filter(
-        (pl.col("provider").fill_null("") == new.provider) & (pl.col("model") == new.model)
-    ).is_empty():
+    if calls.filter((pl.col("provider").fill_null("") == new.provider) & (pl.col("model") == new.model)).is_empty():
         return reasoning_ratio(own)
-    work = units(everything.filter(both & pl.col("task").is_not_null()))
+    mine = both if change.task is None else both & (pl.col("task").fill_null(NO_TASK) == change.task)
+    work = units(ledger, ONCE & mine)
     sides = [work.filter((pl.col("provider") == arm.provider) & (pl.col("model") == arm.model)) for arm in (new, old)]
     if not all(side.height for side in sides):
         return reasoning_ratio(own)

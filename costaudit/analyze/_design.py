@@ -67,7 +67,8 @@ def features(units: pl.DataFrame) -> pl.DataFrame:
     ).head(LARGEST_TENANTS)
     tenants = {f"tenant {name}": (units["tenant"] == name).fill_null(value=False).cast(pl.Float64) for name in largest}
     table = named.with_columns(**tenants)
-    varied = [c for c in table.columns if table[c].drop_nulls().n_unique() > 1]
+    least, most = (table.select(end).row(0) for end in (pl.all().min(), pl.all().max()))
+    varied = [c for c, a, b in zip(table.columns, least, most, strict=True) if a is not None and a < b]
     return table.select(varied)
 
 

@@ -37,11 +37,11 @@ class Pair:
 
 
 def compared(
-    everything: pl.DataFrame, calls: pl.DataFrame, floor: Decimal, by: Standard, stated: Mapping[str, float]
+    everything: pl.DataFrame, answers: pl.DataFrame, floor: Decimal, by: Standard, stated: Mapping[str, float]
 ) -> Iterator[Pair]:
     """Every comparison of an audit: the cheapest models of a task first, tasks and tenants by name.
 
-    everything  units of all tasks, as `units` gives them; calls: of all tasks, for the labels they answer with
+    everything  units of all tasks, as `units` gives them; answers: task and output_sha of all calls
     floor       what a task or tenant must spend to hold a finding [USD]
     """
     for task, mine in _large(everything, "task", floor):
@@ -52,7 +52,7 @@ def compared(
             values,
             quality,
             stated_mean(stated, task),
-            _labels(calls.select("task", "output_sha").filter(pl.col("task") == task)),
+            _labels(answers.filter(pl.col("task") == task)["output_sha"]),
         )
         yield from _all(task, None, values, quality, why, everything, by)
         if why is not None or values["tenant"].n_unique() < 2:
@@ -115,10 +115,10 @@ def _arms(values: pl.DataFrame, least: int) -> tuple[list[Arm], set[Arm]]:
     return arms, {Arm(provider, model) for provider, model in seen.head(DEAR).select("provider", "model").iter_rows()}
 
 
-def _labels(calls: pl.DataFrame) -> int | None:
+def _labels(answers: pl.Series) -> int | None:
     """Distinct answers of a task, where they are few enough to be labels."""
-    answers = calls["output_sha"].drop_nulls()
-    if answers.len() < 50:
+    answers = answers.drop_nulls()
+    if answers.len() < 50 or answers.head(50 * LABELS).n_unique() > LABELS:
         return None
     distinct = answers.n_unique()
     return distinct if distinct <= LABELS else None

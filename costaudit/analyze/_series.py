@@ -11,7 +11,7 @@ from statistics import median
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK
-from costaudit.analyze._units import spend_rows, with_unit
+from costaudit.analyze._units import KIND, spend_rows, with_unit
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -80,7 +80,12 @@ def at_one_price(ledger: Ledger) -> pl.DataFrame:
 
 def _price_moved(calls: pl.DataFrame, book: PriceBook) -> bool:
     """Whether a tariff of these calls changes within them, or with the hour of the day."""
-    kinds = calls.group_by(Key._fields).agg(first=pl.min("started_at"), last=pl.max("started_at")).drop_nulls("first")
+    kinds = (
+        calls.group_by(KIND)
+        .agg(*(pl.first(name) for name in Key._fields), first=pl.min("started_at"), last=pl.max("started_at"))
+        .drop("kind")
+        .drop_nulls("first")
+    )
     for *key, first, last in kinds.iter_rows():
         line = timeline(book, Key(*key))
         if any(first < start <= last for start in line.starts) or any(tariff.hours for tariff in line.tariffs):
@@ -95,7 +100,7 @@ def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
         rows.group_by("unit")
         .agg(
             pl.first("task"),
-            pl.col("tenant").drop_nulls().first(),
+            pl.col("tenant").first(ignore_nulls=True),
             pl.min("started_at"),
             pl.sum("cost_usd"),
             unknown=pl.col("cost_usd").null_count(),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze._analyzer import without
+from costaudit.analyze._analyzer import ALONE, without
+from costaudit.price.ledger import Ledger
+from costaudit.price.tariff import Key
 
 NONE = "(none)"
 OPENING = (
     *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha"),
-    *("instance_id", "blocks", "tools", "input_tokens", "first_block", "front"),
+    *("instance_id", "input_tokens"),
 )
 READS = (
-    *("row", "rollup", "gateway_cache_hit", "run_id", "provider", "model", "status", "http_status", "schema_ok"),
-    *("tool_error", "finish_reason", "cost_usd", "output_tokens", "reasoning_tokens", "success", "score"),
-    *(name for name in OPENING if name not in ("blocks", "tools", "first_block", "front")),
+    *("run_id", "provider", "model", "status", "http_status", "schema_ok", "tool_error", "finish_reason", "cost_usd"),
+    *("output_tokens", "reasoning_tokens", "success", "score", "block_sha", "tools_declared"),
+    *OPENING,
 )
 LISTED = (
     pl.col("block_sha").list.first().alias("first_block"),
@@ -36,6 +39,16 @@ class Arm(NamedTuple):
     model: str
 
 
+PROVIDER, MODEL = (pl.col(name).fill_null("") for name in ("provider", "model"))
+UNIT = (
+    pl.when(pl.col("run_id").is_null())
+    .then(pl.col("row").hash(0))
+    .otherwise(pl.col("task").hash(1) ^ pl.col("run_id").hash(2))
+    .alias("key")
+)
+"""A number for the unit of work that a call belongs to: a run within a task, else the call itself."""
+KIND = pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(Key._fields)]).alias("kind")
+"""A number for what selects the price of a call."""
 SPENT = ~(pl.col("rollup").fill_null(value=False) | pl.col("gateway_cache_hit").fill_null(value=False))
 """Whether a call can carry spend: no roll-up, no answer of a gateway's own cache."""
 
@@ -51,14 +64,23 @@ def with_unit(calls: pl.DataFrame) -> pl.DataFrame:
 
     A unit is a run within a task; a call without a run is a unit of its own.
     """
-    first = pl.when(pl.col("run_id").is_null()).then("row").otherwise(pl.col("row").min().over("task", "run_id"))
-    return calls.with_columns(unit=first)
+    numbered = calls.select("row", "run_id", key=UNIT)
+    first = pl.when(pl.col("run_id").is_null()).then("row").otherwise(pl.col("row").min().over("key"))
+    return calls.with_columns(unit=numbered.select(first).to_series())
 
 
-def units(calls: pl.DataFrame) -> pl.DataFrame:
+def units(
+    ledger: Ledger,
+    where: pl.Expr = ALONE,
+    *,
+    provider: pl.Expr = PROVIDER,
+    model: pl.Expr = MODEL,
+    fronts: bool = False,
+) -> pl.DataFrame:
     """One row a unit whose task is known, in order of its first call.
 
-    in    READS, LISTED, and FRONT where the models' tokenizers may differ
+    in    READS of the ledger; where: which calls; provider, model: who answered a call; fronts: whether to say how many
+          tokens the first blocks have, where the models' tokenizers may differ
     out   unit; task, task_source, tenant, key_id, started_at;
           provider, model (null: several models answered);
           calls, cost_usd [USD; null: part of it is not priced], input_tokens, output_tokens, reasoning;
@@ -68,33 +90,29 @@ def units(calls: pl.DataFrame) -> pl.DataFrame:
           opening_tokens, history [messages], tools, step, hour, template_sha, first_block and its tokens
           (`front`): known before the model answered
     """
-    known = without(spend_rows(calls), pl.col("task").is_null())
-    if "front" not in known.columns:
-        known = known.with_columns(front=pl.lit(None, pl.Int64))
     answered = pl.col("status").fill_null("ok") == "ok"
-    outage = ~answered & ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
+    limited = ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
     malformed = ~pl.col("schema_ok") | pl.col("tool_error") | pl.col("finish_reason").is_in(BAD_FINISH)
-    named = known.select(pl.col("provider", "model").fill_null(""))
-    arms = named.unique().sort("provider", "model").with_row_index("arm")
-    arm = named.join(arms, on=["provider", "model"], how="left", maintain_order="left")["arm"]
-    # Everything a group needs is a column before the grouping: expressions inside it run once a unit, not once in all.
-    rows = with_unit(known.select("row", "task", "run_id")).select(
-        "unit",
-        opens=pl.col("unit") == pl.col("row"),
-        arm=pl.when(known.select(answered).to_series()).then(arm),
-    )
-    said = known.select(
-        *("cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score"),
-        outage=pl.when(outage).then(
-            pl.format("{}/{}", pl.col("provider").fill_null(""), pl.col("model").fill_null(""))
+    # Everything a group needs is a number before the grouping: names stay behind until they are few.
+    rows = ledger.each(
+        (
+            *("row", "cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score"),
+            UNIT,
+            pl.when(answered).then(provider.hash(0) ^ model.hash(1)).alias("arm"),
+            (~answered & limited).alias("outage"),
+            malformed.alias("malformed"),
+            pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()).alias("seen"),
+            pl.col("block_sha").list.len().cast(pl.Int64).alias("history"),
+            pl.col("tools_declared").list.len().cast(pl.Int64).alias("tools"),
+            pl.col("block_sha").list.first().alias("first_block"),
+            FRONT if fronts else pl.lit(None, pl.Int64).alias("front"),
         ),
-        malformed=malformed,
-        seen=pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()),
+        where & SPENT & pl.col("task").is_not_null(),
     )
-    rows = rows.hstack(said)
-    failed = rows.select("unit", "outage").drop_nulls().group_by("unit").agg(outages=pl.col("outage").unique().sort())
-    sums = rows.group_by("unit", maintain_order=True).agg(
+    names = (provider.alias("provider"), model.alias("model"))
+    sums = rows.group_by("key", maintain_order=True).agg(
         pl.min("arm"),
+        pl.first("row", "history", "tools", "first_block", "front"),
         pl.max("arm").alias("last_arm"),
         pl.len().alias("calls"),
         pl.sum("cost_usd"),
@@ -104,29 +122,32 @@ def units(calls: pl.DataFrame) -> pl.DataFrame:
         pl.col("success", "score").last(ignore_nulls=True),
         pl.any("malformed", "seen"),
     )
-    opening = (
-        known.select(OPENING)
-        .filter(rows["opens"])
-        .select(
-            pl.exclude("instance_id", "blocks", "tools", "input_tokens"),
-            opening_tokens="input_tokens",
-            instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
-            history=pl.col("blocks").cast(pl.Int64),
-            tools=pl.col("tools").cast(pl.Int64),
-            hour=pl.col("started_at").dt.hour().cast(pl.Int64),
-        )
+    arms = rows.select("arm", "row").drop_nulls("arm").group_by("arm").agg(pl.first("row"))
+    failed = rows.filter("outage").select("key", "row")
+    out = _told(ledger, failed["row"], names).select(failed["key"], outages=pl.format("{}/{}", "provider", "model"))
+    opening = ledger.at(sums["row"], OPENING).select(
+        pl.exclude("row", "instance_id", "input_tokens"),
+        opening_tokens="input_tokens",
+        instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
+        hour=pl.col("started_at").dt.hour().cast(pl.Int64),
     )
-    grouped = sums.hstack(opening)
     none = pl.lit([], pl.List(pl.String))
     return (
-        grouped.with_columns(
+        sums.rename({"row": "unit"})
+        .hstack(opening)
+        .with_columns(
             arm=pl.when(pl.col("arm") == pl.col("last_arm")).then("arm"),
             cost_usd=pl.when(pl.col("unknown") == 0).then("cost_usd"),
             case=pl.coalesce("instance", "request_sha"),
             well_formed=pl.when("seen").then(~pl.col("malformed")),
         )
-        .join(arms, on="arm", how="left", maintain_order="left")
-        .join(failed, on="unit", how="left", maintain_order="left")
+        .join(_told(ledger, arms["row"], names).with_columns(arms["arm"]), on="arm", how="left", maintain_order="left")
+        .join(out.group_by("key").agg(pl.col("outages").unique().sort()), on="key", how="left", maintain_order="left")
         .with_columns(pl.col("outages").fill_null(none))
-        .drop("arm", "last_arm", "unknown", "instance", "request_sha", "malformed", "seen")
+        .drop("key", "arm", "last_arm", "unknown", "instance", "request_sha", "malformed", "seen")
     )
+
+
+def _told(ledger: Ledger, rows: pl.Series, made: Sequence[pl.Expr]) -> pl.DataFrame:
+    """What expressions say about some calls."""
+    return ledger.at(rows, list(dict.fromkeys(name for one in made for name in one.meta.root_names()))).select(made)

@@ -17,24 +17,23 @@ from costaudit.analyze._units import LISTED, Arm
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
-KEPT = (
+KEPT: tuple[str | pl.Expr, ...] = (
     *("row", "task", "tenant", "provider", "model", "cost_usd", "price_status", "price_entry"),
     *("input_tokens", "output_tokens", "reasoning_tokens"),
-    *(column.meta.output_name() for column in LISTED),
+    *LISTED,
 )
 SWAPPED = tuple(
     name
     for name in dict.fromkeys((*PRICING, "max_tokens", "schema_ok", "system_sha", "template_sha"))
-    if name not in KEPT
+    if name not in [column for column in KEPT if isinstance(column, str)]
 )
 
 
 class Work:
     """The calls that a ledger's rules judge, by task and model."""
 
-    def __init__(self, ledger: Ledger, calls: pl.DataFrame) -> None:
-        """ledger: with the columns of the rule; calls: KEPT of every call that is judged."""
-        self.ledger, self._calls = ledger, calls
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger, self._calls = ledger, single_calls(ledger, KEPT)
 
     @cached_property
     def groups(self) -> pl.DataFrame:

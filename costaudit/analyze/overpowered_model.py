@@ -14,9 +14,8 @@ from costaudit.analyze._candidates import SHAPE, Candidate, candidates, cheapest
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
-from costaudit.analyze._units import FRONT, LISTED, Arm, units
-from costaudit.analyze._units import READS as UNITS
-from costaudit.analyze._work import KEPT, SWAPPED, Work
+from costaudit.analyze._units import Arm, units
+from costaudit.analyze._work import SWAPPED, Work
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
@@ -93,13 +92,13 @@ class OverpoweredModel(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger, [*UNITS, "output_sha", "price_status", "price_entry", *LISTED, FRONT])
+        calls = single_calls(ledger, ("task", "model", "cost_usd"))
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
-        pairs = discovered(list(compared(units(calls), calls, floor, by, self.stated)), self.q)
-        work = Work(ledger, calls.select(KEPT))
-        del calls
+        answers = single_calls(ledger, ("task", "output_sha"))
+        pairs = discovered(list(compared(units(ledger, fronts=True), answers, floor, by, self.stated)), self.q)
+        work = Work(ledger)
         claims = [*_comparisons(work, pairs), *self._experiments(work, pairs, floor)]
         if not claims and not pairs:
             raise CannotCheck(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze._analyzer import Analyzer, Claim, need, these, total_usd
-from costaudit.analyze._units import SPENT
+from costaudit.analyze._units import KIND, SPENT
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
@@ -22,7 +22,6 @@ from costaudit.schema import USD
 RECENT = timedelta(days=28)  # use that an announced price is applied to: four whole weeks
 WEEK = timedelta(weeks=1)
 KEYS: tuple[str, ...] = Key._fields
-KIND = pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(KEYS)]).alias("kind")
 
 
 class Move(NamedTuple):

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, Claim, need, option, single_calls, total_usd
+from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need, option, single_calls, total_usd
 from costaudit.analyze._candidates import SHAPE, simple
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
-from costaudit.analyze._units import LISTED, Arm, units
-from costaudit.analyze._units import READS as UNITS
+from costaudit.analyze._units import LISTED, PROVIDER, Arm, units
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
@@ -23,6 +22,7 @@ JUDGED = (
     *("row", "rollup", "gateway_cache_hit", "task", "provider", "model", "price_status", "cost_usd"),
     *("input_tokens", "output_tokens", "reasoning_tokens", "reasoning_effort"),
 )
+THINKING = pl.col("task").is_not_null() & (pl.col("price_status") == "priced")
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
 
@@ -81,36 +81,33 @@ class ReasoningOverspend(Analyzer):
         calls = single_calls(ledger, [*JUDGED, *LISTED])
         need(calls, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
         floor = ledger.settings.floor(total_usd(calls))
-        thinking = pl.col("task").is_not_null() & (pl.col("price_status") == "priced")
-        calls = calls.filter(thinking)
-        by, hidden = ("task", pl.col("provider").fill_null(""), "model"), pl.col("reasoning_tokens") > 0
+        calls = calls.filter(THINKING)
+        by, hidden = ("task", PROVIDER, "model"), pl.col("reasoning_tokens") > 0
         groups = places(calls, by, some=hidden.any(), spend=pl.col("cost_usd").filter(hidden).sum())
         large = groups.filter(pl.col("some") & (pl.col("spend") >= floor)).drop_nulls("model")
-        for nth, (task, model) in enumerate(large.select("task", "model").iter_rows()):
-            mine = calls[large["at"][nth]]
-            claim = self._levels(task, model, mine, ledger) or self._shape(task, model, mine, ledger)
+        for nth, (task, *names) in enumerate(large.select("task", "provider", "model").iter_rows()):
+            mine, arm = calls[large["at"][nth]], Arm(*names)
+            claim = self._levels(task, arm, mine, ledger) or self._shape(task, arm.model, mine, ledger)
             if claim is not None:
                 yield claim
 
-    def _levels(self, task: str, model: str, mine: pl.DataFrame, ledger: Ledger) -> Claim | None:
+    def _levels(self, task: str, arm: Arm, mine: pl.DataFrame, ledger: Ledger) -> Claim | None:
         """Two efforts compared as two models are; None where there is one, or nothing to say."""
         efforts = [e for e in LEVELS if e in set(mine["reasoning_effort"].drop_nulls().str.to_lowercase())]
         if len(efforts) < 2:
             return None
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, False)
-        told = [name for name in UNITS if name not in mine.columns]
-        as_arms = mine.hstack(ledger.at(mine["row"], told).drop("row")).with_columns(
-            provider=pl.lit(""), model=pl.col("reasoning_effort").str.to_lowercase()
-        )
-        values, quality = measure(units(as_arms))
+        own = (pl.col("task") == task) & (arm.provider == PROVIDER) & (pl.col("model") == arm.model)
+        effort = pl.col("reasoning_effort").str.to_lowercase().fill_null("")
+        values, quality = measure(units(ledger, ALONE & THINKING & own, provider=pl.lit(""), model=effort))
         if quality is None or broken(values, quality, None, None) is not None:
             return None
-        others = units(single_calls(ledger, [*UNITS, *LISTED]))
+        others = units(ledger)
         for high in reversed(efforts[1:]):
             for low in efforts[: efforts.index(high)]:
                 verdict = judge(values, quality, Arm("", low), Arm("", high), others, by)
                 if verdict.proven:
-                    return _compared(task, model, low, high, mine, verdict)
+                    return _compared(task, arm.model, low, high, mine, verdict)
         return None
 
     def _shape(self, task: str, model: str, mine: pl.DataFrame, ledger: Ledger) -> Claim | None:
