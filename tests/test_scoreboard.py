@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from bench import plant, scoring
+from bench import columns, plant, scoring
 from bench.problems._scene import Scene
 
 SEED = 13
@@ -64,3 +64,9 @@ def test_every_format_says_the_same():
         if vendor == "anthropic"
     }
     assert len({tuple(rows) for rows in seen.values()}) == 1
+
+
+@pytest.mark.parametrize("column", ["ended_at", "cache_read_tokens", "status"])
+def test_a_rule_that_lacks_a_column_invents_nothing(column):
+    said = columns.wrong(SEED, "overlaps", "anthropic", column)
+    assert (said["invented"], said["out of range"]) == ([], False)

@@ -259,7 +259,7 @@ def _unsaid() -> pl.Expr:
     whole = pl.col("summed").fill_null(value=False) | (pl.col("usage_source") == "tokenizer").fill_null(value=False)
     alone = pl.col("price_entry").str.contains(UNASKED) & ~pl.col("price_entry").str.contains("claude")
     long = (pl.col("input_tokens") >= CACHED_FROM).fill_null(value=False)
-    written = (pl.col("cache_write_tokens") > 0).fill_null(value=False)  # who writes to a cache reads from it
+    written = pl.col("cache_write_tokens").is_not_null()  # who counts what is written has something to read
     return pl.col("cache_read_tokens").is_null() & long & (whole | alone.fill_null(value=False) | written)
 
 
