@@ -115,7 +115,8 @@ def test_agents_that_begin_alike_side_by_side_are_no_loop():
     first = {"run_id": "run-1", "tool_name": "ls", "tool_args_sha": 1, "tool_result_sha": 7}
     rows = [first | {"started_at": at(nth / 20), "ended_at": at(4 + nth / 20)} for nth in range(4)]
     assert waste(rows) == 0
-    assert waste([row | {"started_at": at(5 * nth), "ended_at": at(5 * nth + 4)} for nth, row in enumerate(rows)]) > 0
+    one_by_one = [row | {"started_at": at(5 * nth), "ended_at": at(5 * nth + 5.9)} for nth, row in enumerate(rows)]
+    assert waste(one_by_one) > 0  # ends may be rounded up
 
 
 def test_agents_of_one_run_that_count_their_own_steps_are_no_loop():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from costaudit.analyze._by_run import in_runs
 from costaudit.price.ledger import Ledger
 
 RETRY_WINDOW_S = 120.0  # default of retry-waste
@@ -148,8 +149,7 @@ def _refused(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
     bad = pl.col("refused") & ~pl.col("failed")
     runs = marked.filter(bad)["run_id"].drop_nulls().unique()
     pairs = (
-        marked.filter(pl.col("run_id").is_in(runs.implode()))
-        .sort("run_id", "step", "row", nulls_last=True)
+        in_runs(marked.filter(pl.col("run_id").is_in(runs.implode())))
         .with_columns(
             next=pl.col("row").shift(-1).over("run_id"),
             pause_s=_seconds(pl.col("started_at").shift(-1).over("run_id") - pl.col("ended")),

@@ -17,6 +17,7 @@ from costaudit.analyze._analyzer import (
     single_calls,
     total_usd,
 )
+from costaudit.analyze._by_run import in_runs
 from costaudit.audit import Window
 from costaudit.errors import UsageError
 from costaudit.price.ledger import Ledger
@@ -39,7 +40,7 @@ def timeline(ledger: Ledger, wanted: str, rules: Sequence[Analyzer], window: Win
     """The run whose id begins as given; UsageError where none or several do."""
     calls = single_calls(ledger)
     run = _found(calls, wanted)
-    own = calls.filter(pl.col("run_id") == run).sort("step", "row", nulls_last=True)
+    own = in_runs(calls.filter(pl.col("run_id") == run)).drop("run", "begins", "nth")
     rows = set(own["row"].to_list())
     marks: dict[int, str] = {}
     stop, advice, cut = None, "", None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 
@@ -24,6 +25,7 @@ from costaudit.price.ledger import Ledger
 
 STEADY = 0.2  # MAD/median of the gaps below which a clock, not an agent, sets the pace
 ANSWER = 16  # tokens; shorter equal answers of runs without tools are labels of different items, not a loop
+ROUNDED = timedelta(seconds=1)  # by which times in a log may be rounded
 TALK = 0.8  # share of the calls of a run that send more than the call before, from which it is one conversation
 FINISH = r"(?i)^(finish|final_answer|submit|done|terminate|attempt_completion|(task_)?complete(_task)?)$"
 
@@ -189,7 +191,7 @@ def _cycles(keyed: pl.DataFrame, period: int) -> pl.DataFrame:
     # What the last call of a run gave back is sent to nobody: not known, and no difference.
     other = (pl.col("error") != pl.col("error").shift(period)).fill_null(value=False)
     # Agents at work side by side begin alike; a loop makes its next call after the one before.
-    apart = (pl.col("started_at") >= pl.col("ended_at").shift(period)).fill_null(value=True)
+    apart = (pl.col("started_at") + ROUNDED >= pl.col("ended_at").shift(period)).fill_null(value=True)
     equal = same("lane") & same("name") & ~other & apart & (pl.col("args") == pl.col("args").shift(period))
     before = pl.col("result").shift(period)
     last = pl.col("lane") != pl.col("lane").shift(-1)
