@@ -3,7 +3,8 @@
     python bench/totals.py [--rows 1000000 10000000 100000000] [--folder /tmp/costaudit-bench] [--markdown FILE]
 
 The calls are those of `bench/_store.py` without what only rules read: one day of them, told again for sixty days with
-other tokens, in a part a day. Each question is asked in a process of its own, as `costaudit spend STORE` asks it.
+other tokens, in a part a day. A store of more than ten million calls is one of ten million, linked under other names as
+often as it takes. Each question is asked in a process of its own, as `costaudit spend STORE` asks it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -31,6 +33,7 @@ from costaudit.config import Settings
 from costaudit.ingest import _parts as files
 
 MIB = 2**20
+LARGEST = 10_000_000  # calls that are made one by one
 LISTS = ("block_sha", "block_tokens", "tool_calls", "tool_results", "reply_sha")
 QUESTIONS = {
     "by day and model, from the sums": (["day,model"], {}),
@@ -66,6 +69,10 @@ def write(folder: Path, rows: int) -> None:
     if mark.exists() and mark.read_text() == made:
         return
     files.prepare(folder)
+    if rows > LARGEST:
+        _linked(folder, rows)
+        mark.write_text(made)
+        return
     edges = [rows * n // calls.DAYS for n in range(calls.DAYS + 1)]
     day = calls._day(0, edges[1], np.random.default_rng(1)).with_columns(pl.lit(None).alias(n) for n in LISTS)
     parts = []
@@ -74,6 +81,24 @@ def write(folder: Path, rows: int) -> None:
         parts.append(files.write(folder, f"{part['started_at'][0]:%Y-%m}", part, summed))
     files.save(folder, parts)
     mark.write_text(made)
+
+
+def _linked(folder: Path, rows: int) -> None:
+    base = folder.with_name(f"totals-{LARGEST}")
+    write(base, LARGEST)
+    parts = []
+    for part in files.load(base):
+        for nth in range(rows // LARGEST):
+            names = {}
+            for kind in ("file", "sums"):
+                old = Path(getattr(part, kind))
+                names[kind] = f"{old.with_suffix('')}-{nth}.parquet"
+                new = folder / names[kind]
+                new.parent.mkdir(parents=True, exist_ok=True)
+                new.unlink(missing_ok=True)
+                new.hardlink_to(base / old)
+            parts.append(msgspec.structs.replace(part, **names))
+    files.save(folder, parts)
 
 
 def _told_again(day: pl.DataFrame, n: int) -> pl.DataFrame:

@@ -69,6 +69,7 @@ class _Reading:
         self.start, self.end = settings.window
         self.opened = [part for part in found if part.within(self.start, self.end)]
         self.others = unnamed(settings)
+        self.kinds = pl.DataFrame(schema={name: schema.REQUESTS[name] for name in Key._fields})
         if not self.opened:
             first, last = ({part.first for part in found} - {None}, {part.last for part in found} - {None})
             raise outside_all(str(store), min(first, default=None), max(last, default=None))  # type: ignore[type-var]
@@ -149,12 +150,33 @@ class _Reading:
 
     def _condensed(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
         scan = self._inside(pl.scan_parquet(self.store / part.file, hive_partitioning=False))
-        kinds = scan.select(Key._fields).unique().collect()
-        plain = linear.plain(kinds, self.book)
-        by = [*moments(self.names, self.settings.tz), *(pl.col(n) for n in self.names if n in schema.REQUESTS)]
-        alike = linear.condensed(scan, plain, kinds, self.book, by, part.last)
-        summed, single = pl.collect_all([alike, scan.filter(~plain).select(self._columns())])
-        return summed, single
+        nulls = scan.select(pl.len().alias(""), pl.col(*Key._fields[2:], "cache_read_tokens").null_count()).collect()
+        rows, *counts = nulls.row(0)
+        absent = {name for name, count in zip(nulls.columns[1:], counts, strict=True) if count == rows}
+        full = {name for name, count in zip(nulls.columns[1:], counts, strict=True) if not count}
+        alike, plain = self._alike(part, scan, absent - {"cache_read_tokens"}, full)
+        if alike["_calls"].sum() == part.rows - part.restated:
+            return alike, alike.clear()
+        return alike, scan.filter(~plain).select(self._columns()).collect(engine="streaming")
+
+    def _alike(self, part: Part, scan: pl.LazyFrame, absent: set[str], full: set[str]) -> tuple[pl.DataFrame, pl.Expr]:
+        """Sums of the calls that prices treat alike, and which calls these are."""
+        zone = self.settings.tz
+        same = part.first and part.last and part.first.date() == part.last.date() and zone == "UTC"
+        day = pl.lit(part.first.date() if part.first else None, pl.Date)
+        told = [name for name in self.names if not (same and name == "day")]
+        by = [*moments(told, zone), *(pl.col(name) for name in told if name in schema.REQUESTS)]
+        while True:
+            plain = linear.plain(self.kinds, self.book)
+            asked = linear.condensed(scan, plain, self.kinds, self.book, by, part.last, absent, full)
+            found = asked.collect(engine="streaming")
+            new = found.select(Key._fields).unique().join(self.kinds, on=Key._fields, how="anti", nulls_equal=True)
+            if new.is_empty():
+                break
+            self.kinds = pl.concat([self.kinds, new])
+        if len(told) < len(self.names):
+            found = found.with_columns(day=day)
+        return found.select(*self.names, pl.exclude(self.names)), plain
 
     def _sums(self, part: Part) -> pl.DataFrame | None:
         """The sums of a part within the window; None where they do not say what is asked, or at other prices."""

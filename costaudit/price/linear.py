@@ -7,7 +7,7 @@ trust takes looking at each (`plain`), are left to `engine.price`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -16,6 +16,7 @@ from costaudit.price._usage import COUNTS, LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import TOKENS
 from costaudit.price.classes import rate_of
+from costaudit.price.engine import LENGTH
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.tariff import ALWAYS, Key, Tariff, timeline
 from costaudit.price.trust import BESIDE, CACHED_FROM
@@ -37,48 +38,53 @@ def condensed(
     book: PriceBook,
     by: Sequence[pl.Expr],
     end: datetime | None,
+    absent: Collection[str] = (),
+    full: Collection[str] = (),
 ) -> pl.LazyFrame:
     """Plain calls as few that stand for many, which `price` and `trust` read like any others.
 
-    by     what is told apart, beside what prices tell apart
-    end    time of the last call; later prices are not asked for
-    out    the names of `by`, Key, what trust reads, tokens summed; _calls: how many; _prompt: a length of prompt that
-           is priced like each of theirs
+    by      what is told apart, beside what prices tell apart
+    end     time of the last call; later prices are not asked for
+    absent  columns in which no call has a value; full: in which every call has one
+    out     the names of `by`, Key, what trust reads, tokens summed; _calls: how many; _prompt: a length of prompt that
+            is priced like each of theirs
     """
     tariffs = [(start, t) for key in _keys(kinds) for start, t in _tariffs(book, key)]
     turns = sorted({start for start, _ in tariffs if start != ALWAYS and (end is None or start <= end)})
     steps = sorted({above for _, tariff in tariffs for above, _ in tariff.steps if above > 0})
+    uses = _uses([tariff for _, tariff in tariffs])
     prompt = _count("input_tokens")
-    silent = _silent()
-    quiet = silent & ~_nothing()
-    apart = {
-        "_epoch": _sum([(pl.col("started_at") >= turn).fill_null(value=False) for turn in turns]),
-        "_length": _sum([prompt > step for step in steps]),
-        "_uses": _uses([tariff for _, tariff in tariffs]),
-        "_nothing": _nothing(),
-        "_quiet": quiet,
-        **{name: pl.when(quiet).then(name).alias(name) for name in FILES},
-    }
+    quiet = _silent() & ~_nothing()
     names = [expr.meta.output_name() for expr in by]
-    own = {name: expr for name, expr in apart.items() if name not in names}
+    own: dict[str, pl.Expr] = {name: pl.col(name) for name in Key._fields if name not in absent}
+    own["_nothing"] = _nothing()
+    if turns:
+        own["_epoch"] = pl.sum_horizontal((pl.col("started_at") >= turn).fill_null(value=False) for turn in turns)
+    if steps:
+        own["_length"] = pl.sum_horizontal(prompt > step for step in steps)
+    if uses:
+        own["_uses"] = pl.sum_horizontal(use.cast(pl.Int64) * 2**nth for nth, use in enumerate(uses))
+    if "cache_read_tokens" not in full:
+        own["_quiet"] = quiet
+        own |= {name: pl.when(quiet).then(name) for name in FILES}
+    apart = [expr.alias(name) for name, expr in own.items() if name not in names]
     summed = (
         calls.filter(plain)
-        .group_by(*by, *(name for name in Key._fields if name not in names), *(e.alias(n) for n, e in own.items()))
+        .group_by(*by, *apart)
         .agg(
             _calls=pl.len().cast(pl.Int64),
             _prompt=prompt.max(),
             started_at=pl.col("started_at").min(),
-            **{name: pl.col(name).fill_null(0).sum() for name in _SUMMED},
+            **{name: pl.col(name).sum() for name in _SUMMED},
         )
     )
-    said = {*names, *own, *Key._fields, *_SUMMED, "started_at", "gateway_cache_hit", "usage_source"}
-    absent = (pl.lit(None, REQUESTS[name]).alias(name) for name in READ if name not in said)
+    said = {*names, *own, *_SUMMED, "started_at", "gateway_cache_hit", "usage_source"}
+    missing = (pl.lit(None, REQUESTS[name]).alias(name) for name in READ if name not in said)
+    silent = {"cache_read_tokens": pl.when(~pl.col("_quiet")).then("cache_read_tokens")} if "_quiet" in own else {}
+    order = dict.fromkeys((*names, *READ, "_calls", LENGTH))
     return summed.with_columns(
-        *absent,
-        cache_read_tokens=pl.when(~pl.col("_quiet")).then("cache_read_tokens"),
-        gateway_cache_hit="_nothing",
-        usage_source=pl.lit("provider"),
-    ).drop("_epoch", "_length", "_uses", "_nothing", "_quiet")
+        *missing, gateway_cache_hit="_nothing", usage_source=pl.lit("provider"), **silent
+    ).select(*order)
 
 
 def plain(kinds: pl.DataFrame, book: PriceBook) -> pl.Expr:
@@ -111,8 +117,8 @@ def plain(kinds: pl.DataFrame, book: PriceBook) -> pl.Expr:
     return (usual & (_nothing() | linear)).fill_null(value=False)
 
 
-def _uses(tariffs: Sequence[Tariff]) -> pl.Expr:
-    """Which classes without a rate in some tariff a call uses: one alone makes it a call without a price."""
+def _uses(tariffs: Sequence[Tariff]) -> list[pl.Expr]:
+    """Whether a call uses each of the classes that some tariff has no rate for: one alone leaves it without a price."""
     lacking = {
         name
         for tariff in tariffs
@@ -130,8 +136,7 @@ def _uses(tariffs: Sequence[Tariff]) -> pl.Expr:
         "output": [out > 0, out > _count("reasoning_tokens")],
         "reasoning": [_count("reasoning_tokens") > 0],
     }
-    asked = [bit for name in CLASSES_OF_TEXT if name in lacking for bit in bits[name]]
-    return _sum([bit.cast(pl.Int64) * 2**nth for nth, bit in enumerate(asked)])
+    return [use for name in CLASSES_OF_TEXT if name in lacking for use in bits[name]]
 
 
 def _keys(kinds: pl.DataFrame) -> list[Key]:
