@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costaudit.ingest import _openai, _talk, _values, _wire
+from costaudit.ingest import _openai, _results, _talk, _values, _wire
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import answer_blocks
 from costaudit.ingest._prompt import Prompt, PromptReader, facts
@@ -176,3 +176,36 @@ def test_the_second_call_of_a_conversation_decodes_what_is_new_of_it():
     talks.known = {}
     talks.of(b"[" + b",".join(turns) + b"]")
     assert seen[9:] == turns[-1:]
+
+
+WORDS = [
+    "3",
+    " s",
+    "12:",
+    ":30",
+    "ms",
+    "-",
+    "0a1b2c3d-1111-2222-3333-0a1b2c3d4e5f",
+    "\n",
+    "\\",
+    '"',
+    "é",
+    "\x07",
+    "error",
+    " ",
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_a_result_is_hashed_where_it_stands_as_its_text_is(words):
+    text = "".join(words)
+    body = _results.escaped(text)
+    assert _results.shortest(body) == ("\x07" not in text)
+    if _results.shortest(body):
+        assert _results.text_size(body) == len(text.encode())
+    quick, failed = _results.escaped_sha(body), _results.tells_failure(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_results, "_may_tell_time", lambda _: True)
+        assert quick == _results.escaped_sha(body)
+        assert failed == _results.tells_failure(b"\\n" + body)

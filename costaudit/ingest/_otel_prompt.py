@@ -93,7 +93,7 @@ def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
 
 
 def _block(data: bytes) -> Block:
-    known = chat(data)  # which `_message` leaves as it is
+    known = chat(data, lists=False)  # which `_message` leaves as it is
     return known or general(encoded(_message(decode(data))))
 
 

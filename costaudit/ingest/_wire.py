@@ -22,8 +22,10 @@ from costaudit.ingest._messages import (
     encoded,
     message,
     sha,
+    tool_id,
     weight,
 )
+from costaudit.ingest._results import escaped_sha, shortest, tells_failure, text_size
 from costaudit.ingest._talk import Conversations, Told, told
 
 
@@ -43,7 +45,7 @@ class _Chat(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A message of Chat Completions; with any other key it is read the general way."""
 
     role: str
-    content: str | None = None
+    content: msgspec.Raw = msgspec.Raw()
     tool_calls: list[_Called] | None = None
     tool_call_id: str | None = None
     name: Any = None
@@ -53,26 +55,27 @@ class _Chat(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decode_chat = msgspec.json.Decoder(_Chat).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 def block(data: bytes) -> Block:
     """The message of a JSON; a bare string is one of the user."""
-    said = _typed(data)
-    return general(data) if said is None else _chat(said)
+    return chat(data, lists=True) or general(data)
 
 
-def chat(data: bytes) -> Block | None:
-    """The message of Chat Completions that a JSON is; None for any other, and for one that may hold a list as text."""
-    said = _typed(data)
-    return None if said is None or (said.content or "").startswith("[") else _chat(said)
+def chat(data: bytes, *, lists: bool) -> Block | None:
+    """The message of Chat Completions that a JSON is; None for any other.
 
-
-def _typed(data: bytes) -> _Chat | None:
+    lists   also for one whose text may be that of a list
+    """
     try:
         said = _decode_chat(data)
+        content = bytes(said.content)
+        if not said.role or content[:1] not in b'"n' or (not lists and content[:2] in (b'"[', b'"\\')):
+            return None
+        return _chat(said, b"" if content == b"null" else content)
     except UNREADABLE:
         return None
-    return said if said.role else None
 
 
 def general(data: bytes) -> Block:
@@ -83,16 +86,22 @@ def general(data: bytes) -> Block:
     return message(value) if isinstance(value, dict) else Block("user", sha(data), len(data))
 
 
-def _chat(said: _Chat) -> Block:
-    """`message` of what was decoded by type."""
-    role, content = ROLES.get(said.role, said.role), said.content
+def _chat(said: _Chat, content: bytes) -> Block:
+    """`message` of what was decoded by type; `content` is JSON, empty for null."""
+    role = ROLES.get(said.role, said.role)
     calls = tuple([called(c.id, c.function.name, c.function.arguments) for c in said.tool_calls or ()])
     parts = [c.name + str(c.args_sha) for c in calls]
-    size = FRAME + weight(content) + sum([c.size for c in calls])
+    size = FRAME + sum([c.size for c in calls])
+    if role == "tool" and shortest(body := content[1:-1]):  # it is hashed where it stands
+        body = body if content else b"null"
+        result = (tool_id(said.tool_call_id), escaped_sha(body), tells_failure(body))
+        return Block(role, sha(role, "", *parts, str(result[1])), size + text_size(content[1:-1]), calls, (result,))
+    text = _decode_text(content) if content else None
+    size += weight(text)
     if role == "tool":
-        result = answered(said.tool_call_id, content, None)
+        result = answered(said.tool_call_id, text, None)
         return Block(role, sha(role, "", *parts, str(result[1])), size, calls, (result,))
-    joined = content or ""
+    joined = text or ""
     opening = joined[:OPENING] if role in ("system", "user") else ""
     return Block(role, sha(role, joined, *parts), size, calls, (), opening)
 
