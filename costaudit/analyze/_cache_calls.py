@@ -26,16 +26,13 @@ FIRST = (
     pl.col("block_sha").list.first().alias("first"),
     pl.col("block_tokens").list.first().alias("front"),
 )
-_MODEL = pl.col("model").fill_null(NO_MODEL)
 _TENANT = pl.coalesce("key_id", "tenant", pl.lit(""))
 # Numbers stand for names: a few names, so two never get one number.
 SHARING: tuple[pl.Expr, ...] = (
     pl.col("task").fill_null(NO_TASK),
-    _MODEL,
-    pl.reduce(lambda a, b: a ^ b, [pl.col(name).fill_null("").hash(nth) for nth, name in enumerate(KIND)]).alias(
-        "cached_as"
-    ),
-    (_MODEL.hash(0) ^ _TENANT.hash(1) ^ pl.col("region").fill_null("").hash(2)).alias("scope"),
+    pl.col("model").fill_null(NO_MODEL),
+    pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(KIND)]).alias("cached_as"),
+    (pl.col("model").hash(0) ^ _TENANT.hash(1) ^ pl.col("region").hash(2)).alias("scope"),
     *(pl.col(name).fill_null(0) for name in ("cache_read_tokens", "cache_write_tokens", *WRITES.values())),
 )
 

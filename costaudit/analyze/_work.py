@@ -10,7 +10,7 @@ from functools import cached_property
 import polars as pl
 
 from costaudit.analyze._analyzer import single_calls
-from costaudit.analyze._candidates import entries
+from costaudit.analyze._candidates import SHAPE, entries, simple
 from costaudit.analyze._places import places
 from costaudit.analyze._swap import shared_requests
 from costaudit.analyze._units import LISTED, Arm
@@ -59,10 +59,25 @@ class Work:
         """Requests that several models answered, as `shared_requests` gives them."""
         return shared_requests(single_calls(self.ledger, ("request_sha", "provider", "model", "input_tokens")))
 
-    def of(self, task: str, arm: Arm, columns: Sequence[str] = (), tenant: str | None = None) -> pl.DataFrame:
-        """The calls of a task on a model, in order of `row`: KEPT and some columns more."""
+    def of(self, task: str, arm: Arm, columns: Sequence[str], tenant: str | None = None) -> pl.DataFrame:
+        """The calls of a task on a model, in order of `row`: what is kept of them, and some columns more."""
         at = self._at.get((task, arm))
         mine = self._calls.clear() if at is None else self._calls[at]
         if tenant is not None:
             mine = mine.filter(pl.col("tenant") == tenant)
-        return mine.hstack(self.ledger.at(mine["row"], columns).drop("row")) if columns else mine
+        return mine.hstack(self.ledger.at(mine["row"], columns).drop("row"))
+
+    def simple(self, task: str, arm: Arm) -> bool:
+        """Whether the calls of a task on a model look like classification (`_candidates.simple`)."""
+        mine = self._calls.select("row", "input_tokens", "output_tokens", "reasoning_tokens", "tools")
+        mine = mine[self._at[task, arm]]
+        return simple(mine.hstack(self.ledger.at(mine["row"], SHAPE).drop("row")))
+
+    def entry(self, task: str, arm: Arm, tenant: str | None) -> str | None:
+        """The entry of the book that prices the calls of a task on a model, or of a tenant's."""
+        at = self._at.get((task, arm))
+        if at is None:
+            return None
+        mine = self._calls.select("tenant", "price_entry")[at]
+        entry = (mine if tenant is None else mine.filter(pl.col("tenant") == tenant))["price_entry"].drop_nulls()
+        return str(entry[0]) if entry.len() else None

@@ -10,7 +10,7 @@ import polars as pl
 
 from costaudit.analyze import _advice as advice
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, total_usd
-from costaudit.analyze._candidates import SHAPE, Candidate, candidates, cheapest, reasoning_ratio, simple
+from costaudit.analyze._candidates import Candidate, candidates, cheapest, reasoning_ratio
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
@@ -113,7 +113,7 @@ class OverpoweredModel(Analyzer):
         groups = work.groups.filter((pl.col("paid") > 0) & (pl.col("spend") >= amount(floor)))
         for task, provider, model in groups.select("task", "provider", "model").iter_rows():
             arm, book = Arm(provider, model), work.ledger.book
-            if (task, model) in done or not simple(work.of(task, arm, SHAPE)):
+            if (task, model) in done or not work.simple(task, arm):
                 continue
             subject = advice.Subject(task, arm, work.of(task, arm, SWAPPED))
             best = cheapest(subject.calls, candidates(work.used, arm, book, self.candidates), book)
@@ -171,8 +171,7 @@ def _comparison(
 
     kept  what else is to be said about calls that stay
     """
-    entry = work.of(subject.task, cheap, tenant=subject.tenant)["price_entry"].drop_nulls()
-    facts = facts_of(work.ledger.book, entry[0] if entry.len() else None)
+    facts = facts_of(work.ledger.book, work.entry(subject.task, cheap, subject.tenant))
     paired = verdict.comparison is not None and verdict.comparison.design == "paired"
     if verdict.comparison is None:
         ratio = reasoning_ratio(subject.calls)
