@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
 import polars as pl
 
 from costaudit.config import Suppression
@@ -17,8 +18,7 @@ from costaudit.schema import USD
 AT_LEAST = "totals are at least this"  # how a note ends that says a log holds a sample of the calls
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """The half-open window [start, end) an audit looks at; both ends in UTC, shown in `tz`."""
 
     start: datetime | None = None
@@ -111,8 +111,7 @@ class Spend:
         return usual[grouping] if grouping in usual else self.asked[grouping]
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(msgspec.Struct, frozen=True):
     """Which prices were used: newest date read, fingerprint of the book, days since that date at the window's end."""
 
     as_of: date
@@ -130,8 +129,7 @@ class Standing(StrEnum):
     IDLE = "nothing to accept"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A suppression of the settings, and the finding it speaks of; none where it is idle.
 
     usd  what the finding is worth [USD]

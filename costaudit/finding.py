@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
 import polars as pl
 
 
@@ -108,8 +109,7 @@ class Finding:
         return (-self.amount_usd, self.rule, json.dumps(sorted(self.subject.items())))
 
 
-@dataclass(frozen=True, slots=True)
-class NotChecked:
+class NotChecked(msgspec.Struct, frozen=True):
     """A rule that could not look, and why."""
 
     rule: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from costaudit import schema, scratch
@@ -47,8 +48,7 @@ PRICED = tuple(column.name for column in schema.PRICED)
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """The calls of one window, priced and trusted, and how far they can be believed.
 
     calls  [schema.CALLS], one row a call, in order of `row`

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Coverage, Prices, Window
@@ -33,8 +34,7 @@ class Driver(NamedTuple):
     high_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(msgspec.Struct, frozen=True):
     """A month's spend at `factor` times the traffic, or the tenants.
 
     drivers      add up to then_usd - now_usd
@@ -66,8 +66,7 @@ class Step(NamedTuple):
     saves_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """The least risky changes that bring a month's projected spend under a target, priced by replaying the log.
 
     tried   sets that were priced; reached: whether after_usd is at most the target

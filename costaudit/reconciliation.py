@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Coverage, Prices, Window
@@ -51,8 +51,7 @@ class Cause(StrEnum):
     REST = "unexplained"
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(msgspec.Struct, frozen=True):
     """Logs against an export over the time both cover.
 
     logs_usd, export_usd   by our prices; and as billed, or by our prices where the export bills nothing

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+
+class Limit(msgspec.Struct, frozen=True):
     """An amount [USD] per month, week, day, run or call."""
 
     usd: Decimal

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Coverage, Prices, Window
@@ -80,8 +81,7 @@ class Step:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(msgspec.Struct, frozen=True):
     """The log replayed with all changes.
 
     before_usd   as logged, priced again: equal to the spend of the audit to the last digit

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Coverage, Prices, Window
 from costaudit.finding import ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """One table; its rows add up to the total.
 
     by    groupings of `config.BY`, the outer one first
@@ -25,8 +24,7 @@ class Table:
     rows: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(msgspec.Struct, frozen=True):
     """What was spent in a window, and how far that can be believed.
 
     subscription_usd  list-price equivalent of calls under an allowance; not in the total

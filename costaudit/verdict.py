@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from enum import StrEnum
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Audit, Window
@@ -27,8 +28,7 @@ class Verdict(StrEnum):
     CANNOT_JUDGE = "CANNOT JUDGE"
 
 
-@dataclass(frozen=True, slots=True)
-class PromptChange:
+class PromptChange(msgspec.Struct, frozen=True):
     """The first place where the prompts of a task differ between two sides.
 
     position       message, counted from 1; 0: the declared tools, which stand before all messages
@@ -114,8 +114,7 @@ class TaskVerdict:
     accepted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SideLabel:
+class SideLabel(msgspec.Struct, frozen=True):
     """Where one side of a comparison came from."""
 
     name: str
@@ -166,8 +165,7 @@ class Standing(StrEnum):
     UNSEEN = "not checked"
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
+class Followed(msgspec.Struct, frozen=True):
     """A finding of this month, of the month before, or of both (same rule and subject).
 
     before_usd, now_usd  its dollars in either month; None: it was not shown there
@@ -187,8 +185,7 @@ class Followed:
     measured: Interval | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Regression:
+class Regression(msgspec.Struct, frozen=True):
     """A change of unit cost for the worse, and the day from which it holds; None: against the month before."""
 
     since: date | None
@@ -197,8 +194,7 @@ class Regression:
     finding: str
 
 
-@dataclass(frozen=True, slots=True)
-class Coming:
+class Coming(msgspec.Struct, frozen=True):
     """Where spend goes from the last day of the log in this month.
 
     end        what this month comes to, spent so far included; None: the month is over

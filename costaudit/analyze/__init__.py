@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit import plugins, scratch
@@ -25,8 +25,7 @@ __all__ = ["Act", "Analysis", "acts", "analyze", "analyzers", "checked", "chosen
 _UNPROVEN = (Grade.EXPERIMENT, Grade.NO_EVIDENCE)
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(msgspec.Struct, frozen=True):
     """What the rules say about a window.
 
     findings     in order of `Finding.order`
@@ -47,11 +46,10 @@ class Analysis:
     unshown: frozenset[str] = frozenset()
     accepted: tuple[Accepted, ...] = ()
     unseen: int = 0
-    range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
+class _Said(msgspec.Struct, frozen=True):
     """All that the rules said, before anything is left out."""
 
     findings: list[Finding]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import polars as pl
 
 Vector = Any  # a one-dimensional array of numpy, which is imported where it is used
@@ -35,8 +36,7 @@ POLICIES = (SEEN, TURNS, ALL)  # beside writing nothing; in order of caution
 _MIX_A, _MIX_B = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What to write, and for how long; the lifetime is empty where nothing is written or the provider chooses."""
 
     write: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze._cache import LIVES, MINIMUM, WRITES
@@ -14,12 +14,11 @@ from costaudit.price.engine import price
 PROBE = 1_000  # tokens; under every long-context step, so that a rate can be read off a price
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True):
     """Price of a cached token in fresh ones: of a read, and of a write by lifetime, where it costs more."""
 
     read: float
-    writes: dict[str, float] = field(default_factory=dict)
+    writes: dict[str, float] = msgspec.field(default_factory=dict)
     minimum: int = MINIMUM
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import ceil, log
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import ALONE
@@ -36,8 +36,7 @@ SLOPES = 50  # longest runs from which the growth of a context is read
 OUTLIER, APART = 10.0, 2.0  # a finished run over 10 medians and twice the next one is what a ceiling is for
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(msgspec.Struct, frozen=True):
     """A limit and what it does: steps and runs cut, reference runs harmed, and how sure that is."""
 
     metric: str

@@ -6,12 +6,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal, localcontext
 from itertools import pairwise
 from statistics import fmean
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
@@ -45,8 +45,7 @@ CENTS = Decimal(1).scaleb(-18)
 ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Projected:
+class Projected(msgspec.Struct, frozen=True):
     """The calls of a base window as they would be at growth f.
 
     calls     [schema.CALLS], each at its projected cost, once

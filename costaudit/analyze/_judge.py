@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze._compare_models import Comparison, paired, switched, unpaired
@@ -24,8 +25,7 @@ AGAIN = timedelta(minutes=10)  # the same question asked again so soon was not a
 MARGIN_OF_DRIFT = 0.05  # share of units more asked again that is worth a warning
 
 
-@dataclass(frozen=True, slots=True)
-class Standard:
+class Standard(msgspec.Struct, frozen=True):
     """What a comparison is held against.
 
     margin    difference that does not matter, as a share, by level: S3, S2

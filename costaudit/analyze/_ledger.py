@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import Claim
@@ -22,8 +22,7 @@ from costaudit.schema import USD
 _MARKS = ("group", "_claim", "_key")
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
+class Owned(msgspec.Struct, frozen=True):
     """A claim with the dollars it got.
 
     alone_usd            what this change would save if it were the only one
@@ -41,8 +40,7 @@ class Owned:
     requests: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class States:
+class States(msgspec.Struct, frozen=True):
     """The calls as they would have been after the claims so far: as likely, and with all-low and all-high patches."""
 
     point: Ledger
@@ -55,8 +53,7 @@ class States:
         return cls(start, start, start)
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(msgspec.Struct, frozen=True):
     """A change that somebody could make: the claim, when it was made, and the finding it became."""
 
     turn: int
@@ -64,8 +61,7 @@ class Act:
     finding: Finding
 
 
-@dataclass(frozen=True, slots=True)
-class _Effect:
+class _Effect(msgspec.Struct, frozen=True):
     """What one batch of patches did: the ledger after it, and one row a patched call [_claim, _key, row, saved]."""
 
     ledger: Ledger

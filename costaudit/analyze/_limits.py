@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from costaudit.config._node import parse
 from costaudit.config._read import mapping, record, whole
@@ -14,8 +15,7 @@ KINDS = ("requests_per_minute", "tokens_per_minute")
 HINT = "e.g. `gpt-5*: {requests_per_minute: 500, tokens_per_minute: 200000}`"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """Limits of the models that match a glob over `model` or `provider/model`; None: not limited."""
 
     match: str

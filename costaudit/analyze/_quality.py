@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from statistics import median
 
+import msgspec
 import polars as pl
 
 from costaudit.stats import robust_z, wilson
@@ -19,8 +19,7 @@ PEERS = 4  # models a robust spread needs
 LENGTH = 0.9  # rank correlation of scores with the length of the answers, in every model, from which they are lengths
 
 
-@dataclass(frozen=True, slots=True)
-class Quality:
+class Quality(msgspec.Struct, frozen=True):
     """The best quality measure of a task.
 
     level   S3: outcome of the work; S2: form of the answer

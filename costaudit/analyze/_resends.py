@@ -5,8 +5,7 @@ Shared by duplicate-requests and retry-waste (METHODS 8.6, 8.7), so that no call
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import polars as pl
 
 from costaudit.analyze._by_run import in_runs
@@ -21,8 +20,7 @@ SAMPLES = 3  # answers at once from which equal requests at a temperature are sa
 FAILURE, TIMEOUT, REFUSED = "upstream failure", "client timeout", "validation retry"
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(msgspec.Struct, frozen=True):
     """The two limits that the rules share, with the user's values where set [s]."""
 
     retry_window: float = RETRY_WINDOW_S

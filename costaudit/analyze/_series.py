@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 from statistics import median
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK
@@ -22,8 +22,7 @@ LONGEST = 60  # bins of a sparse task; more would only make each of them noisier
 _DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(msgspec.Struct, frozen=True):
     """Unit cost of one task (of one tenant) in time.
 
     points   day, last_day, units, cost_usd [USD], first: `unit` of the first unit; in order of time

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import Claim, total_usd
@@ -14,8 +14,7 @@ from costaudit.finding import ZERO, Confidence, Severity
 LARGE, NOTABLE = 0.2, 0.01  # share of the audited calls from which an unknown is severe, or worth a look
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """The words of one claim about unknown dollars."""
 
     subject: Mapping[str, str]

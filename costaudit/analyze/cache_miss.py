@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
@@ -36,8 +37,7 @@ REMEDY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(msgspec.Struct, frozen=True):
     """Input of a group in fresh tokens' worth: under a policy, with what it reads and writes [tokens]."""
 
     policy: Policy
@@ -152,8 +152,7 @@ def _source(calls: pl.DataFrame, ledger: Ledger) -> str:
     return f"{file}:{line}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True):
     """Calls of one task and model that would have been cheaper under another policy; worth in fresh tokens."""
 
     calls: pl.DataFrame

@@ -6,8 +6,7 @@ Rows and columns stay as they are; only nulls are filled and names the user give
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import polars as pl
 
 from costaudit.attribute._mapping import apply_names, apply_rules
@@ -24,8 +23,7 @@ FILLED = ("run_id", "run_source", "step", "task", "task_source", *COLUMNS)
 """Columns that every attribution writes anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributed:
+class Attributed(msgspec.Struct, frozen=True):
     """The requests [schema.REQUESTS], in the order given, and what there is to say about the attribution."""
 
     requests: pl.DataFrame

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages; column -> value
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What is known of one request, run or case."""
 
     id_column: str

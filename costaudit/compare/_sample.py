@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, median
 
+import msgspec
 import polars as pl
 
 from costaudit import stats
@@ -15,8 +15,7 @@ LEVEL = 0.95  # one-sided; the ends of a 90 % interval
 EXCHANGED = 10_000  # units of both sides up to which they are exchanged; beyond, the formula is as good
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """The comparable units of a task: mean cost and tokens of a run of each; if paired, case by case."""
 
     base: tuple[float, ...]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+
+import msgspec
 
 from costaudit.config import Suppression
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A suppression that speaks of a failure; `reopened`: why it no longer holds, "" where it does."""
 
     by: Suppression
@@ -28,8 +28,7 @@ class Accepted:
         return f"{why}, accepted until {self.by.until} by {self.by.owner}: {self.by.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct, frozen=True):
     """The suppressions of one rule, at the end of a window."""
 
     rule: str

@@ -7,11 +7,12 @@ change fails nobody, and every verdict comes from an interval, so that chance do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from math import fsum, sqrt
 from statistics import fmean
 
+import msgspec
 import polars as pl
 
 from costaudit import stats
@@ -80,8 +81,7 @@ def _enough(side: Side, least: float) -> bool:
     return side.coverage >= least
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
+class _Judge(msgspec.Struct, frozen=True):
     candidate: Side
     baseline: Side
     limits: Limits
@@ -222,8 +222,7 @@ def _percent(share: float) -> str:
     return f"{round(100 * share, 1):g} %"
 
 
-@dataclass(frozen=True, slots=True)
-class _About:
+class _About(msgspec.Struct, frozen=True):
     """What the answer says beside its rows."""
 
     candidate: Side

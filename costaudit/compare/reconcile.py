@@ -15,6 +15,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -32,8 +33,7 @@ CELLS_FOR_DISCOUNT = 3
 FEES = ("search", "session", "code", "file", "storage", "image", "tool", "fetch")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """One stretch of time and model, both sides, and the causes of the difference; they add up to it."""
 
     start: datetime | None

@@ -29,8 +29,7 @@ DAYS_OF_MONTH = Decimal("30.4375")  # 365.25/12
 UNITS = pl.Schema({"task": pl.String(), "case": pl.String(), "runs": pl.Int64(), "usd": USD, "tokens": pl.Int64()})
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """The commonest message at one place of a task's prompts: hash of the chain up to it, share of units, tokens."""
 
     sha: int
@@ -38,8 +37,7 @@ class Block:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """How the prompts of a task begin: the declared tools, and the messages most units share.
 
     tokens  input of the first call of a unit, median; None: not known

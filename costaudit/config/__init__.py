@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from costaudit.config._assign import TARGETS, Assignment, Rule, check_columns, load_assignment
 from costaudit.config._node import Node, parse
 from costaudit.config._nouns import Budget, Columns, Forecast, Gate, Located, Suppression
@@ -198,8 +200,7 @@ def _instant(moment: date | datetime | None, zone: tzinfo) -> datetime | None:
         raise ConfigError(f"{moment} is outside the calendar") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
+class _Names(msgspec.Struct, frozen=True):
     known: Mapping[str, Mapping[str, Any]]
     aliases: Mapping[str, str]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from costaudit.config._node import Node, parse, read_text
 from costaudit.config._read import each, expected, record, suggest, text
@@ -15,8 +16,7 @@ from costaudit.errors import ConfigError
 TARGETS = ("task", "tenant", "user", "environment", "run_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """Calls that match get values.
 
     match  request column -> patterns: a glob, a /regex/, or None for "absent". In every column one
@@ -29,8 +29,7 @@ class Rule:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True):
     """What one of `tasks`, `tenants`, `users`, `environments`, `runs` says.
 
     rules  the first that matches a call decides
@@ -38,7 +37,7 @@ class Assignment:
     """
 
     rules: tuple[Rule, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def assignment(target: str, base: Path, node: Node) -> Assignment:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from costaudit.errors import ConfigError
 
@@ -15,8 +16,7 @@ MAX_BYTES = 16 * 2**20  # a settings file is a page; a mapping file of 100,000 n
 Scalar = str | int | float | bool | date | None
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One value of a settings file.
 
     value  mapping of nodes, list of nodes, or a scalar as YAML reads it

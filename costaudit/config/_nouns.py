@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Located:
+
+class Located(msgspec.Struct, frozen=True):
     """An entry that another stage parses: plain values, fractions as exact Decimals, and where it stands."""
 
     data: Mapping[str, Any]
@@ -22,8 +23,7 @@ class Located:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """How a log names things: request column -> name in the files that match the glob."""
 
     names: Mapping[str, str]
@@ -31,13 +31,12 @@ class Columns:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(msgspec.Struct, frozen=True):
     """A limit on spend [USD] per month, week, day, run or call, for the calls in `scope`; empty: all."""
 
     usd: Decimal
     per: str = "month"
-    scope: Mapping[str, str] = field(default_factory=dict)
+    scope: Mapping[str, str] = msgspec.field(default_factory=dict)
     where: str = ""
 
 

@@ -6,7 +6,6 @@ Source of the method: METHODS 5.1 (families) and 5.2 (chains): h_k = hash(h_{k-1
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,8 +24,7 @@ NOTHING = (b"null", b"", b"[]", b"{}", b'""')
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """Where a format keeps the parts of a prompt: `scope:path` strings, the first that has a value wins."""
 
     messages: tuple[str, ...] = ()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import polars as pl
 from xxhash import xxh3_128_hexdigest
 
@@ -30,8 +30,7 @@ class Month(NamedTuple):
     last: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(msgspec.Struct, frozen=True):
     """A store without its rows.
 
     sources  format, files, requests
@@ -48,15 +47,14 @@ class Info:
         return sum(month.size for month in self.months)
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """Parts and rows looked at, what is wrong with them, and what is harmless."""
 
     path: Path
     parts: int
     rows: int
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    problems: list[str] = msgspec.field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 def info(store: Path, sums: pl.DataFrame | None) -> Info:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from types import NoneType
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -22,8 +22,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """One kind of value: its column type, and how one value is read (None: absent; ValueError: refused)."""
 
     dtype: pl.DataType | type[pl.DataType]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
 
+import msgspec
 import polars as pl
 
 from costaudit.price.book import PriceBook
@@ -19,8 +19,7 @@ NEVER = 2**62  # tokens; no prompt is longer
 _LUT = 1_000_000  # combinations of key values for which a plain look-up table is used
 
 
-@dataclass(frozen=True, slots=True)
-class RateTable:
+class RateTable(msgspec.Struct, frozen=True):
     """Every tariff in use, one line a step: parallel lists.
 
     rates     class -> Rate, parents not yet applied
@@ -44,8 +43,7 @@ class RateTable:
         return ["cache_write_30m" in rates and "cache_write_5m" not in rates for rates in self.rates]
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(msgspec.Struct, frozen=True):
     """The table, and for each row of the calls the line that prices it [UInt32]."""
 
     table: RateTable

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import polars as pl
 
 from costaudit.price._table import Lines
@@ -15,8 +14,7 @@ _TOTALS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_to
 COUNTS = (*_TOTALS, *(f"cache_write_{life}_tokens" for life in LIFETIMES), "reasoning_tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True):
     """Counts of every call, unknown as 0.
 
     counts  the token columns of the request table, Int64, plus `parts_*`: how much of a total `extras` names apart

@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
+import msgspec
 import polars as pl
 
 from costaudit.price.book import PriceBook
@@ -61,8 +61,7 @@ Key = tuple[str, str, str]  # factor, task, model
 Factor = tuple[str, float, float]  # name, value before, value after
 
 
-@dataclass(frozen=True, slots=True)
-class Bridge:
+class Bridge(msgspec.Struct, frozen=True):
     """Spend before and after, and the bars between them.
 
     rows      factor, group (growth, efficiency, price), task, model, effect_usd, estimated (share of the money behind
@@ -133,8 +132,7 @@ def between(before: Mix, after: Mix, *, days: tuple[float, float] | None = None)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(msgspec.Struct, frozen=True):
     """One task, model and class: its dollars in both windows, and the factors whose product they are."""
 
     task: str
@@ -165,8 +163,7 @@ def _segments(before: Mix, after: Mix, days: tuple[float, float] | None) -> Iter
         yield _Segment(task, model, usd[0][1], usd[1][1], usd[0][2] + usd[1][2], _factors(windows, task, model, name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
+class _Window(msgspec.Struct, frozen=True):
     """A mix, looked up by key; `classes` holds (quantity, usd, estimated usd)."""
 
     days: float | None

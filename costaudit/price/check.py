@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
+
+import msgspec
 
 from costaudit.price.book import PriceBook
 from costaudit.price.entry import Model, Period, Provider
@@ -17,8 +18,7 @@ JUMP = Decimal(5)  # times dearer or cheaper from one period to the next; the la
 DEAREST = Decimal(1_000)  # USD per million tokens; the dearest listed output is 600
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing to look at. An `error` makes prices wrong, a `warning` may be right."""
 
     kind: str

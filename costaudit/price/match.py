@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from costaudit.price.book import PriceBook
 from costaudit.price.entry import Model, Provider
 
@@ -183,8 +185,7 @@ def _placed(where: str, form: str, place: str | None) -> Iterator[str]:
             yield f"us-gov.{form}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Shop:
+class _Shop(msgspec.Struct, frozen=True):
     """A provider's names, for exact look-up: as listed, documented aliases, and the same with dots as hyphens."""
 
     exact: dict[str, str]

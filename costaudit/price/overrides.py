@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
+
+import msgspec
 
 from costaudit.config import suggest
 from costaudit.errors import PriceError
@@ -36,8 +37,7 @@ class Located(Protocol):
     def where(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(msgspec.Struct, frozen=True):
     """A user's price for the calls it matches, in force from `valid_from` until `valid_to`.
 
     match             glob over `provider/model` as the log writes them, case-insensitive
@@ -50,7 +50,7 @@ class Override:
 
     match: str
     token_multiplier: Decimal | None = None
-    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    rates: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
     base_model: str = ""
     usd_per_hour: Decimal | None = None
     valid_from: datetime | None = None

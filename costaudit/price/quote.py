@@ -7,11 +7,12 @@ request table and go through the same engine as a log.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -29,8 +30,7 @@ TIERS = {"processing": ("batch",), "speed": ("fast",)}
 REGIONS = ("data_residency", "inference_geo", "endpoint_location", "region", "zone")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A call to be priced.
 
     at      when it was sent; None: the book's own date
@@ -49,8 +49,7 @@ class Question:
     override: Override | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What it costs.
 
     usd     None where no price is known

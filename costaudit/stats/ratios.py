@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from costaudit.stats.normal import (
     Z95,
@@ -28,8 +29,7 @@ FEW = 30  # clusters under which the normal approximation of a skewed mean is no
 SHARE = 0.2  # of spend in one cluster, above which the same holds whatever the number
 
 
-@dataclass(frozen=True, slots=True)
-class LogRatio:
+class LogRatio(msgspec.Struct, frozen=True):
     """ln(mean of head / mean of base), its standard error and the degrees of freedom behind that error."""
 
     log: float

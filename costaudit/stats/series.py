@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from costaudit.stats.normal import normal_cdf
 
@@ -24,8 +25,7 @@ GRID = 365  # points of a series whose every pair of days is tried as an episode
 EXACT_PAIRS = 2_000  # points up to which all pairs are compared (16 MB of slopes)
 
 
-@dataclass(frozen=True, slots=True)
-class ChangePoint:
+class ChangePoint(msgspec.Struct, frozen=True):
     """The likeliest change of level in a series.
 
     index      of the first point after the change
@@ -75,8 +75,7 @@ def change_point(
     return ChangePoint(split + edge, largest, p, int(near[0]) + edge, int(near[-1]) + edge)
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(msgspec.Struct, frozen=True):
     """Points [first, end) that stand at another level than those before and after; p as of a change point."""
 
     first: int
