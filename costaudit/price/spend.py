@@ -85,7 +85,7 @@ def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal, *, p95: b
     if not grouped.filter(pl.col(column) == nobody).height:
         none = pl.lit(0, pl.Int64)
         empty = pl.select(pl.lit(nobody).alias(column), requests=none, runs=none, cost_usd=NOTHING, _known=none)
-        grouped = pl.concat([grouped, empty.with_columns(p95_usd=pl.lit(None, USD))])
+        grouped = pl.concat([grouped, empty.with_columns(p95_usd=pl.lit(None)).cast(grouped.schema)])
     # A call without a price would make the others look cheaper: the mean is that of calls whose cost is known.
     each = pl.when(pl.col("_known") > 0).then(pl.col("cost_usd") / pl.col("_known").cast(pl.Decimal(38, 0)))
     share = pl.col("cost_usd").cast(pl.Float64) / float(total) if total else pl.lit(0.0)
