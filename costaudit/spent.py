@@ -28,6 +28,7 @@ class Spent(msgspec.Struct, frozen=True):
     """What was spent in a window, and how far that can be believed.
 
     subscription_usd  list-price equivalent of calls under an allowance; not in the total
+    stale   parts of a store whose sums could have answered, were they of these prices and of this program
     """
 
     window: Window
@@ -37,3 +38,4 @@ class Spent(msgspec.Struct, frozen=True):
     tables: tuple[Table, ...]
     subscription_usd: Decimal = ZERO
     paths: tuple[str, ...] = ()
+    stale: int = 0

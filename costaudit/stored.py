@@ -39,12 +39,16 @@ T = TypeVar("T", pl.DataFrame, pl.LazyFrame)
 
 
 class Held(NamedTuple):
-    """The calls of a window as cells, what became of all rows, and the times of the first and the last one."""
+    """The calls of a window as cells, what became of all rows, and the times of the first and the last one.
+
+    stale  parts whose sums could have answered, were they of these prices and of this program
+    """
 
     cells: pl.DataFrame
     fates: Fates
     first: datetime | None
     last: datetime | None
+    stale: int = 0
 
 
 def held(store: Path, settings: Settings, names: Sequence[str], book: PriceBook) -> Held:
@@ -68,6 +72,7 @@ class _Reading:
         self.store, self.all, self.settings, self.names, self.book = store, found, settings, names, book
         self.start, self.end = settings.window
         self.opened = [part for part in found if part.within(self.start, self.end)]
+        self.stale = 0
         self.others = unnamed(settings)
         self.kinds = pl.DataFrame(schema={name: schema.REQUESTS[name] for name in Key._fields})
         if not self.opened:
@@ -88,7 +93,7 @@ class _Reading:
         rows = sum(part.rows for part in self.all)
         restated = sum(part.restated for part in self.all)
         fates = Fates(lines=rows, requests=calls, rollups=restated, outside=rows - restated - calls)
-        return Held(summed, fates, *self._span())
+        return Held(summed, fates, *self._span(), stale=self.stale)
 
     def _empty(self, also: tuple[str, ...] = ()) -> pl.DataFrame:
         made: dict[str, Any] = {"day": pl.Date(), "hour": pl.Datetime("us"), "trust": pl.String()}
@@ -181,9 +186,11 @@ class _Reading:
     def _sums(self, part: Part) -> pl.DataFrame | None:
         """The sums of a part within the window; None where they do not say what is asked, or at other prices."""
         days = "day" not in self.names or self.settings.tz == "UTC"
-        if not (days and set(self.names) <= set(SUMMED_BY) and part.stamp == sums.stamp(self.book)):
+        whole = all(edge is None or edge.time() == time() for edge in (self.start, self.end))
+        if not (days and whole and set(self.names) <= set(SUMMED_BY)):
             return None
-        if not all(edge is None or edge.time() == time() for edge in (self.start, self.end)):
+        if part.stamp != sums.stamp(self.book):
+            self.stale += 1
             return None
         found = parts.read_sums(self.store, part)
         if found is None:

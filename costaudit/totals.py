@@ -60,7 +60,8 @@ def _of_store(
 ) -> Spent:
     window = pipeline.window_over(found.first, found.last, settings)
     coverage = replace(covered(found.cells, found.fates, SOURCES.to_frame()), floor=settings.min_coverage)
-    return _spent(found.cells, by, window, pipeline.used(book, window), coverage, paths)
+    answer = _spent(found.cells, by, window, pipeline.used(book, window), coverage, paths)
+    return replace(answer, stale=found.stale)
 
 
 def _spent(

@@ -18,7 +18,7 @@ from costaudit import pipeline, schema, stored, totals
 from costaudit.commands import _sums
 from costaudit.config import Assignment, Located, Settings
 from costaudit.errors import LogError
-from costaudit.ingest import _store
+from costaudit.ingest import _store, _store_check
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.schema import REQUESTS
@@ -211,3 +211,15 @@ def test_a_window_without_a_call_is_told_with_the_times_there_are():
     with pytest.raises(LogError, match="no request in the window") as told:
         of_store(calls(5, 30), Settings(since=datetime(2027, 1, 1, tzinfo=UTC)), TABLES, summed=True)
     assert told.value.hint.startswith("the log runs from 2026-09-2")
+
+
+def test_compacting_brings_sums_up_to_date_without_writing_a_call_anew(tmp_path):
+    store = tmp_path / "store"
+    own = Settings(prices=(Located({"match": "*/*", "token_multiplier": "0.5"}, "costaudit.yaml", 3),))
+    _store.merge(calls(6, 60), store, summary=_sums.summary(own))
+    before = {path: path.stat().st_mtime_ns for path in store.glob("requests/*/*")}
+    assert totals.spent([str(store)], Settings(), TABLES).stale > 0
+    _store.compact(store, _sums.summary(Settings()))
+    assert totals.spent([str(store)], Settings(), TABLES).stale == 0
+    assert {path: path.stat().st_mtime_ns for path in store.glob("requests/*/*")} == before
+    assert not _store_check.verify(store).problems

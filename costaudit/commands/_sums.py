@@ -9,13 +9,14 @@ import polars as pl
 from costaudit.config import Settings
 from costaudit.ingest import _store as store
 from costaudit.pipeline import prices
+from costaudit.price.linear import READ
 from costaudit.price.sums import stamp, sums
 
 
 def summary(settings: Settings) -> store.Summary:
     """How the parts of a store are summed up."""
     book = prices(settings)
-    return store.Summary(stamp(book), lambda rows: sums(rows, book))
+    return store.Summary(stamp(book), lambda rows: sums(rows, book), READ)
 
 
 def priced_sums(path: Path, settings: Settings) -> pl.DataFrame | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import emit, note, progress
 from costaudit.errors import UsageError
 
 FORMATS = ("terminal", "json", "csv", "markdown")
@@ -92,5 +92,12 @@ def command(
     view = options.view([",".join(one) for one in asked], no_color=no_color, output=output)
     with options.money(settings, answer.window):
         emit(_spend.RENDERERS[format](answer, view, top), output)
+    if answer.stale:
+        parts = "a part is" if answer.stale == 1 else f"{answer.stale:,} parts are"
+        note(
+            f"the sums of {parts} of other prices or of another version, so calls were read instead; "
+            f"`costaudit store compact {answer.paths[0]}` brings them up to date",
+            quiet=quiet,
+        )
     if min_coverage is not None and not answer.coverage.enough:
         raise typer.Exit(3)

@@ -80,10 +80,11 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Summary(NamedTuple):
-    """How the rows of a part are summed, and a stamp that changes when the sums would."""
+    """How the rows of a part are summed, a stamp that changes when the sums would, and the columns that are read."""
 
     stamp: str
     of: Callable[[pl.DataFrame], pl.DataFrame]
+    columns: Sequence[str] | None = None
 
 
 def is_store(path: Path) -> bool:
@@ -172,6 +173,15 @@ def write(store: Path, month: str, rows: pl.DataFrame, summary: Summary | None) 
         sums=sums,
         stamp=summary.stamp if summary else None,
     )
+
+
+def summed(store: Path, part: Part, summary: Summary | None) -> Part:
+    """The same part with sums that are as asked for; None: with those it has."""
+    if summary is None or part.stamp == summary.stamp:
+        return part
+    file, data = _named("sums", part.month, summary.of(read(store, part, summary.columns)))
+    durable(store / file, data)
+    return msgspec.structs.replace(part, sums=file, stamp=summary.stamp)
 
 
 def _named(kind: str, month: str, frame: pl.DataFrame) -> tuple[str, bytes]:

@@ -174,7 +174,10 @@ def compact(store: Path, summary: Summary | None = None) -> Compacted:
         after: list[Part] = []
         for _, group in groupby(held, key=lambda part: part.month):
             month = list(group)
-            after += month if _tight(month, summary) else _rewritten(store, month, summary)
+            if _tight(month):
+                after += [parts.summed(store, part, summary) for part in month]
+            else:
+                after += _rewritten(store, month, summary)
         if after != held:
             parts.save(store, after)
             parts.sweep(store, after)
@@ -271,9 +274,9 @@ def _rewritten(store: Path, month: Sequence[Part], summary: Summary | None) -> l
     return _written(store, rows, summary)
 
 
-def _tight(month: Sequence[Part], summary: Summary | None) -> bool:
-    """Whether compacting would change nothing: no two neighbours fit into one part, and the sums are as asked for."""
-    if any(not part.xxh3 or (summary and part.stamp != summary.stamp) for part in month):
+def _tight(month: Sequence[Part]) -> bool:
+    """Whether writing the rows of a month anew would change nothing: no two neighbours fit into one part."""
+    if any(not part.xxh3 for part in month):
         return False
     return all(one.rows + other.rows > ROWS for one, other in pairwise(month))
 
