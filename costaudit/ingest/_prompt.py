@@ -44,6 +44,9 @@ COLUMNS: dict[str, Any] = {
 } | {"_block_bytes": pl.List(pl.Int64)}  # fmt: skip
 
 
+FINGERPRINTS = frozenset(c.name for c in schema.REQUEST if c.group in ("fingerprints", "tools"))
+
+
 class PromptReader:
     """Computes the fingerprint columns of a batch from the raw JSON of the prompt's parts."""
 
@@ -68,6 +71,13 @@ class PromptReader:
         silent = all(column.count(None) == height for column in raws)
         rows = [{"has_text": False}] * height if silent else self._rows(raws, height)
         return {name: series(name, [row.get(name) for row in rows], dtype) for name, dtype in COLUMNS.items()}
+
+    def presence(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
+        """The same where no fingerprint is wanted: only whether there was text."""
+        messages, answers = (self._first(part, raws, height, _bytes) for part in ("messages", "answer"))
+        known = [message is not None or said is not None for message, said in zip(messages, answers, strict=True)]
+        absent = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in COLUMNS.items()}
+        return absent | {"has_text": pl.Series(known, dtype=pl.Boolean)}
 
     def _rows(self, raws: Sequence[Sequence[Any]], height: int) -> list[dict[str, Any]]:
         parameters = [cells for n in self.parts["parameters"] if any(cells := list(map(_bytes, raws[n])))]

@@ -12,7 +12,7 @@ from costaudit.ingest._decode import Decoder, Path, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import SEVERAL, Lean
-from costaudit.ingest._prompt import PromptReader
+from costaudit.ingest._prompt import FINGERPRINTS, PromptReader
 from costaudit.ingest._values import Reader
 
 
@@ -61,6 +61,9 @@ class TableReader:
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
         self.lean: Lean | None = Lean(self.plan.decoder)
+        self.told = file.only is None or not FINGERPRINTS.isdisjoint(
+            file.only
+        )  # what prompts and answers say is wanted
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether each line is read by itself; a reader that adds to this one has to say so."""
@@ -157,7 +160,7 @@ class TableReader:
             columns[name] = _column(name, picks, values, height, bad)
         if self.plan.prompt is not None:
             raws = [values[n] for n in self.plan.raws]
-            columns |= self.plan.prompt.columns(raws, height)
+            columns |= (self.plan.prompt.columns if self.told else self.plan.prompt.presence)(raws, height)
         frame = pl.DataFrame(columns).with_columns(
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
