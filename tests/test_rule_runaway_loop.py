@@ -223,6 +223,10 @@ def test_rows_that_restate_others_are_not_repeats():
     [
         ([{}], "no runs"),
         ([{"run_id": "a"}], "no call content or hashes"),
+        (
+            [{"run_id": "a", "tool_name": "search", "tool_result_sha": 1}, {"run_id": "a", "output_sha": 2}],
+            "the arguments of tool calls are not logged",
+        ),
     ],
 )
 def test_it_says_what_it_lacks(rows, why):

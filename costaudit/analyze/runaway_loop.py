@@ -75,6 +75,9 @@ class RunawayLoop(Analyzer):
         keyed = actions(calls, self.polling_tools)
         repeats = self.repeats(keyed)
         if repeats.is_empty():
+            asked = calls.filter(pl.col("tool_name").is_not_null())["tool_args_sha"]
+            if asked.len() and asked.null_count() == asked.len():
+                raise CannotCheck("the arguments of tool calls are not logged")
             return
         steps = _steps(calls.join(repeats.select("run_id").unique(), on="run_id", how="semi"))
         wasted = _after_the_end(steps, repeats, keyed)
