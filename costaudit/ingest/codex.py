@@ -12,7 +12,7 @@ import msgspec
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out, loads
 from costaudit.ingest._messages import encoded
-from costaudit.ingest._prompt import facts
+from costaudit.ingest._prompt import FINGERPRINTS, facts
 from costaudit.ingest._rollout import MAIN, Event, Thread, counts, settle
 from costaudit.ingest._values import moment, text
 
@@ -102,6 +102,7 @@ class _Reader:
     def __init__(self, file: LogFile) -> None:
         self.thread = Thread(PurePath(file.shown).name.partition(".jsonl")[0])
         self.named = False
+        self.told = file.only is None or not FINGERPRINTS.isdisjoint(file.only)  # what answers call and send is wanted
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
@@ -165,13 +166,15 @@ class _Reader:
             self.thread.ancestors.add(parent)
 
     def _item(self, kind: str, payload: bytes) -> None:
-        if kind in ("function_call", "custom_tool_call", "local_shell_call"):
+        if kind == "web_search_call":
+            self.thread.searches += 1
+        elif not self.told:
+            return
+        elif kind in ("function_call", "custom_tool_call", "local_shell_call"):
             self.thread.calls += facts(None, None, None, None, (), b"[" + payload + b"]").get("tool_calls") or []
         elif kind in ("function_call_output", "custom_tool_call_output"):
             found = facts(b"[" + payload + b"]", None, None, None, (), None)
             self.thread.results += found.get("tool_results") or []
-        elif kind == "web_search_call":
-            self.thread.searches += 1
 
     def _usage(self, kind: str, inner: str | None, payload: _Payload, row: _Row, record: Record, out: Out) -> None:
         info = payload.info if isinstance(payload.info, Mapping) else {}
