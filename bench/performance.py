@@ -1,9 +1,9 @@
 """docs/performance.md in one command: reading beside its peers, and analysis by stage, measured on this machine.
 
     python bench/performance.py [--megabytes 1000] [--runs 3] [--rows 200000 1000000] [--peers NODE_PREFIX]
-        [--totals 1000000 10000000] [--only reading|analysis|totals]
+        [--totals 1000000 10000000] [--only reading|analysis|totals|startup]
 
-Each part is a bench of its own (`reading.py`, `analysis.py`, `totals.py`), run in a process of its own; what a part
+Each part is a bench of its own (`reading.py`, `analysis.py`, `totals.py`, `startup.py`), run in a process of its own; what a part
 prints is shown, and its section is written; with --only the others stay as they are. Peers that are absent are left out
 with the reason.
 """
@@ -42,7 +42,11 @@ TOTALS = """## Totals
 `costaudit spend` asked of a store: from the sums of its parts, which hold for the prices they were made with; and from
 the calls, one part after the other, where sums do not say what is asked.
 """
-HEADS = {"reading": READING, "analysis": ANALYSIS, "totals": TOTALS}
+STARTUP = """## What is small
+
+From the shell to the last byte of a program started anew. What is `known` is in the cache of an earlier run.
+"""
+HEADS = {"reading": READING, "analysis": ANALYSIS, "totals": TOTALS, "startup": STARTUP}
 
 
 def main() -> None:
@@ -52,13 +56,14 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=["200000", "1000000"])
     parser.add_argument("--totals", nargs="+", default=["1000000", "10000000"])
     parser.add_argument("--peers", help="folder of `npm install --prefix`; else peers are looked for on PATH")
-    parser.add_argument("--only", choices=["reading", "analysis", "totals"])
+    parser.add_argument("--only", choices=list(HEADS))
     given = parser.parse_args()
     peers = ["--peers", given.peers] if given.peers else []
     commands = {
         "reading": ["reading.py", "--megabytes", given.megabytes, "--runs", given.runs, *peers],
         "analysis": ["analysis.py", "--rows", *given.rows],
         "totals": ["totals.py", "--rows", *given.totals],
+        "startup": ["startup.py"],
     }
     before = sections(PAGE.read_text(encoding="utf-8"))
     for name, head in HEADS.items():
