@@ -3,9 +3,9 @@
     python bench/performance.py [--megabytes 1000] [--runs 3] [--rows 200000 1000000] [--peers NODE_PREFIX]
         [--totals 1000000 10000000] [--only reading|analysis|totals|startup]
 
-Each part is a bench of its own (`reading.py`, `analysis.py`, `totals.py`, `startup.py`), run in a process of its own; what a part
-prints is shown, and its section is written; with --only the others stay as they are. Peers that are absent are left out
-with the reason.
+Each part is a bench of its own (`reading.py`, `analysis.py`, `totals.py`, `startup.py`), run in a process of its own;
+what a part prints is shown, and its section is written; with --only the others stay as they are. Peers that are absent
+are left out with the reason.
 """
 
 from __future__ import annotations
