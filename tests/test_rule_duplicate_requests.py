@@ -72,6 +72,8 @@ def test_votes_that_often_agree_are_still_samples():
 def test_trials_of_an_evaluation_are_silent():
     rows = [row | {"instance_id": "case-1", "run_id": f"trial-{nth}"} for nth, row in enumerate(same(0, 60, 120, 180))]
     assert waste(rows) == 0
+    assert waste([row | {"run_id": None} for row in rows]) == 0  # a gateway may not say which run a call belongs to
+    assert waste([row | {"run_id": "trial-1"} for row in rows]) > 0
 
 
 def test_retries_and_client_timeouts_are_not_duplicates():

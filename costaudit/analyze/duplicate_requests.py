@@ -73,7 +73,10 @@ class DuplicateRequests(Analyzer):
             .filter((pl.col("finish_reason") != "length").fill_null(value=True))  # nobody keeps half an answer
             .filter(pl.col("started_at").is_not_null() & ~pl.col("row").is_in(sent_again.implode()))
             .with_columns(
-                trial=pl.when(pl.col("instance_id").is_not_null()).then("run_id"),
+                # A declared case is run again on purpose: by its runs, else each of its calls is a trial.
+                trial=pl.when(pl.col("instance_id").is_not_null()).then(
+                    pl.coalesce("run_id", pl.col("row").cast(pl.String))
+                ),
                 task=pl.col("task").fill_null(NO_TASK),
             )
             .filter(~pl.col("task").is_in(self.allow))
