@@ -82,7 +82,8 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
 def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
     """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
     for name in MESSAGES:
-        value = attributes.get(name)
+        if (value := attributes.get(name)) is None:
+            continue
         if isinstance(value, str) and value:
             text = value.lstrip()
             told = _CONVERSATIONS.of(text.encode("utf-8", "replace")) if text[:1] == "[" else None
@@ -102,7 +103,8 @@ _CONVERSATIONS = Conversations(_block)
 
 def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
     for name in names:
-        value = attributes.get(name)
+        if (value := attributes.get(name)) is None:
+            continue
         if isinstance(value, str) and value:
             known = opened(value)
             return value if known is None else known
@@ -237,7 +239,8 @@ def _tool(tool: Any) -> Any:
 
 def _finish(attributes: Mapping[str, Any], answers: Any) -> str | None:
     for name in FINISH:
-        value = attributes.get(name)
+        if (value := attributes.get(name)) is None:
+            continue
         known = _unwrapped(value)
         known = known[0] if isinstance(known, list) and known else known
         if isinstance(known, str) and known:

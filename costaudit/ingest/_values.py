@@ -207,10 +207,11 @@ def _moments(values: Sequence[Any]) -> pl.Series | None:
     """The same of nothing but Unix seconds, or times that name UTC and begin with their date."""
     known = [value for value in values if value is not None]
     kinds = set(map(type, known))
-    if kinds == {int}:
-        if not EARLIEST.timestamp() <= min(known) <= max(known) < LATEST.timestamp():
+    if kinds and kinds <= {int, float}:
+        if not all(EARLIEST.timestamp() <= value < LATEST.timestamp() - 1 for value in known):  # NaN is not either
             return None
-        return (pl.Series(values, dtype=pl.Int64) * 1_000_000).cast(schema.UTC)
+        micros = [None if value is None else round(value * 1_000_000) for value in values]
+        return pl.Series(micros, dtype=pl.Int64).cast(schema.UTC)
     if kinds != {str} or not all(value[4:5] == "-" for value in known):
         return None
     try:
