@@ -44,7 +44,8 @@ def compared(
     everything  units of all tasks, as `units` gives them; answers: task and output_sha of all calls
     floor       what a task or tenant must spend to hold a finding [USD]
     """
-    for task, mine in _large(everything, "task", floor):
+    for task in sorted(_large(everything, "task", floor)):
+        mine = everything.filter(pl.col("task") == task)
         values, quality = measure(mine)
         if quality is None:
             continue
@@ -57,18 +58,17 @@ def compared(
         yield from _all(task, None, values, quality, why, everything, by)
         if why is not None or values["tenant"].n_unique() < 2:
             continue
-        tenants = _large(values.drop_nulls("tenant"), "tenant", floor)
-        for tenant, part in sorted(tenants, key=lambda t: -t[1]["cost_usd"].sum())[:TENANTS]:
+        for tenant in _large(values, "tenant", floor)[:TENANTS]:
+            part = values.filter(pl.col("tenant") == tenant)
             enough = part.filter(pl.col("quality").is_not_null())
             if broken(enough, quality, None, None) is None:
                 yield from _all(task, tenant, part, quality, None, everything, by)
 
 
-def _large(units: pl.DataFrame, name: str, floor: Decimal) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Groups that spend enough for a finding, by name."""
-    sums = units.group_by(name).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= amount(floor))
-    for value in sums[name].sort():
-        yield value, units.filter(pl.col(name) == value)
+def _large(units: pl.DataFrame, name: str, floor: Decimal) -> list[str]:
+    """Groups that spend enough for a finding, the largest first."""
+    sums = units.group_by(name).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= amount(floor)).drop_nulls(name)
+    return sums.sort("cost_usd", name, descending=[True, False])[name].to_list()
 
 
 def _all(
