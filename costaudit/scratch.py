@@ -19,8 +19,8 @@ import polars as pl
 
 from costaudit.errors import CostAuditError
 
-MANY = 250_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
-AT_ONCE = 256 * 2**20  # bytes of columns that are in memory before they are written
+MANY = 100_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
+AT_ONCE = 128 * 2**20  # bytes of columns that are in memory before they are written
 WIDE = 64  # bytes a row that a nested column is taken for
 ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to be read
 
