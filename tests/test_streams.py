@@ -13,6 +13,7 @@ import pytest
 import zstandard
 from test_ingest_files import LINES, TEXT, call
 
+from costaudit.errors import LogError
 from costaudit.ingest import _blocks, _containers, _elements, _streams, ingest
 from costaudit.ingest._files import LogFile, pieces
 from costaudit.ingest._streams import STDIN, open_log
@@ -132,6 +133,12 @@ def test_standard_input_is_read_as_it_comes_and_stays_open(piped):
     assert first.data
     assert source.tell() < len(TEXT) * 20
     assert not source.closed
+
+
+def test_standard_input_that_is_closed_is_told(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(LogError, match="standard input is closed"):
+        ingest(["-"])
 
 
 @packings

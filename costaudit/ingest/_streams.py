@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias, cast
 
+from costaudit.errors import LogError
+
 CHUNK = 1 << 20  # bytes read at a time
 STDIN = Path("-")
 MAGIC = 8  # bytes that tell how a file is packed
@@ -136,7 +138,9 @@ class Recoded(io.RawIOBase):
 
 
 def open_log(path: Path) -> IO[bytes] | Inflated:
-    """The file's bytes, decompressed by its magic number."""
+    """The file's bytes, decompressed by its magic number; LogError where standard input is closed."""
+    if path == STDIN and sys.stdin is None:
+        raise LogError("standard input is closed", hint="pipe a log into it, or name files")
     raw = io.BufferedReader(_Borrowed()) if path == STDIN else path.open("rb")
     magic = raw.peek(MAGIC)[:MAGIC]  # a pipe cannot go back
     if magic.startswith(b"\x1f\x8b"):
