@@ -60,8 +60,7 @@ def _of_store(
 ) -> Spent:
     window = pipeline.window_over(found.first, found.last, settings)
     coverage = replace(covered(found.cells, found.fates, SOURCES.to_frame()), floor=settings.min_coverage)
-    answer = _spent(found.cells, by, window, pipeline.used(book, window), coverage, paths)
-    return replace(answer, stale=found.stale)
+    return _spent(found.cells, by, window, pipeline.used(book, window), coverage, paths, found.stale)
 
 
 def _spent(
@@ -71,6 +70,7 @@ def _spent(
     prices: Prices,
     coverage: Coverage,
     paths: Sequence[str],
+    stale: int = 0,
 ) -> Spent:
     total = usd(found["cost_usd"])
     return Spent(
@@ -81,6 +81,7 @@ def _spent(
         tables=tuple(table(found, one, total) for one in by),
         subscription_usd=usd(found["allowance_usd"]),
         paths=tuple(map(str, paths)),
+        stale=stale,
     )
 
 
