@@ -67,7 +67,9 @@ def test_every_format_gives_the_columns_it_is_asked_for(only):
 
 def as_written(row):
     """The row with its keys in the order in which Claude Code writes them."""
-    first = ("parentUuid", "isSidechain", "userType", "cwd", "sessionId", "agentId", "type")
+    first = ("parentUuid", "isSidechain", "userType", "cwd", "sessionId", "agentId", "type", "message")
+    if isinstance(row.get("message"), dict):
+        row["message"] = {k: row["message"][k] for k in ("role", "content") if k in row["message"]} | row["message"]
     return json.dumps({k: row[k] for k in first if k in row} | row, separators=(",", ":"))
 
 
@@ -115,6 +117,17 @@ def test_long_rows_that_bill_nothing_are_counted_by_their_beginning(tmp_path):
     assert part.fates.skipped == {f"user{UNREAD}": 2}
     assert part.requests["output_tokens"].sum() == 10
     agrees(ingest([tmp_path]), part, SUMS)
+
+
+def test_a_long_prompt_is_read_where_runs_are_wanted_and_a_long_result_of_a_tool_is_not(tmp_path):
+    prompt, answer, result, last = rows("user", "assistant", "user", "assistant")
+    sent = [{"tool_use_id": "t", "type": "tool_result", "content": "y" * claude_code.LONG}]
+    said = json.loads(result) | {"message": {"role": "user", "content": sent}}
+    (tmp_path / "log.jsonl").write_text("\n".join([prompt, answer, as_written(said), last]))
+    part = ingest([tmp_path], only=ASKED[1])
+    assert part.fates.skipped == {"user": 1, f"user{UNREAD}": 1}
+    assert part.requests["run_id"].to_list() == ["s:u0"] * 2
+    agrees(ingest([tmp_path]), part, ASKED[1])
 
 
 def test_a_long_row_that_is_cut_is_looked_into(tmp_path):

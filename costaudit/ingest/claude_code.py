@@ -19,7 +19,6 @@ from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
 from costaudit.ingest._streams import STDIN
 from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, Line, merged
 from costaudit.ingest._transcript_rows import (
-    EARLY,
     Billed,
     Message,
     Row,
@@ -41,6 +40,7 @@ from costaudit.ingest._wire import content_answer
 MANY = 10_000  # rows that are worth columns of their own
 TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}
 RUNS = {"run_id", "task", "attempt"}  # what rows decide that bill nothing
+EARLY = 700  # bytes of a row in which all of that stands
 LONG = 2_000  # bytes of a row from which looking at its beginning first is worth it
 CLOSING = ord("}")
 BILLING = {"assistant", "system", "result"}  # rows that are calls, or say something of the next one
@@ -54,8 +54,10 @@ HEAD = re.compile(
     + _PAIR
     + rb')*?"sessionId":"[^"\\\x00-\x1f]+",'
     rb"(?:" + _PAIR + rb')*?"type":"([a-z-]+)",'
+    rb'(?:"message":\{"role":"user","content":\[\{(?:"tool_use_id":' + _TEXT + rb',)?("type":"tool_result"))?'
 )
-"""The beginning of a row as Claude Code writes it: its keys stand one after the other up to its type."""
+"""The beginning of a row as Claude Code writes it: whether it stands beside the main chain, its type, and whether it is
+the result of a tool, which begins no run."""
 
 
 class ClaudeCode(Format):
@@ -117,7 +119,7 @@ class _Reader:
         self.told = file.only is None or not TOLD.isdisjoint(file.only)  # what answers say, call and send is wanted
         self.runs = self.told or not RUNS.isdisjoint(file.only or ())
         self.decode = decode if self.told else decode_plain if self.runs else decode_bare
-        self.heads = not self.runs and file.path != STDIN  # standard input cannot be read again
+        self.heads = not self.told and file.path != STDIN  # standard input cannot be read again
         self.passed = file.known is not None  # whether a row was counted by its head, or left to another reader
         self.lanes: dict[str, Lane] = {}
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
@@ -127,7 +129,7 @@ class _Reader:
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether no line needs another: copies of a response are found in whatever slice of the file they stand."""
         del records
-        return self.heads
+        return self.heads and not self.runs
 
     def scan(self, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
         """Every line is decoded where it stands: what its parts cost is what checking that it is JSON costs."""
@@ -163,7 +165,7 @@ class _Reader:
         if head is None or data[end - 1] != CLOSING or not (self.agent or head[1] == b"false"):
             return False
         kind = head[2].decode()
-        if kind in BILLING:
+        if kind in BILLING or (self.runs and (self.agent or (kind == "user" and not head[3]))):
             return False
         out.skipped[f"{kind[:60]}{UNREAD}"] += 1
         self.passed = True
