@@ -165,7 +165,7 @@ def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/totals.py`: "
         "wall seconds (CPU seconds, peak MiB), the start of the program included.",
         "",
-        "| question | " + " | ".join(f"{rows:,} calls" for rows in tables) + " |",
+        "| question | " + " | ".join(f"{rows // 1_000_000} M calls" for rows in tables) + " |",
         "| --- |" + " ---: |" * len(tables),
     ]
     for question in QUESTIONS:
