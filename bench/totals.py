@@ -74,7 +74,9 @@ def write(folder: Path, rows: int) -> None:
         mark.write_text(made)
         return
     edges = [rows * n // calls.DAYS for n in range(calls.DAYS + 1)]
-    day = calls._day(0, edges[1], np.random.default_rng(1)).with_columns(pl.lit(None).alias(n) for n in LISTS)
+    day = calls._day(0, rows // calls.DAYS + 1, np.random.default_rng(1)).with_columns(
+        pl.lit(None).alias(n) for n in LISTS
+    )
     parts = []
     for n in range(calls.DAYS):
         part = schema.conform(_told_again(day.head(edges[n + 1] - edges[n]), n), files.STORED)

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from bench import _store as bench
-from costaudit import pipeline
+from bench import totals as totals_bench
+from costaudit import pipeline, totals
 from costaudit.commands._sums import priced_sums
 from costaudit.config import Settings
 
@@ -58,3 +59,13 @@ def test_a_seed_is_one_log_and_another_seed_another():
     first, again, other = (next(bench.parts(600, seed))[1] for seed in (1, 1, 2))
     assert first.equals(again)
     assert not first.equals(other)
+
+
+def test_a_store_of_totals_has_the_calls_asked_for_and_its_links_as_many_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "DAYS", 3)
+    monkeypatch.setattr(totals_bench, "LARGEST", 100)
+    totals_bench.write(tmp_path / "totals-300", 300)
+    one, three = (totals.spent([str(tmp_path / f"totals-{n}")], Settings()) for n in (100, 300))
+    assert (one.coverage.fates.requests, three.coverage.fates.requests) == (100, 300)
+    assert three.total_usd == 3 * one.total_usd
+    assert three.stale == 0
