@@ -11,10 +11,12 @@ from costaudit import pipeline
 from costaudit.audit import Coverage, Prices, Window
 from costaudit.config import BY, Settings, unknown
 from costaudit.ingest import SOURCES
+from costaudit.ingest._streams import STDIN
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import TOKENS, cells, covered, keys, table
 from costaudit.price.engine import READS
+from costaudit.price.trust import bounded_by_others
 from costaudit.schema import REQUESTS
 from costaudit.spent import Spent
 from costaudit.stored import Held, held
@@ -96,11 +98,23 @@ def answered(
 def _calls(
     paths: Sequence[str], settings: Settings, by: Sequence[Sequence[str]], progress: pipeline.Progress | None
 ) -> pipeline.Loaded:
-    """The priced calls, with no more of them read and worked out than the tables ask for."""
+    """The priced calls, with no more of them read and worked out than the tables ask for.
+
+    What task a call was of is much of the work of reading agents' transcripts, and only a call without counts asks for
+    it: the dearest call of its task bounds it. Nearly all logs have none.
+    """
     if _attributed(by, settings):
         return pipeline.load(paths, settings, progress)
-    read = pipeline.requests(paths, settings, progress, only=_read(keys(by)))
-    return pipeline.loaded(read, settings, paths, as_logged=True)
+    wanted = _read(keys(by))
+    tries = [wanted]
+    if not settings.names_calls and str(STDIN) not in map(str, paths):  # names of the user's own bound nothing
+        tries.insert(0, tuple(name for name in wanted if name != "task"))
+    for only in tries:
+        read = pipeline.requests(paths, settings, progress, only=only)
+        known = pipeline.loaded(read, settings, paths, as_logged=True)
+        if not bounded_by_others(known.calls):
+            break
+    return known
 
 
 def _attributed(by: Sequence[Sequence[str]], settings: Settings, *, stored: bool = False) -> bool:

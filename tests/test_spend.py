@@ -47,6 +47,21 @@ def test_the_figures_and_their_trust_are_those_of_analyze_on_every_sample_file()
     assert answer.coverage.high_usd in (None, known.coverage.high_usd)
 
 
+def test_a_call_without_counts_is_bounded_by_its_task_though_tasks_are_read_for_no_other(tmp_path):
+    def row(nth, **message):
+        return {
+            "type": "assistant", "uuid": f"u{nth}", "parentUuid": None, "sessionId": "s", "isSidechain": False,
+            "timestamp": f"2026-09-01T10:00:0{nth}.000Z", "requestId": f"r{nth}",
+            "message": {"id": f"m{nth}", "model": "claude-sonnet-4-5", "content": [], **message},
+        }  # fmt: skip
+
+    rows = [row(1, usage={"input_tokens": 1_000, "output_tokens": 200}), row(2)]  # $0.006 at $3 and $15 a million
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    answer = totals.spent([str(tmp_path)], ANY, [["model"]])
+    assert answer.coverage.calls["unmetered"] == 1
+    assert (answer.coverage.low_usd, answer.coverage.high_usd) == (Decimal("0.006"), Decimal("0.012"))
+
+
 @pytest.mark.parametrize("by", BY)
 def test_a_table_has_the_rows_of_analyze(by):
     known = analyzed(DEMO)

@@ -73,6 +73,12 @@ def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl
     return calls.with_columns(judged["trust"], judged["low_usd"], high)
 
 
+def bounded_by_others(calls: pl.DataFrame) -> bool:
+    """Whether only other calls of its task can say what some trusted call can have cost at most."""
+    unsaid = pl.col("high_usd").is_null() & pl.col("trust").is_in(["unmetered", "estimated"])
+    return bool(calls.select(unsaid.any()).item())
+
+
 def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     """trust, low_usd, high_usd of some calls; `_alone`: only other calls can say what one can have cost at most."""
     frame = calls.with_columns(_tokens().alias("_tokens"), _dropped().alias("_dropped"), _mute(calls, book))
@@ -85,9 +91,6 @@ def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     open_end = pl.col("_dropped") | pl.col("_mute")
     alone = ((pl.col("trust") == "unmetered") | (estimated & open_end)).fill_null(value=False)
     guessed = estimated & (pl.col("usage_source") == "tokenizer").fill_null(value=False)
-    low = (
-        pl.when(pl.col("trust") == "unpriced").then(NOTHING).when(guessed).then(least * amount(LEAST)).otherwise(least)
-    )
     no_price = pl.col("trust") == "unpriced"
     low = pl.when(no_price).then(NOTHING).when(guessed).then(least * amount(LEAST)).otherwise(least)
     low = pl.when(pl.col("trust").is_in(["free", "subscription"])).then(cost).otherwise(low)
