@@ -22,12 +22,13 @@ from costaudit.ingest import _store as store
 from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
 from costaudit.ingest._cache import place
 from costaudit.price.book import PriceBook
+from costaudit.price.coverage import coverage
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
 from costaudit.price.overrides import parse_overrides
 from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
-from costaudit.price.trust import NO_PEERS, Others, coverage, trust
+from costaudit.price.trust import NO_PEERS, Others, trust
 
 __all__ = [
     "Loaded",

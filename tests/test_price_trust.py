@@ -16,10 +16,11 @@ from price_book import write
 from costaudit import schema
 from costaudit.audit import Fates
 from costaudit.price.book import PriceBook
+from costaudit.price.coverage import coverage
 from costaudit.price.engine import price
 from costaudit.price.overrides import parse_override
 from costaudit.price.spend import logged, spend
-from costaudit.price.trust import coverage, trust
+from costaudit.price.trust import trust
 
 M = 1_000_000
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)

@@ -10,8 +10,8 @@ import polars as pl
 from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
+from costaudit.price.coverage import unpriced
 from costaudit.price.ledger import Ledger
-from costaudit.price.trust import unpriced
 
 OPAQUE = r"(?i)^arn:.*:(application-inference-profile|provisioned-model|imported-model)/"
 

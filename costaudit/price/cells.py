@@ -14,8 +14,8 @@ import polars as pl
 from costaudit.audit import Coverage, Fates
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
+from costaudit.price.coverage import header, with_entries
 from costaudit.price.engine import list_usd
-from costaudit.price.trust import header, with_entries
 from costaudit.schema import USD
 from costaudit.spent import Table
 
@@ -127,7 +127,7 @@ def _named(by: str) -> pl.Expr:
 
 
 def covered(found: pl.DataFrame, fates: Fates, sources: pl.DataFrame) -> Coverage:
-    """The trust header of cells: what `trust.coverage` says of their calls, where no record was rejected."""
+    """The trust header of cells: what `coverage.coverage` says of their calls, where no record was rejected."""
     tokens = pl.col("input_tokens") + pl.col("output_tokens")
     return header(
         found.group_by("trust").agg(calls=pl.sum("requests"), tokens=tokens.sum()),

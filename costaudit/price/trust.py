@@ -1,20 +1,16 @@
-"""How far each dollar can be believed: a trust status and an interval for every call, and the header above them.
+"""How far each dollar can be believed: a trust status and an interval for every call.
 
 Method: METHODS 3. low ≤ cost ≤ high; a null high means that nothing bounds the cost from above.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.audit import Coverage, Fates
-from costaudit.price._sum import usd
 from costaudit.price._usage import LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import INPUT_SIDE
@@ -24,8 +20,6 @@ from costaudit.price.entry import Card, Period, Rates
 from costaudit.price.exact import NOTHING, amount
 from costaudit.schema import USD
 
-STATUSES = ("exact", "estimated", "unpriced", "unmetered", "free", "subscription")
-COVERED = ("exact", "estimated", "free", "subscription")
 LEAST, MOST = Decimal("0.8"), Decimal("1.4")  # another vendor's tokenizer: -20 % / +40 % (METHODS 3)
 # Sellers that cache long prompts unasked: there a count that is not logged is unknown, elsewhere it is none.
 UNASKED = "^(openai|azure|google|deepseek|x-ai|moonshotai):"
@@ -39,7 +33,6 @@ READS = (
 )
 _MODEL = pl.coalesce("model", "model_requested").alias("_model")
 NO_PEERS = pl.Schema({"task": pl.String(), "_model": pl.String(), "_peer": USD})
-_UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
 
 
 class Others(NamedTuple):
@@ -81,7 +74,7 @@ def bounded_by_others(calls: pl.DataFrame) -> bool:
 
 def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     """trust, low_usd, high_usd of some calls; `_alone`: only other calls can say what one can have cost at most."""
-    frame = calls.with_columns(_tokens().alias("_tokens"), _dropped().alias("_dropped"), _mute(calls, book))
+    frame = calls.with_columns(tokens().alias("_tokens"), _dropped().alias("_dropped"), _mute(calls, book))
     frame = frame.with_columns(_status().alias("trust"))
     frame = frame.with_columns(_dearer(frame, book), _cheaper(frame, book), _bound(frame, book))
     frame = frame.with_columns(_settled().alias("trust"))
@@ -113,7 +106,7 @@ def dearest_calls(calls: pl.DataFrame) -> pl.DataFrame:
 
     A call without an answer was answered by no model: the one it asked for is the one it is compared with.
     """
-    metered = pl.col("trust").is_in(["exact", "estimated"]) & (_tokens() > 0) & ~_silent()
+    metered = pl.col("trust").is_in(["exact", "estimated"]) & (tokens() > 0) & ~_silent()
     return calls.group_by("task", _MODEL).agg(_peer=pl.when(metered).then("cost_usd").max())
 
 
@@ -146,74 +139,8 @@ def hinges(calls: pl.DataFrame) -> pl.Series:
     return frame.select(pl.when(pl.col("trust").is_not_null()).then(one + two + four).alias("hinges")).to_series()
 
 
-def coverage(
-    calls: pl.DataFrame,
-    *,
-    fates: Fates,
-    sources: pl.DataFrame,
-    sampled: bool = False,
-    notes: tuple[str, ...] = (),
-) -> Coverage:
-    """The trust header of the audited calls.
-
-    calls    trusted calls [with cost_usd, low_usd, high_usd, trust]
-    fates    what became of every record; each reject widens the upper end by what a call can cost
-    sources  path, format, requests, convention, proof
-    sampled  the log holds a sample of the calls: there is no upper end
-    """
-    read = ("provider", "model", "input_tokens", "output_tokens", "cost_usd", "low_usd", "high_usd", "trust")
-    counted = calls.select(read).filter(calls["trust"].is_not_null()).with_columns(_tokens().alias("_tokens"))
-    return header(
-        counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum()),
-        fates=fates,
-        low_usd=usd(counted["low_usd"]),
-        high_usd=None if sampled else _high(counted, sum(fates.rejects.values())),
-        unpriced=unpriced(counted),
-        sources=sources,
-        sampled=sampled,
-        notes=notes,
-    )
-
-
-def header(by: pl.DataFrame, **said: Any) -> Coverage:
-    """The trust header from calls and tokens by trust status; the rest of `Coverage` as it is given."""
-    found = {status: (n, tokens) for status, n, tokens in by.iter_rows()}
-    numbers = {status: found.get(status, (0, 0))[0] for status in STATUSES}
-    tokens = {status: found.get(status, (0, 0))[1] for status in STATUSES}
-    return Coverage(calls=numbers, tokens=tokens, share=min(_share(numbers), _share(tokens)), **said)
-
-
-def unpriced(calls: pl.DataFrame) -> pl.DataFrame:
-    """Models without a price: provider, model, requests, tokens, entry (YAML to paste); most tokens first."""
-    return with_entries(
-        calls.filter(pl.col("trust") == "unpriced")
-        .group_by("provider", "model")
-        .agg(pl.len().cast(pl.Int64).alias("requests"), _tokens().sum().alias("tokens"))
-    )
-
-
-def with_entries(models: pl.DataFrame) -> pl.DataFrame:
-    """Models without a price [provider, model, requests, tokens] in the order of the header, with an entry each."""
-    return (
-        models.sort("tokens", "requests", "provider", "model", descending=[True, True, False, False], nulls_last=True)
-        .with_columns(
-            pl.struct("provider", "model")
-            .map_elements(lambda row: _entry(row["provider"], row["model"]), return_dtype=pl.String)
-            .alias("entry")
-        )
-        .cast(_UNPRICED)  # type: ignore[arg-type]
-    )
-
-
-def _entry(provider: str | None, model: str | None) -> str:
-    """An override for one model, to be completed; the name is quoted, its glob characters are meant literally."""
-    name = f"{provider or ''}/{model or ''}"
-    literal = "".join(f"[{c}]" if c in "*?[" else c for c in name)
-    name = json.dumps(literal, ensure_ascii=False)
-    return f"- match: {name}\n  rates_per_mtok: {{input: , output: }}  # USD per million tokens\n"
-
-
-def _tokens() -> pl.Expr:
+def tokens() -> pl.Expr:
+    """Tokens of a call, both ways; unknown ones are none."""
     return pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)
 
 
@@ -234,7 +161,7 @@ def _status() -> pl.Expr:
         .then(pl.lit("exact"))
         .when(pl.col("price_status").is_in(["free", "subscription"]))
         .then("price_status")
-        .when((blank & (_tokens() == 0)) | half)
+        .when((blank & (tokens() == 0)) | half)
         .then(pl.lit("unmetered"))
         .when(pl.col("price_status") == "unpriced")
         .then(pl.lit("unpriced"))
@@ -413,35 +340,3 @@ def _all_rates(period: Period) -> Iterator[Rates]:
     for card in cards:
         yield card.rates
         yield from (step.rates for step in card.over)
-
-
-def _share(by: dict[str, int]) -> float:
-    everything = sum(by.values())
-    return sum(by[status] for status in COVERED) / everything if everything else 1.0
-
-
-def _high(calls: pl.DataFrame, rejects: int) -> Decimal | None:
-    if calls["high_usd"].null_count():
-        return None
-    high = usd(calls["high_usd"])
-    if not rejects:
-        return high
-    if not calls.height:
-        return None  # nothing was read, so nothing says what the rejected records cost
-    return high + _lost(calls["cost_usd"].fill_null(NOTHING), rejects)
-
-
-def _lost(costs: pl.Series, rejects: int) -> Decimal:
-    """What so many rejected records can have cost, at most the dearest call each.
-
-    The larger of as many mean calls with three standard errors, for losses at random, and as many of the dearest calls
-    that were read, for losses that are none: shippers cut the longest lines.
-    """
-    spread = costs.cast(pl.Float64).std(ddof=0)
-    error = 3 * spread * math.sqrt(rejects) if isinstance(spread, float) else 0.0
-    total, whole = usd(costs), divmod(rejects, costs.len())
-    likely = total / costs.len() * rejects + Decimal(repr(error))
-    worst = total * whole[0] + usd(costs.top_k(whole[1]))
-    dearest = costs.max()
-    bounded = min(likely, rejects * dearest) if isinstance(dearest, Decimal) else likely
-    return max(bounded, worst)
