@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -22,9 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from _machine import measured_by
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
@@ -177,10 +176,8 @@ def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
     """The table with one column a size: CPU seconds and peak memory."""
     sizes = list(tables)
     stages = list(dict.fromkeys(name for table in tables.values() for name in table))
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     lines = [
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/analysis.py`: "
-        "CPU seconds (wall seconds; peak MiB of its own + of files).",
+        f"{measured_by('bench/analysis.py')}: CPU seconds (wall seconds; peak MiB of its own + of files).",
         "",
         "| stage | " + " | ".join(f"{rows:,} requests" for rows in sizes) + " |",
         "| --- |" + " ---: |" * len(sizes),

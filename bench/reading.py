@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -23,10 +22,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import _logs
+from _machine import measured_by
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -98,11 +97,8 @@ def main() -> None:
 
 
 def section(tables: Sequence[Table], given: argparse.Namespace) -> str:
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    head = (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/reading.py --megabytes "
-        f"{given.megabytes} --runs {given.runs}`; logs in the page cache, medians.\n"
-    )
+    command = f"bench/reading.py --megabytes {given.megabytes} --runs {given.runs}"
+    head = f"{measured_by(command)}; logs in the page cache, medians.\n"
     return "\n".join([head, *(table.markdown() for table in tables)])
 
 

@@ -12,17 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
+
+from _machine import measured_by
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-m", "costaudit"]
@@ -123,12 +123,10 @@ def _used() -> float:
 
 
 def markdown(table: Mapping[str, Took], runs: int) -> str:
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     rows = [f"| {what} | {took.wall * 1e3:,.0f} | {took.cpu * 1e3:,.0f} |" for what, took in table.items()]
     return "\n".join(
         [
-            f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/startup.py`: "
-            f"the least of {runs} runs.",
+            f"{measured_by('bench/startup.py')}: the least of {runs} runs.",
             "",
             "| | ms | CPU ms |",
             "| --- | ---: | ---: |",

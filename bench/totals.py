@@ -12,12 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -27,6 +26,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench import _store as calls
+from bench._machine import measured_by
 from costaudit import schema
 from costaudit.commands._sums import summary
 from costaudit.config import Settings
@@ -162,10 +162,8 @@ BEGAN = time.time()
 
 
 def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     lines = [
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} on {machine}, by `python bench/totals.py`: "
-        "wall seconds (CPU seconds, peak MiB), the start of the program included.",
+        f"{measured_by('bench/totals.py')}: wall seconds (CPU seconds, peak MiB), the start of the program included.",
         "",
         "| question | " + " | ".join(f"{rows // 1_000_000} M calls" for rows in tables) + " |",
         "| --- |" + " ---: |" * len(tables),

@@ -28,7 +28,7 @@ from costaudit.price.engine import price
 from costaudit.price.linear import FILES, READ
 from costaudit.price.readings import by_cost, votes
 from costaudit.price.tariff import Key
-from costaudit.price.trust import NO_PEERS, Others, dearest_calls, hinges, trust
+from costaudit.price.trust import NO_PEERS, Others, by_others, dearest_calls, hinges, trust
 
 PLACE = ("part", "hinges")
 AT_ONCE = 250_000  # rows that are priced together: parts may be small
@@ -242,11 +242,10 @@ class _Reading:
     def _peers(self, again: Sequence[Part], voted: pl.DataFrame | None, others: Others) -> pl.DataFrame:
         """The dearest calls of the tasks and models that a call without usage is compared with."""
         known = others._replace(peers=NO_PEERS.to_frame())
-        alone = pl.col("high_usd").is_null() & pl.col("trust").is_in(["unmetered", "estimated"])
         key = ("task", pl.coalesce("model", "model_requested").alias("_model"))
         asked = pl.concat(
             trust(self._decided(self._rows(part), voted), self.book, known)
-            .filter(alone)
+            .filter(by_others())
             .select(key)
             .drop_nulls("task")
             .unique()

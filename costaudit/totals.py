@@ -14,19 +14,14 @@ from costaudit.ingest import SOURCES
 from costaudit.ingest._streams import STDIN
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
-from costaudit.price.cells import TOKENS, cells, covered, keys, table
-from costaudit.price.engine import READS
+from costaudit.price.cells import cells, covered, keys, table
+from costaudit.price.linear import READ
 from costaudit.price.trust import bounded_by_others
 from costaudit.schema import REQUESTS
 from costaudit.spent import Spent
 from costaudit.stored import Held, held
 
 USUAL = (("model",), ("day",))
-TRUSTED = (
-    *("format", "source_file", "usage_source", "convention", "has_text", "cost_logged_usd"),
-    *("task", "model_requested"),
-)
-"""What trust and the tables read beside `engine.READS`."""
 
 
 def groupings(asked: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -129,4 +124,4 @@ def _attributed(by: Sequence[Sequence[str]], settings: Settings, *, stored: bool
 
 def _read(names: Sequence[str]) -> tuple[str, ...]:
     """The columns that pricing, trust and the tables read."""
-    return tuple(dict.fromkeys(name for name in (*READS, *TRUSTED, *TOKENS, *names) if name in REQUESTS))
+    return tuple(dict.fromkeys((*READ, *(name for name in names if name in REQUESTS))))

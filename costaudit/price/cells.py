@@ -34,7 +34,7 @@ SUMMED = pl.Schema(
     }
 )
 SPANS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
-NO_MODEL, NO_TIME = "(no model)", "(no date)"
+NO_DAY = "(no date)"
 
 
 def columns(by: str) -> tuple[str, ...]:
@@ -59,7 +59,6 @@ def moments(names: Sequence[str], tz: str) -> list[pl.Expr]:
 
 def cells(calls: pl.DataFrame, book: PriceBook, names: Sequence[str], tz: str = "UTC") -> pl.DataFrame:
     """Trusted calls [schema.CALLS] as cells: `names`, KIND, SUMMED; roll-ups are no calls and are left out.
-
 
     known      calls whose cost is known; the others add nothing to cost_usd
     unbounded  calls whose cost has no upper bound; they add nothing to high_usd
@@ -122,7 +121,7 @@ def table(found: pl.DataFrame, by: Sequence[str], total: Decimal) -> Table:
 def _named(by: str) -> pl.Expr:
     (column, *_) = columns(by)
     if by in SPANS:
-        return pl.col(column).dt.to_string(SPANS[by]).fill_null(NO_TIME).alias(by)
+        return pl.col(column).dt.to_string(SPANS[by]).fill_null(NO_DAY).alias(by)
     return pl.col(column).cast(pl.String).fill_null(f"(no {by})").alias(by)
 
 

@@ -19,8 +19,8 @@ from costaudit.price.classes import rate_of
 from costaudit.price.engine import LENGTH
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.tariff import ALWAYS, Key, Tariff, timeline
-from costaudit.price.trust import BESIDE, CACHED_FROM
 from costaudit.price.trust import READS as TRUSTED
+from costaudit.price.trust import bare, reads_unsaid, tokens
 from costaudit.schema import REQUESTS
 
 CLASSES_OF_TEXT = ("input", "cache_read", *(f"cache_write_{life}" for life in LIFETIMES), "output", "reasoning")
@@ -54,7 +54,7 @@ def condensed(
     steps = sorted({above for _, tariff in tariffs for above, _ in tariff.steps if above > 0})
     uses = _uses([tariff for _, tariff in tariffs])
     prompt = _count("input_tokens")
-    quiet = _silent() & ~_nothing()
+    quiet = reads_unsaid() & ~_nothing()
     names = [expr.meta.output_name() for expr in by]
     own: dict[str, pl.Expr] = {name: pl.col(name) for name in Key._fields if name not in absent}
     own["_nothing"] = _nothing()
@@ -96,15 +96,15 @@ def plain(kinds: pl.DataFrame, book: PriceBook) -> pl.Expr:
         pl.col("input_tokens").is_not_null()
         & pl.col("output_tokens").is_not_null()
         & pl.all_horizontal(pl.col(name).fill_null(0) >= 0 for name in _SUMMED)
-        & (_tokens() > 0)
+        & (tokens() > 0)
         & (_count("input_tokens") >= read + write)
         & (write >= stated)
         & ((write == 0) | pl.any_horizontal(life.is_not_null() for life in lives))
         & (_count("output_tokens") >= _count("reasoning_tokens"))
-        & ~(_silent() & (write > 0))
+        & ~(reads_unsaid() & (write > 0))
         & ~pl.col("usage_source").is_in(["tokenizer", "gateway"]).fill_null(value=False)
         & ~pl.col("convention").is_in(["undecided", "assumed"]).fill_null(value=False)
-        & ~_bare()
+        & ~bare()
     )
     alike = [key for key in _keys(kinds) if any(_by_call(tariff) for _, tariff in _tariffs(book, key))]
     special = [pl.col("provider").eq_missing(p) & pl.col("model").eq_missing(m) for p, m in {k[:2] for k in alike}]
@@ -160,23 +160,8 @@ def _nothing() -> pl.Expr:
     return pl.col("gateway_cache_hit").fill_null(value=False) | (failed & ~used)
 
 
-def _silent() -> pl.Expr:
-    """Whether a prompt is long enough to be cached, and nobody says whether it was."""
-    return pl.col("cache_read_tokens").is_null() & (_count("input_tokens") >= CACHED_FROM)
-
-
-def _bare() -> pl.Expr:
-    """Whether cache counts that its format always states are not there."""
-    nobody = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
-    return nobody & pl.col("format").is_in(BESIDE).fill_null(value=False)
-
-
 def _count(name: str) -> pl.Expr:
     return pl.col(name).fill_null(0)
-
-
-def _tokens() -> pl.Expr:
-    return _count("input_tokens") + _count("output_tokens")
 
 
 def _sum(parts: Sequence[pl.Expr]) -> pl.Expr:

@@ -11,17 +11,16 @@ from costaudit.audit import Spend
 from costaudit.finding import ZERO
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
+from costaudit.price.cells import NO_DAY, SPANS, TOKENS
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import list_usd
 from costaudit.price.exact import NOTHING
 from costaudit.schema import USD
 
-NO_TASK, NO_TENANT, NO_MODEL, NO_DAY = "(no task)", "(no tenant)", "(no model)", "(no date)"
-SPANS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+NO_TASK, NO_TENANT, NO_MODEL = "(no task)", "(no tenant)", "(no model)"
 TASKS = 5  # whose days are told apart: a chart shows no more
 AGREES = 0.01  # relative; costs rounded to cents or to four digits still agree
-_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
-_READ = ("started_at", "run_id", "task", "tenant", "provider", "model", "cost_usd", "cost_logged_usd", *_TOKENS)
+_READ = ("started_at", "run_id", "task", "tenant", "provider", "model", "cost_usd", "cost_logged_usd", *TOKENS)
 
 
 def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC") -> Spend:
@@ -108,7 +107,7 @@ def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.len().cast(pl.Int64).alias("requests"),
             pl.col("cost_usd").fill_null(NOTHING).sum(),
-            *(pl.col(name).fill_null(0).sum() for name in _TOKENS),
+            *(pl.col(name).fill_null(0).sum() for name in TOKENS),
         )
         .sort("cost_usd", "requests", "model", "provider", descending=[True, True, False, False])
     )

@@ -68,8 +68,12 @@ def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl
 
 def bounded_by_others(calls: pl.DataFrame) -> bool:
     """Whether only other calls of its task can say what some trusted call can have cost at most."""
-    unsaid = pl.col("high_usd").is_null() & pl.col("trust").is_in(["unmetered", "estimated"])
-    return bool(calls.select(unsaid.any()).item())
+    return bool(calls.select(by_others().any()).item())
+
+
+def by_others() -> pl.Expr:
+    """The same of one trusted call, as long as no other has said it."""
+    return pl.col("high_usd").is_null() & pl.col("trust").is_in(["unmetered", "estimated"])
 
 
 def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
@@ -188,9 +192,14 @@ def _unsaid() -> pl.Expr:
     """Whether part of the input may have been cached and nobody says so: the call may have cost less."""
     whole = pl.col("summed").fill_null(value=False) | (pl.col("usage_source") == "tokenizer").fill_null(value=False)
     alone = pl.col("price_entry").str.contains(UNASKED) & ~pl.col("price_entry").str.contains("claude")
-    long = (pl.col("input_tokens") >= CACHED_FROM).fill_null(value=False)
     written = pl.col("cache_write_tokens").is_not_null()  # who counts what is written has something to read
-    return pl.col("cache_read_tokens").is_null() & long & (whole | alone.fill_null(value=False) | written)
+    return reads_unsaid() & (whole | alone.fill_null(value=False) | written)
+
+
+def reads_unsaid() -> pl.Expr:
+    """Whether a prompt is long enough to be cached, and nobody says how much of it was read from one."""
+    long = (pl.col("input_tokens") >= CACHED_FROM).fill_null(value=False)
+    return pl.col("cache_read_tokens").is_null() & long
 
 
 def _unsaid_here() -> pl.Expr:
@@ -229,8 +238,13 @@ def _lacks() -> pl.Expr:
     counted = (pl.col("usage_source") == "provider").fill_null(value=False) & (pl.col("input_tokens") > 0).fill_null(
         value=False
     )
-    lacks = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
-    return pl.col("format").is_in(BESIDE).fill_null(value=False) & counted & lacks
+    return bare() & counted
+
+
+def bare() -> pl.Expr:
+    """Whether cache counts that its format always states are not there."""
+    nobody = pl.col("cache_read_tokens").is_null() & pl.col("cache_write_tokens").is_null()
+    return nobody & pl.col("format").is_in(BESIDE).fill_null(value=False)
 
 
 def _silent() -> pl.Expr:

@@ -48,6 +48,11 @@ class Cut(NamedTuple):
     rest: Mapping[str, Any] | None
     before: bool
 
+    @property
+    def others(self) -> str:
+        """What the row of those left out is called."""
+        return f"{self.rest['rows'] if self.rest else 0:,} {'earlier' if self.before else 'more'}"
+
 
 def cut(given: Table, most: int | None) -> Cut:
     """The first rows of a table, the last ones of spans of time; None: all. One row alone is never left out."""
@@ -62,13 +67,17 @@ def cut(given: Table, most: int | None) -> Cut:
     return Cut(kept, {"rows": others.height, **sums, "cost_usd": cost, "share": share}, before)
 
 
+def _most(given: Table, view: View, top: int | None, usual: int) -> int | None:
+    """How many rows of a table people see: as many as they ask for, all of a table they ask for, else a screen's."""
+    return top or (None if view.by else SPAN if given.by[0] in SPANS else usual)
+
+
 def terminal(spent: Spent, view: View, top: int | None = None) -> str:
     """The answer in one sentence, how far it can be believed, the tables."""
     lines: list[Line] = [(Span(row[0].text, Style.STRONG),) for row in paragraph(sentence(spent), view.columns)]
     lines += [EMPTY, *facts(_header(spent), view.columns)]
     for given in spent.tables:
-        most = top or (None if view.by else SPAN if given.by[0] in SPANS else FIRST["terminal"])
-        lines += [EMPTY, *_shown(given, cut(given, most), spent, view)]
+        lines += [EMPTY, *_shown(given, cut(given, _most(given, view, top, FIRST["terminal"])), spent, view)]
     paths = shown_paths(spent.paths)
     commands = [
         (f"costaudit spend {paths} --by day,model -f csv", "the same for a spreadsheet"),
@@ -144,8 +153,7 @@ def _rows(given: Table, part: Cut) -> Sequence[tuple[list[str], Mapping[str, Any
     shown = [(_names(given, row), row) for row in part.rows.iter_rows(named=True)]
     if part.rest is None:
         return shown
-    others = f"{part.rest['rows']:,} {'earlier' if part.before else 'more'}"
-    rest: tuple[list[str], Mapping[str, Any]] = ([others, *[""] * (len(given.by) - 1)], part.rest)
+    rest: tuple[list[str], Mapping[str, Any]] = ([part.others, *[""] * (len(given.by) - 1)], part.rest)
     return [rest, *shown] if part.before else [*shown, rest]
 
 
@@ -207,7 +215,7 @@ def csv(spent: Spent, _view: View, top: int | None = None) -> str:
     if part.rest is None:
         return _csv.written(part.rows)
     name = given.by[0]
-    others = {name: f"({part.rest['rows']:,} {'earlier' if part.before else 'more'})", **part.rest}
+    others = {name: f"({part.others})", **part.rest}
     rest = pl.DataFrame([{name: others.get(name) for name in part.rows.columns}], schema=part.rows.schema)
     return _csv.written(pl.concat([rest, part.rows] if part.before else [part.rows, rest]))
 
@@ -217,8 +225,8 @@ def markdown(spent: Spent, view: View, top: int | None = None) -> str:
     header = [f"- {label}: {text(joint.join(parts))}" for label, parts, joint in _header(spent) if any(parts)]
     found = [f"**{text(sentence(spent))}**", "\n".join(header)]
     for given in spent.tables:
-        most = top or (None if view.by else SPAN if given.by[0] in SPANS else FIRST["markdown"])
-        cells = [_told(names, row, shares=spent.coverage.enough) for names, row in _rows(given, cut(given, most))]
+        part = cut(given, _most(given, view, top, FIRST["markdown"]))
+        cells = [_told(names, row, shares=spent.coverage.enough) for names, row in _rows(given, part)]
         heads = [*given.by, "spend", "share", "requests", "input", "output"]
         found.append(grid(heads, cells, left=len(given.by)))
     return "\n\n".join(found) + "\n"
