@@ -18,8 +18,8 @@ from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costaudit import ingest as reading
 from costaudit.ingest import _cache, _pack, _read, _state, formats, ingest
+from costaudit.ingest import _ingest as reading
 from costaudit.ingest._format import TableFormat
 
 CALL = {"object": "chat.completion", "model": "gpt-5.4", "choices": [], "usage": {"prompt_tokens": 7}}

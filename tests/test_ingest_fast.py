@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, mangled, sample
 
-from costaudit.ingest import _blocks, _containers, _elements, _join, _pool, _streams, claude_code
+from costaudit.ingest import _blocks, _containers, _elements, _pool, _streams, claude_code
 from costaudit.ingest._decode import Decoder
 from costaudit.ingest._files import walk
+from costaudit.ingest._ingest import _join
 from costaudit.ingest._lean import Lean
 from costaudit.ingest._pool import read_all
 

@@ -11,8 +11,9 @@ from samples import mangled, sample
 from test_format_otlp import export, span, used
 from test_ingest_fast import same, taken
 
-from costaudit.ingest import _join, _pool, _slices
+from costaudit.ingest import _pool, _slices
 from costaudit.ingest._files import walk
+from costaudit.ingest._ingest import _join
 from costaudit.ingest._read import read_files
 
 WHOLE = ("claude-code.jsonl", "codex.jsonl", "gemini-api.jsonl", "langfuse.jsonl")  # hold something from line to line

@@ -30,9 +30,9 @@ from costaudit import schema
 from costaudit.ingest import _pack
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._identity import ROWS
-from costaudit.ingest._pack import Damaged, Entry, Pack, State
+from costaudit.ingest._pack import Damaged, Entry, Pack
 from costaudit.ingest._read import Asked, FileRead
-from costaudit.ingest._state import goes_on, key_of, state_of, to_go_on_from
+from costaudit.ingest._state import State, goes_on, key_of, state_of, to_go_on_from
 from costaudit.ingest._tree import NODES
 
 LIMIT = 2 << 30  # bytes of all packs; the least recently used go first

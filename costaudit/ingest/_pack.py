@@ -20,6 +20,8 @@ import msgspec
 import polars as pl
 from xxhash import xxh3_64_intdigest
 
+from costaudit.ingest._state import State
+
 MAGIC = b"costaudit-pack1\n"
 SIZES = len(MAGIC) + 16  # magic, then length and hash of the header, 8 bytes each
 SUFFIX = ".pack"
@@ -27,22 +29,6 @@ SUFFIX = ".pack"
 
 class Damaged(Exception):
     """The file is no whole pack."""
-
-
-class State(msgspec.Struct, array_like=True, frozen=True):
-    """What a file's content is known by without reading it.
-
-    edges   xxh3 of the first and the last 4 KiB
-    sides   number, inode, size and times of the files beside it that are part of it (`_cache.SIDES`)
-    """
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    edges: int = 0
-    sides: tuple[tuple[int, int, int, int, int], ...] = ()
 
 
 class Entry(msgspec.Struct, array_like=True):

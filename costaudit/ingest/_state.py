@@ -7,15 +7,31 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import xxhash
 
 from costaudit.ingest._files import SQLITE, LogFile, Object, beside, is_plain
-from costaudit.ingest._pack import State
 from costaudit.ingest._streams import STDIN
 
 SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
 EDGE = 4096  # bytes of head and of tail that are hashed
 LEAST = 1 << 20  # bytes; a smaller file is read again as fast as its beginning is recognised
+
+
+class State(msgspec.Struct, array_like=True, frozen=True):
+    """What a file's content is known by without reading it.
+
+    edges   xxh3 of the first and the last 4 KiB
+    sides   number, inode, size and times of the files beside it that are part of it (`SIDES`)
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    edges: int = 0
+    sides: tuple[tuple[int, int, int, int, int], ...] = ()
 
 
 def key_of(file: LogFile, names: Mapping[str, str]) -> bytes:
