@@ -3,8 +3,8 @@
     python bench/startup.py [--runs 10] [--markdown FILE]
 
 Each command is run once before it is measured, so that compiled modules and parsed prices are there, as they are for
-everybody who has used the program once. The least of the runs says what the program costs, the others what else the
-machine did. No thresholds.
+everybody who has used the program once; what is `unchanged` was asked before. The least of the runs says what the
+program costs, the others what else the machine did. No thresholds.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
 
 def cases(folder: Path) -> list[Case]:
     """Everything that is small."""
-    few, many = small(folder / "few", 10), small(folder / "many", 1_000)
+    few, many, demo = small(folder / "few", 10), small(folder / "many", 1_000), str(ROOT / "sample_logs" / "demo")
     (folder / "empty").mkdir()
     completion = {"_COSTAUDIT_COMPLETE": "complete_bash", "COMP_WORDS": "costaudit expl", "COMP_CWORD": "1"}
     return [
@@ -67,10 +67,14 @@ def cases(folder: Path) -> list[Case]:
         Case("formats", ["formats"]),
         Case("analyze, an empty folder", ["analyze", str(folder / "empty")]),
         Case("analyze, 10 small files, read anew", ["analyze", "--no-cache", few]),
-        Case("analyze, 10 small files, known", ["analyze", few]),
-        Case("analyze, 1,000 small files, known", ["analyze", many]),
-        Case("analyze sample_logs/demo, read anew", ["analyze", "--no-cache", str(ROOT / "sample_logs" / "demo")]),
-        Case("analyze sample_logs/demo, known", ["analyze", str(ROOT / "sample_logs" / "demo")]),
+        Case("analyze, 10 small files, unchanged", ["analyze", few]),
+        Case("analyze, 1,000 small files, read anew", ["analyze", "--no-cache", many]),
+        Case("analyze, 1,000 small files, unchanged", ["analyze", many]),
+        Case("the same, written in another format too", ["analyze", many, "--also", f"html={folder / 'a.html'}"]),
+        Case("the same, asked another question", ["analyze", many, "--min-coverage", "0.{run}"]),
+        Case("analyze sample_logs/demo, read anew", ["analyze", "--no-cache", demo]),
+        Case("analyze sample_logs/demo, unchanged", ["analyze", demo]),
+        Case("analyze sample_logs/demo, asked another question", ["analyze", demo, "--min-coverage", "0.{run}"]),
     ]
 
 
@@ -105,15 +109,16 @@ def least(case: Case, runs: int, folder: Path) -> Took:
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     variables |= {"XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT), **case.variables}
 
-    def run() -> Took:
+    def run(number: int) -> Took:
+        words = [word.replace("{run}", f"{number:03}") for word in case.words]
         before, start = _used(), time.perf_counter()
-        done = subprocess.run([*PROGRAM, *case.words], env=variables, cwd=folder, capture_output=True, check=False)
+        done = subprocess.run([*PROGRAM, *words], env=variables, cwd=folder, capture_output=True, check=False)
         if done.returncode not in (0, 3):  # 3: nothing to judge
             raise SystemExit(done.stderr.decode())
         return Took(time.perf_counter() - start, _used() - before)
 
-    run()
-    took = [run() for _ in range(runs)]
+    run(0)
+    took = [run(number) for number in range(1, runs + 1)]
     return Took(min(t.wall for t in took), min(t.cpu for t in took))
 
 

@@ -20,7 +20,7 @@ from costaudit.errors import LogError, UsageError
 from costaudit.ingest import REJECTS, Ingested, ingest
 from costaudit.ingest import _store as store
 from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
-from costaudit.ingest._cache import place
+from costaudit.kept import place
 from costaudit.price.book import PriceBook
 from costaudit.price.coverage import coverage
 from costaudit.price.engine import price

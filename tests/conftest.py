@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from costaudit import known
+
 # Seconds are measured in bench/, never asserted; the same examples every time, so that a failure is everybody's.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("suite")
@@ -28,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["COSTAUDIT_CACHE_DIR"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def worked_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test gets an answer that another one has worked out; `test_known` asks for it."""
+    monkeypatch.setattr(known, "state", lambda *_: None)
 
 
 @pytest.fixture

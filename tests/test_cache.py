@@ -18,6 +18,7 @@ from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from costaudit import kept
 from costaudit.ingest import _cache, _pack, _read, _state, formats, ingest
 from costaudit.ingest import _ingest as reading
 from costaudit.ingest._format import TableFormat
@@ -37,8 +38,8 @@ def lines(*numbers):
 @pytest.fixture
 def settled(monkeypatch):
     """Files are old enough to be kept as soon as they are written; what changes in these tests changes its size."""
-    monkeypatch.setattr(_cache, "TICK_NS", -1_000_000_000)
-    monkeypatch.setattr(_cache, "COARSE_NS", -1_000_000_000)
+    monkeypatch.setattr(_state, "TICK_NS", -1_000_000_000)
+    monkeypatch.setattr(_state, "COARSE_NS", -1_000_000_000)
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_whatever_happens_to_a_file_the_cache_tells_what_the_file_says(tmp_path_
     log, cache, data = folder / "log", folder / "cache", FOUND[name]
     log.write_bytes(data[: int(start * len(data))] or b"{}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_cache, "TICK_NS", 0)  # some states are kept, others are too new: both must be right
+        patch.setattr(_state, "TICK_NS", 0)  # some states are kept, others are too new: both must be right
         told(log, cache)
         for change, where in changes:
             changed(log, data, change, where)
@@ -288,8 +289,8 @@ def test_growth_and_changes_in_any_order_give_what_the_file_says(tmp_path_factor
     log, cache = folder / "log", folder / "cache"
     log.write_bytes(plain(90_000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_cache, "TICK_NS", -1_000_000_000)
-        patch.setattr(_cache, "COARSE_NS", -1_000_000_000)
+        patch.setattr(_state, "TICK_NS", -1_000_000_000)
+        patch.setattr(_state, "COARSE_NS", -1_000_000_000)
         patch.setattr(_state, "LEAST", 1)
         attempt(log, cache)
         for _ in range(3):
@@ -308,8 +309,8 @@ def test_growth_and_changes_in_any_order_give_what_the_file_says(tmp_path_factor
 
 
 def test_a_file_that_changed_a_moment_ago_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(_cache, "TICK_NS", 3_600_000_000_000)
-    monkeypatch.setattr(_cache, "COARSE_NS", 3_600_000_000_000)
+    monkeypatch.setattr(_state, "TICK_NS", 3_600_000_000_000)
+    monkeypatch.setattr(_state, "COARSE_NS", 3_600_000_000_000)
     (tmp_path / "log").write_text(lines(1))
     ingest([tmp_path / "log"], cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.pack"))
@@ -370,7 +371,7 @@ def test_the_cache_is_bounded_and_the_least_used_goes_first(tmp_path, read, monk
     old, used = (packs[_cache._name(str(tmp_path / name))] for name in "ba")
     os.utime(old, (1, 1))
     size = used.stat().st_size
-    monkeypatch.setattr(_cache, "LIMIT", int(2.5 * size))
+    monkeypatch.setattr(kept, "LIMIT", int(2.5 * size))
     ingest([tmp_path / "c"], cache=cache)
     assert not old.exists()
     assert used.exists()
@@ -404,8 +405,8 @@ def test_two_processes_at_once_leave_a_cache_that_both_can_use(tmp_path):
         (logs / f"log{n}").write_text(lines(*range(n * 10, n * 10 + 10)))
     program = f"""
 import sys; from pathlib import Path
-from costaudit.ingest import _cache, ingest
-_cache.TICK_NS = _cache.COARSE_NS = -1_000_000_000; _cache.PACKS = 2
+from costaudit.ingest import _cache, _state, ingest
+_state.TICK_NS = _state.COARSE_NS = -1_000_000_000; _cache.PACKS = 2
 for n in range(3):
     Path({str(logs)!r}, f"grown-{{sys.argv[1]}}").open("a").write("\\n")
     assert ingest([{str(logs)!r}], cache=Path({str(cache)!r})).requests.height == 120

@@ -98,7 +98,7 @@ Currency = Annotated[
 Rates = Annotated[Path | None, typer.Option(metavar="FILE", help="What a dollar is worth in it, by date; YAML.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the report and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Name each file as it is read; tracebacks of bugs.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Read every file anew; keep nothing for the next run.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Read and work out all anew; keep nothing for the next run.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; so does the variable NO_COLOR.")]
 
 

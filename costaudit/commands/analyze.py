@@ -12,6 +12,7 @@ from costaudit.commands._output import Copies, emit, progress, summarise
 
 if TYPE_CHECKING:
     from costaudit.audit import Audit
+    from costaudit.known import Said
 
 FORMATS = ("terminal", *(name for name in plugins.names("costaudit.report") if name != "terminal"))
 
@@ -48,10 +49,8 @@ def command(
     Exit code: 0 report printed; 1 a finding at or above --fail-on; 2 wrong usage or settings; 3 no readable record, or
     less of the log priced than --min-coverage or --fail-on need.
     """
-    from costaudit import pipeline
-    from costaudit.report import renderer
+    from costaudit.known import Known
 
-    render, copies = renderer(format), Copies.of(also, renderer)
     settings = options.settings(
         config,
         no_cache=no_cache,
@@ -69,26 +68,46 @@ def command(
         currency=currency,
         rates=rates,
     )
-    with progress(quiet=quiet, verbose=verbose) as show:
-        audit = pipeline.audit(paths, settings, show)
     view = options.view(settings.by, no_color=no_color, output=output, verbose=verbose)
-    with options.money(settings, audit.window):
-        emit(render(audit, view), output)
-        copies.write(audit)
-        if format == "github":
-            summarise(renderer("markdown")(audit, view))
-    code = gate(audit, settings.fail_on, demanded=min_coverage is not None)
+    known = Known(paths, settings)
+    how = f"{format} {view} {settings.currency}"
+    alone = format != "github" and not also  # nothing else is written of the same audit
+    said = known.said(how) if alone else None
+    if said is not None:
+        emit(said.text, output)
+    else:
+        from costaudit.report import renderer
+
+        render, copies = renderer(format), Copies.of(also, renderer)
+        with progress(quiet=quiet, verbose=verbose) as show:
+            audit = known.audit(show)
+        with options.money(settings, audit.window):
+            said = outcome(audit, render(audit, view))
+            emit(said.text, output)
+            copies.write(audit)
+            if format == "github":
+                summarise(renderer("markdown")(audit, view))
+        known.say(how, said)
+    code = gate(said, settings.fail_on, demanded=min_coverage is not None)
     if code:
         raise typer.Exit(code)
 
 
-def gate(audit: Audit, fail_on: str | None, *, demanded: bool) -> int:
+def outcome(audit: Audit, text: str) -> Said:
+    """The report of an audit with what its exit code hangs on."""
+    from costaudit.known import Said
+
+    worst = max((f.severity for f in audit.findings), key=lambda severity: severity.rank, default=None)
+    return Said(text, worst and worst.value, audit.coverage.enough)
+
+
+def gate(said: Said, fail_on: str | None, *, demanded: bool) -> int:
     """The exit code: a finding that is there fails the gate however little was seen beside it.
 
     demanded  the user asked for a coverage on the command line, with or without a gate
     """
-    from costaudit.finding import Severity
+    from costaudit.config import SEVERITIES
 
-    if fail_on is not None and any(f.severity.rank >= Severity(fail_on).rank for f in audit.findings):
+    if fail_on is not None and said.worst is not None and SEVERITIES.index(said.worst) >= SEVERITIES.index(fail_on):
         return 1
-    return 3 if (demanded or fail_on is not None) and not audit.coverage.enough else 0
+    return 3 if (demanded or fail_on is not None) and not said.enough else 0

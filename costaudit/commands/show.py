@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from costaudit.audit import Audit
     from costaudit.config import Settings
     from costaudit.finding import Finding
-    from costaudit.pipeline import Loaded, Progress
+    from costaudit.pipeline import Progress
 
 FORMATS = ("terminal", "json", "csv", "html")
 KINDS = ("run", "request")
@@ -59,8 +59,9 @@ def command(
                              it stopped getting anywhere, a ceiling
     show request ID PATH...  the bill of a request, line by line
 
-    Give the same paths and flags as to `costaudit analyze`: everything is worked out again. `--format csv` and `json`
-    write every row with exact amounts. Text is shown only with --text, and read from the log itself.
+    Give the same paths and flags as to `costaudit analyze`, whose audit is used again while nothing has changed.
+    `--format csv` and `json` write every row with exact amounts. Text is shown only with --text, and read from the log
+    itself.
     """
     from costaudit.errors import UsageError
 
@@ -96,17 +97,16 @@ def _finding(
     every: bool,
     text: bool,
 ) -> str:
-    from costaudit import pipeline
+    from costaudit.known import Known
     from costaudit.report import _evidence, csv, json
 
-    known = pipeline.load(paths, settings, report)
-    found = find(wanted, pipeline.audited(known, settings, paths))
+    found = find(wanted, Known(paths, settings).audit(report))
     if format == "csv":
         return csv.written(found.evidence)
     if format == "json":
         return json.document(json.finding(found, most=None))
     page = _evidence.terminal(found, options.view(no_color=no_color, output=output), every=every)
-    return page + _prompts(found, known, text=text)
+    return page + _prompts(found, paths, settings, report, text=text)
 
 
 def find(wanted: str, audit: Audit) -> Finding:
@@ -126,14 +126,14 @@ def find(wanted: str, audit: Audit) -> Finding:
     raise UsageError(f"no finding {wanted!r} in these logs", hint=hint)
 
 
-def _prompts(finding: Finding, known: Loaded, *, text: bool) -> str:
+def _prompts(finding: Finding, paths: list[str], settings: Settings, report: Progress | None, *, text: bool) -> str:
     """For a cache that misses: where the prompts of its calls part, and with `text` the characters."""
-    from costaudit import questions
-    from costaudit.report import _original
-
     if finding.rule != "cache-miss":
         return ""
-    found = questions.parting(known, finding.subject)
+    from costaudit import pipeline, questions
+    from costaudit.report import _original
+
+    found = questions.parting(pipeline.load(paths, settings, report), finding.subject)
     return _original.parting(found, questions.difference(found) if text and found else None, asked=text)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "FILE_NAME",
     "MAX_USD",
     "SCOPES",
+    "SEVERITIES",
     "TARGETS",
     "Assignment",
     "Budget",
@@ -66,7 +67,7 @@ class Settings:
     prices         price overrides, parsed by `costaudit.price`; prices_dir: a folder of price files
     currency       what amounts are shown in; rates: a file with what a dollar is worth in it, by date
     outcomes, revenue, limits  files, relative to the settings file
-    cache, cache_dir  whether what files gave is kept for the next run, and where; None: the system's cache folder
+    cache, cache_dir  whether files and audits are kept for the next run, and where; None: the system's folder
     origin         setting -> file:line, for messages
     """
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -32,14 +31,12 @@ from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack
 from costaudit.ingest._read import Asked, FileRead
-from costaudit.ingest._state import State, goes_on, key_of, state_of, to_go_on_from
+from costaudit.ingest._state import State, goes_on, key_of, state_of, steady, to_go_on_from
 from costaudit.ingest._tree import NODES
+from costaudit.kept import evict, removed, used
 
-LIMIT = 2 << 30  # bytes of all packs; the least recently used go first
 PACKS = 8  # packs of one folder before they are merged
 ROWS_A_PACK = 200_000
-TICK_NS = 50_000_000  # a change within a tick of the file system's clock (1 to 10 ms) leaves its times as they were
-COARSE_NS = 3_000_000_000  # the same where times are whole seconds
 
 
 class _Hit(NamedTuple):
@@ -168,7 +165,7 @@ class Cache:
         wanted = [(key, file, read) for key, file, read in reads if key not in self._hits and key in self._states]
         # The hash first: a file that changes after it is not steady.
         wholes = {key: to_go_on_from(file, read.until.offset) for key, file, read in wanted if read.until}
-        fresh = {key for key, file, _ in wanted if self._steady(key, file)}
+        fresh = {key for key, file, _ in wanted if steady(self._states.get(key), file)}
         if not fresh:
             return
         old = _packs(self.own)
@@ -186,21 +183,8 @@ class Cache:
         new.close()
         if len(old) >= PACKS:
             for pack in old:
-                _remove(pack.path)
-        _evict(self.root)
-
-    def _steady(self, key: bytes, file: LogFile) -> bool:
-        """Whether the file was the same before and after it was read, and will show it when it changes."""
-        before = self._states.get(key)
-        if before is not None and file.object is not None:
-            return True  # it was fetched as the object of this very tag
-        if before is None or before != state_of(file):
-            return False
-        posix = os.name == "posix"  # elsewhere ctime is the time of creation
-        changes = [(before.mtime_ns, before.ctime_ns), *(side[3:] for side in before.sides)]
-        newest = max(ctime if posix else max(mtime, ctime) for mtime, ctime in changes)
-        tick = TICK_NS if newest % 1_000_000_000 else COARSE_NS
-        return time.time_ns() - newest > tick
+                removed(pack.path)
+        evict(self.root)
 
 
 class _Runs:
@@ -252,18 +236,6 @@ class _Writer:
         if self.entries:
             _pack.write(self.folder, self.entries, *(pl.concat(table) for table in self.tables))
         self._start()
-
-
-def place(asked: Path | None = None) -> Path:
-    """Where the cache is: what the environment says, else the settings, else the system's folder for caches."""
-    named = os.environ.get("COSTAUDIT_CACHE_DIR")
-    if named:
-        return Path(named).expanduser()
-    if asked is not None:
-        return asked
-    import platformdirs
-
-    return platformdirs.user_cache_path("costaudit", appauthor=False)
 
 
 @cache
@@ -344,7 +316,7 @@ def _packs(folder: Path) -> list[Pack]:
         except OSError:
             continue  # another process has merged it
         except Damaged:
-            _remove(path)
+            removed(path)
     return found
 
 
@@ -355,33 +327,7 @@ def _loaded(pack: Pack) -> bool:
     except OSError:
         return False
     except Damaged:
-        _remove(pack.path)
+        removed(pack.path)
         return False
-    with suppress(OSError):
-        os.utime(pack.path)  # used now: not the next to go
+    used(pack.path)
     return True
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
-
-
-def _evict(root: Path) -> None:
-    """Keep all packs together under the limit, and no halves that a killed process has left behind."""
-    packs = []
-    for path in root.glob("*/*/*"):
-        try:
-            known = path.stat()
-        except OSError:
-            continue
-        if path.suffix == _pack.SUFFIX:
-            packs.append((known.st_mtime_ns, known.st_size, path))
-        elif time.time() - known.st_mtime > 3600:
-            _remove(path)
-    total = sum(size for _, size, _ in packs)
-    for _, size, path in sorted(packs):
-        if total <= LIMIT:
-            break
-        _remove(path)
-        total -= size

@@ -9,11 +9,7 @@ run that reads a folder again thus opens a few packs instead of a file for each 
 from __future__ import annotations
 
 import io
-import os
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +17,7 @@ import polars as pl
 from xxhash import xxh3_64_intdigest
 
 from costaudit.ingest._state import State
+from costaudit.kept import written
 
 MAGIC = b"costaudit-pack1\n"
 SIZES = len(MAGIC) + 16  # magic, then length and hash of the header, 8 bytes each
@@ -65,28 +62,15 @@ _decode = msgspec.msgpack.Decoder(Header).decode
 
 def write(folder: Path, entries: Sequence[Entry], rows: pl.DataFrame, nodes: pl.DataFrame) -> Path:
     """A new pack in the folder, flushed under another name and then renamed; OSError where there is no room."""
-    tables = [_written(rows), _written(nodes)]
+    tables = [_packed(rows), _packed(nodes)]
     header = msgspec.msgpack.encode(
         Header(list(entries), [_Table(len(table), xxh3_64_intdigest(table)) for table in tables])
     )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f"{time.time_ns()}-", suffix=".writing")  # its owner's alone
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(MAGIC + len(header).to_bytes(8, "little") + xxh3_64_intdigest(header).to_bytes(8, "little"))
-            file.write(header)
-            for table in tables:
-                file.write(table)
-        path = Path(name).with_suffix(SUFFIX)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-    return path
+    sizes = len(header).to_bytes(8, "little") + xxh3_64_intdigest(header).to_bytes(8, "little")
+    return written(folder, (MAGIC, sizes, header, *tables), SUFFIX)
 
 
-def _written(frame: pl.DataFrame) -> bytes:
+def _packed(frame: pl.DataFrame) -> bytes:
     kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
     if not kept:
         return b""

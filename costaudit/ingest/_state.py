@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from costaudit.ingest._streams import STDIN
 
 SIDES = ("-wal", "-journal")  # of databases, beside the descriptions of transcripts (`_files.beside`)
 EDGE = 4096  # bytes of head and of tail that are hashed
+TICK_NS = 50_000_000  # a change within a tick of the file system's clock (1 to 10 ms) leaves its times as they were
+COARSE_NS = 3_000_000_000  # the same where times are whole seconds
 LEAST = 1 << 20  # bytes; a smaller file is read again as fast as its beginning is recognised
 
 
@@ -123,3 +126,19 @@ def to_go_on_from(file: LogFile, offset: int) -> int:
     if file.object is not None or offset < LEAST or not is_plain(file.path):
         return 0
     return beginning(file.path, offset)
+
+
+def steady(before: State | None, file: LogFile) -> bool:
+    """Whether the file is what it was before it was read, and will show it when it changes."""
+    if before is not None and file.object is not None:
+        return True  # it was fetched as the object of this very tag
+    return before is not None and before == state_of(file) and settled(before)
+
+
+def settled(state: State) -> bool:
+    """Whether the last change is so long ago that one from now on gives the file other times."""
+    posix = os.name == "posix"  # elsewhere ctime is the time of creation
+    changes = [(state.mtime_ns, state.ctime_ns), *(side[3:] for side in state.sides)]
+    newest = max(ctime if posix else max(mtime, ctime) for mtime, ctime in changes)
+    tick = TICK_NS if newest % 1_000_000_000 else COARSE_NS
+    return time.time_ns() - newest > tick

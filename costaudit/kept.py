@@ -1,0 +1,104 @@
+"""The cache folder: where it is, how large it grows, and files in it that are whole or not there.
+
+    CACHE/<version>/<folder>/*.pack     what log files gave (`ingest._cache`)
+    CACHE/answers/<two digits>/*.answer what was worked out from them (`known`)
+
+Nothing in it is needed: it may be deleted at any time, and what is damaged counts as absent.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import xxhash
+
+LIMIT = 2 << 30  # bytes of all files; the least recently used go first
+SUFFIXES = (".pack", ".answer")
+HALVES_S = 3600  # seconds after which a file that is being written has no writer any more
+MAGIC = b"costaudit-kept1\n"
+_START = len(MAGIC) + 16  # magic, then the hash of the rest
+
+
+def place(asked: Path | None = None) -> Path:
+    """Where the cache is: what the environment says, else the settings, else the system's folder for caches."""
+    named = os.environ.get("COSTAUDIT_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    if asked is not None:
+        return asked
+    import platformdirs
+
+    return platformdirs.user_cache_path("costaudit", appauthor=False)
+
+
+def written(folder: Path, parts: Iterable[bytes], suffix: str, name: str = "") -> Path:
+    """A new file in the folder, written under another name and then renamed; OSError where there is no room.
+
+    name  its name without the suffix, in place of whatever has it; empty: one that no other file has
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, beside = tempfile.mkstemp(dir=folder, prefix=f"{time.time_ns()}-", suffix=".writing")  # its owner's alone
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for part in parts:
+                file.write(part)
+        path = folder / f"{name}{suffix}" if name else Path(beside).with_suffix(suffix)
+        Path(beside).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(beside).unlink()
+        raise
+    return path
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Keep the bytes under this name; OSError where there is no room."""
+    written(path.parent, (MAGIC, xxhash.xxh3_128_digest(data), data), path.suffix, path.stem)
+
+
+def take(path: Path) -> bytes | None:
+    """The bytes that were kept under this name, and a sign that they are of use; None if they are not whole."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if not data.startswith(MAGIC) or xxhash.xxh3_128_digest(memoryview(data)[_START:]) != data[len(MAGIC) : _START]:
+        return None
+    used(path)
+    return data[_START:]
+
+
+def used(path: Path) -> None:
+    """Used now: not the next to go."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def removed(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def evict(root: Path) -> None:
+    """Keep all files together under the limit, and no halves that a killed process has left behind."""
+    found = []
+    for path in root.glob("*/*/*"):
+        try:
+            known = path.stat()
+        except OSError:
+            continue
+        if path.suffix in SUFFIXES:
+            found.append((known.st_mtime_ns, known.st_size, path))
+        elif time.time() - known.st_mtime > HALVES_S:
+            removed(path)
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= LIMIT:
+            break
+        removed(path)
+        total -= size
