@@ -88,6 +88,33 @@ def test_an_export_of_a_collector_takes_the_short_way(monkeypatch):
     assert waiting[0].start == "1788336000000000000"
 
 
+said = st.dictionaries(
+    st.sampled_from([
+        "gen_ai.input.messages", "gen_ai.prompt", "gen_ai.prompt.0.content", "llm.input_messages.x", "ai.response.text",
+        "gen_ai.output.messages", "gen_ai.completion.0.role", "gen_ai.system_instructions", "gen_ai.tool.definitions",
+    ]),
+    st.sampled_from(["", "[]", " [ ]", "{}", "text", "[{", '[{"role":"user"}]', ' [{"role":"user"}]', '["a"]'])
+    | st.sampled_from([None, [], {}, ["[]"], [{"role": "user", "content": "a"}], 3]),
+    max_size=4,
+)  # fmt: skip
+told = st.lists(st.tuples(st.sampled_from(["exception", "gen_ai.user.message", "gen_ai.choice"]), said), max_size=2)
+
+
+@given(said, told)
+@settings(max_examples=150, deadline=None)
+def test_whether_a_span_has_text_is_seen_without_reading_it(attributes, events):
+    assert _otel_prompt.has_text(attributes, events) == _otel_prompt.prompt_facts(attributes, events)["has_text"]
+
+
+def test_messages_that_are_not_wanted_are_not_read(monkeypatch):
+    monkeypatch.setattr(_otel_prompt, "facts", None)
+    span_ = span("b", None, **{**used(12), "gen_ai__input__messages": '[{"role":"user","content":"hello"}]'})
+    out, reader = Out(), otlp._Reader(told=False)
+    reader.feed([Record(1, 0, msgspec.json.encode(export(span_)))], out)
+    reader.close(out)
+    assert out.frames[0].select("input_tokens", "has_text").rows() == [(12, True)]
+
+
 texts = st.sampled_from(["", "ok", '[{"type":"text","text":"a"}]', "[no list", '{"a": 1}'])
 messages = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant", "tool", ""])},

@@ -79,6 +79,16 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
     return {name: value for name, value in found.items() if value is not None}
 
 
+def has_text(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:
+    """What `prompt_facts` says of the column, mostly without a look into the texts."""
+    for name in MESSAGES:
+        if (value := attributes.get(name)) is not None:
+            if type(value) is str and value.startswith("[{"):
+                return True
+            break
+    return bool(prompt_facts(attributes, events)["has_text"])
+
+
 def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
     """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
     for name in MESSAGES:

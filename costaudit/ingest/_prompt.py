@@ -5,7 +5,7 @@ Source of the method: METHODS 5.1 (families) and 5.2 (chains): h_k = hash(h_{k-1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -45,6 +45,11 @@ COLUMNS: dict[str, Any] = {
 
 
 FINGERPRINTS = frozenset(c.name for c in schema.REQUEST if c.group in ("fingerprints", "tools"))
+
+
+def wanted(only: Collection[str] | None, *more: str) -> bool:
+    """Whether what prompts and answers say is wanted, or one of `more`; `only`: the columns that are, None: all."""
+    return only is None or not FINGERPRINTS.isdisjoint(only) or any(name in only for name in more)
 
 
 class PromptReader:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,10 +21,11 @@ from costaudit import schema
 from costaudit.ingest import _convention, _prompt, _tree
 from costaudit.ingest._decode import opened
 from costaudit.ingest._format import Out
-from costaudit.ingest._otel_names import AROUND, BARE, CALLS, EXTRAS, FACTS, METADATA, WHERE_FACTS, WHERE_USAGE
-from costaudit.ingest._otel_prompt import answered, prompt_facts
-from costaudit.ingest._plain import part
-from costaudit.ingest._values import EARLIEST, EPOCH, LATEST, count, moment, text, usd
+from costaudit.ingest._otel_names import AROUND, CALLS, FACTS, METADATA
+from costaudit.ingest._otel_prompt import answered, has_text, prompt_facts
+from costaudit.ingest._span_usage import Shape, counted, provider_said, shape_of
+from costaudit.ingest._span_usage import usage as usage_of
+from costaudit.ingest._values import EARLIEST, EPOCH, LATEST, moment, text, usd
 
 
 class Span(NamedTuple):
@@ -59,13 +61,16 @@ ROWS: dict[str, Any] = {
 }
 
 
-def collect(spans: Sequence[Span], out: Out) -> None:
-    """Write spans as requests, nodes, skipped rows and rejects."""
+def collect(spans: Sequence[Span], out: Out, *, told: bool = True) -> None:
+    """Write spans as requests, nodes, skipped rows and rejects.
+
+    told  whether it is wanted what prompts and answers say, and what they name: reasons, families, tasks
+    """
     rows: list[dict[str, Any]] = []
     nodes: list[dict[str, Any]] = []
     for span in spans:
         try:
-            made = _row(span)
+            made = _row(span, told=told)
         except ValueError as problem:
             out.rejects.append((span.line, str(problem)))
             continue
@@ -80,23 +85,27 @@ def collect(spans: Sequence[Span], out: Out) -> None:
         out.nodes.append(pl.DataFrame([[n.get(name) for n in placed] for name in _tree.NODES], schema=_tree.NODES))
 
 
-def _row(span: Span) -> dict[str, Any]:
+def _row(span: Span, *, told: bool) -> dict[str, Any]:
     """A span's columns; ValueError where a count is none."""
     attributes = span.attributes
-    kind = _kind(span)
-    row = _facts(span) | _stated(span.known)
-    usage = _usage(attributes, kind)
-    row |= {"_trace": span.trace, "_span": span.span, "_parent": span.parent}
+    shape = shape_of(tuple(attributes))
+    kind = _kind(span, shape)
+    row = _facts(span, shape)
+    if span.known:
+        row |= _stated(span.known)
+    usage = usage_of(attributes, kind, shape)
+    row["_trace"], row["_span"], row["_parent"] = span.trace, span.span, span.parent
     row["model"] = row.get("model") or row.get("model_requested")
     asked = row["model"] is not None
     called = kind in CALLS or (asked and kind not in AROUND)
-    if span.attributes.get("logfire.span_type") == "pending_span":
+    if attributes.get("logfire.span_type") == "pending_span":
         return {"_request": False, "_kind": "pending span", "_span": None}
-    partial = not usage and any(name.startswith("gen_ai.usage.partial.") for name in attributes)
-    if not usage and (partial or not called):
-        label = f"span: {kind}" if kind in AROUND else "span with partial usage" if partial else "span"
-        return row | {"_request": False, "_kind": label, "_label": span.name}
-    row |= usage | _doubt(span, row, usage)
+    if not usage and (shape.partial or not called):
+        label = f"span: {kind}" if kind in AROUND else "span with partial usage" if shape.partial else "span"
+        row["_request"], row["_kind"], row["_label"] = False, label, span.name
+        return row
+    row |= usage
+    row |= _doubt(span, row, usage)
     row |= {
         "_request": True,
         "source_line": span.line,
@@ -109,10 +118,12 @@ def _row(span: Span) -> dict[str, Any]:
     }
     if row.get("ttft_s") is None and row.get("_ttft_ms") is not None:
         row["ttft_s"] = row["_ttft_ms"] / 1_000
-    found = prompt_facts(attributes, span.events)
-    if found.get("template_sha") is None:  # else the family of its prompt names the task better than the service does
+    found: dict[str, Any] = (
+        prompt_facts(attributes, span.events) if told else {"has_text": has_text(attributes, span.events)}
+    )
+    if told and found.get("template_sha") is None:  # else the prompt's family names the task better than the service
         row["_label"] = _service(span)
-    if row.get("request_id") is None or found.get("finish_reason") is None:
+    if row.get("request_id") is None or (told and found.get("finish_reason") is None):
         identity, reason = answered(attributes)
         row.setdefault("request_id", identity)
         found.setdefault("finish_reason", reason)
@@ -122,23 +133,17 @@ def _row(span: Span) -> dict[str, Any]:
 def _stated(known: Mapping[str, Any]) -> dict[str, Any]:
     """What a dump states outright; its counts are as strict as any."""
     return {
-        name: _count(name, value) if name.endswith("_tokens") else value
+        name: counted(name, value) if name.endswith("_tokens") else value
         for name, value in known.items()
         if value is not None
     }
 
 
-def _kind(span: Span) -> str:
+def _kind(span: Span, shape: Shape) -> str:
     """What kind of work a span is, in one lower-case word, from whichever convention says so."""
     attributes = span.attributes
-    for name in (
-        "gen_ai.operation.name",
-        "openinference.span.kind",
-        "llm.request.type",
-        "traceloop.span.kind",
-        "span.type",
-    ):
-        value = attributes.get(name)
+    for name in shape.kinds:
+        value = attributes[name]
         if isinstance(value, str) and value:
             return value.lower()
     operation = attributes.get("ai.operationId")
@@ -148,25 +153,25 @@ def _kind(span: Span) -> str:
     return span.kind.lower()
 
 
-def _facts(span: Span) -> dict[str, Any]:
+def _facts(span: Span, shape: Shape) -> dict[str, Any]:
     """Columns that are not counts; a value that cannot be read is as if it were absent."""
-    best: dict[str, tuple[int, Any]] = {}
-    for shift, attributes in ((0, span.attributes), (1_000, span.resource)):
-        for name, value in attributes.items():
-            place = WHERE_FACTS.get(name)
-            if place is None or value is None:
+    found: dict[str, Any] = {}
+    for attributes, facts in ((span.attributes, shape.facts), (span.resource, shape_of(tuple(span.resource)).facts)):
+        for column, one, names in facts:
+            if column in found:
                 continue
-            column, rank = place[0], place[1] + shift
-            if column not in best or rank < best[column][0]:
-                best[column] = (rank, value)
-    found = {column: _read(FACTS[column][0].one, value) for column, (_, value) in best.items()}
-    found |= _metadata(span.attributes, found)
-    if found.get("error_type") is None:
+            for name in names:
+                if (value := attributes[name]) is not None:
+                    found[column] = _read(one, value)
+                    break
+    if shape.attached:
+        found |= _metadata(span.attributes, found)
+    if span.events and found.get("error_type") is None:
         for name, attributes in span.events:
             if name == "exception":
                 found["error_type"] = _read(text, attributes.get("exception.type"))
-    if found.get("cost_logged_usd") is None:
-        found["cost_logged_usd"] = _parts_of_cost(span.attributes)
+    if (shape.costs or shape.passed) and found.get("cost_logged_usd") is None:
+        found["cost_logged_usd"] = _parts_of_cost(span.attributes, shape)
     return found
 
 
@@ -202,64 +207,13 @@ def _metadata(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dict[s
     return more
 
 
-COSTS = (
-    ("gen_ai.usage.input_cost", "gen_ai.usage.output_cost"),
-    ("gen_ai.cost.input", "gen_ai.cost.output"),
-    ("gen_ai.cost.input_cost", "gen_ai.cost.output_cost"),
-    ("litellm.cost.input_cost", "litellm.cost.output_cost"),
-    ("llm.cost.prompt", "llm.cost.completion"),
-)
-
-
-def _parts_of_cost(attributes: Mapping[str, Any]) -> Decimal | None:
-    for one, other in COSTS:
-        if one in attributes:
-            parts = [_read(usd, attributes.get(name)) for name in (one, other)]
-            if None not in parts:
-                return Decimal(sum(parts))
-    gateway = _provider_metadata(attributes).get("gateway")  # of Vercel
+def _parts_of_cost(attributes: Mapping[str, Any], shape: Shape) -> Decimal | None:
+    for pair in shape.costs:
+        parts = [_read(usd, attributes.get(name)) for name in pair]
+        if None not in parts:
+            return Decimal(sum(parts))
+    gateway = provider_said(attributes).get("gateway")  # of Vercel
     return _read(usd, gateway.get("cost")) if isinstance(gateway, dict) else None
-
-
-def _provider_metadata(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the Vercel SDK passes on in each provider's own words."""
-    said = attributes.get("ai.response.providerMetadata")
-    said = opened(said) if isinstance(said, str) else said
-    return said if isinstance(said, dict) else {}
-
-
-# --- usage ------------------------------------------------------------------------------------------------------------
-
-
-def _usage(attributes: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Counts with their convention; empty where the span has none. Raises ValueError for a value that is no count."""
-    best: dict[str, tuple[int, Any]] = {}
-    for name, value in attributes.items():
-        place = WHERE_USAGE.get(name)
-        if place is not None and value is not None and (place[0] not in best or place[1] < best[place[0]][0]):
-            best[place[0]] = (place[1], value)
-    found = {column: _count(column, value) for column, (_, value) in best.items()}
-    if found.get("input_tokens") is None and found.get("output_tokens") is None:
-        if found.get("_total") is not None and kind in ("embeddings", "embedding", "chat"):
-            return {"input_tokens": found["_total"]}  # the Vercel SDK gives embeddings one figure
-        return _bare(attributes)
-    found |= _of_provider(attributes, found)
-    extras = [
-        {"class": EXTRAS[name], "quantity": Decimal(n)}
-        for name in sorted(EXTRAS.keys() & attributes, key=list(EXTRAS).index)
-        if attributes[name] is not None and (n := _count(name, attributes[name]))
-    ]
-    given, out, hidden = (found.get(name) or 0 for name in ("input_tokens", "output_tokens", "reasoning_tokens"))
-    if hidden and found.get("_total") == given + out + hidden:
-        found["output_tokens"] = out + hidden  # reasoning stands beside the output, as the total proves
-    return found | {"extras": extras or None}
-
-
-def _count(name: str, value: Any) -> int | None:
-    try:
-        return count(value)
-    except ValueError as problem:
-        raise ValueError(f"{name}: {problem}") from None
 
 
 def _doubt(span: Span, row: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,61 +226,15 @@ def _doubt(span: Span, row: Mapping[str, Any], usage: Mapping[str, Any]) -> dict
     return {"_reading": "unknown"} if span.resource.get("service.name") == "portkey" else {}
 
 
-def _bare(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The usage of Claude Code's own spans and events: names without a prefix, cache beside the input."""
-    if "model" not in attributes or "input_tokens" not in attributes:
-        return {}
-    found = {
-        column: _count(name, attributes[name]) for column, name in BARE.items() if attributes.get(name) is not None
-    }
-    cached = (found.get("cache_read_tokens") or 0) + (found.get("cache_write_tokens") or 0)
-    asked = text(attributes.get("request_id"))
-    identity = {"_key": f"claude-code {asked}"} if asked else {}
-    return found | identity | {"input_tokens": (found.get("input_tokens") or 0) + cached}
-
-
-def _of_provider(attributes: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Cache counts that the Vercel SDK before version 6 gives in the provider's own words only.
-
-    The input beside them is the provider's too: that of Anthropic's models leaves the cache out.
-    """
-    said = _provider_metadata(attributes)
-    if not said:
-        return {"_reading": "inside"}
-    anthropic, bedrock, openai = (part(said, name) for name in ("anthropic", "bedrock", "openai"))
-    usage, converse = part(anthropic, "usage"), part(bedrock, "usage")
-    more = {
-        "cache_write_tokens": _known(
-            anthropic.get("cacheCreationInputTokens"),
-            usage.get("cache_creation_input_tokens"),
-            converse.get("cacheWriteInputTokens"),
-        ),
-        "cache_read_tokens": _known(
-            anthropic.get("cacheReadInputTokens"),
-            usage.get("cache_read_input_tokens"),
-            converse.get("cacheReadInputTokens"),
-            openai.get("cachedPromptTokens"),
-        ),
-        "reasoning_tokens": openai.get("reasoningTokens"),
-        "_uncached": usage.get("input_tokens"),
-    }
-    made: dict[str, Any] = {
-        name: _count(name, value) for name, value in more.items() if value is not None and found.get(name) is None
-    }
-    beside = not openai and ("cache_read_tokens" in made or "cache_write_tokens" in made)
-    return made | {"_reading": "beside" if beside else "inside"}
-
-
-def _known(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
 # --- identity and time ------------------------------------------------------------------------------------------------
 
 
 def listed(value: Any) -> list[Any]:
     """A list as it is; whatever is none holds nothing."""
     return value if isinstance(value, list) else []
+
+
+_HEX = re.compile(r"[0-9a-f]+\Z").match
 
 
 def hex_id(value: Any, width: int) -> str | None:
@@ -337,6 +245,8 @@ def hex_id(value: Any, width: int) -> str | None:
         return f"{value:0{width}x}" if value > 0 else None
     if not isinstance(value, str):
         return None
+    if len(value) == width and _HEX(value):
+        return value if value.strip("0") else None
     given = value.strip().lower().removeprefix("0x")
     if not given.strip("0"):
         return None  # the id of no span

@@ -12,7 +12,7 @@ from costaudit.ingest._decode import Decoder, Path, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import SEVERAL, Lean
-from costaudit.ingest._prompt import FINGERPRINTS, PromptReader
+from costaudit.ingest._prompt import PromptReader, wanted
 from costaudit.ingest._values import Reader
 
 
@@ -61,9 +61,7 @@ class TableReader:
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
         self.lean: Lean | None = Lean(self.plan.decoder)
-        self.told = file.only is None or not FINGERPRINTS.isdisjoint(
-            file.only
-        )  # what prompts and answers say is wanted
+        self.told = wanted(file.only)
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether each line is read by itself; a reader that adds to this one has to say so."""

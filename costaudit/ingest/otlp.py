@@ -15,6 +15,7 @@ from costaudit.ingest._otel_names import BARE
 from costaudit.ingest._otlp_typed import Export, TypedSpan, export
 from costaudit.ingest._otlp_typed import flat as flat_typed
 from costaudit.ingest._otlp_values import flat, plain
+from costaudit.ingest._prompt import wanted
 from costaudit.ingest._spans import Span, collect, hex_id, listed
 
 TRACES = ("resourceSpans", "resource_spans", "batches")
@@ -55,8 +56,8 @@ class Otlp(Format):
         return 80 if _bare(record) else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader()
+        del found  # exports are never wrapped
+        return _Reader(wanted(file.only, "finish_reason", "task"))
 
 
 class _Around(NamedTuple):
@@ -69,7 +70,8 @@ class _Around(NamedTuple):
 class _Reader:
     """Reads exports; one bad span costs one span."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: bool = True) -> None:
+        self.told = told  # what prompts and answers say, and name, is wanted
         self.waiting: list[Span] = []
         self.kept: set[float] = set()  # shares of traces that sampling kept
 
@@ -98,7 +100,7 @@ class _Reader:
             out.notes.append(f"the traces are a sample ({shares} kept): {AT_LEAST}")
 
     def _flush(self, out: Out) -> None:
-        collect(self.waiting, out)
+        collect(self.waiting, out, told=self.told)
         self.waiting = []
 
     def _typed(self, typed: Export, record: Record, out: Out) -> None:
