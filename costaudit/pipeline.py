@@ -157,9 +157,9 @@ def requests(
     return stored(held.requests, held.outside, held.outside_restated)
 
 
-def only_store(paths: Sequence[str]) -> Path | None:
+def only_store(paths: Sequence[str]) -> str | None:
     """The store that the paths name, None for logs; UsageError for a store among other paths."""
-    stores = [path for path in map(Path, paths) if store.is_store(path)]
+    stores = [path for path in map(str, paths) if store.is_store(path)]
     if not stores:
         return None
     if len(paths) > 1:

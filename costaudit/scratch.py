@@ -115,7 +115,7 @@ class _Shelf:
 
 def _nameless() -> IO[bytes]:
     with _told("no working file can be made there", "name a folder that can be written"):
-        return tempfile.TemporaryFile(prefix="costaudit-", dir=_folder())
+        return tempfile.TemporaryFile(prefix="costaudit-", dir=folder())
 
 
 @contextmanager
@@ -123,11 +123,11 @@ def _told(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        said = f"{_folder()}: {what}: {problem.strerror or problem}"
+        said = f"{folder()}: {what}: {problem.strerror or problem}"
         raise CostAuditError(said, hint=f"{hint} in the environment variable TMPDIR") from problem
 
 
-def _folder() -> Path:
+def folder() -> Path:
     """Where working files go: TMPDIR, else the place for large ones: /tmp is memory on many systems."""
     if not any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")) and os.access("/var/tmp", os.W_OK):
         return Path("/var/tmp")

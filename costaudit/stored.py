@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
@@ -19,7 +18,8 @@ from costaudit.config import Settings
 from costaudit.errors import LogError
 from costaudit.ingest import SOURCES
 from costaudit.ingest import _parts as parts
-from costaudit.ingest._parts import Part
+from costaudit.ingest._listing import Part
+from costaudit.ingest._parts import Where
 from costaudit.pipeline import outside_all, unnamed
 from costaudit.price import linear, sums
 from costaudit.price.book import PriceBook
@@ -51,7 +51,7 @@ class Held(NamedTuple):
     stale: int = 0
 
 
-def held(store: Path, settings: Settings, names: Sequence[str], book: PriceBook) -> Held:
+def held(store: Where, settings: Settings, names: Sequence[str], book: PriceBook) -> Held:
     """What a store holds in the window of the settings, by `names` (`cells.keys`), at the prices of a book."""
     for attempt in range(5):
         found = parts.load(store)
@@ -67,7 +67,7 @@ class _Reading:
     """One reading of a store."""
 
     def __init__(
-        self, store: Path, found: Sequence[Part], settings: Settings, names: tuple[str, ...], book: PriceBook
+        self, store: Where, found: Sequence[Part], settings: Settings, names: tuple[str, ...], book: PriceBook
     ) -> None:
         self.store, self.all, self.settings, self.names, self.book = store, found, settings, names, book
         self.start, self.end = settings.window
@@ -77,7 +77,7 @@ class _Reading:
         self.kinds = pl.DataFrame(schema={name: schema.REQUESTS[name] for name in Key._fields})
         if not self.opened:
             first, last = ({part.first for part in found} - {None}, {part.last for part in found} - {None})
-            raise outside_all(str(store), min(first, default=None), max(last, default=None))  # type: ignore[type-var]
+            raise outside_all(parts.at(store).shown, min(first, default=None), max(last, default=None))  # type: ignore[type-var]
 
     def held(self) -> Held:
         known = pl.concat([self._empty(PLACE), *self._first()])
@@ -151,10 +151,10 @@ class _Reading:
         try:
             return self._condensed(part)
         except (pl.exceptions.PolarsError, OSError) as problem:
-            raise LogError(f"{self.store / part.file}: damaged", hint=parts.RESTORE) from problem
+            raise parts.damaged(self.store, part) from problem
 
     def _condensed(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
-        scan = self._inside(pl.scan_parquet(self.store / part.file, hive_partitioning=False))
+        scan = self._inside(pl.scan_parquet(parts.path_of(self.store, part), hive_partitioning=False))
         nulls = scan.select(pl.len().alias(""), pl.col(*Key._fields[2:], "cache_read_tokens").null_count()).collect()
         rows, *counts = nulls.row(0)
         absent = {name for name, count in zip(nulls.columns[1:], counts, strict=True) if count == rows}

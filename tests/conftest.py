@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from buckets import bucket, google, server  # noqa: F401  fixtures
 from hypothesis import settings
 
 from costaudit import known

@@ -37,7 +37,7 @@ from costaudit.cli import Command
         (
             ["ingest", "x"],
             "costaudit ingest needs --store",
-            "--store: The store; made if it is not there. `costaudit ingest --help` says more",
+            "--store: The store, made if it is not there; DIR or s3://BUCKET/DIR. `costaudit ingest --help` says more",
         ),
     ],
 )

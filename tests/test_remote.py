@@ -5,77 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-import threading
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import ClassVar
-from urllib.parse import parse_qs, unquote
 
 import pytest
-from console import ROOT, run
+from buckets import lines
+from console import ROOT
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import _remote, ingest
-
-CALL = {"object": "chat.completion", "model": "gpt-5.4", "choices": [], "usage": {"prompt_tokens": 7}}
-VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
-
-def lines(*numbers):
-    return "".join(json.dumps(CALL | {"id": f"c{n}", "created": 1_790_000_000 + n}) + "\n" for n in numbers).encode()
-
-
-@pytest.fixture(scope="module")
-def server():
-    pytest.importorskip("obstore", reason="object storage needs the extra `cloud`")
-    moto = pytest.importorskip("moto.server", reason="the local S3 server needs the extra `dev-cloud`")
-    from werkzeug.serving import WSGIRequestHandler
-
-    WSGIRequestHandler.log = lambda *_: None
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    yield "http://{}:{}".format(*running.get_host_and_port())
-    running.stop()
-
-
-class Bucket:
-    """A bucket of the local server, and what was asked of it."""
-
-    def __init__(self, name, endpoint):
-        from obstore.store import from_url
-
-        self.name, self.url = name, f"s3://{name}"
-        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", method="PUT")).close()
-        self.store = from_url(self.url, client_options={"allow_http": True})
-        self.fetched = []
-
-    def put(self, key, data):
-        import obstore
-
-        obstore.put(self.store, key, data)
-        return f"{self.url}/{key}"
-
-
-@pytest.fixture
-def bucket(server, monkeypatch, request):
-    for name, value in VARIABLES.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    made = Bucket(f"b-{abs(hash(request.node.name)) % 10**9}", server)
-    original = _remote._get
-
-    def counted(item, place):
-        made.fetched.append(item.key)
-        return original(item, place)
-
-    monkeypatch.setattr(_remote, "_get", counted)
-    return made
 
 
 def ids(read):
@@ -192,9 +128,9 @@ def test_what_is_not_there_or_refused_stops_with_a_sentence(bucket, server, monk
     assert "AWS_ACCESS_KEY_ID" in error.value.hint
     with pytest.raises(UsageError, match="names no bucket"):
         ingest(["s3:///logs"])
-    bucket.put("history/costaudit-store.json", b"{}")
-    with pytest.raises(UsageError, match="holds a store"):
-        ingest([f"{bucket.url}/history"])
+    bucket.put("acme/history/costaudit-store.json", b"{}")
+    with pytest.raises(UsageError, match=f"holds a store, which is read by itself: {bucket.url}/acme/history$"):
+        ingest([f"{bucket.url}/acme"])
 
 
 def test_temporary_files_are_gone_and_batches_are_read_in_order(bucket, tmp_path, monkeypatch):
@@ -220,52 +156,12 @@ def test_keys_are_hostile_and_stay_inside_the_temporary_folder():
         assert "\0" not in _remote._safe(name)
 
 
-class Google(BaseHTTPRequestHandler):
-    """The two requests of Google's XML interface that reading needs."""
-
-    objects: ClassVar = {"logs/a.jsonl": lines(1, 2), "logs/b c.jsonl": lines(3)}
-
-    def do_GET(self):
-        path, _, query = self.path.partition("?")
-        if "list-type=2" in query:
-            keys = [key for key in self.objects if key.startswith(parse_qs(query).get("prefix", [""])[0])]
-            entries = "".join(
-                f"<Contents><Key>{key}</Key><LastModified>2026-10-01T00:00:00.000Z</LastModified><ETag>&quot;{key}&quot;"
-                f"</ETag><Size>{len(self.objects[key])}</Size></Contents>"
-                for key in keys
-            )
-            self.answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode())
-        else:
-            key = unquote(path.removeprefix("/bucket/"))
-            self.answer(200 if key in self.objects else 404, self.objects.get(key, b""), etag=f'"{key}"')
-
-    do_HEAD = do_GET
-
-    def answer(self, status, body, **headers):
-        self.send_response(status)
-        for name, value in {**headers, "last-modified": "Thu, 01 Oct 2026 00:00:00 GMT"}.items():
-            self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-def test_google_storage_is_read_by_its_own_protocol(monkeypatch, tmp_path):
-    pytest.importorskip("obstore", reason="object storage needs the extra `cloud`")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Google)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{server.server_port}")
-    try:
-        assert ids(ingest(["gs://bucket/logs/"], cache=tmp_path)) == ["c1", "c2", "c3"]
-        assert ids(ingest(["gs://bucket/logs/b c.jsonl"], cache=tmp_path)) == ["c3"]
-        assert ids(ingest(["gs://bucket/logs/a*"])) == ["c1", "c2"]
-    finally:
-        server.shutdown()
-        server.server_close()
+def test_google_storage_is_read_by_its_own_protocol(google, tmp_path):
+    google.put("logs/a.jsonl", lines(1, 2))
+    google.put("logs/b c.jsonl", lines(3))
+    assert ids(ingest(["gs://bucket/logs/"], cache=tmp_path)) == ["c1", "c2", "c3"]
+    assert ids(ingest(["gs://bucket/logs/b c.jsonl"], cache=tmp_path)) == ["c3"]
+    assert ids(ingest(["gs://bucket/logs/a*"])) == ["c1", "c2"]
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch):
@@ -273,9 +169,3 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     with pytest.raises(UsageError, match="extra `cloud`") as error:
         ingest(["s3://bucket/logs"])
     assert error.value.hint == "pip install 'costaudit[cloud]'"
-
-
-def test_a_store_is_no_object():
-    _, code = run("costaudit ingest sample_logs/demo --store s3://bucket/history")
-    assert code == 2
-    assert not Path("s3:").exists()

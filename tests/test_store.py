@@ -23,7 +23,7 @@ from costaudit import pipeline, schema
 from costaudit.commands._sums import priced_sums, summary
 from costaudit.config import Settings
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest import _parts, _store, _store_check, ingest
+from costaudit.ingest import _folder, _parts, _store, _store_check, ingest
 from costaudit.ingest._store import is_store
 from costaudit.price import sums
 
@@ -322,7 +322,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_store(tmp_path):
 def test_a_store_that_another_process_makes_meanwhile_is_not_made_again(tmp_path, monkeypatch):
     store = tmp_path / "store"
     rows = log(tmp_path / "a", range(3))
-    original = _parts.writing
+    original = _folder.writing
 
     @contextmanager
     def late(path):
@@ -331,7 +331,7 @@ def test_a_store_that_another_process_makes_meanwhile_is_not_made_again(tmp_path
         with original(path):
             yield
 
-    monkeypatch.setattr(_parts, "writing", late)
+    monkeypatch.setattr(_folder, "writing", late)
     _parts.prepare(store)
     assert _store.read(store).height == 3
 

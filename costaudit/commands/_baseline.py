@@ -96,7 +96,7 @@ class Finder:
         from costaudit import pipeline
         from costaudit.ingest import _store as store
 
-        kept = any(store.is_store(Path(path)) for path in self.candidate)
+        kept = any(store.is_store(path) for path in self.candidate)
         read = pipeline.requests(self.candidate, settings, self.show) if kept else self.read
         return pipeline.loaded(read, settings, self.candidate, self.head.book)
 
@@ -110,7 +110,7 @@ class Finder:
             loaded = self._earlier(earlier)
         else:
             loaded = pipeline.load([given], earlier, self.show, self.head.book)
-        produced = store.is_store(Path(given)) or any(self.window)
+        produced = store.is_store(given) or any(self.window)
         return Base(_measured(loaded, given, day), day, volume(loaded, self.settings, given) if produced else Volume())
 
 

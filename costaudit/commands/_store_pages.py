@@ -24,7 +24,7 @@ def info(known: Info) -> str:
     requests = sum(month.requests for month in known.months)
     parts = sum(month.parts for month in known.months)
     lines = [
-        f"{clean(str(known.path))}: {money.plural(requests, 'request')}, {money.plural(len(known.months), 'month')}, "
+        f"{clean(known.path)}: {money.plural(requests, 'request')}, {money.plural(len(known.months), 'month')}, "
         f"{money.plural(parts, 'part')}, {size(known.size)}, schema {VERSION}",
         "",
     ]
@@ -98,7 +98,7 @@ def json(known: Info) -> str:
     spent = _by_month(known.sums)
     document = {
         "schema": "costaudit.store/1",
-        "path": str(known.path),
+        "path": known.path,
         "request_schema": VERSION,
         "bytes": known.size,
         "months": [
@@ -121,7 +121,7 @@ def json(known: Info) -> str:
 
 def verified(found: Verified) -> str:
     """One line for each thing that is wrong, or one that says that nothing is."""
-    said = f"{clean(str(found.path))}: {money.plural(found.parts, 'part')}, {money.plural(found.rows, 'row')}"
+    said = f"{clean(found.path)}: {money.plural(found.parts, 'part')}, {money.plural(found.rows, 'row')}"
     if not found.problems:
         return f"{said}: whole\n"
     lines = [f"{said}: {money.plural(len(found.problems), 'problem')}", *(f"  {clean(p)}" for p in found.problems)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
 
 def command(
     paths: options.Paths,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="The store; made if it is not there.")],
+    store: Annotated[
+        str, typer.Option(metavar="DIR", help="The store, made if it is not there; DIR or s3://BUCKET/DIR.")
+    ],
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="Who reads: `local`, processes of this machine; `ray`, a cluster.")
     ] = "local",
@@ -34,19 +35,17 @@ def command(
     hashes, no prompt and no answer; prices are applied when it is analyzed: `costaudit analyze DIR`.
     """
     from costaudit.commands._sums import summary
-    from costaudit.errors import LogError, UsageError
-    from costaudit.ingest import _remote, _store, ingest
+    from costaudit.errors import LogError
+    from costaudit.ingest import _store, ingest
     from costaudit.pipeline import cached
     from costaudit.report import _money as money
     from costaudit.report import _words
 
-    if _remote.is_remote(str(store).replace(":/", "://", 1)):
-        raise UsageError(f"--store {store}: a store is a folder of this machine", hint="copy it to object storage")
     reader = _engine(engine, address)
     settings = options.settings(config, no_cache=no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
-        if len(paths) == 1 and _store.is_store(Path(paths[0])):
-            read = _store.everything(Path(paths[0]))
+        if len(paths) == 1 and _store.is_store(paths[0]):
+            read = _store.everything(paths[0])
         else:
             read = ingest(paths, columns=settings.columns, progress=show, cache=cached(settings), engine=reader)
     if read.requests.is_empty():

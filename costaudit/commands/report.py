@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +19,7 @@ def command(
         typer.Argument(metavar="PATH", help="Log files, folders, globs, - for standard input, or a store."),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A store of `costaudit ingest`, instead of PATH.")
+        str | None, typer.Option(metavar="DIR", help="A store of `costaudit ingest`, instead of PATH.")
     ] = None,
     compare: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Compare with; else the month before.")] = None,
     against: Annotated[
@@ -60,7 +59,7 @@ def command(
     from costaudit.errors import UsageError
     from costaudit.report import _month
 
-    places = [str(store)] if store is not None else list(paths or ())
+    places = [store] if store is not None else list(paths or ())
     if (store is not None) == bool(paths):
         raise UsageError("report reads logs or one store", hint="costaudit report --month 2026-10 PATH, or --store DIR")
     reviewed = months.parse(month)

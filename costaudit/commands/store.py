@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from costaudit.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Look after the Parquet store that `costaudit ingest --store DIR` writes.")
 
-Store = Annotated[Path, typer.Argument(metavar="DIR", help="A store.")]
+Store = Annotated[str, typer.Argument(metavar="DIR", help="A store: a folder, or s3://BUCKET/PREFIX, gs://, az://.")]
 FORMATS = ("terminal", "json")
 
 
@@ -66,9 +65,11 @@ def compact(
     emit(f"{store}: {money.plural(done.before, 'part')} before, {done.after:,} now\n")
 
 
-def _known(path: Path) -> Path:
-    from costaudit.ingest._store import is_store
+def _known(where: str) -> str:
+    """The store of that name; UsageError where there is none, LogError where nobody can say."""
+    from costaudit.ingest._parts import at
 
-    if not is_store(path):
-        raise UsageError(f"{path}: not a store", hint="costaudit ingest LOGS --store DIR makes one")
-    return path
+    place = at(where)
+    if not place.exists():
+        raise UsageError(f"{place.shown}: not a store", hint="costaudit ingest LOGS --store DIR makes one")
+    return where

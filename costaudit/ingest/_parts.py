@@ -1,21 +1,13 @@
-"""The files of a store: immutable parts, and one list of them that makes a change visible all at once.
+"""The parts of a store, wherever it lies: rows in order of time, and what they add up to.
 
-    STORE/costaudit-store.json                     the list: version of the request table, each part with its hash
-    STORE/requests/month=2026-10/<hash>.parquet    rows of whole days, in order of time, zstd
-    STORE/sums/month=2026-10/<hash>.parquet        what the rows of a part add up to (`costaudit.price.sums`)
-    STORE/.lock                                    held by the one process that writes
-
-A part is never changed. A change writes new parts, flushes them to disk, and then renames a new list over the old one;
-files that no list names are what a killed process left behind, and the next writer removes them.
+A part is never changed. A change writes new parts and then a new list; until then nobody sees them.
 """
 
 from __future__ import annotations
 
 import io
-import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,58 +17,17 @@ import polars as pl
 from xxhash import xxh3_128_hexdigest
 
 from costaudit import schema
-from costaudit.errors import LogError, UsageError
+from costaudit.errors import LogError
+from costaudit.ingest._folder import Folder
+from costaudit.ingest._listing import RESTORE, Part, Place, hash_of
+from costaudit.ingest._objects import is_remote
 
-MARK = "costaudit-store.json"
-FORMAT = "costaudit-store"
 UNDATED = "undated"  # month of rows whose log gives no time
 KEYS = pl.Schema({"_key": pl.String(), "_also": pl.String(), "_rank": pl.Int64()})  # what `_identity` knows calls by
 STORED = pl.Schema({**schema.REQUESTS, **KEYS})
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": 200_000}
-RESTORE = "restore it from a backup, or ingest the logs again into a new folder"
 
-
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One file of rows.
-
-    restated     rows that restate the usage of others (roll-ups), part of `rows`
-    first, last  times of its rows; None in the part of rows without a time
-    sums, stamp  the file of its sums, and what they were made with (prices, code)
-    """
-
-    file: str
-    rows: int
-    restated: int
-    bytes: int
-    xxh3: str
-    first: datetime | None = None
-    last: datetime | None = None
-    sums: str | None = None
-    stamp: str | None = None
-
-    @property
-    def month(self) -> str:
-        return self.file.split("/")[1].removeprefix("month=")
-
-    def within(self, start: datetime | None, end: datetime | None) -> bool:
-        """Whether the half-open window can hold a row of it; a row without a time is in no window."""
-        if start is None and end is None:
-            return True
-        if self.first is None or self.last is None:
-            return False
-        return (end is None or self.first < end) and (start is None or self.last >= start)
-
-
-class _Version(msgspec.Struct):
-    schema: int
-
-
-class Listing(msgspec.Struct, frozen=True):
-    """The list of a store's parts, in order of month and time."""
-
-    schema: int
-    format: str = FORMAT
-    parts: list[Part] | None = None  # None: written before there were lists
+Where = str | Path | Place
 
 
 class Summary(NamedTuple):
@@ -87,87 +38,54 @@ class Summary(NamedTuple):
     columns: Sequence[str] | None = None
 
 
-def is_store(path: Path) -> bool:
-    return (path / MARK).is_file()
+def at(where: Where) -> Place:
+    """The place of a store: a folder, or a prefix in object storage (`s3://bucket/history`)."""
+    if not isinstance(where, str | Path):
+        return where
+    if not is_remote(where):
+        return Folder(Path(where))
+    from costaudit.ingest._bucket import bucket
+
+    return bucket(str(where))
 
 
-def prepare(store: Path) -> None:
-    """Make a new store where there is none; UsageError where the folder holds something else."""
-    if is_store(store):
-        return
-    begun = {".lock", MARK, f"{MARK}.writing"}  # what a process that does the same at this moment, or was killed, made
-    if store.exists() and (not store.is_dir() or any(path.name not in begun for path in store.iterdir())):
-        raise UsageError(f"{store}: not a store, and not empty", hint="name a new folder, or an existing store")
-    with writing(store):
-        if not is_store(store):
-            save(store, [])
-
-
-def load(store: Path) -> list[Part]:
-    """The parts of a store; LogError where the list is damaged or of another version."""
-    try:
-        data = (store / MARK).read_bytes()
-        version = msgspec.json.decode(data, type=_Version).schema
-        found = msgspec.json.decode(data, type=Listing) if version == schema.VERSION else Listing(version)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise LogError(f"{store / MARK}: damaged", hint=RESTORE) from problem
-    if version != schema.VERSION:
-        raise LogError(
-            f"{store}: written with version {version} of the request table, this program reads {schema.VERSION}",
-            hint="ingest the logs again into a new folder",
-        )
-    if found.parts is not None:
-        return found.parts
-    return [_described(store, path) for path in sorted(store.glob("requests/month=*/*.parquet"))]
-
-
-def save(store: Path, parts: Iterable[Part]) -> None:
-    """Make these the parts of the store, at once."""
-    ordered = sorted(parts, key=lambda p: (p.month, p.first.timestamp() if p.first else 0.0, p.file))
-    data = msgspec.json.encode(Listing(schema.VERSION, parts=ordered))
-    durable(store / MARK, msgspec.json.format(data, indent=1) + b"\n")
-
-
-def _described(store: Path, path: Path) -> Part:
-    """A part that no list describes."""
-    known = (
-        pl.scan_parquet(path)
-        .select(
-            rows=pl.len(),
-            restated=pl.col("rollup").fill_null(value=False).sum(),
-            first=pl.col("started_at").min(),
-            last=pl.col("started_at").max(),
-        )
-        .collect()
-        .row(0, named=True)
-        if _readable(path)
-        else {"rows": 0, "restated": 0, "first": None, "last": None}
-    )
-    return Part(path.relative_to(store).as_posix(), bytes=path.stat().st_size, xxh3="", **known)
-
-
-def _readable(path: Path) -> bool:
-    try:
-        return pl.read_parquet_schema(path) is not None
-    except (pl.exceptions.PolarsError, OSError):
+def is_store(where: Where) -> bool:
+    """Whether a store is there, as far as anybody can say."""
+    if is_remote(where) and any(c in str(where) for c in "*?["):
         return False
+    try:
+        return at(where).exists()
+    except LogError:
+        return False  # who reads it as logs is told why
 
 
-def write(store: Path, month: str, rows: pl.DataFrame, summary: Summary | None) -> Part:
+def prepare(store: Where) -> None:
+    """Make a new store where there is none; UsageError where there is something else."""
+    at(store).change(lambda held: held)
+
+
+def load(store: Where) -> list[Part]:
+    """The parts of a store; LogError where the list is damaged or of another version."""
+    return at(store).load()
+
+
+def save(store: Where, parts: Iterable[Part]) -> None:
+    """Make these the parts of the store, at once."""
+    at(store).change(lambda _: list(parts))
+
+
+def write(store: Where, month: str, rows: pl.DataFrame, summary: Summary | None) -> Part:
     """A new part of one month [STORED], named by its content, and its sums; OSError where there is no room."""
-    file, data = _named("requests", month, rows)
-    durable(store / file, data)
-    sums = None
-    if summary is not None:
-        sums, summed = _named("sums", month, summary.of(rows))
-        durable(store / sums, summed)
+    place = at(store)
+    file, size = _put(place, "requests", month, rows)
+    sums = _put(place, "sums", month, summary.of(rows))[0] if summary is not None else None
     first, last = rows["started_at"].min(), rows["started_at"].max()
     return Part(
         file=file,
         rows=rows.height,
         restated=int(rows["rollup"].fill_null(value=False).sum()),
-        bytes=len(data),
-        xxh3=Path(file).stem,
+        bytes=size,
+        xxh3=hash_of(file),
         first=first if isinstance(first, datetime) else None,
         last=last if isinstance(last, datetime) else None,
         sums=sums,
@@ -175,128 +93,63 @@ def write(store: Path, month: str, rows: pl.DataFrame, summary: Summary | None) 
     )
 
 
-def summed(store: Path, part: Part, summary: Summary | None) -> Part:
+def summed(store: Where, part: Part, summary: Summary | None) -> Part:
     """The same part with sums that are as asked for; None: with those it has."""
     if summary is None or part.stamp == summary.stamp:
         return part
-    file, data = _named("sums", part.month, summary.of(read(store, part, summary.columns)))
-    durable(store / file, data)
+    place = at(store)
+    file, _ = _put(place, "sums", part.month, summary.of(read(place, part, summary.columns)))
     return msgspec.structs.replace(part, sums=file, stamp=summary.stamp)
 
 
-def _named(kind: str, month: str, frame: pl.DataFrame) -> tuple[str, bytes]:
+def _put(place: Place, kind: str, month: str, frame: pl.DataFrame) -> tuple[str, int]:
+    """The name that a new file got, and its size in bytes."""
     stream = io.BytesIO()
     frame.write_parquet(stream, metadata={"costaudit.schema": str(schema.VERSION)}, **PARQUET)
     data = stream.getvalue()
-    return f"{kind}/month={month}/{xxh3_128_hexdigest(data)}.parquet", data
+    return place.put(f"{kind}/month={month}/{xxh3_128_hexdigest(data)}.parquet", data), len(data)
 
 
-def read(store: Path, part: Part, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def read(store: Where, part: Part, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """The rows of a part [STORED]; LogError where it is damaged or gone."""
-    path = store / part.file
+    path = path_of(store, part)
     try:
         if not part.xxh3:  # as it was before there were lists: columns may be absent
             frame = schema.conform(pl.read_parquet(path), STORED)
             return frame if columns is None else frame.select(columns)
         return pl.read_parquet(path, columns=list(columns) if columns is not None else None)
     except (pl.exceptions.PolarsError, OSError) as problem:
-        raise LogError(f"{path}: damaged", hint=RESTORE) from problem
+        raise damaged(store, part) from problem
 
 
-def read_sums(store: Path, part: Part) -> pl.DataFrame | None:
+def path_of(store: Where, part: Part) -> str:
+    """A part as a file of this machine; LogError where it cannot be had."""
+    try:
+        return at(store).paths([part.file])[0]
+    except OSError as problem:
+        raise damaged(store, part, problem.strerror or "") from problem
+
+
+def damaged(store: Where, part: Part, why: str = "") -> LogError:
+    """That a part is not as it was written, or not there."""
+    what = f"damaged: {why}" if why else "damaged"
+    return LogError(f"{at(store).show(part.file)}: {what}", hint=RESTORE)
+
+
+def read_sums(store: Where, part: Part) -> pl.DataFrame | None:
     """The sums of a part; None where it has none, or they are damaged: its rows say the same."""
     if part.sums is None:
         return None
     try:
-        return pl.read_parquet(store / part.sums)
+        return pl.read_parquet(at(store).paths([part.sums])[0])
     except (pl.exceptions.PolarsError, OSError):
         return None
 
 
-def read_all(store: Path, parts: Sequence[Part], columns: Sequence[str]) -> list[pl.DataFrame]:
+def read_all(store: Where, parts: Sequence[Part], columns: Sequence[str]) -> list[pl.DataFrame]:
     """The same for several parts, in their order; in one pass where they are all as they should be."""
     if len(parts) > 1 and all(part.xxh3 for part in parts):
         with suppress(pl.exceptions.PolarsError, OSError):  # reading one after the other says which one is damaged
-            files = [store / part.file for part in parts]
+            files: list[Any] = list(at(store).paths([part.file for part in parts]))
             return [pl.scan_parquet(files, glob=False, hive_partitioning=False).select(columns).collect()]
     return [read(store, part, columns) for part in parts]
-
-
-def durable(path: Path, data: bytes) -> None:
-    """The whole file on disk, or the old one: written beside it, flushed, renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".writing")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink()
-        raise
-    with suppress(OSError):  # the name is on disk once its folder is; not every system can flush one
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def orphans(store: Path, parts: Iterable[Part]) -> list[Path]:
-    """Files that the list does not name: halves and leftovers of a process that was killed."""
-    named = {name for part in parts for name in (part.file, part.sums) if name}
-    found = [path for kind in ("requests", "sums") for path in store.glob(f"{kind}/*/*") if path.is_file()]
-    found += store.glob("*.writing")
-    return sorted(path for path in found if path.relative_to(store).as_posix() not in named)
-
-
-def sweep(store: Path, parts: Iterable[Part]) -> int:
-    """Remove what no list names; only while the lock is held."""
-    gone = orphans(store, parts)
-    for path in gone:
-        with suppress(OSError):
-            path.unlink()
-            path.parent.rmdir()  # if it is empty now
-    return len(gone)
-
-
-@contextmanager
-def writing(store: Path) -> Iterator[None]:
-    """One writer at a time; the system frees the lock when a process dies. OSErrors become sentences."""
-    try:
-        store.mkdir(parents=True, exist_ok=True)
-        with (store / ".lock").open("a") as lock:
-            _wait(lock.fileno(), store)
-            yield
-    except OSError as problem:
-        raise LogError(
-            f"{store}: cannot be written: {problem.strerror or problem}", hint="the store is as it was before"
-        ) from problem
-
-
-def _wait(handle: int, store: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system: the list is still replaced as a whole
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logging.getLogger(__name__).warning("%s: another process writes to it; waiting", store)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-
-
-def locked(store: Path) -> bool:
-    """Whether a process writes at this moment."""
-    try:
-        import fcntl
-
-        with (store / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
-        return False
-    return False

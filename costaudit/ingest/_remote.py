@@ -1,9 +1,7 @@
 """Logs in object storage: `s3://`, `gs://`, `az://` paths are listed, fetched a few at a time, and read like files.
 
-The optional extra `costaudit[cloud]` brings obstore (one wheel, no dependencies of its own) for the three protocols.
-Credentials and endpoints come from the environment alone. Objects go through a folder of temporary files that is
-emptied batch after batch, so that every format, compression and worker process reads them as it reads any file; the
-next batch is fetched while one is read.
+Objects go through a folder of temporary files that is emptied batch after batch, so that every format, compression and
+worker process reads them as it reads any file; the next batch is fetched while one is read.
 """
 
 from __future__ import annotations
@@ -20,31 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_64_hexdigest
 
-from costaudit.errors import LogError, UsageError
+from costaudit.errors import UsageError
 from costaudit.ingest import _files
 from costaudit.ingest._files import SKIPPED, LogFile, Object, beside
-from costaudit.ingest._parts import MARK
+from costaudit.ingest._listing import MARK
+from costaudit.ingest._objects import connected, is_remote, library, refused, sentence, split
 
 if TYPE_CHECKING:
     from costaudit.ingest._read import Asked, FileRead
 
-SCHEMES = ("s3://", "gs://", "az://")
 BATCH = 512 << 20  # bytes of objects on disk at a time, and as much again of the batch being fetched
 OBJECTS = 400  # of a batch
 AT_ONCE = 8  # objects being fetched
 PIECE = 4 << 20  # bytes held of each of them
-ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
-CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; "
-    "AWS_SKIP_SIGNATURE=true for a public bucket",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
-}
-
-
-def is_remote(path: object) -> bool:
-    """Whether a path names an object, a prefix or a pattern in object storage."""
-    return str(path).startswith(SCHEMES)
 
 
 def walk(paths: Sequence[Path | str]) -> list[LogFile]:
@@ -60,16 +46,17 @@ def listed(url: str) -> list[LogFile]:
 
     Raises UsageError where there is none, LogError where the storage refuses or cannot be reached.
     """
-    scheme, bucket, key = _split(url)
+    scheme, bucket, key = split(url)
     pattern = re.compile(_pattern(key)) if any(c in key for c in "*?[") else None
     prefix = key if pattern is None else "/".join(key.split("/")[: _literal(key)])
     try:
         found = list(_listed(scheme, bucket, prefix, exact=pattern is None))
-    except _obstore().exceptions.BaseError as problem:
-        raise _refused(url, scheme, problem) from problem
+    except library().exceptions.BaseError as problem:
+        raise refused(url, scheme, problem) from problem
     home = f"{scheme}://{bucket}/"
-    if any(PurePosixPath(o.key).name == MARK for o in found):
-        raise UsageError(f"{url} holds a store: stores are read from a local folder", hint="copy it, or name its logs")
+    if kept := next((PurePosixPath(o.key) for o in found if PurePosixPath(o.key).name == MARK), None):
+        store = home + str(kept.parent)
+        raise UsageError(f"{url} holds a store, which is read by itself: {store}", hint="name the store, or the logs")
     known = {o.key: o for o in found}
     fits = [o for o in found if not o.side and (pattern is None or pattern.fullmatch(o.key))]
     wanted = [o for o in fits if not _hidden(o.key, prefix)]
@@ -148,16 +135,16 @@ class _Batch:
             for number, item in enumerate((file.object, *file.object.sides)):
                 if not _get(item, place if number == 0 else place.with_name(_safe(PurePosixPath(item.key).name))):
                     self.fetcher.doubtful.add(file.shown)
-        except (OSError, _obstore().exceptions.BaseError) as problem:
+        except (OSError, library().exceptions.BaseError) as problem:
             self.fetcher.doubtful.add(file.shown)
-            return f"{file.shown}: cannot be fetched: {_sentence(problem)}"
+            return f"{file.shown}: cannot be fetched: {sentence(problem)}"
         return ""
 
 
 def _get(item: Object, place: Path) -> bool:
     """Write an object to a file; whether it was the one that the listing named."""
-    obstore = _obstore()
-    store = _store(item.scheme, item.bucket)
+    obstore = library()
+    store = connected(item.scheme, item.bucket)
     try:
         got = obstore.get(store, item.key, options={"if_match": item.etag} if item.etag else None)
         same = bool(item.etag)
@@ -185,8 +172,8 @@ def _batches(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
 
 
 def _listed(scheme: str, bucket: str, prefix: str, *, exact: bool) -> Iterator[Object]:
-    obstore = _obstore()
-    store = _store(scheme, bucket)
+    obstore = library()
+    store = connected(scheme, bucket)
     if exact and prefix and not prefix.endswith("/"):
         with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):  # a prefix then, not an object
             yield _object(scheme, bucket, obstore.head(store, prefix))
@@ -198,7 +185,7 @@ def _listed(scheme: str, bucket: str, prefix: str, *, exact: bool) -> Iterator[O
 
 def _beside(store: Any, scheme: str, bucket: str, key: str) -> Iterator[Object]:
     """What belongs to a single object; hidden from the walk, but part of it."""
-    obstore = _obstore()
+    obstore = library()
     for side in _sides(key):
         with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
             yield replace(_object(scheme, bucket, obstore.head(store, side)), side=True)
@@ -220,14 +207,6 @@ def _hidden(key: str, prefix: str) -> bool:
     return any(part in SKIPPED for part in parts) or key.endswith(("-wal", "-shm", "-journal"))
 
 
-def _split(url: str) -> tuple[str, str, str]:
-    scheme, _, rest = url.partition("://")
-    bucket, _, key = rest.partition("/")
-    if not bucket:
-        raise UsageError(f"{url}: names no bucket", hint=f"e.g. {scheme}://bucket/logs/2026-10/")
-    return scheme, bucket, key
-
-
 def _literal(key: str) -> int:
     """How many parts of a pattern stand before the first wildcard."""
     parts = key.split("/")
@@ -247,45 +226,3 @@ def _safe(name: str) -> str:
     if name in ("", ".", "..") or len(os.fsencode(name)) > 200:
         return f"{xxh3_64_hexdigest(name.encode())}{PurePosixPath(name).suffix[:20]}"
     return name
-
-
-def _store(scheme: str, bucket: str) -> Any:
-    endpoints = [os.environ.get(name, "") for name in ENDPOINTS]
-    options: dict[str, Any] = {
-        "client_options": {"allow_http": True} if any(e.startswith("http://") for e in endpoints) else None,
-        "retry_config": {"max_retries": 4},
-    }
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    if scheme == "gs" and emulator:  # as Google's own libraries read it
-        host = emulator if "://" in emulator else f"http://{emulator}"
-        options |= {"base_url": host, "skip_signature": True, "client_options": {"allow_http": True}}
-    from obstore.store import from_url
-
-    return from_url(f"{scheme}://{bucket}/", **options)
-
-
-def _obstore() -> Any:
-    try:
-        import obstore
-        import obstore.exceptions
-    except ImportError:
-        raise UsageError(
-            "reading from object storage needs the extra `cloud`", hint="pip install 'costaudit[cloud]'"
-        ) from None
-    return obstore
-
-
-def _refused(url: str, scheme: str, problem: Exception) -> LogError:
-    return LogError(
-        f"{url}: cannot be listed: {_sentence(problem)}",
-        hint=f"credentials and endpoint come from the environment: {CREDENTIALS[scheme]}",
-    )
-
-
-def _sentence(problem: Exception) -> str:
-    """What the storage said, without its request, its XML and its stack."""
-    text = str(problem)
-    said = re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", text)
-    if said:
-        return f"{said[1]}: {said[2]}"
-    return text.partition("\n")[0][:300]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -22,7 +21,8 @@ from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
 from costaudit.ingest._identity import collapse
-from costaudit.ingest._parts import KEYS, MARK, STORED, UNDATED, Part, Summary, is_store
+from costaudit.ingest._listing import MARK, Part, Place
+from costaudit.ingest._parts import KEYS, STORED, UNDATED, Summary, Where, at, is_store
 
 if TYPE_CHECKING:
     from costaudit.ingest import Ingested
@@ -79,39 +79,49 @@ class Compacted(NamedTuple):
 
 
 def merge(
-    requests: pl.DataFrame, store: Path, identities: pl.DataFrame | None = None, summary: Summary | None = None
+    requests: pl.DataFrame, store: Where, identities: pl.DataFrame | None = None, summary: Summary | None = None
 ) -> Merged:
     """Add requests [schema.REQUESTS] to a store, once each; the same logs again change nothing.
 
     identities  columns of `_parts.KEYS`, a row a request; without them a call is known by its `request_id`
     summary     how each part is summed up; None: parts carry no sums
-    Raises UsageError where the folder is something else, LogError where it cannot be written: it is then unchanged.
+    Raises UsageError where there is something else, LogError where it cannot be written: it is then unchanged.
     """
     new = _identified(requests if identities is None else pl.concat([requests, identities], how="horizontal"))
-    parts.prepare(store)
-    with parts.writing(store):
-        held = parts.load(store)
-        parts.sweep(store, held)
-        old = _Copies.of(new, store, held)
-        # Whatever was merged while it was read is one request here.
-        copies = pl.concat([old.rows.select(STORED.names()), new]).with_columns(_rows=pl.lit(None, pl.Int64))
-        merged = collapse(copies).requests.drop("_rows").with_columns(_print=_print())
-        same = merged.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
-        fresh = merged.join(same.select("_key"), on="_key", how="anti").drop("_print")
-        gone = old.rows.join(same.select("_key"), on="_key", how="anti")
-        if fresh.height or gone.height:
-            held = _changed(store, held, fresh, gone, summary)
-        added = max(0, merged.height - old.rows.height)
+    place = at(store)
+    done: list[Merged] = []
+
+    def merged(held: list[Part]) -> list[Part]:
+        after, said = _merged(place, held, new, summary)
+        done.append(said)
+        return after
+
+    place.change(merged)
+    return done[-1]
+
+
+def _merged(place: Place, held: list[Part], new: pl.DataFrame, summary: Summary | None) -> tuple[list[Part], Merged]:
+    """The parts with the new rows in them, and what was done."""
+    old = _Copies.of(new, place, held)
+    # Whatever was merged while it was read is one request here.
+    copies = pl.concat([old.rows.select(STORED.names()), new]).with_columns(_rows=pl.lit(None, pl.Int64))
+    merged = collapse(copies).requests.drop("_rows").with_columns(_print=_print())
+    same = merged.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
+    fresh = merged.join(same.select("_key"), on="_key", how="anti").drop("_print")
+    gone = old.rows.join(same.select("_key"), on="_key", how="anti")
+    if fresh.height or gone.height:
+        held = _changed(place, held, fresh, gone, summary)
+    added = max(0, merged.height - old.rows.height)
     improved = fresh.height - added
-    return Merged(added, improved, new.height - fresh.height, sum(part.rows for part in held))
+    return held, Merged(added, improved, new.height - fresh.height, sum(part.rows for part in held))
 
 
-def read(store: Path) -> pl.DataFrame:
+def read(store: Where) -> pl.DataFrame:
     """All requests of a store, in order of time; raises LogError where a file of it is damaged."""
     return window(store, None, None).requests
 
 
-def window(store: Path, start: datetime | None, end: datetime | None) -> Window:
+def window(store: Where, start: datetime | None, end: datetime | None) -> Window:
     """The requests of a half-open window, in order of time; parts that cannot hold one are not opened."""
     for attempt in range(5):
         held = parts.load(store)
@@ -130,7 +140,7 @@ def window(store: Path, start: datetime | None, end: datetime | None) -> Window:
     )
 
 
-def _rows(store: Path, opened: Sequence[Part]) -> pl.DataFrame:
+def _rows(store: Where, opened: Sequence[Part]) -> pl.DataFrame:
     """The requests of some parts, in order of time; many of them stand in a file of their own (`scratch`)."""
 
     def columns(names: Sequence[str]) -> pl.DataFrame:
@@ -154,7 +164,7 @@ def _in_order(opened: Sequence[Part]) -> bool:
     )
 
 
-def everything(store: Path) -> Ingested:
+def everything(store: Where) -> Ingested:
     """A store as something to merge into another one: its rows with what each is known by."""
     from costaudit.ingest import REJECTS, SOURCES, Ingested
 
@@ -166,25 +176,27 @@ def everything(store: Path) -> Ingested:
     return Ingested(requests, fates, SOURCES.to_frame(), REJECTS.to_frame(), identities=identities)
 
 
-def compact(store: Path, summary: Summary | None = None) -> Compacted:
+def compact(store: Where, summary: Summary | None = None) -> Compacted:
     """Write the parts of each month as few and as full as they can be, with sums that are up to date."""
-    with parts.writing(store):
-        held = parts.load(store)
-        swept = parts.sweep(store, held)
+    place = at(store)
+    counts: list[tuple[int, int]] = []
+
+    def made(held: list[Part]) -> list[Part]:
         after: list[Part] = []
         for _, group in groupby(held, key=lambda part: part.month):
             month = list(group)
             if _tight(month):
-                after += [parts.summed(store, part, summary) for part in month]
+                after += [parts.summed(place, part, summary) for part in month]
             else:
-                after += _rewritten(store, month, summary)
-        if after != held:
-            parts.save(store, after)
-            parts.sweep(store, after)
-    return Compacted(len(held), len(after), swept)
+                after += _rewritten(place, month, summary)
+        counts.append((len(held), len(after)))
+        return after
+
+    swept = place.change(made)
+    return Compacted(*counts[-1], swept + place.sweep())
 
 
-def sums(store: Path, stamp: str) -> pl.DataFrame | None:
+def sums(store: Where, stamp: str) -> pl.DataFrame | None:
     """The sums of all parts, one under the other; None where a part has none, or has them from other prices."""
     held = parts.load(store)
     if any(part.stamp != stamp for part in held):
@@ -219,7 +231,7 @@ class _Copies(NamedTuple):
     rows: pl.DataFrame
 
     @classmethod
-    def of(cls, new: pl.DataFrame, store: Path, held: Sequence[Part]) -> _Copies:
+    def of(cls, new: pl.DataFrame, store: Where, held: Sequence[Part]) -> _Copies:
         ids = pl.concat([new["_key"], new["_also"].drop_nulls()]).unique()
         known = pl.col("_key").is_in(ids.implode()) | pl.col("_also").is_in(ids.implode()).fill_null(value=False)
         found = [STORED.to_frame().with_columns(_print=_print(), _part=pl.lit(""))]
@@ -245,7 +257,7 @@ def _near(new: pl.DataFrame, held: Iterable[Part]) -> list[Part]:
 
 
 def _changed(
-    store: Path, held: Sequence[Part], fresh: pl.DataFrame, gone: pl.DataFrame, summary: Summary | None
+    store: Where, held: Sequence[Part], fresh: pl.DataFrame, gone: pl.DataFrame, summary: Summary | None
 ) -> list[Part]:
     """The store with rows added and others taken away: only parts that lose a row are written again."""
     losing = set(gone["_part"])
@@ -257,19 +269,17 @@ def _changed(
     for _, group in groupby(sorted(kept, key=lambda part: part.month), key=lambda part: part.month):
         month = list(group)
         after += month if len(month) <= PARTS else _rewritten(store, month, summary)
-    parts.save(store, after)
-    parts.sweep(store, after)
     return after
 
 
-def _written(store: Path, rows: pl.DataFrame, summary: Summary | None) -> list[Part]:
+def _written(store: Where, rows: pl.DataFrame, summary: Summary | None) -> list[Part]:
     ordered = rows.sort(ORDER, nulls_last=True)
     # A call known by its request's id needs no second copy of it: ids are most of what a row weighs.
     slim = ordered.with_columns(_key=pl.when(pl.col("_key").ne_missing(pl.col("request_id"))).then("_key"))
     return [parts.write(store, month, part, summary) for month, part in _cut(slim)]
 
 
-def _rewritten(store: Path, month: Sequence[Part], summary: Summary | None) -> list[Part]:
+def _rewritten(store: Where, month: Sequence[Part], summary: Summary | None) -> list[Part]:
     rows = pl.concat([_identified(parts.read(store, part)) for part in month])
     return _written(store, rows, summary)
 

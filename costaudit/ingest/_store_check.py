@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +14,8 @@ from xxhash import xxh3_128_hexdigest
 from costaudit import schema
 from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
-from costaudit.ingest._parts import KEYS, UNDATED, Part
+from costaudit.ingest._listing import Part, Place, hash_of
+from costaudit.ingest._parts import KEYS, UNDATED, Where
 
 
 class Month(NamedTuple):
@@ -37,7 +37,7 @@ class Info(msgspec.Struct, frozen=True):
     sums     `costaudit.price.sums` of all parts; None where a part has none or has them from other prices
     """
 
-    path: Path
+    path: str
     months: tuple[Month, ...]
     sources: pl.DataFrame
     sums: pl.DataFrame | None
@@ -50,18 +50,19 @@ class Info(msgspec.Struct, frozen=True):
 class Verified(msgspec.Struct, frozen=True):
     """Parts and rows looked at, what is wrong with them, and what is harmless."""
 
-    path: Path
+    path: str
     parts: int
     rows: int
     problems: list[str] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
 
 
-def info(store: Path, sums: pl.DataFrame | None) -> Info:
+def info(store: Where, sums: pl.DataFrame | None) -> Info:
     """What the list of a store and two of its columns say; LogError where it is damaged."""
-    held = parts.load(store)
+    place = parts.at(store)
+    held = place.load()
     months = tuple(_month(name, list(group)) for name, group in groupby(held, key=lambda part: part.month))
-    rows = [parts.read(store, part, ["format", "source_file"]) for part in held]
+    rows = [parts.read(place, part, ["format", "source_file"]) for part in held]
     empty = schema.REQUESTS.to_frame().select("format", "source_file")
     sources = (
         pl.concat([empty, *rows])
@@ -69,7 +70,7 @@ def info(store: Path, sums: pl.DataFrame | None) -> Info:
         .agg(files=pl.col("source_file").n_unique(), requests=pl.len())
         .sort("requests", "format", descending=[True, False])
     )
-    return Info(store, months, sources, sums)
+    return Info(place.shown, months, sources, sums)
 
 
 def _month(name: str, held: Sequence[Part]) -> Month:
@@ -86,39 +87,31 @@ def _month(name: str, held: Sequence[Part]) -> Month:
     )
 
 
-def verify(store: Path) -> Verified:
+def verify(store: Where) -> Verified:
     """Read every byte of a store and compare it with the list; LogError where the list itself cannot be read."""
-    held = parts.load(store)
-    found = Verified(store, len(held), sum(part.rows for part in held))
+    place = parts.at(store)
+    held = place.load()
+    found = Verified(place.shown, len(held), sum(part.rows for part in held))
     keys: list[pl.DataFrame] = []
     for part in held:
-        problems = list(_damage(store, part))
+        problems = list(_damage(place, part))
         found.problems.extend(problems)
         if not problems:
-            keys.append(parts.read(store, part, ["request_id", *KEYS]).select(pl.coalesce("_key", "request_id")))
+            keys.append(parts.read(place, part, ["request_id", *KEYS]).select(pl.coalesce("_key", "request_id")))
     if keys:
         ids = pl.concat(keys).to_series()
         twice = ids.drop_nulls().len() - ids.drop_nulls().n_unique()
         if twice:
-            found.problems.append(f"{store}: {twice:,} requests are in it twice")
-    busy = parts.locked(store)
-    if busy:
-        found.notes.append(f"{store}: a process is writing to it now")
-    orphans = parts.orphans(store, held)
-    if orphans and not busy:
-        left = "1 file" if len(orphans) == 1 else f"{len(orphans):,} files"
-        them = "it" if len(orphans) == 1 else "them"
-        found.notes.append(
-            f"{store}: {left} of a stopped process; the next write or `costaudit store compact` removes {them}"
-        )
+            found.problems.append(f"{place.shown}: {twice:,} requests are in it twice")
+    found.notes.extend(place.strays(held))
     return found
 
 
-def _damage(store: Path, part: Part) -> Iterator[str]:
+def _damage(place: Place, part: Part) -> Iterator[str]:
     """What is wrong with a part and its sums."""
-    path = store / part.file
+    path = place.show(part.file)
     try:
-        data = path.read_bytes()
+        data = place.content(part.file)
     except OSError as problem:
         yield f"{path}: cannot be read: {problem.strerror}"
         return
@@ -126,7 +119,7 @@ def _damage(store: Path, part: Part) -> Iterator[str]:
         yield f"{path}: not as it was written ({len(data):,} bytes of {part.bytes:,}, or other ones)"
         return
     try:
-        rows = parts.read(store, part, ["started_at", "rollup"])
+        rows = parts.read(place, part, ["started_at", "rollup"])
     except LogError as problem:
         yield str(problem)
         return
@@ -139,17 +132,17 @@ def _damage(store: Path, part: Part) -> Iterator[str]:
     if (rows["started_at"].min(), rows["started_at"].max()) != (part.first, part.last):
         yield f"{path}: other times than the list says"
     if part.sums is not None:
-        yield from _sums_damage(store, part)
+        yield from _sums_damage(place, part, part.sums)
 
 
-def _sums_damage(store: Path, part: Part) -> Iterator[str]:
-    path = store / str(part.sums)
+def _sums_damage(place: Place, part: Part, file: str) -> Iterator[str]:
+    path = place.show(file)
     try:
-        data = path.read_bytes()
+        data = place.content(file)
     except OSError as problem:
         yield f"{path}: cannot be read: {problem.strerror}"
         return
-    if xxh3_128_hexdigest(data) != path.stem:
+    if xxh3_128_hexdigest(data) != hash_of(file):
         yield f"{path}: not as it was written"
     elif pl.read_parquet(data, columns=["requests"])["requests"].sum() != part.rows - part.restated:
         yield f"{path}: adds up to another number of requests than its part"

@@ -1,0 +1,179 @@
+"""The list of a store: which files count, with the size, hash and times of each. A change is a new list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import msgspec
+
+from costaudit import schema
+from costaudit.errors import LogError
+
+MARK = "costaudit-store.json"
+FORMAT = "costaudit-store"
+LISTS = "lists"  # folder of numbered lists; where they are, the mark is no list itself
+RESTORE = "restore it from a backup, or ingest the logs again into a new folder"
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One file of rows.
+
+    file         requests/month=2026-10/<hash>.parquet
+    restated     rows that restate the usage of others (roll-ups), part of `rows`
+    first, last  times of its rows; None in the part of rows without a time
+    sums, stamp  the file of its sums, and what they were made with (prices, code)
+    """
+
+    file: str
+    rows: int
+    restated: int
+    bytes: int
+    xxh3: str
+    first: datetime | None = None
+    last: datetime | None = None
+    sums: str | None = None
+    stamp: str | None = None
+
+    @property
+    def month(self) -> str:
+        return self.file.split("/")[1].removeprefix("month=")
+
+    def within(self, start: datetime | None, end: datetime | None) -> bool:
+        """Whether the half-open window can hold a row of it; a row without a time is in no window."""
+        if start is None and end is None:
+            return True
+        if self.first is None or self.last is None:
+            return False
+        return (end is None or self.first < end) and (start is None or self.last >= start)
+
+
+class _Head(msgspec.Struct):
+    """What every version of a list says; `lists` where it is only the mark of a store with numbered lists."""
+
+    schema: int
+    lists: str | None = None
+
+
+class _Listing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The parts of a store, in order of month and time.
+
+    writer  a name that no other list has: who finds it knows whose list it is
+    """
+
+    schema: int
+    format: str = ""
+    writer: str = ""
+    parts: list[Part] | None = None  # None: written before there were lists
+
+
+def head(data: bytes, shown: str) -> _Head:
+    """Version and kind of a list; LogError where it is damaged or of another version."""
+    try:
+        found = msgspec.json.decode(data, type=_Head)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise LogError(f"{shown}: damaged", hint=RESTORE) from problem
+    if found.schema != schema.VERSION:
+        raise LogError(
+            f"{shown}: written with version {found.schema} of the request table, this program reads {schema.VERSION}",
+            hint="ingest the logs again into a new folder",
+        )
+    return found
+
+
+def decoded(data: bytes, shown: str) -> list[Part] | None:
+    """The parts a list names; None where it is of a time before there were lists. Raises as `head` does."""
+    head(data, shown)
+    try:
+        return msgspec.json.decode(data, type=_Listing).parts
+    except msgspec.DecodeError as problem:
+        raise LogError(f"{shown}: damaged", hint=RESTORE) from problem
+
+
+def encoded(parts: Iterable[Part], writer: str = "") -> bytes:
+    """A list as it is written, indented."""
+    ordered = sorted(parts, key=lambda p: (p.month, p.first.timestamp() if p.first else 0.0, p.file))
+    data = msgspec.json.encode(_Listing(schema.VERSION, FORMAT, writer, ordered))
+    return msgspec.json.format(data, indent=1) + b"\n"
+
+
+def mark() -> bytes:
+    """The mark of a store with numbered lists."""
+    return msgspec.json.encode({"format": FORMAT, "schema": schema.VERSION, "lists": LISTS}) + b"\n"
+
+
+def written_by(data: bytes, writer: str) -> bool:
+    """Whether a list is that of the writer."""
+    try:
+        return msgspec.json.decode(data, type=_Listing).writer == writer
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def number(name: str) -> int:
+    """The number of a numbered list's file, 0 where it is something else."""
+    path = PurePosixPath(name)
+    return int(path.stem) if path.suffix == ".json" and path.stem.isdecimal() else 0
+
+
+def numbered(number: int) -> str:
+    return f"{LISTS}/{number:010}.json"
+
+
+def hash_of(file: str) -> str:
+    """The hash of a file's content, as its name has it: `<hash>.parquet`, or `<hash>-<anything>.parquet`."""
+    return PurePosixPath(file).stem.partition("-")[0]
+
+
+def named(parts: Iterable[Part]) -> set[str]:
+    """The files that a list names."""
+    return {name for part in parts for name in (part.file, part.sums) if name}
+
+
+class Change(Protocol):
+    """What a list becomes: the parts before in, those after out; called again where another writer was quicker."""
+
+    def __call__(self, held: list[Part], /) -> Sequence[Part]: ...
+
+
+class Place(Protocol):
+    """Where the files of a store lie: files are written once and never changed, and one list says which count.
+
+    shown  what the user calls it
+    OSErrors say what went wrong where; `strerror` is a sentence.
+    """
+
+    shown: str
+
+    def exists(self) -> bool:
+        """Whether a store is there; LogError where nobody can say."""
+
+    def load(self) -> list[Part]:
+        """The parts of the store; LogError where the list is damaged, of another version or cannot be read."""
+
+    def change(self, made: Change) -> int:
+        """Make the parts what `made` makes of them, all at once or not at all; files removed that were left behind.
+
+        A store is made where none is. Raises UsageError where there is something else, LogError where it cannot be
+        written.
+        """
+
+    def sweep(self) -> int:
+        """Remove files that nobody can need any more; how many."""
+
+    def put(self, name: str, data: bytes) -> str:
+        """Write a file, whole; the name it got (`hash_of` is the same)."""
+
+    def content(self, name: str) -> bytes:
+        """The file as it is there now."""
+
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """The files as files of this machine."""
+
+    def show(self, name: str) -> str:
+        """A file's name for messages."""
+
+    def strays(self, held: Sequence[Part]) -> list[str]:
+        """Sentences on files that no list names."""
