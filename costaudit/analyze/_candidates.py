@@ -36,31 +36,38 @@ class Candidate(NamedTuple):
     why: str
 
 
-def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
-    """Whether the calls of one task and model look like classification: short answers, one step, cold, small.
+def brief(calls: pl.DataFrame) -> bool:
+    """Whether the calls of one task and model are enough to have a shape, and that of short answers to small prompts.
 
-    calls        with LISTED
-    thoughtful   hidden reasoning may be long
+    calls   input_tokens, output_tokens, reasoning_tokens
     """
     if calls.height < SAME_TASK:
         return False
-    hidden = pl.col("reasoning_tokens").fill_null(0)
+    answer, asked = calls.select(
+        (pl.col("output_tokens") - pl.col("reasoning_tokens").fill_null(0)).quantile(0.9, "higher"),
+        pl.col("input_tokens").quantile(0.9, "higher"),
+    ).row(0)
+    return answer is not None and asked is not None and answer <= SHORT and asked < SMALL
+
+
+def simple(calls: pl.DataFrame, *, thoughtful: bool = False) -> bool:
+    """Whether the calls of one task and model look like classification: short answers, one step, cold, small.
+
+    calls        with SHAPE and the number of declared `tools`
+    thoughtful   hidden reasoning may be long
+    """
+    if not brief(calls):
+        return False
     runs = pl.col("run_id").drop_nulls()
     shape = calls.select(
-        answer=(pl.col("output_tokens") - hidden).quantile(0.9, "higher"),
-        input=pl.col("input_tokens").quantile(0.9, "higher"),
-        hidden=hidden.median(),
+        hidden=pl.col("reasoning_tokens").fill_null(0).median(),
         warm=(pl.col("temperature") > 0).any(),
         tools=pl.col("tools").max(),
         steps=runs.len() / (runs.n_unique().clip(1)),
         ended=pl.col("finish_reason").is_in(["stop", "tool_calls"]).fill_null(value=True).mean(),
     ).row(0, named=True)
-    if shape["answer"] is None or shape["input"] is None:
-        return False
     return (
-        shape["answer"] <= SHORT
-        and shape["input"] < SMALL
-        and (thoughtful or shape["hidden"] <= LITTLE_THOUGHT)
+        (thoughtful or shape["hidden"] <= LITTLE_THOUGHT)
         and not shape["warm"]
         and (shape["tools"] or 0) <= FEW_TOOLS
         and shape["steps"] <= 1.5

@@ -89,9 +89,9 @@ def balance(
         known = known.with_columns(log_tokens=_recounted(known["log_tokens"], units, is_cheap, most))
     arms = known.with_columns(cheap=is_cheap)
     rows = []
+    sides = arms.group_by("cheap").agg(pl.all().mean(), pl.all().var().name.prefix("var ")).sort("cheap")
     for name in known.columns:
-        stats = arms.group_by("cheap").agg(mean=pl.mean(name), var=pl.var(name)).sort("cheap")
-        (m_dear, m_cheap), (v_dear, v_cheap) = stats["mean"].to_list(), stats["var"].to_list()
+        (m_dear, m_cheap), (v_dear, v_cheap) = sides[name].to_list(), sides[f"var {name}"].to_list()
         if None in (m_dear, m_cheap, v_dear, v_cheap):
             rows.append((name, math.inf))  # known for one model only: no balance can be shown
             continue
@@ -168,10 +168,9 @@ def mechanism(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
 
 def _fallback(units: pl.DataFrame, is_cheap: pl.Series) -> str | None:
     """One model answers where the other was limited or out of order."""
-    names = units.select(arm=pl.format("{}/{}", "provider", "model"))["arm"]
     for second in (is_cheap, ~is_cheap):
-        first = names.filter(~second).first()
-        after = units.filter(second)["outages"].list.contains(first)
+        arm = units.select("provider", "model")[(~second).arg_true().head(1)]
+        after = units["outages"].filter(second).list.contains("/".join(arm.row(0)))
         if after.len() and int(after.sum()) >= CLEAN * after.len():
             return "fallback after limits and outages"
     return None

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 import polars as pl
+from polars import selectors as cs
 
 from costaudit.analyze._compare_models import Comparison, paired, switched, unpaired
 from costaudit.analyze._design import Balance, balance, mechanism, switch_time
-from costaudit.analyze._quality import Quality, broken, measure
+from costaudit.analyze._quality import Quality
+from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
 from costaudit.stats import Z95, newcombe
@@ -21,6 +23,11 @@ SELECTED_Z = 2.576  # standard errors (two-sided 1 %) by which paired and other 
 OWN_PROMPT = 0.5  # templates a unit above which a template is no family (METHODS 5.1)
 SAME_PROMPT = 0.9  # share of units whose prompt family both models got
 MIXED = 0.05  # share of units answered by several models that leaves the others a selection
+WORK = (
+    *("unit", "task", "tenant", "key_id", "started_at", "provider", "model", "outages", "opening_tokens", "history"),
+    *("tools", "step", "hour", "first_block", "front"),
+)
+SHOWN = ("request_id", "quality", "cost_usd", "calls", "input_tokens", "output_tokens", "reasoning", "runs")
 AGAIN = timedelta(minutes=10)  # the same question asked again so soon was not answered well
 MARGIN_OF_DRIFT = 0.05  # share of units more asked again that is worth a warning
 
@@ -45,7 +52,7 @@ class Verdict:
     """What the log shows about a cheaper model on a task.
 
     proven     the bound is above the margin under a design that can carry `grade`
-    new, old   units of both models the comparison rests on (pairs: row by row)
+    new, old   units of both models the comparison rests on (pairs: row by row), with SHOWN
     chance     it passed on its own, and is one of too many comparisons
     """
 
@@ -72,13 +79,16 @@ def of_arm(units: pl.DataFrame, arm: Arm) -> pl.DataFrame:
     return units.filter((pl.col("provider") == arm.provider) & (pl.col("model") == arm.model))
 
 
-def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: pl.DataFrame, by: Standard) -> Verdict:
+def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: TaskUnits, by: Standard) -> Verdict:
     """The best design the log holds for one task and two models, and its result.
 
     task     units of the task, with `quality`
-    others   units of all tasks: the other ones are controls of a switch
+    others   the units of all tasks: the other ones are controls of a switch
     """
     verdict = _judged(task, quality, cheap, dear, others, by)
+    # Verdicts outlive their task: they keep what is said of their units, not all that was asked.
+    new, old = (units.select(cs.by_name(SHOWN, require_all=False)) for units in (verdict.new, verdict.old))
+    verdict = replace(verdict, new=new, old=old)
     if verdict.proven and (why := _censored(task, cheap, dear, verdict)) is not None:
         return replace(verdict, grade=Grade.NO_EVIDENCE, proven=False, because=(*verdict.because, why))
     return verdict
@@ -99,7 +109,7 @@ def _censored(task: pl.DataFrame, cheap: Arm, dear: Arm, verdict: Verdict) -> st
     )
 
 
-def _judged(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: pl.DataFrame, by: Standard) -> Verdict:
+def _judged(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: TaskUnits, by: Standard) -> Verdict:
     margin = by.margin[quality.level]
     known = task.filter(pl.col("quality").is_not_null())
     new, old = of_arm(known, cheap), of_arm(known, dear)
@@ -114,8 +124,9 @@ def _judged(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others:
     if mixed > MIXED:
         why = f"{mixed:.0%} of the units used several models: escalations take the hard work out of the comparison"
         return Verdict(Grade.NO_EVIDENCE, (why,), quality, margin=margin)
-    both = pl.concat([new.with_columns(cheap=pl.lit(value=True)), old.with_columns(cheap=pl.lit(value=False))])
-    both = both.sort("started_at", "unit")
+    both = pl.concat([new.select(WORK, cheap=pl.lit(value=True)), old.select(WORK, cheap=pl.lit(value=False))]).sort(
+        "started_at", "unit"
+    )
     return _unpaired(both, (new, old), quality, margin, others, by)
 
 
@@ -191,7 +202,7 @@ def _unpaired(
     arms: tuple[pl.DataFrame, pl.DataFrame],
     quality: Quality,
     margin: float,
-    others: pl.DataFrame,
+    others: TaskUnits,
     by: Standard,
 ) -> Verdict:
     new, old = arms
@@ -233,7 +244,7 @@ def _switch(
     arms: tuple[pl.DataFrame, pl.DataFrame],
     quality: Quality,
     margin: float,
-    others: pl.DataFrame,
+    others: TaskUnits,
     by: Standard,
     check: Balance,
 ) -> Verdict:
@@ -243,30 +254,13 @@ def _switch(
         why = f"{when}, and so did the work ({_uneven(check)})"
         return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, *arms, balance=check.table, margin=margin)
     task = arms[0]["task"][0]
-    controls = _controls(others.filter(pl.col("task") != task), moment, by.minimum) if quality.binary else []
+    controls = others.controls(task, moment, by.minimum) if quality.binary else []
     if not controls:
         why = f"{when}, and no other task shows what else changed on that day"
         return Verdict(Grade.EXPERIMENT, (why,), quality, None, False, *arms, margin=margin)
     comparison = _steady(switched(plain, controls, sign=sign), by)
     tasks = "1 task" if len(controls) == 1 else f"{len(controls)} tasks"
     return _supported(comparison, quality, margin, f"{when}; {tasks} without a change as control", arms)
-
-
-def _controls(others: pl.DataFrame, moment: datetime, minimum: int) -> list[tuple[int, int, int, int]]:
-    """Tasks that kept one model across a moment: good after, n after, good before, n before."""
-    found = []
-    for _, units in sorted(others.group_by("task"), key=lambda part: str(part[0][0])):
-        values, quality = measure(units)
-        known = values.filter(pl.col("quality").is_not_null() & pl.col("model").is_not_null())
-        if quality is None or not quality.binary or known.select("provider", "model").n_unique() != 1:
-            continue
-        if broken(known, quality, None, None) is not None:
-            continue  # an outcome that is always the same shows no change of anything
-        sides = [known.filter(pl.col("started_at") >= moment), known.filter(pl.col("started_at") < moment)]
-        if min(side.height for side in sides) >= minimum:
-            good = [round(float(side["quality"].sum())) for side in sides]
-            found.append((good[0], sides[0].height, good[1], sides[1].height))
-    return found
 
 
 def _supported(

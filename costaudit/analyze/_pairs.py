@@ -12,6 +12,7 @@ import polars as pl
 
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, Quality, broken, measure, stated_mean
+from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
 from costaudit.price.exact import amount
@@ -36,33 +37,28 @@ class Pair:
     verdict: Verdict
 
 
-def compared(
-    everything: pl.DataFrame, answers: pl.DataFrame, floor: Decimal, by: Standard, stated: Mapping[str, float]
-) -> Iterator[Pair]:
+def compared(tasks: TaskUnits, floor: Decimal, by: Standard, stated: Mapping[str, float]) -> Iterator[Pair]:
     """Every comparison of an audit: the cheapest models of a task first, tasks and tenants by name.
 
-    everything  units of all tasks, as `units` gives them; answers: task and output_sha of all calls
-    floor       what a task or tenant must spend to hold a finding [USD]
+    floor   what a task or tenant must spend to hold a finding [USD]
     """
-    for task in sorted(_large(everything, "task", floor)):
-        mine = everything.filter(pl.col("task") == task)
+    for task in tasks.comparable(floor):
+        mine = tasks.of(task, fronts=True)
+        if not _large(mine, "task", floor):
+            continue
         values, quality = measure(mine)
         if quality is None:
             continue
-        why = broken(
-            values,
-            quality,
-            stated_mean(stated, task),
-            _labels(answers.filter(pl.col("task") == task)["output_sha"]),
-        )
-        yield from _all(task, None, values, quality, why, everything, by)
+        labels = _labels(tasks.answers(task)) if quality.binary else None
+        why = broken(values, quality, stated_mean(stated, task), labels)
+        yield from _all(task, None, values, quality, why, tasks, by)
         if why is not None or values["tenant"].n_unique() < 2:
             continue
         for tenant in _large(values, "tenant", floor)[:TENANTS]:
             part = values.filter(pl.col("tenant") == tenant)
             enough = part.filter(pl.col("quality").is_not_null())
             if broken(enough, quality, None, None) is None:
-                yield from _all(task, tenant, part, quality, None, everything, by)
+                yield from _all(task, tenant, part, quality, None, tasks, by)
 
 
 def _large(units: pl.DataFrame, name: str, floor: Decimal) -> list[str]:
@@ -77,7 +73,7 @@ def _all(
     values: pl.DataFrame,
     quality: Quality,
     why: str | None,
-    everything: pl.DataFrame,
+    tasks: TaskUnits,
     by: Standard,
 ) -> Iterator[Pair]:
     arms, dear = _arms(values, by.minimum if tenant is not None else 0)
@@ -88,7 +84,7 @@ def _all(
             if why is not None:
                 verdict = Verdict(Grade.NO_EVIDENCE, (f"scores look broken: {why}",), quality)
             else:
-                verdict = _capped(judge(values, quality, cheap, arm, everything, by), values)
+                verdict = _capped(judge(values, quality, cheap, arm, tasks, by), values)
             yield Pair(task, tenant, arm, cheap, verdict)
 
 

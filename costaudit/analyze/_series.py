@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK
-from costaudit.analyze._units import KIND, spend_rows, with_unit
+from costaudit.analyze._units import KIND, UNIT, spend_rows
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -94,10 +94,17 @@ def _price_moved(calls: pl.DataFrame, book: PriceBook) -> bool:
 
 def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
     """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd."""
-    rows = with_unit(calls.filter(pl.col("started_at").is_not_null()).with_columns(pl.col("task").fill_null(NO_TASK)))
-    return (
-        rows.group_by("unit")
+    shape = ("unit", "task", "tenant", "started_at", "cost_usd")
+    own = calls.select("row", "run_id", pl.col("task").fill_null(NO_TASK), *shape[2:])
+    single = pl.col("run_id").is_null()
+    # Calls without a run are most of the units, and need no grouping.
+    alone = own.filter(single & pl.all_horizontal(pl.col("started_at", "cost_usd").is_not_null()))
+    runs = (
+        own.filter(~single & pl.col("started_at").is_not_null())
+        .with_columns(UNIT)
+        .group_by("key")
         .agg(
+            pl.min("row").alias("unit"),
             pl.first("task"),
             pl.col("tenant").first(ignore_nulls=True),
             pl.min("started_at"),
@@ -105,10 +112,10 @@ def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
             unknown=pl.col("cost_usd").null_count(),
         )
         .filter(pl.col("unknown") == 0)
-        .drop("unknown")
-        .with_columns(day=local_day(zone))
-        .sort("started_at", "unit")
+        .select(shape)
     )
+    found = pl.concat([alone.rename({"row": "unit"}).select(shape), runs]).sort("unit")
+    return found.sort("started_at", maintain_order=True).with_columns(day=local_day(zone))
 
 
 def local_day(zone: tzinfo) -> pl.Expr:

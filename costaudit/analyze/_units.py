@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
 
 from costaudit.analyze._analyzer import ALONE, without
+from costaudit.price.exact import NOTHING
 from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import Key
 
@@ -21,10 +21,11 @@ READS = (
     *("output_tokens", "reasoning_tokens", "success", "score", "block_sha", "tools_declared"),
     *OPENING,
 )
+TOOLS = pl.col("tools_declared").list.len().alias("tools")
 LISTED = (
     pl.col("block_sha").list.first().alias("first_block"),
     pl.col("block_sha").list.len().alias("blocks"),
-    pl.col("tools_declared").list.len().alias("tools"),
+    TOOLS,
     pl.col("tool_calls").list.len().alias("asks"),
 )
 """What is asked of the lists of a call; the lists themselves would be most of the memory."""
@@ -64,23 +65,29 @@ def with_unit(calls: pl.DataFrame) -> pl.DataFrame:
 
     A unit is a run within a task; a call without a run is a unit of its own.
     """
-    numbered = calls.select("row", "run_id", key=UNIT)
-    first = pl.when(pl.col("run_id").is_null()).then("row").otherwise(pl.col("row").min().over("key"))
-    return calls.with_columns(unit=numbered.select(first).to_series())
+    if calls["run_id"].null_count() == calls.height:
+        return calls.with_columns(unit="row")
+    # Calls without a run are most of the units, and need no grouping.
+    place = calls["run_id"].is_not_null().arg_true()
+    run = calls.select("row", key=UNIT)[place]
+    first = run.select(pl.col("row").min().over("key")).to_series()
+    return calls.with_columns(unit=calls["row"].scatter(place, first))
 
 
 def units(
     ledger: Ledger,
     where: pl.Expr = ALONE,
     *,
+    rows: pl.Series | None = None,
     provider: pl.Expr = PROVIDER,
     model: pl.Expr = MODEL,
     fronts: bool = False,
 ) -> pl.DataFrame:
     """One row a unit whose task is known, in order of its first call.
 
-    in    READS of the ledger; where: which calls; provider, model: who answered a call; fronts: whether to say how many
-          tokens the first blocks have, where the models' tokenizers may differ
+    in    READS of the ledger; where: which calls; rows: these calls instead, in order, of known tasks; provider, model:
+          who answered a call; fronts: whether to say how many tokens the first blocks have, where the models'
+          tokenizers may differ
     out   unit; task, task_source, tenant, key_id, started_at;
           provider, model (null: several models answered);
           calls, cost_usd [USD; null: part of it is not priced], input_tokens, output_tokens, reasoning;
@@ -94,37 +101,28 @@ def units(
     limited = ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
     malformed = ~pl.col("schema_ok") | pl.col("tool_error") | pl.col("finish_reason").is_in(BAD_FINISH)
     # Everything a group needs is a number before the grouping: names stay behind until they are few.
-    rows = ledger.each(
-        (
-            *("row", "cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score"),
-            UNIT,
-            pl.when(answered).then(provider.hash(0) ^ model.hash(1)).alias("arm"),
-            (~answered & limited).alias("outage"),
-            malformed.alias("malformed"),
-            pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()).alias("seen"),
-            pl.col("block_sha").list.len().cast(pl.Int64).alias("history"),
-            pl.col("tools_declared").list.len().cast(pl.Int64).alias("tools"),
-            pl.col("block_sha").list.first().alias("first_block"),
-            FRONT if fronts else pl.lit(None, pl.Int64).alias("front"),
-        ),
-        where & SPENT & pl.col("task").is_not_null(),
+    made = (
+        *("row", "cost_usd", "input_tokens", "output_tokens", "reasoning_tokens", "success", "score"),
+        UNIT,
+        pl.col("run_id").is_null().alias("single"),
+        pl.when(answered).then(provider.hash(0) ^ model.hash(1)).alias("arm"),
+        (~answered & limited).alias("outage"),
+        malformed.alias("malformed"),
+        pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()).alias("seen"),
+        pl.col("block_sha").list.len().cast(pl.Int64).alias("history"),
+        pl.col("tools_declared").list.len().cast(pl.Int64).alias("tools"),
+        pl.col("block_sha").list.first().alias("first_block"),
+        FRONT if fronts else pl.lit(None, pl.Int64).alias("front"),
     )
+    if rows is None:
+        calls = ledger.each(made, where & SPENT & pl.col("task").is_not_null())
+    else:
+        calls = ledger.told(rows.filter(ledger.told(rows, [SPENT]).to_series()), made)
     names = (provider.alias("provider"), model.alias("model"))
-    sums = rows.group_by("key", maintain_order=True).agg(
-        pl.min("arm"),
-        pl.first("row", "history", "tools", "first_block", "front"),
-        pl.max("arm").alias("last_arm"),
-        pl.len().alias("calls"),
-        pl.sum("cost_usd"),
-        pl.col("cost_usd").null_count().alias("unknown"),
-        pl.sum("input_tokens", "output_tokens"),
-        pl.sum("reasoning_tokens").alias("reasoning"),
-        pl.col("success", "score").last(ignore_nulls=True),
-        pl.any("malformed", "seen"),
-    )
-    arms = rows.select("arm", "row").drop_nulls("arm").group_by("arm").agg(pl.first("row"))
-    failed = rows.filter("outage").select("key", "row")
-    out = _told(ledger, failed["row"], names).select(failed["key"], outages=pl.format("{}/{}", "provider", "model"))
+    sums = _summed(calls)
+    arms = calls.select("arm", "row").drop_nulls("arm").group_by("arm").agg(pl.first("row"))
+    failed = calls.filter("outage").select("key", "row")
+    out = ledger.told(failed["row"], names).select(failed["key"], outages=pl.format("{}/{}", "provider", "model"))
     opening = ledger.at(sums["row"], OPENING).select(
         pl.exclude("row", "instance_id", "input_tokens"),
         opening_tokens="input_tokens",
@@ -141,13 +139,44 @@ def units(
             case=pl.coalesce("instance", "request_sha"),
             well_formed=pl.when("seen").then(~pl.col("malformed")),
         )
-        .join(_told(ledger, arms["row"], names).with_columns(arms["arm"]), on="arm", how="left", maintain_order="left")
+        .join(ledger.told(arms["row"], names).with_columns(arms["arm"]), on="arm", how="left", maintain_order="left")
         .join(out.group_by("key").agg(pl.col("outages").unique().sort()), on="key", how="left", maintain_order="left")
         .with_columns(pl.col("outages").fill_null(none))
         .drop("key", "arm", "last_arm", "unknown", "instance", "request_sha", "malformed", "seen")
     )
 
 
-def _told(ledger: Ledger, rows: pl.Series, made: Sequence[pl.Expr]) -> pl.DataFrame:
-    """What expressions say about some calls."""
-    return ledger.at(rows, list(dict.fromkeys(name for one in made for name in one.meta.root_names()))).select(made)
+def _summed(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls by their unit, in order of its first call."""
+    opening = ("row", "history", "tools", "first_block", "front")
+    parts = [
+        calls.filter(~pl.col("single"))
+        .group_by("key")
+        .agg(
+            pl.min("arm"),
+            pl.first(*opening),
+            pl.max("arm").alias("last_arm"),
+            pl.len().alias("calls"),
+            pl.sum("cost_usd"),
+            pl.col("cost_usd").null_count().alias("unknown"),
+            pl.sum("input_tokens", "output_tokens"),
+            pl.sum("reasoning_tokens").alias("reasoning"),
+            pl.col("success", "score").last(ignore_nulls=True),
+            pl.any("malformed", "seen"),
+        )
+    ]
+    # Calls without a run are most of the units, and need no grouping.
+    if (alone := calls.filter("single")).height:
+        one = alone.select(
+            *("key", "arm", *opening),
+            pl.col("arm").alias("last_arm"),
+            pl.lit(1, pl.get_index_type()).alias("calls"),
+            pl.col("cost_usd").fill_null(NOTHING),
+            pl.col("cost_usd").is_null().cast(pl.get_index_type()).alias("unknown"),
+            pl.col("input_tokens", "output_tokens").fill_null(0),
+            pl.col("reasoning_tokens").fill_null(0).alias("reasoning"),
+            *("success", "score"),
+            pl.col("malformed", "seen").fill_null(value=False),
+        )
+        parts.append(one)
+    return pl.concat(parts).sort("row")

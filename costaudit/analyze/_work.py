@@ -10,38 +10,41 @@ from functools import cached_property
 import polars as pl
 
 from costaudit.analyze._analyzer import single_calls
-from costaudit.analyze._candidates import SHAPE, entries, simple
+from costaudit.analyze._candidates import SHAPE, brief, entries, simple
 from costaudit.analyze._places import places
 from costaudit.analyze._swap import shared_requests
-from costaudit.analyze._units import LISTED, Arm
+from costaudit.analyze._units import LISTED, TOOLS, Arm
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
-KEPT: tuple[str | pl.Expr, ...] = (
-    *("row", "task", "tenant", "provider", "model", "cost_usd", "price_status", "price_entry"),
-    *("input_tokens", "output_tokens", "reasoning_tokens"),
+MOVED: tuple[str | pl.Expr, ...] = (
+    *dict.fromkeys(
+        (
+            *("row", "task", "tenant", "cost_usd", "price_status", "price_entry", *PRICING),
+            *("max_tokens", "schema_ok", "system_sha", "template_sha"),
+        )
+    ),
     *LISTED,
 )
-SWAPPED = tuple(
-    name
-    for name in dict.fromkeys((*PRICING, "max_tokens", "schema_ok", "system_sha", "template_sha"))
-    if name not in [column for column in KEPT if isinstance(column, str)]
-)
+"""What it takes to price a call on another model, and to see whether that model can take it."""
+SIZES = ("input_tokens", "output_tokens", "reasoning_tokens")
 
 
 class Work:
-    """The calls that a ledger's rules judge, by task and model."""
+    """The calls that a ledger's rules judge, by task and model: where they stand is kept, what they say is gathered."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.ledger, self._calls = ledger, single_calls(ledger, KEPT)
+        self.ledger = ledger
 
     @cached_property
     def groups(self) -> pl.DataFrame:
-        """task, provider (empty: unknown), model; at: where their calls stand; paid: how many of them have a price, and
-        their spend [USD]."""
+        """task, provider (empty: unknown), model; at: where their calls stand among `_rows`; paid: how many of them
+        have a price, and their spend [USD]."""
         priced = pl.col("price_status") == "priced"
         by = ("task", pl.col("provider").fill_null(""), "model")
-        found = places(self._calls, by, paid=priced.sum(), spend=pl.col("cost_usd").filter(priced).sum())
+        calls = single_calls(self.ledger, ("row", "task", "provider", "model", "cost_usd", "price_status"))
+        self._rows = calls["row"]
+        found = places(calls, by, paid=priced.sum(), spend=pl.col("cost_usd").filter(priced).sum())
         return found.drop_nulls(["task", "model"])
 
     @cached_property
@@ -52,32 +55,30 @@ class Work:
     @cached_property
     def used(self) -> dict[Arm, str]:
         """The models of the log and the entries of the book that price them."""
-        return entries(self._calls)
+        return entries(single_calls(self.ledger, ("provider", "model", "price_status", "price_entry")))
 
     @cached_property
     def shared(self) -> pl.DataFrame:
         """Requests that several models answered, as `shared_requests` gives them."""
         return shared_requests(single_calls(self.ledger, ("request_sha", "provider", "model", "input_tokens")))
 
-    def of(self, task: str, arm: Arm, columns: Sequence[str], tenant: str | None = None) -> pl.DataFrame:
-        """The calls of a task on a model, in order of `row`: what is kept of them, and some columns more."""
+    def _of(self, task: str, arm: Arm, made: Sequence[str | pl.Expr], tenant: str | None = None) -> pl.DataFrame:
         at = self._at.get((task, arm))
-        mine = self._calls.clear() if at is None else self._calls[at]
+        rows = self._rows.clear() if at is None else self._rows.gather(at)
         if tenant is not None:
-            mine = mine.filter(pl.col("tenant") == tenant)
-        return mine.hstack(self.ledger.at(mine["row"], columns).drop("row"))
+            mine = self.ledger.told(rows, [(pl.col("tenant") == tenant).fill_null(value=False)])
+            rows = rows.filter(mine.to_series())
+        return self.ledger.told(rows, made)
+
+    def of(self, task: str, arm: Arm, tenant: str | None = None) -> pl.DataFrame:
+        """The calls of a task on a model, in order of `row`, with all that it takes to move them."""
+        return self._of(task, arm, MOVED, tenant)
 
     def simple(self, task: str, arm: Arm) -> bool:
         """Whether the calls of a task on a model look like classification (`_candidates.simple`)."""
-        mine = self._calls.select("row", "input_tokens", "output_tokens", "reasoning_tokens", "tools")
-        mine = mine[self._at[task, arm]]
-        return simple(mine.hstack(self.ledger.at(mine["row"], SHAPE).drop("row")))
+        return brief(self._of(task, arm, SIZES)) and simple(self._of(task, arm, [*SIZES, *SHAPE, TOOLS]))
 
     def entry(self, task: str, arm: Arm, tenant: str | None) -> str | None:
         """The entry of the book that prices the calls of a task on a model, or of a tenant's."""
-        at = self._at.get((task, arm))
-        if at is None:
-            return None
-        mine = self._calls.select("tenant", "price_entry")[at]
-        entry = (mine if tenant is None else mine.filter(pl.col("tenant") == tenant))["price_entry"].drop_nulls()
+        entry = self._of(task, arm, ["price_entry"], tenant)["price_entry"].drop_nulls()
         return str(entry[0]) if entry.len() else None

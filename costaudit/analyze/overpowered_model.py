@@ -14,8 +14,9 @@ from costaudit.analyze._candidates import Candidate, candidates, cheapest, reaso
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
-from costaudit.analyze._units import Arm, units
-from costaudit.analyze._work import SWAPPED, Work
+from costaudit.analyze._task_units import TaskUnits
+from costaudit.analyze._units import Arm
+from costaudit.analyze._work import Work
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
@@ -96,8 +97,7 @@ class OverpoweredModel(Analyzer):
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
-        answers = single_calls(ledger, ("task", "output_sha"))
-        pairs = discovered(list(compared(units(ledger, fronts=True), answers, floor, by, self.stated)), self.q)
+        pairs = discovered(list(compared(TaskUnits(ledger), floor, by, self.stated)), self.q)
         work = Work(ledger)
         claims = [*_comparisons(work, pairs), *self._experiments(work, pairs, floor)]
         if not claims and not pairs:
@@ -115,7 +115,7 @@ class OverpoweredModel(Analyzer):
             arm, book = Arm(provider, model), work.ledger.book
             if (task, model) in done or not work.simple(task, arm):
                 continue
-            subject = advice.Subject(task, arm, work.of(task, arm, SWAPPED))
+            subject = advice.Subject(task, arm, work.of(task, arm))
             best = cheapest(subject.calls, candidates(work.used, arm, book, self.candidates), book)
             if best is not None:
                 yield _experiment(subject, best, self.delta_s3)
@@ -133,7 +133,7 @@ def _comparisons(work: Work, pairs: Sequence[Pair]) -> Iterator[Claim]:
         best = max(whole, key=lambda pair: pair.verdict.rank)
         tenants = [pair for pair in mine if pair.tenant is not None]
         hurt = sorted({p.tenant for p in tenants if p.cheap == best.cheap and worse(p) and p.tenant is not None})
-        subject = advice.Subject(task, dear, work.of(task, dear, SWAPPED))
+        subject = advice.Subject(task, dear, work.of(task, dear))
         kept: tuple[str, ...] = ()
         if best.verdict.proven and hurt:
             subject = subject._replace(calls=subject.calls.filter(~pl.col("tenant").is_in(hurt).fill_null(value=False)))
@@ -146,7 +146,7 @@ def _comparisons(work: Work, pairs: Sequence[Pair]) -> Iterator[Claim]:
         for tenant in sorted({pair.tenant for pair in tenants if pair.tenant is not None}):
             one = max((p for p in tenants if p.tenant == tenant), key=lambda pair: pair.verdict.rank)
             if one.verdict.proven:
-                subject = advice.Subject(task, dear, work.of(task, dear, SWAPPED, tenant), tenant)
+                subject = advice.Subject(task, dear, work.of(task, dear, tenant), tenant)
                 yield _comparison(work, subject, one.cheap, one.verdict)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need, option, single_calls, total_usd
-from costaudit.analyze._candidates import SHAPE, simple
+from costaudit.analyze._candidates import SHAPE, brief, simple
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
+from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import LISTED, PROVIDER, Arm, units
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
@@ -102,7 +103,7 @@ class ReasoningOverspend(Analyzer):
         values, quality = measure(units(ledger, ALONE & THINKING & own, provider=pl.lit(""), model=effort))
         if quality is None or broken(values, quality, None, None) is not None:
             return None
-        others = units(ledger)
+        others = TaskUnits(ledger)
         for high in reversed(efforts[1:]):
             for low in efforts[: efforts.index(high)]:
                 verdict = judge(values, quality, Arm("", low), Arm("", high), others, by)
@@ -114,7 +115,7 @@ class ReasoningOverspend(Analyzer):
         """One effort: short answers after much longer reasoning."""
         if mine["reasoning_effort"].drop_nulls().n_unique() > 1:
             return None
-        if not simple(mine.hstack(ledger.at(mine["row"], SHAPE).drop("row")), thoughtful=True):
+        if not brief(mine) or not simple(mine.hstack(ledger.at(mine["row"], SHAPE).drop("row")), thoughtful=True):
             return None
         visible = (pl.col("output_tokens") - pl.col("reasoning_tokens").fill_null(0)).clip(1)
         median = mine.select((pl.col("reasoning_tokens").fill_null(0) / visible).median()).item()

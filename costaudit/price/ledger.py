@@ -12,6 +12,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS, price
 
 _PRICE = ("cost_usd", "price_status", "price_entry")
+AT_ONCE = 1_000_000  # calls whose columns, lists among them, are gathered in one go
 _ALWAYS = ("row", "rollup", "summed", "gateway_cache_hit")
 
 
@@ -140,6 +141,14 @@ class Ledger:
             if now is not None and (new := now.is_not_null()).any():
                 found = found.with_columns(table[name].gather(now).zip_with(new, found[name]) for name in names)
         return found.insert_column(0, rows.alias("row"))
+
+    def told(self, rows: pl.Series, made: Sequence[str | pl.Expr]) -> pl.DataFrame:
+        """What expressions say about each of these calls, in this order; the columns themselves are not kept."""
+        read = [name for name in _roots(made) if name != "row"]
+        parts = [
+            self.at(rows.slice(start, AT_ONCE), read).select(made) for start in range(0, max(1, rows.len()), AT_ONCE)
+        ]
+        return parts[0] if len(parts) == 1 else pl.concat(parts)
 
     def replaced(self, removed: pl.Series, changed: pl.DataFrame) -> Ledger:
         """The ledger without some calls, and with others as `changed` says; columns it lacks stay as they are."""
