@@ -76,6 +76,12 @@ def test_redacted_prompts_are_no_prompts():
     assert (row["has_text"], row["request_sha"]) == (False, None)
 
 
+def test_a_prompt_that_speaks_of_redaction_is_a_prompt():
+    said = [{"role": "user", "content": "what is redacted-by-litellm? " + "please " * 200}]
+    row = one(PAYLOADS[0], messages=said)
+    assert (row["has_text"], row["request_sha"] is None) == (True, False)
+
+
 def test_sessions_that_are_new_on_every_row_are_no_sessions():
     named = [ROWS[0], ROWS[1]]
     made_up = [row | {"session_id": f"random-{n}"} for n, row in enumerate(named)]

@@ -171,7 +171,7 @@ def _compile(node: Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[An
         direct.append(n)
         fields.append((f"f{n}", child.kind, None))
         if child.below:
-            steps.append((n, dug(child)))
+            steps.append((n, _dug_one(child)))
     struct = msgspec.defstruct("Keys", fields, rename=rename, gc=False)
     astuple = msgspec.structs.astuple
 
@@ -190,28 +190,31 @@ def _or_absent(pick: Callable[[Any], tuple[Any, ...]], width: int) -> Callable[[
     return lambda value: absent if value is None else pick(value)
 
 
-def dug(node: Node) -> Callable[[Any], tuple[Any, ...]]:
-    """The leaves below a node, in the order of `_all`, from a value that was decoded whole: what `dig` would find."""
-    below = [(key, child.leaf, dug(child) if child.below else None) for key, child in node.below.items()]
-    absent = (None,) * len(all_below(node, ()))
+def _dug_one(node: Node) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda value: tuple([cells[0] for cells in dug(node, (value,))])
 
-    def pick(value: Any) -> tuple[Any, ...]:
-        if type(value) is str:
-            value = opened(value)
-        if type(value) is list:
-            value = dict(zip(map(str, range(len(value))), value, strict=False))
-        if type(value) is not dict:
-            return absent
-        found: list[Any] = []
-        for key, leaf, deeper in below:
-            cell = value.get(key)
-            if leaf:
-                found.append(cell)
-            if deeper is not None:
-                found += deeper(cell)
-        return tuple(found)
 
-    return pick
+def dug(node: Node, values: Sequence[Any]) -> list[Sequence[Any]]:
+    """The leaves below a node, in the order of `all_below`, from values decoded whole: what `dig` would find."""
+    objects = [value if type(value) is dict else _object(value) for value in values]
+    have = set().union(*objects)
+    found: list[Sequence[Any]] = []
+    for key, child in node.below.items():
+        cells = [value.get(key) for value in objects] if key in have else [None] * len(objects)
+        if child.leaf:
+            found.append(cells)
+        if child.below:
+            found += dug(child, cells)
+    return found
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A value by its keys; a list by its places."""
+    if type(value) is str:
+        value = opened(value)
+    if type(value) is list:
+        return dict(zip(map(str, range(len(value))), value, strict=False))
+    return value if type(value) is dict else {}
 
 
 def parsed(data: bytes) -> dict[str, Any] | str:

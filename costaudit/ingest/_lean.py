@@ -81,7 +81,7 @@ class _Shape:
         fields: list[tuple[str, Any, Any]] = []
         rename: dict[str, str] = {}
         self.direct: list[tuple[int, int]] = []  # field, column
-        self.dug: list[tuple[int, Any, list[int]]] = []  # field, picker, its columns
+        self.dug: list[tuple[int, Node, list[int]]] = []  # field, what is looked for in it, its columns
         self.inner: list[tuple[int, _Shape]] = []
         for n, key in enumerate(sorted(seen.known.get(path, ()))):
             child, here = node.below.get(key), (*path, key)
@@ -94,7 +94,7 @@ class _Shape:
                 kind = child.kind
                 self.direct.append((n, at[here]))
                 if child.below:
-                    self.dug.append((n, dug(child), [at[deep] for deep in all_below(child, here)]))
+                    self.dug.append((n, child, [at[deep] for deep in all_below(child, here)]))
             fields.append((f"f{n}", kind, None))
             rename[f"f{n}"] = key
         self.struct: Any = msgspec.defstruct("Keys", fields, rename=rename, gc=False, forbid_unknown_fields=True)
@@ -106,8 +106,8 @@ class _Shape:
             return
         for n, place in self.direct:
             into[place] = columns[n]
-        for n, pick, places in self.dug:
-            for place, cells in zip(places, zip(*map(pick, columns[n]), strict=True), strict=True):
+        for n, node, places in self.dug:
+            for place, cells in zip(places, dug(node, columns[n]), strict=True):
                 into[place] = cells
         for n, below in self.inner:
             below.spread([below.absent if value is None else value for value in columns[n]], into)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,8 @@ HOSTS = {
     "api.novita.ai": "novita", "api.studio.nebius.com": "nebius", "api.anthropic.com": "anthropic",
 }  # fmt: skip
 """End of a server's name -> provider in the price book."""
+
+_SERVER = rf"^(?:[a-z]+://)?(?:[^/:?]*\.)?({'|'.join(map(re.escape, HOSTS))})(?:[/:?]|$)"
 
 HOST: Field = around(text("base_url", "api_base", "url", "endpoint", "host", "request.base_url", "request.url"))
 
@@ -63,10 +66,14 @@ BESIDE_TEXT = frozenset(
 def _is_text(usage: Mapping[str, Any]) -> bool:
     """Whether a usage object says nothing of what `usage_parts` looks for: most count text alone."""
     for name, value in usage.items():
-        if value and name in BESIDE_TEXT:
+        if not value:
+            continue
+        if name in BESIDE_TEXT:
             return False
-        if type(value) is dict and any(value[part] for part in BESIDE_TEXT.intersection(value)):
-            return False
+        if type(value) is dict:
+            for part, number in value.items():
+                if number and part in BESIDE_TEXT:
+                    return False
     return True
 
 
@@ -107,11 +114,8 @@ def inclusive_output(output: str, hidden: str, total: str, given: str) -> pl.Exp
 
 def provider(host: str, *guesses: pl.Expr) -> pl.Expr:
     """Who served the call: the server's name decides, then what the format can tell."""
-    name = pl.col(host).str.to_lowercase().str.extract(r"^(?:[a-z]+://)?([^/:?]+)")
-    known: pl.Expr = pl.lit(None, pl.String)
-    for end, who in HOSTS.items():
-        known = pl.coalesce(known, pl.when((name == end) | name.str.ends_with(f".{end}")).then(pl.lit(who)))
-    return pl.coalesce(known, *guesses)
+    served = pl.col(host).str.to_lowercase().str.extract(_SERVER)
+    return pl.coalesce(served.replace(HOSTS), *guesses)
 
 
 def _first(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:

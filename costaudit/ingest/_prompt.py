@@ -21,6 +21,7 @@ from costaudit.ingest._wire import conversation, system_block
 
 FAMILY = ("system_sha", "template_sha", "line_sha")
 NOTHING = (b"null", b"", b"[]", b"{}", b'""')
+SHORT = 5  # bytes that what says something may have
 MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
 
 
@@ -79,8 +80,10 @@ class PromptReader:
 
     def presence(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
         """The same where no fingerprint is wanted: only whether there was text."""
-        messages, answers = (self._first(part, raws, height, _bytes) for part in ("messages", "answer"))
-        known = [message is not None or said is not None for message, said in zip(messages, answers, strict=True)]
+        known = [False] * height
+        for n in (*self.parts["messages"], *self.parts["answer"]):
+            if raws[n].count(None) < height:
+                known = [have or _says(cell) for have, cell in zip(known, raws[n], strict=True)]
         absent = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in COLUMNS.items()}
         return absent | {"has_text": pl.Series(known, dtype=pl.Boolean)}
 
@@ -119,12 +122,20 @@ class PromptReader:
         return estimate(spoken(parts), model) + PER_MESSAGE * count, said
 
 
+def _says(raw: Any) -> bool:
+    """Whether `_bytes` gives something."""
+    if type(raw) is msgspec.Raw:
+        view = memoryview(raw)
+        return len(view) >= SHORT or view.tobytes() not in NOTHING
+    return raw is not None and (type(raw) not in (str, list, dict) or len(raw) > 0)
+
+
 def _bytes(raw: Any) -> bytes | None:
     """A value as JSON; None where it says nothing."""
     if raw is None:
         return None
     data = bytes(raw) if type(raw) is msgspec.Raw else encoded(raw)
-    return None if len(data) < 5 and data in NOTHING else data
+    return None if len(data) < SHORT and data in NOTHING else data
 
 
 def _replies(raw: Any) -> bytes | list[Block] | None:

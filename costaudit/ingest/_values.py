@@ -20,6 +20,7 @@ MOST_TOKENS = 2**40  # tokens of one call; a trillion is a broken counter, not a
 MOST_TEXT = 4_096  # characters of an id or a name; longer ones are text that does not belong in the table
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+FROM, TO = EARLIEST.timestamp(), LATEST.timestamp() - 1
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -208,7 +209,7 @@ def _moments(values: Sequence[Any]) -> pl.Series | None:
     known = [value for value in values if value is not None]
     kinds = set(map(type, known))
     if kinds and kinds <= {int, float}:
-        if not all(EARLIEST.timestamp() <= value < LATEST.timestamp() - 1 for value in known):  # NaN is not either
+        if not all(FROM <= value < TO for value in known):  # NaN is not either
             return None
         micros = [None if value is None else round(value * 1_000_000) for value in values]
         return pl.Series(micros, dtype=pl.Int64).cast(schema.UTC)

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit.ingest import _cells
-from costaudit.ingest._decode import opened, parsed
-from costaudit.ingest._files import Record
-from costaudit.ingest._format import TableFormat, count, custom, flag, maybe, moment, number, text, usd, whole
+from costaudit.ingest._decode import opened
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import (
+    FileReader,
+    Found,
+    Out,
+    TableFormat,
+    count,
+    custom,
+    flag,
+    maybe,
+    moment,
+    number,
+    text,
+    usd,
+    whole,
+)
 from costaudit.ingest._openai import extras
 from costaudit.ingest._prompt import Prompt
+from costaudit.ingest._table import TableReader
 from costaudit.schema import MAYBE, SHARED
 
 PAYLOAD = ("call_type", "response_cost", "model_map_information", "hidden_params")
@@ -140,14 +156,14 @@ class LiteLLM(TableFormat):
         timed = any(name in record for name in ("startTime", "starttime"))
         return 95 if timed and all(name in record for name in SPEND) else 0
 
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        return PayloadReader(self, file, found)
+
     def explode(self, record: Record) -> Sequence[Record]:
-        """Itself, with the metadata that spend logs keep as text opened, and redacted prompts taken out."""
+        """Itself, with the metadata that spend logs keep as text opened."""
         if isinstance(record.data, dict):
-            return (record._replace(data=_plain(record.data, hidden=REDACTED in str(record.data.get("messages")))),)
-        if REDACTED.encode() not in record.data:
-            return (record,)  # objects kept as text are no objects to the decoder, and opened by the slow way
-        value = parsed(record.data)
-        return (record,) if isinstance(value, str) else (record._replace(data=_plain(value, hidden=True)),)
+            return (record._replace(data=_opened(record.data)),)
+        return (record,)  # objects kept as text are no objects to the decoder, and opened by the slow way
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         call = pl.col("_call").fill_null("")
@@ -183,10 +199,39 @@ class LiteLLM(TableFormat):
         ).drop("_call", "_batch", "_daily", "_speed", "_first_at", "_rest", "_session", "_trace")
 
 
-REDACTED = "redacted-by-litellm"
+REDACTED = b"redacted-by-litellm"
+NOTICE = 1_000  # bytes that messages have, at most, of which LiteLLM has left nothing but that they are hidden
 OBJECTS = ("metadata", "response", "model_parameters", "hidden_params", "error_information", "cost_breakdown")
 
 
-def _plain(record: Mapping[str, Any], *, hidden: bool) -> dict[str, Any]:
-    texts = {name: opened(value) for name in OBJECTS if isinstance(value := record.get(name), str)}
-    return {**record, **texts, **({"messages": None, "response": None} if hidden else {})}
+class PayloadReader(TableReader):
+    """Takes the words that stand in for hidden prompts for what they are: no prompt, and no answer."""
+
+    def alone(self, records: Sequence[Record]) -> bool:
+        """Each payload is a call."""
+        del records
+        return self.form.alone
+
+    def _frame(self, records: list[Record], values: Sequence[Sequence[Any]], out: Out) -> None:
+        at, home = self.plan.decoder.at, self.found.self
+        hidden = {n for n, cell in enumerate(values[at[*home, "messages"]]) if cell is not None and _hidden(cell)}
+        if hidden:
+            said = {
+                place
+                for path, place in at.items()
+                if path[: len(home) + 1] in ((*home, "messages"), (*home, "response"))
+            }
+            values = [
+                [None if n in hidden else cell for n, cell in enumerate(cells)] if place in said else cells
+                for place, cells in enumerate(values)
+            ]
+        super()._frame(records, values, out)
+
+
+def _hidden(messages: msgspec.Raw) -> bool:
+    view = memoryview(messages)
+    return len(view) < NOTICE and REDACTED in view.tobytes()
+
+
+def _opened(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**record, **{name: opened(value) for name in OBJECTS if isinstance(value := record.get(name), str)}}
