@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import polars as pl
 
@@ -21,6 +21,9 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._values import Reader
+
+if TYPE_CHECKING:
+    from costaudit.ingest._together import Held
 
 Path = tuple[str, ...]
 
@@ -96,6 +99,7 @@ class Out:
     """What a reader made of one file.
 
     frames   requests, columns of schema.REQUESTS and the machinery columns of `_identity`
+    held     records of small files that are not framed yet
     nodes    spans that are no request but hold requests together, columns of `_tree.NODES`
     skipped  records that are no request by design, by type
     rejects  (line, reason)
@@ -104,6 +108,7 @@ class Out:
     """
 
     frames: list[pl.DataFrame] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     nodes: list[pl.DataFrame] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     rejects: list[tuple[int, str]] = field(default_factory=list)
@@ -115,6 +120,7 @@ class Out:
     def add(self, other: Out) -> None:
         """Take over what another reader made."""
         self.frames += other.frames
+        self.held += other.held
         self.nodes += other.nodes
         self.skipped.update(other.skipped)
         self.rejects += other.rejects

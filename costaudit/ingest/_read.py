@@ -21,6 +21,7 @@ from costaudit.ingest._finish import finish
 from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._streams import STDIN
+from costaudit.ingest._together import framed
 
 NEWLINE = ord("\n")
 BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
@@ -55,6 +56,15 @@ def read_files(asked: Sequence[Asked]) -> list[FileRead]:
     """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
     readings = [_Reading(file, columns) for file, columns in asked]
     readings = [r if r.run() or r.read.file.end is not None else _again(r) for r in readings]
+    whole = [reading for reading in readings if reading.complete]
+    while framed(out for reading in whole for out in reading.outs):
+        for reading in whole:
+            reading.pass_on()
+    for reading in whole:
+        reading.close()
+    framed(out for reading in whole for out in reading.outs)
+    for reading in whole:
+        reading.account()
     _frame(readings)
     return [reading.read for reading in readings]
 
@@ -79,20 +89,24 @@ class _Reading:
         self.frames: list[tuple[str, pl.DataFrame]] = []  # format, rows
         self.rows: list[tuple[str, Rows]] = []
         self.end: Known | None = Known(0, 0)  # of the last complete line; None once something else was read
+        self.complete = False
 
     def run(self) -> bool:
         """Read it; false where what is appended, or wanted, cannot be read without the rest."""
-        file = self.read.file
+        self.complete = self._run(self.read.file)
+        return self.complete
+
+    def _run(self, file: LogFile) -> bool:
         try:
             if file.known is not None:
                 self.read.beyond = self._on(file.known)
-                return self.read.beyond and self._close()
+                return self.read.beyond
             self._pieces(pieces(file))
         except Again:
             return False
         except LogError as problem:
             self.read.problem = str(problem)
-        return self._close()
+        return True
 
     def _on(self, known: Known) -> bool:
         head = next(pieces(self.read.file), None)
@@ -129,13 +143,26 @@ class _Reading:
         """Whether every line was read by itself."""
         return all(_alone(reader) for reader, _ in self.open.values())
 
-    def _close(self) -> bool:
+    @property
+    def outs(self) -> list[Out]:
+        return [out for _, out in self.open.values()]
+
+    def pass_on(self) -> None:
+        """What turned out to be of another format when it was framed."""
+        for guess, (_, out) in list(self.open.items()):
+            self._foreign(guess, out)
+
+    def close(self) -> None:
+        """After the last record."""
         if self.end is not None and self.end.lines and self._apart_lines() and not self.read.problem:
             self.read.until = self.end
-        for guess, (reader, out) in self.open.items():
+        for reader, out in self.open.values():
             reader.close(out)
+
+    def account(self) -> None:
+        """What became of every record, and the frames they are in."""
+        for guess, (_, out) in self.open.items():
             self._account(guess.form.name, out)
-        return True
 
     def _decided(self, block: Lines) -> Guess | None:
         first = (item for item in split(block) if isinstance(item, Record))
@@ -185,7 +212,10 @@ class _Reading:
 
     def _reader(self, guess: Guess) -> tuple[FileReader, Out]:
         if guess not in self.open:
-            self.open[guess] = (guess.form.reader(self.read.file, guess.found), Out())
+            reader = guess.form.reader(self.read.file, guess.found)
+            if hasattr(reader, "waits"):
+                reader.waits = self.read.file.known is None and self.read.file.end is None
+            self.open[guess] = (reader, Out())
         return self.open[guess]
 
     def _to(self, guess: Guess, items: Sequence[Record]) -> None:

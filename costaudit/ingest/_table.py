@@ -11,8 +11,9 @@ import polars as pl
 from costaudit.ingest._decode import Decoder, Path, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import Found, Out, TableFormat
-from costaudit.ingest._lean import SEVERAL, Lean
+from costaudit.ingest._lean import MOST, SEVERAL, Lean
 from costaudit.ingest._prompt import PromptReader, wanted
+from costaudit.ingest._together import SMALL, Held, Owners
 from costaudit.ingest._values import Reader
 
 
@@ -42,6 +43,13 @@ class _Plan:
         own = {p for fields in form.own().values() for f in fields if f.scope == "self" for p in f.paths}
         signs = sorted(p for p in own if not any(other.startswith(f"{p}.") for other in own))
         self.own = [at[(*found.self, *path.split("."))] for path in signs]
+        self._lean: Lean | None = None
+
+    def lean(self) -> Lean:
+        """What is known of the keys of files like this one; forgotten when they are too many."""
+        if self._lean is None or self._lean.generation > MOST // 2:
+            self._lean = Lean(self.decoder)
+        return self._lean
 
 
 _PLANS: dict[tuple[TableFormat, Found], _Plan] = {}
@@ -60,8 +68,10 @@ class TableReader:
 
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
-        self.lean: Lean | None = Lean(self.plan.decoder)
+        self.lean: Lean | None = self.plan.lean()
+        self.taught = False
         self.told = wanted(file.only)
+        self.waits = False  # rows of a small file may wait to share a frame with those of others
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether each line is read by itself; a reader that adds to this one has to say so."""
@@ -96,7 +106,8 @@ class TableReader:
             self.lean, one = None, self.plan.decoder.typed
         else:
             one = self.lean.one
-            self._learn(records)
+            if not self.lean.generation:
+                self._learn(records)
         lean, generation = self.lean, self.lean.generation if self.lean else 0
         kept: list[Record] = []
         rows: list[Any] = []
@@ -109,6 +120,7 @@ class TableReader:
             except UNREADABLE:
                 row = None
             if lean is not None and lean.generation != generation:  # a new key: what is decoded has the old shape
+                self._learn(records)
                 self._decode(records, out)
                 return
             if row is None:
@@ -124,7 +136,8 @@ class TableReader:
 
     def _learn(self, records: Sequence[Record]) -> None:
         """The keys of the first records, so that few of them are decoded twice."""
-        if self.lean is not None and not self.lean.generation:
+        if self.lean is not None and not self.taught:
+            self.taught = True
             with suppress(*UNREADABLE):
                 self.lean.learn([record.data for record in records[:SEVERAL] if isinstance(record.data, bytes)])
 
@@ -151,6 +164,13 @@ class TableReader:
         """Nothing is held back between records."""
 
     def _frame(self, records: list[Record], values: Sequence[Sequence[Any]], out: Out) -> None:
+        if self.waits and self.form.alone and sum(len(record.data) for record in records) <= SMALL:
+            out.held.append(Held(self, records, values))
+        else:
+            self.frame(records, values, Owners([out], [len(records)]))
+
+    def frame(self, records: list[Record], values: Sequence[Sequence[Any]], owners: Owners) -> None:
+        """Values at the places of the plan to requests, each record to whom it belongs."""
         height = len(records)
         bad: dict[int, str] = {}
         columns: dict[str, pl.Series] = {}
@@ -167,13 +187,13 @@ class TableReader:
         )
         if bad:
             frame = frame.with_columns(pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String))
-            out.rejects += list(frame.filter(pl.col("_bad").is_not_null()).select("source_line", "_bad").iter_rows())
+            owners.reject(frame, "_bad")
             frame = frame.filter(pl.col("_bad").is_null()).drop("_bad")
         if frame.height:
             frame = self.form.tidy(frame)
             if self.plan.prompt is not None:
                 frame = self._estimate(frame, values)
-            self._sort(frame, records, out)
+            _sort(frame, records, owners)
 
     def _foreign(self, values: Sequence[Sequence[Any]], height: int) -> list[bool]:
         """For each row, whether it has nothing that this format looks for."""
@@ -211,22 +231,21 @@ class TableReader:
             frame = frame.with_columns(usage_source=pl.lit(None, pl.String))
         return frame.update(estimates, on="_row", how="left")
 
-    def _sort(self, frame: pl.DataFrame, records: list[Record], out: Out) -> None:
-        """Rows the format calls no request, foreign or broken go where they belong; the rest are requests."""
-        if frame["_foreign"].any():
-            out.foreign += [records[n] for n in frame.filter("_foreign")["_row"]]
-            frame = frame.filter(~pl.col("_foreign"))
-        if "_reject" in frame.columns:
-            out.rejects += list(
-                frame.filter(pl.col("_reject").is_not_null()).select("source_line", "_reject").iter_rows()
-            )
-            frame = frame.filter(pl.col("_reject").is_null())
-        if "_skip" in frame.columns:
-            out.skipped.update(frame["_skip"].drop_nulls().to_list())
-            frame = frame.filter(pl.col("_skip").is_null())
-        frame = frame.drop("_row", "_foreign", "_reject", "_skip", strict=False)
-        if frame.height:
-            out.frames.append(frame)
+
+def _sort(frame: pl.DataFrame, records: list[Record], owners: Owners) -> None:
+    """Rows the format calls no request, foreign or broken go where they belong; the rest are requests."""
+    if frame["_foreign"].any():
+        owners.foreign(frame.filter("_foreign")["_row"], records)
+        frame = frame.filter(~pl.col("_foreign"))
+    if "_reject" in frame.columns:
+        owners.reject(frame, "_reject")
+        frame = frame.filter(pl.col("_reject").is_null())
+    if "_skip" in frame.columns:
+        owners.skip(frame)
+        frame = frame.filter(pl.col("_skip").is_null())
+    frame = frame.drop("_foreign", "_reject", "_skip", strict=False)
+    if frame.height:
+        owners.give(frame)
 
 
 def _column(
