@@ -88,14 +88,12 @@ def write(folder: Path, rows: int, seed: int = 1) -> None:
     made = f"{schema.VERSION} {rows} {seed}"
     if mark.exists() and mark.read_text() == made:
         return
-    files.prepare(folder)
     summed = summary(Settings())
-    files.save(
-        folder,
-        [
+    files.at(folder).change(
+        lambda _: [
             files.write(folder, f"{day:%Y-%m}", schema.conform(frame, files.STORED), summed)
             for day, frame in parts(rows, seed)
-        ],
+        ]
     )
     mark.write_text(made)
 

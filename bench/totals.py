@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -68,27 +69,25 @@ def write(folder: Path, rows: int) -> None:
     made = f"{schema.VERSION} {rows} {summed.stamp}"
     if mark.exists() and mark.read_text() == made:
         return
-    files.prepare(folder)
-    if rows > LARGEST:
-        _linked(folder, rows)
-        mark.write_text(made)
-        return
+    make = _linked if rows > LARGEST else _written
+    files.at(folder).change(lambda _: list(make(folder, rows)))
+    mark.write_text(made)
+
+
+def _written(folder: Path, rows: int) -> Iterator[files.Part]:
+    summed = summary(Settings())
     edges = [rows * n // calls.DAYS for n in range(calls.DAYS + 1)]
     day = calls._day(0, rows // calls.DAYS + 1, np.random.default_rng(1)).with_columns(
         pl.lit(None).alias(n) for n in LISTS
     )
-    parts = []
     for n in range(calls.DAYS):
         part = schema.conform(_told_again(day.head(edges[n + 1] - edges[n]), n), files.STORED)
-        parts.append(files.write(folder, f"{part['started_at'][0]:%Y-%m}", part, summed))
-    files.save(folder, parts)
-    mark.write_text(made)
+        yield files.write(folder, f"{part['started_at'][0]:%Y-%m}", part, summed)
 
 
-def _linked(folder: Path, rows: int) -> None:
+def _linked(folder: Path, rows: int) -> Iterator[files.Part]:
     base = folder.with_name(f"totals-{LARGEST}")
     write(base, LARGEST)
-    parts = []
     for part in files.load(base):
         for nth in range(rows // LARGEST):
             names = {}
@@ -99,8 +98,7 @@ def _linked(folder: Path, rows: int) -> None:
                 new.parent.mkdir(parents=True, exist_ok=True)
                 new.unlink(missing_ok=True)
                 new.hardlink_to(base / old)
-            parts.append(msgspec.structs.replace(part, **names))
-    files.save(folder, parts)
+            yield msgspec.structs.replace(part, **names)
 
 
 def _told_again(day: pl.DataFrame, n: int) -> pl.DataFrame:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote
 
+import msgspec
 import pytest
 
-from costaudit.ingest import _remote
+from costaudit.ingest import _listing, _remote
 
 CALL = {"object": "chat.completion", "model": "gpt-5.4", "choices": [], "usage": {"prompt_tokens": 7}}
 VARIABLES = {
@@ -42,15 +44,23 @@ class _OneByOne:
 def server():
     """The address of a local server of S3."""
     pytest.importorskip("obstore", reason="object storage needs the extra `cloud`")
-    moto = pytest.importorskip("moto.moto_server.werkzeug_app", reason="the local S3 server needs `dev-cloud`")
+    pytest.importorskip("moto.moto_server", reason="the local S3 server needs the extra `dev-cloud`")
+    with running() as address:
+        yield address
+
+
+@contextmanager
+def running():
+    """A local server of S3, by its address."""
+    from moto.moto_server import werkzeug_app as moto
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     WSGIRequestHandler.log = lambda *_: None
     app = _OneByOne(moto.DomainDispatcherApplication(moto.create_backend_app))
-    running = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{running.server_port}"
-    running.shutdown()
+    made = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_port}"
+    made.shutdown()
 
 
 class Bucket:
@@ -73,9 +83,8 @@ class Bucket:
 
 @pytest.fixture
 def bucket(server, monkeypatch, request):
-    for name, value in VARIABLES.items():
+    for name, value in (VARIABLES | {"AWS_ENDPOINT_URL": server}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     made = Bucket(f"b-{abs(hash(request.node.name)) % 10**9}", server)
     original = _remote._get
 
@@ -177,3 +186,11 @@ def google(monkeypatch):
     yield made
     made.server.shutdown()
     made.server.server_close()
+
+
+def nameless(parts):
+    """Parts of a store without the random end of their names."""
+    return [
+        msgspec.structs.replace(p, file=_listing.hash_of(p.file), sums=p.sums and _listing.hash_of(p.sums))
+        for p in parts
+    ]

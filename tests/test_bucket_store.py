@@ -10,9 +10,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import polars as pl
 import pytest
+from buckets import nameless
 from console import ROOT, run
 
 from costaudit import schema
@@ -39,14 +39,6 @@ def store(bucket):
 
 def objects(store):
     return sorted(Bucket(store)._listed(""))
-
-
-def nameless(parts):
-    """Parts without the random end of their names."""
-    return [
-        msgspec.structs.replace(p, file=_listing.hash_of(p.file), sums=p.sums and _listing.hash_of(p.sums))
-        for p in parts
-    ]
 
 
 def test_the_same_rows_give_the_same_parts_as_in_a_folder(store, tmp_path, monkeypatch):

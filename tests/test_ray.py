@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
 
+import buckets
 import pytest
 from console import ROOT, run
 
 from costaudit.errors import UsageError
-from costaudit.ingest import _ray, _store, ingest
+from costaudit.ingest import _ray, _store, _store_check, ingest
 from costaudit.ingest._task import costaudit_read
 
 # A process of its own: a cluster leaves threads, and warns about the machine it is on.
@@ -23,51 +28,95 @@ from ray.cluster_utils import Cluster
 import ray
 from costaudit.ingest import _pool, _ray, _store, ingest
 
-folder = Path(sys.argv[1])
 _pool.FILES = 2  # many small tasks
 memory = {"object_store_memory": 80_000_000}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory})
 cluster.add_node(num_cpus=1, **memory)
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-killed = []
 
-def kill():
+def kill(killed):
     while not killed:
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if (process / "cmdline").read_bytes().startswith(b"ray::costaudit_read"):
                     os.kill(int(process.name), signal.SIGKILL)
                     killed.append(process.name)
-                    return
+                    break
             except OSError:
                 continue
 
-threading.Thread(target=kill, daemon=True).start()
-told = []
-there = ingest([folder / "logs"], engine=lambda *asked: _ray.read_all(*asked, None), progress=lambda *s: told.append(s))
-_store.merge(there.requests, folder / "there", there.identities)
-nodes = len({node["NodeID"] for node in ray.nodes() if node["Alive"]})
-print(json.dumps({"killed": len(killed), "nodes": nodes, "told": told[-1][1:]}))
+said = []
+for logs, store in zip(sys.argv[1::2], sys.argv[2::2]):
+    told, killed = [], []
+    threading.Thread(target=kill, args=[killed], daemon=True).start()
+    read = ingest([logs], engine=lambda *a: _ray.read_all(*a, None), progress=lambda *said: told.append(said))
+    _store.merge(read.requests, store, read.identities)
+    said.append({"killed": len(killed), "told": told[-1][1:]})
+print(json.dumps({"said": said, "nodes": len({node["NodeID"] for node in ray.nodes() if node["Alive"]})}))
 ray.shutdown()
 cluster.shutdown()
 """
 
 
-def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(tmp_path):
+class Cluster(NamedTuple):
+    """Where the logs and stores are, and what the cluster said of each; `bucket` is None without a server of S3."""
+
+    folder: Path
+    bucket: str | None
+    files: int
+    said: list[object]
+    nodes: int
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster of two nodes that reads logs into a store in a folder, then in a bucket, and loses a worker each time.
+
+    Both in one fixture, for it takes ten seconds to start.
+    """
     pytest.importorskip("ray", reason="the cluster needs the extra `ray`")
+    folder = tmp_path_factory.mktemp("cluster")
     samples = [path for path in sorted((ROOT / "sample_logs" / "demo").rglob("*")) if path.is_file()]
     for n, path in enumerate(samples):
-        (tmp_path / "logs" / str(n)).mkdir(parents=True)
-        (tmp_path / "logs" / str(n) / path.name).write_bytes(path.read_bytes())
-    made = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert made.returncode == 0, made.stderr
-    said = json.loads(made.stdout.splitlines()[-1])
-    assert said == {"killed": 1, "nodes": 2, "told": [len(samples), len(samples)]}
-    here = ingest([tmp_path / "logs"])
-    _store.merge(here.requests, tmp_path / "here", here.identities)
-    assert tree(tmp_path / "here") == tree(tmp_path / "there")
+        (folder / "logs" / str(n)).mkdir(parents=True)
+        (folder / "logs" / str(n) / path.name).write_bytes(path.read_bytes())
+    places, url = [folder / "logs", folder / "there"], None
+    with ExitStack() as stack:
+        if all(importlib.util.find_spec(name) for name in ("obstore", "moto", "flask")):
+            address = stack.enter_context(buckets.running())
+            once = stack.enter_context(pytest.MonkeyPatch.context())
+            for name, value in (buckets.VARIABLES | {"AWS_ENDPOINT_URL": address}).items():
+                once.setenv(name, value)
+            there = buckets.Bucket("ray-cluster", address)
+            url = there.url
+            for n, path in enumerate(samples):
+                there.put(f"logs/{n}/{path.name}", path.read_bytes())
+            places += [f"{url}/logs/", f"{url}/there"]
+        made = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *map(str, places)],
+            cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        yield Cluster(folder, url, len(samples), **json.loads(made.stdout.splitlines()[-1]))
+
+
+def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(cluster):
+    assert cluster.said[0] == {"killed": 1, "told": [cluster.files, cluster.files]}
+    assert cluster.nodes == 2
+    here = ingest([cluster.folder / "logs"])
+    _store.merge(here.requests, cluster.folder / "here", here.identities)
+    assert tree(cluster.folder / "here") == tree(cluster.folder / "there")
+
+
+def test_a_cluster_reads_a_bucket_into_a_store_in_a_bucket(cluster):
+    if cluster.bucket is None:
+        pytest.skip("a bucket needs the extra `dev-cloud`")
+    assert cluster.said[1] == {"killed": 1, "told": [cluster.files, cluster.files]}
+    here = ingest([f"{cluster.bucket}/logs/"])
+    _store.merge(here.requests, f"{cluster.bucket}/here", here.identities)
+    there = f"{cluster.bucket}/there"
+    assert buckets.nameless(_store.parts.load(there)) == buckets.nameless(_store.parts.load(f"{cluster.bucket}/here"))
+    assert not _store_check.verify(there).problems
 
 
 def test_the_spark_recipe_writes_the_same_store(tmp_path):

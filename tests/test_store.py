@@ -332,7 +332,7 @@ def test_a_store_that_another_process_makes_meanwhile_is_not_made_again(tmp_path
             yield
 
     monkeypatch.setattr(_folder, "writing", late)
-    _parts.prepare(store)
+    _parts.at(store).change(lambda held: held)
     assert _store.read(store).height == 3
 
 

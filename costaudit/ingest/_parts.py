@@ -6,7 +6,7 @@ A part is never changed. A change writes new parts and then a new list; until th
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -59,19 +59,9 @@ def is_store(where: Where) -> bool:
         return False  # who reads it as logs is told why
 
 
-def prepare(store: Where) -> None:
-    """Make a new store where there is none; UsageError where there is something else."""
-    at(store).change(lambda held: held)
-
-
 def load(store: Where) -> list[Part]:
     """The parts of a store; LogError where the list is damaged or of another version."""
     return at(store).load()
-
-
-def save(store: Where, parts: Iterable[Part]) -> None:
-    """Make these the parts of the store, at once."""
-    at(store).change(lambda _: list(parts))
 
 
 def write(store: Where, month: str, rows: pl.DataFrame, summary: Summary | None) -> Part:
