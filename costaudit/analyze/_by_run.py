@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from costaudit.analyze._analyzer import without
-
-_SPAN = 2**32  # steps a run may have; one that a log numbers beyond is sorted the slow way
+_WHOLE = 62  # bits for run, step and place of a call together; what needs more is sorted the slow way
 
 
 def in_runs(calls: pl.DataFrame) -> pl.DataFrame:
@@ -18,14 +16,14 @@ def in_runs(calls: pl.DataFrame) -> pl.DataFrame:
 
     calls   row, run_id, step and whatever else, in order of `row`
     """
-    known = without(calls, pl.col("run_id").is_null())
-    known = known.with_columns(run=pl.col("run_id").cast(pl.Categorical).to_physical().cast(pl.UInt32))
-    keys = known.select("run", "step")
+    known = calls["run_id"].is_not_null().arg_true()
+    number = pl.col("run_id").cast(pl.Categorical).to_physical().cast(pl.UInt32)
+    keys = calls.select("run_id", "step")[known].select("step", run=number)
     order = _order(keys)
     unclear = _unclear(keys[order])
     if unclear.len():
         order = _order(keys.with_columns(step=pl.when(~pl.col("run").is_in(unclear.implode())).then("step")))
-    ordered = known[order]
+    ordered = calls[known.gather(order)].with_columns(keys["run"].gather(order))
     at = pl.int_range(pl.len(), dtype=pl.Int64)
     return ordered.with_columns(begins=(pl.col("run") != pl.col("run").shift()).fill_null(value=True)).with_columns(
         nth=at - pl.when("begins").then(at).forward_fill() + 1
@@ -34,11 +32,20 @@ def in_runs(calls: pl.DataFrame) -> pl.DataFrame:
 
 def _order(keys: pl.DataFrame) -> pl.Series:
     """Places of the calls [run, step] by run and step, else as they stand."""
+    import numpy as np
+
     step = pl.col("step")
-    if keys.select((step.min() >= 0) & (step.max() < _SPAN - 1) | (step.count() == 0)).item():
-        place = pl.col("run").cast(pl.UInt64) * _SPAN + step.cast(pl.UInt64).fill_null(_SPAN - 1)
-        return keys.select(place=place).with_row_index("at").sort("place", maintain_order=True)["at"]
-    return keys.with_row_index("at").sort("run", "step", "at", nulls_last=True)["at"]
+    least, most, runs = keys.select(least=step.min(), most=step.max(), runs=pl.col("run").max()).row(0)
+    last = 0 if most is None else most + 1  # the place of a step that is not known
+    bits = int(last).bit_length(), keys.height.bit_length()
+    if (least is not None and least < 0) or (runs or 0).bit_length() + sum(bits) > _WHOLE:
+        return keys.with_row_index("at").sort("run", "step", "at", nulls_last=True)["at"]
+    number = step.cast(pl.UInt64).fill_null(last)
+    place = pl.col("run").cast(pl.UInt64) * 2 ** sum(bits) + number * 2 ** bits[1]
+    # Numbers that say all three sort many times faster than three columns, or than numbers with a place beside them.
+    packed = keys.select(place + pl.int_range(pl.len(), dtype=pl.UInt64)).to_series().to_numpy(writable=True)
+    packed.sort()
+    return pl.Series("at", (packed & np.uint64(2 ** bits[1] - 1)).astype(np.uint32))
 
 
 def _unclear(ordered: pl.DataFrame) -> pl.Series:

@@ -140,7 +140,7 @@ def with_reference(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def cuts(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[float]) -> pl.DataFrame:
-    """What each limit cuts: limit, run, cut (last call that is still made), saved_usd.
+    """What each limit cuts: limit, run, nth (of the run among `runs`), cut (last call that is still made), saved_usd.
 
     A limit on steps is known before the call that would exceed it; the others are passed by a call that was made.
     Running totals only grow, so each call is asked once how many of the limits it passes.
@@ -149,23 +149,28 @@ def cuts(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[
     """
     import numpy as np
 
-    own = steps.select("nth", "spent", at=pl.col(metric).fill_null(0))[calls_of(runs)]
     tried = np.array(sorted(set(limits)), dtype=np.float64)
-    passed = np.searchsorted(tried, own["at"].to_numpy(), side="left")
-    before = np.concatenate([[0], passed[:-1]]) * (own["nth"] > 1).to_numpy()
+    # Half of the runs stay under every limit that is worth a try.
+    named = runs.select("run", "place", "n", "total_usd", metric).with_row_index("which")
+    over = named.filter(pl.col(metric).fill_null(0) > tried.min(initial=np.inf))
+    places = calls_of(over)
+    first = steps["nth"].gather(places).to_numpy() == 1
+    passed = np.searchsorted(tried, steps[metric].gather(places).fill_null(0).to_numpy(), side="left")
+    before = np.concatenate([[0], passed[:-1]]) * ~first
     times = passed - before
-    cut = np.repeat(np.arange(own.height), times)
+    cut = np.repeat(np.arange(len(places)), times)
     which = np.arange(len(cut)) - np.repeat(np.cumsum(times) - times, times) + before[cut]
     if metric == "steps":
         cut = cut - 1
-    run = np.repeat(np.arange(runs.height), runs["n"].to_numpy())[cut]
-    made = own[pl.Series(cut, dtype=pl.UInt32)]
+    run = over[pl.Series(np.repeat(np.arange(over.height), over["n"].to_numpy())[cut], dtype=pl.UInt32)]
+    made = steps.select("nth", "spent")[places.gather(pl.Series(cut, dtype=pl.UInt32))]
     return pl.DataFrame(
         {
             "limit": tried[which],
-            "run": runs["run"].gather(pl.Series(run)),
+            "run": run["run"],
+            "nth": run["which"],
             "cut": made["nth"],
-            "saved_usd": (runs["total_usd"].gather(pl.Series(run)) - made["spent"]).cast(USD),
+            "saved_usd": (run["total_usd"] - made["spent"]).cast(USD),
         }
     ).filter(pl.col("saved_usd") > 0)
 
@@ -190,7 +195,8 @@ def frontier(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, redo_factor: 
     A reference run that is cut is done again in full, without the limit.
     """
     limits = candidates(runs, metric)
-    done = cuts(steps, runs, metric, limits).join(runs.select("run", "reference", run_usd="total_usd"), on="run")
+    done = cuts(steps, runs, metric, limits)
+    done = done.hstack(runs.select("reference", run_usd="total_usd")[done["nth"]])
     redo = pl.when("reference").then(pl.col("run_usd")).otherwise(pl.lit(0, USD))
     by = done.group_by("limit").agg(
         runs_cut=pl.len().cast(pl.Int64),

@@ -11,6 +11,7 @@ import polars as pl
 from costaudit.analyze._analyzer import (
     COST,
     NO_TASK,
+    RUN,
     SOURCE,
     Analyzer,
     CannotCheck,
@@ -18,8 +19,10 @@ from costaudit.analyze._analyzer import (
     need,
     option,
     single_calls,
+    these,
 )
 from costaudit.analyze._by_run import in_runs, running
+from costaudit.analyze._places import repeated
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 
@@ -68,14 +71,15 @@ class RunawayLoop(Analyzer):
     polling_tools: tuple[str, ...] = option((), "names", "Tools that may be called again and again.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger)
-        need(calls, {"run_id": "no runs"})
-        if calls["tool_args_sha"].null_count() + calls["output_sha"].null_count() == 2 * calls.height:
+        told = single_calls(ledger, ("run_id", "tool_name", "tool_args_sha", "output_sha"))
+        need(told, {"run_id": "no runs"})
+        if told["tool_args_sha"].null_count() + told["output_sha"].null_count() == 2 * told.height:
             raise CannotCheck("no call content or hashes")
+        calls = these(ledger, suspects(ledger, max(2, self.repetitions)))
         keyed = actions(calls, self.polling_tools)
         repeats = self.repeats(keyed)
         if repeats.is_empty():
-            asked = calls.filter(pl.col("tool_name").is_not_null())["tool_args_sha"]
+            asked = told.filter(pl.col("tool_name").is_not_null())["tool_args_sha"]
             if asked.len() and asked.null_count() == asked.len():
                 raise CannotCheck("the arguments of tool calls are not logged")
             return
@@ -129,6 +133,26 @@ def _changing(stretches: pl.DataFrame) -> pl.Series:
     ).drop_nulls("told")
     several = results.group_by("cycle", "phase").agg(pl.col("told").n_unique()).filter(pl.col("told") > 1)
     return stretches["cycle"].is_in(several["cycle"].implode())
+
+
+def suspects(ledger: Ledger, times: int) -> pl.Series:
+    """The `row` of every call of the runs that do one thing so many times, wherever: only they can go in circles."""
+    tool = pl.col("tool_name").is_not_null()
+    done = pl.when(tool).then("tool_args_sha").otherwise("output_sha")
+    act = RUN ^ pl.col("tool_name").hash(1) ^ done.hash(2)
+    acts = single_calls(
+        ledger,
+        (
+            "row",
+            RUN,
+            act.alias("act"),
+            done.is_not_null().alias("known"),
+        ),
+        pl.col("run_id").is_not_null(),
+    )
+    often = repeated(acts.filter("known")["act"], times)
+    runs = acts.filter(pl.col("act").is_in(often.implode()))["run"].unique()
+    return acts.filter(pl.col("run").is_in(runs.implode()))["row"]
 
 
 def actions(calls: pl.DataFrame, polling_tools: Sequence[str] = ()) -> pl.DataFrame:
