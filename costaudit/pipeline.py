@@ -91,7 +91,7 @@ def loaded(
         raise _nothing(paths, read)
     book = book or prices(settings)
     known = Attributed(inside) if as_logged else attribute(inside, settings)
-    attributed = known.requests if as_logged else scratch.kept(known.requests, FILLED)
+    attributed = known.requests if as_logged else scratch.kept(known.requests, FILLED, inside)
     scratch.release()
     told = by_cost(price(attributed, book), read.sources, book)
     others = unnamed(settings) if as_logged else Others()

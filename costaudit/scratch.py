@@ -11,6 +11,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -27,12 +28,18 @@ ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to 
 _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
-def kept(frame: pl.DataFrame, names: Iterable[str] | None = None) -> pl.DataFrame:
-    """The same table with the named columns (None: all) in a file, if it is long."""
+def kept(frame: pl.DataFrame, names: Iterable[str] | None = None, beside: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The same table with the named columns (None: all) in a file, if it is long.
+
+    beside  a table of the same rows that is kept already: what a column there says too is taken from there
+    """
     if frame.height < MANY:
         return frame
     wanted = frame.columns if names is None else list(names)
-    return frame.with_columns(read(frame.select(wanted).schema, frame.height, frame.select).get_columns())
+    old = [] if beside is None else [beside[n] for n in wanted if n in beside.columns and _same(frame[n], beside[n])]
+    with _Shelf() as shelf:
+        shelf.put(frame.select(wanted).drop(column.name for column in old))
+        return frame.with_columns(*old, *shelf.columns())
 
 
 def read(schema: pl.Schema, height: int, columns: Callable[[Sequence[str]], pl.DataFrame]) -> pl.DataFrame:
@@ -42,13 +49,23 @@ def read(schema: pl.Schema, height: int, columns: Callable[[Sequence[str]], pl.D
     """
     if height < MANY:
         return columns(schema.names())
-    with _Shelf() as shelf:
+    with _Shelf() as shelf, ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
         for names in _batches(schema, height):
-            shelf.put(columns(names))
-        found = pl.DataFrame([pl.int_range(height, dtype=pl.UInt32, eager=True).alias(""), *shelf.columns()])
-    # A column without a value is a literal: it takes no room until somebody looks at it.
-    absent = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in found.columns]
-    return found.with_columns(absent).select(schema.names())
+            if any(schema[name].is_nested() for name in names):
+                _done(written)  # lists are large: never two at once
+            frame = columns(names)  # while the batch before is written
+            _done(written)
+            written = writer.submit(shelf.put, frame)
+            del frame
+        _done(written)
+        found = pl.DataFrame([pl.int_range(height, dtype=pl.UInt32, eager=True).alias("")])
+        return found.with_columns(shelf.columns()).select(schema.names())
+
+
+def _done(written: Future[None] | None) -> None:
+    if written is not None:
+        written.result()
 
 
 def release() -> None:
@@ -74,11 +91,17 @@ def _batches(schema: pl.Schema, height: int) -> Iterable[list[str]]:
 
 
 class _Shelf:
-    """One nameless file of Arrow streams, one a batch of columns."""
+    """One nameless file of Arrow streams, one a column.
+
+    A column of one value is a literal: it takes no room until somebody looks at it. One that says what another says is
+    written once.
+    """
 
     def __enter__(self) -> _Shelf:
         self._file: IO[bytes] = _nameless()
-        self._starts: list[int] = []
+        self._starts: dict[str, int] = {}
+        self._ones: list[pl.Series] = []
+        self._twins: dict[str, str] = {}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,31 +109,64 @@ class _Shelf:
             self._file.close()  # a mapping lives on without it
 
     def put(self, frame: pl.DataFrame) -> None:
-        """Write the columns that have a value."""
+        """Keep the columns of a table."""
+        done: list[pl.Series] = []
+        for column in frame.get_columns():
+            if _constant(column):
+                self._ones.append(column.head(1))
+            elif twin := next((other.name for other in done if _same(column, other)), ""):
+                self._twins[column.name] = twin
+            else:
+                self._write(column)
+                done.append(column)
+
+    def _write(self, column: pl.Series) -> None:
         import pyarrow as pa
 
-        some = frame.select(c.rechunk() for c in frame.get_columns() if c.null_count() < frame.height)
-        if not some.width:
-            return
-        table = some.to_arrow(compat_level=pl.CompatLevel.newest())
+        table = column.rechunk().to_frame().to_arrow(compat_level=pl.CompatLevel.newest())
         with _told("no room for the working file of so many requests", "make room there, or name a folder that has it"):
             self._file.seek(-(-self._file.tell() // ALIGNED) * ALIGNED)
-            self._starts.append(self._file.tell())
+            self._starts[column.name] = self._file.tell()
             with pa.ipc.new_stream(self._file, table.schema) as stream:
                 stream.write_table(table)
             self._file.flush()
 
-    def columns(self) -> list[pl.Series]:
+    def columns(self) -> list[pl.Series | pl.Expr]:
+        """The columns kept, for a table of as many rows."""
+        filed = self._mapped()
+        twins = [filed[twin].alias(name) for name, twin in self._twins.items()]
+        return [*filed.values(), *twins, *(pl.lit(one).first().alias(one.name) for one in self._ones)]
+
+    def _mapped(self) -> dict[str, pl.Series]:
         import pyarrow as pa
 
         if not self._starts:
-            return []
+            return {}
         mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         _mapped.add(mapped)
         whole = pa.py_buffer(mapped)
-        tables = [pa.ipc.open_stream(whole.slice(start)).read_all() for start in self._starts]
+        tables = [pa.ipc.open_stream(whole.slice(start)).read_all() for start in self._starts.values()]
         frames: list[Any] = [pl.from_arrow(table, rechunk=False) for table in tables]
-        return [column for frame in frames for column in frame.get_columns()]
+        return {name: frame.to_series() for name, frame in zip(self._starts, frames, strict=True)}
+
+
+def _constant(column: pl.Series) -> bool:
+    """Whether one value says all of the column, null included."""
+    if not column.len() or column.null_count() not in (0, column.len()):
+        return False
+    one = column.head(1)
+    return column.null_count() > 0 or (_alike(column.tail(1), one) and _alike(column, one))
+
+
+def _same(column: pl.Series, other: pl.Series) -> bool:
+    """Whether two columns say the same; the ends of most tell them apart."""
+    if column.dtype != other.dtype or column.null_count() != other.null_count():
+        return False
+    return _alike(column.head(1), other.head(1)) and _alike(column.tail(1), other.tail(1)) and _alike(column, other)
+
+
+def _alike(column: pl.Series, other: pl.Series) -> bool:
+    return not column.dtype.is_nested() and bool(column.eq_missing(other).all())
 
 
 def _nameless() -> IO[bytes]:

@@ -15,7 +15,7 @@ from costaudit import pipeline, schema, scratch
 from costaudit.config import Settings
 from costaudit.errors import CostAuditError
 from costaudit.ingest import _store, ingest
-from costaudit.price import engine, trust
+from costaudit.price import engine
 from costaudit.report import View, renderer
 
 LOGS = ROOT / "sample_logs" / "analyzers"
@@ -53,6 +53,20 @@ def test_a_table_in_a_file_is_the_table(table):
     assert filed.schema == table.schema
 
 
+@pytest.mark.usefixtures("filed")
+def test_a_column_that_is_kept_already_is_not_written_again():
+    before = scratch.kept(rows(7))
+    after = before.with_columns(task=pl.lit("other"), run_id=pl.col("run_id").reverse())
+    names = ("task", "run_id", "tenant", "input_tokens")
+    assert scratch.kept(after, names, before).equals(after)
+
+
+@pytest.mark.usefixtures("filed")
+def test_columns_that_say_the_same_are_told_apart_by_their_names():
+    table = pl.DataFrame({"low": [1, 2, 3], "cost": [1, 2, 3], "high": [1, 2, 4], "none": [None, None, None]})
+    assert scratch.kept(table).equals(table)
+
+
 @pytest.mark.parametrize(
     ("log", "window"),
     [
@@ -66,7 +80,6 @@ def test_an_audit_in_files_priced_in_slices_says_the_same_bytes(log, window, mon
     in_memory = report(LOGS / log, **window)
     monkeypatch.setattr(scratch, "MANY", 1)
     monkeypatch.setattr(engine, "AT_ONCE", 2)
-    monkeypatch.setattr(trust, "AT_ONCE", 2)
     assert report(LOGS / log, **window) == in_memory
 
 

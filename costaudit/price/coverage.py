@@ -35,7 +35,10 @@ def coverage(
     sampled  the log holds a sample of the calls: there is no upper end
     """
     read = ("provider", "model", "input_tokens", "output_tokens", "cost_usd", "low_usd", "high_usd", "trust")
-    counted = calls.select(read).filter(calls["trust"].is_not_null()).with_columns(tokens_of().alias("_tokens"))
+    counted = calls.select(read)
+    if calls["trust"].null_count():  # else no copy of them
+        counted = counted.filter(pl.col("trust").is_not_null())
+    counted = counted.with_columns(tokens_of().alias("_tokens"))
     return header(
         counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum()),
         fates=fates,

@@ -7,6 +7,8 @@ epoch, hours of a schedule, long-context steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import NamedTuple
 
@@ -20,7 +22,8 @@ from costaudit.price.exact import NOTHING, amount, amounts
 from costaudit.price.tariff import Key
 from costaudit.schema import USD
 
-AT_ONCE = 1_000_000  # calls; pricing holds some 250 bytes of working columns a call
+AT_ONCE = 500_000  # calls; pricing holds some 250 bytes of working columns a call
+SLICES = 2  # at the same time: most of the work of a slice is done by one thread
 SAFE = 2**62  # sums below this cannot wrap in Int64
 PLACES = Decimal(1).scaleb(-15)  # USD; hourly rates over seconds need not end
 _NO_COST = ["free", "subscription"]
@@ -44,7 +47,15 @@ def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     if calls.height <= AT_ONCE:
         return calls.with_columns(_costs(calls, book).get_columns())
     read = calls.select(name for name in (*READS, LENGTH) if name in calls.columns)
-    return calls.with_columns(pl.concat([_costs(part, book) for part in read.iter_slices(AT_ONCE)]).get_columns())
+    return calls.with_columns(in_slices(read, lambda part: _costs(part, book)).get_columns())
+
+
+def in_slices(calls: pl.DataFrame, said: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """What is said of each call by itself, of so many at a time that their working columns stay small."""
+    if calls.height <= AT_ONCE:
+        return said(calls)
+    with ThreadPoolExecutor(SLICES) as pool:
+        return pl.concat(pool.map(said, calls.iter_slices(AT_ONCE)))
 
 
 def _costs(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.config import Settings
 from costaudit.price.book import PriceBook
-from costaudit.price.engine import READS, price
+from costaudit.price.engine import READS, in_slices, price
 
 _PRICE = ("cost_usd", "price_status", "price_entry")
 AT_ONCE = 1_000_000  # calls whose columns, lists among them, are gathered in one go
@@ -121,6 +121,9 @@ class Ledger:
         kept = kept.filter(self.place(kept["row"]).is_not_null())
         names = [name for name in kept.columns if name != "row"]
         kept = kept.sort("row").unique("row", keep="last", maintain_order=True)
+        return in_slices(kept, lambda part: self._changed(part, names))
+
+    def _changed(self, kept: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
         read = [name for name in dict.fromkeys((*READS, *_PRICE, *names)) if name in self.original.columns]
         touched = self.at(kept["row"], read)
         if names and touched.height:

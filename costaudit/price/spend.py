@@ -65,8 +65,9 @@ def spend_by(calls: pl.DataFrame, grouping: str, *, tz: str = "UTC") -> pl.DataF
 
 
 def _counted(calls: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
-    """Some columns of the calls that restate no others."""
-    return calls.select(list(columns)).filter(~calls["rollup"].fill_null(value=False))
+    """Some columns of the calls that restate no others; no copy of them where none does."""
+    restating = calls["rollup"].fill_null(value=False)
+    return calls.select(list(columns)).filter(~restating) if restating.any() else calls.select(list(columns))
 
 
 def _by(calls: pl.DataFrame, column: str, nobody: str, total: Decimal, *, p95: bool = True) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from costaudit.price._usage import LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import INPUT_SIDE
-from costaudit.price.engine import AT_ONCE, LENGTH, price
+from costaudit.price.engine import LENGTH, in_slices, price
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.entry import Card, Period, Rates
 from costaudit.price.exact import NOTHING, amount
@@ -56,8 +56,7 @@ def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl
     """
     frame = calls.select(name for name in (*READS, LENGTH) if name in calls.columns)
     frame = frame.with_columns(_stated(frame, others.files).alias("_stated"))
-    parts = [_judged(part, book) for part in frame.iter_slices(AT_ONCE)] or [_judged(frame, book)]
-    judged = pl.concat(parts)
+    judged = in_slices(frame, lambda part: _judged(part, book))
     alone = judged["_alone"].arg_true()
     high = judged["high_usd"]
     if alone.len():
