@@ -199,14 +199,23 @@ WORDS = [
 
 @given(st.lists(st.sampled_from(WORDS), max_size=12))
 @settings(max_examples=200, deadline=None)
-def test_a_result_is_hashed_where_it_stands_as_its_text_is(words):
-    text = "".join(words)
-    body = _results.escaped(text)
-    assert _results.shortest(body) == ("\x07" not in text)
-    if _results.shortest(body):
-        assert _results.text_size(body) == len(text.encode())
-    quick, failed = _results.escaped_sha(body), _results.tells_failure(body)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_results, "_may_tell_time", lambda _: True)
-        assert quick == _results.escaped_sha(body)
-        assert failed == _results.tells_failure(b"\\n" + body)
+def test_what_may_differ_between_equal_results_is_found_at_every_digit_and_hyphen(words):
+    body = _results.escaped("".join(words))
+    times = [
+        _results._time(body, at) for at in range(len(body)) if body[at : at + 1].isdigit() and ends(body[at + 1 :])
+    ]
+    uuids = [_results._uuid(body, at) for at in range(len(body)) if body[at : at + 1] == b"-"]
+    assert set(_results._spans(body)) == {span for span in times + uuids if span}
+    assert _results._spans(body) == sorted(_results._spans(body))
+
+
+def ends(rest):
+    """Whether a number that ends here may be a time."""
+    return rest[:1] in (b":", b" ") or rest[:1] in b"smun\xc2"
+
+
+@given(st.sampled_from(["", "\n", " \t", "x"]), st.sampled_from([*WORDS, "Error:", "fatal!", "errors", "failed"]))
+def test_a_failure_is_seen_where_a_result_begins_with_one(before, word):
+    body = _results.escaped(before + word + " 1")
+    said = before != "x" and word.lower().rstrip(":!") in ("error", "fatal", "failed")
+    assert _results.tells_failure(body) == said

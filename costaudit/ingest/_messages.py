@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ FRAME = 16  # bytes that stand for what a message adds around its text: about 4 
 SAID = ("text", "input", "args", "content", "response")  # where a part of a message keeps what it says
 NESTED = 5  # levels of a content that are opened: list, result, list, text; what is deeper weighs what it is sent as
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
+REMEMBERED = 2_000  # characters of arguments that are worth remembering
 DEEP = b'"nested too deeply"'  # JSON, for it is read again
 
 
@@ -193,9 +195,19 @@ def weight(content: Any, depth: int = 0) -> int:
 
 def called(identity: Any, name: Any, arguments: Any) -> Call:
     """A tool call."""
-    data = _canonical_args(arguments)
+    small = type(arguments) is str and len(arguments) < REMEMBERED
+    hashed, size = _given_once(arguments) if small else _given(arguments)
     known = str(name or "")[:200]
-    return Call(tool_id(identity), known, sha(data), len(known) + len(data))
+    return Call(tool_id(identity), known, hashed, len(known) + size)
+
+
+def _given(arguments: Any) -> tuple[int, int]:
+    """Hash and size of canonical arguments."""
+    data = _canonical_args(arguments)
+    return sha(data), len(data)
+
+
+_given_once = lru_cache(maxsize=4_096)(_given)  # a call stands in an answer, and in the requests after it
 
 
 def args_sha(arguments: Any) -> int:

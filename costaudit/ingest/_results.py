@@ -38,9 +38,9 @@ UUID_HYPHENS = 4
 _HYPHENS = re.compile(rb"-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-")
 
 
-_FAILED = re.compile(
-    rb"[^0-9A-Za-z_]*(?:error|exception|traceback|failed|fatal)(?![0-9A-Za-z_\x80-\xff])", re.IGNORECASE
-)
+BEGINNING = 240  # bytes of a result in which it says that it failed
+FAILURES = (b"error", b"exception", b"traceback", b"failed", b"fatal")
+_FAILED = re.compile(rb"[^0-9A-Za-z_]*(?:" + b"|".join(FAILURES) + rb")(?![0-9A-Za-z_\x80-\xff])", re.IGNORECASE)
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 PIECE = 1 << 20  # bytes of a result that are looked at together
 
@@ -58,43 +58,43 @@ def escaped(text: str) -> bytes:
         return msgspec.json.encode(text.encode("utf-8", "replace").decode())[1:-1]
 
 
-def shortest(body: bytes) -> bool:
-    """Whether what stands between the quotes of a JSON string is what `escaped` makes of its text.
-
-    Raises UnicodeDecodeError for what is no UTF-8.
-    """
-    if not body.isascii():
-        body.decode()
-    return b"\\u" not in body and b"\\/" not in body
-
-
-def text_size(body: bytes) -> int:
-    """Bytes of the text that was escaped in the shortest way, control characters left aside."""
-    slashes = body.count(b"\\")
-    return len(body) - slashes + (slashes and body.count(b"\\\\"))
-
-
 def tells_failure(body: bytes) -> bool:
     """Whether an escaped result begins as errors do."""
-    if body[:1].isalpha():  # then no escape can stand before the word
-        return _FAILED.match(body) is not None
-    return _FAILED.match(_ESCAPE.sub(b" ", body[:240])) is not None
+    head = body[:BEGINNING]
+    lower = head.lower()
+    for word in FAILURES:
+        if word in lower:
+            break
+    else:
+        return False
+    if head[:1].isalpha():  # then no escape can stand before the word
+        return _FAILED.match(head) is not None
+    return _FAILED.match(_ESCAPE.sub(b" ", head)) is not None
 
 
 def escaped_sha(body: bytes | memoryview) -> int:
     """Hash of a result as it stands between the quotes of a JSON string."""
-    if len(body) <= PIECE and not _may_tell_time(body := bytes(body)):
-        return xxhash.xxh3_64_intdigest(body)
-    hashed: Any = xxhash.xxh3_64()
-    for piece in _pieces(body) if len(body) > PIECE else (bytes(body),):
-        _update(hashed, piece)
+    if len(body) <= PIECE:
+        body = bytes(body)
+        if not (spans := _spans(body)):
+            return xxhash.xxh3_64_intdigest(body)
+        hashed: Any = xxhash.xxh3_64()
+        _update(hashed, body, spans)
+    else:
+        hashed = xxhash.xxh3_64()
+        for piece in _pieces(body):
+            _update(hashed, piece, _spans(piece))
     return int(hashed.intdigest())
 
 
-def _may_tell_time(body: bytes) -> bool:
-    """Whether `_update` may find something to mask: a number before a unit or a colon, or a uuid's hyphens."""
+def _spans(body: bytes) -> list[tuple[int, int]]:
+    """What is masked: from, to; in order."""
     classes = body.translate(_CLASSES)
-    return b"0s" in classes or b"0 s" in classes or b"0:0" in classes or body.count(b"-") >= UUID_HYPHENS
+    spans = [span for m in _PLACES.finditer(classes) if (span := _time(body, m.start()))]
+    if body.count(b"-") >= UUID_HYPHENS:
+        spans += [span for m in _HYPHENS.finditer(body) if (span := _uuid(body, m.start()))]
+    spans.sort()
+    return spans
 
 
 def _pieces(body: bytes | memoryview) -> Iterator[bytes]:
@@ -109,11 +109,9 @@ def _pieces(body: bytes | memoryview) -> Iterator[bytes]:
         at += len(piece)
 
 
-def _update(hashed: Any, body: bytes) -> None:
-    spans = [span for m in _PLACES.finditer(body.translate(_CLASSES)) if (span := _time(body, m.start()))]
-    spans += [span for m in _HYPHENS.finditer(body) if (span := _uuid(body, m.start()))]
+def _update(hashed: Any, body: bytes, spans: list[tuple[int, int]]) -> None:
     done = 0
-    for start, end in sorted(spans):
+    for start, end in spans:
         if start >= done:
             hashed.update(body[done:start])
             hashed.update(MARK)

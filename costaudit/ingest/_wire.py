@@ -22,10 +22,8 @@ from costaudit.ingest._messages import (
     encoded,
     message,
     sha,
-    tool_id,
     weight,
 )
-from costaudit.ingest._results import escaped_sha, shortest, tells_failure, text_size
 from costaudit.ingest._talk import Conversations, Told, told
 
 
@@ -45,7 +43,7 @@ class _Chat(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A message of Chat Completions; with any other key it is read the general way."""
 
     role: str
-    content: msgspec.Raw = msgspec.Raw()
+    content: str | None = None
     tool_calls: list[_Called] | None = None
     tool_call_id: str | None = None
     name: Any = None
@@ -55,7 +53,6 @@ class _Chat(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decode_chat = msgspec.json.Decoder(_Chat).decode
-_decode_text = msgspec.json.Decoder(str).decode
 
 
 def block(data: bytes) -> Block:
@@ -70,12 +67,11 @@ def chat(data: bytes, *, lists: bool) -> Block | None:
     """
     try:
         said = _decode_chat(data)
-        content = bytes(said.content)
-        if not said.role or content[:1] not in b'"n' or (not lists and content[:2] in (b'"[', b'"\\')):
-            return None
-        return _chat(said, b"" if content == b"null" else content)
     except UNREADABLE:
         return None
+    if not said.role or (not lists and said.content is not None and said.content.startswith("[")):
+        return None
+    return _chat(said)
 
 
 def general(data: bytes) -> Block:
@@ -86,18 +82,12 @@ def general(data: bytes) -> Block:
     return message(value) if isinstance(value, dict) else Block("user", sha(data), len(data))
 
 
-def _chat(said: _Chat, content: bytes) -> Block:
-    """`message` of what was decoded by type; `content` is JSON, empty for null."""
-    role = ROLES.get(said.role, said.role)
+def _chat(said: _Chat) -> Block:
+    """`message` of what was decoded by type."""
+    role, text = ROLES.get(said.role, said.role), said.content
     calls = tuple([called(c.id, c.function.name, c.function.arguments) for c in said.tool_calls or ()])
     parts = [c.name + str(c.args_sha) for c in calls]
-    size = FRAME + sum([c.size for c in calls])
-    if role == "tool" and shortest(body := content[1:-1]):  # it is hashed where it stands
-        body = body if content else b"null"
-        result = (tool_id(said.tool_call_id), escaped_sha(body), tells_failure(body))
-        return Block(role, sha(role, "", *parts, str(result[1])), size + text_size(content[1:-1]), calls, (result,))
-    text = _decode_text(content) if content else None
-    size += weight(text)
+    size = FRAME + weight(text) + sum([c.size for c in calls])
     if role == "tool":
         result = answered(said.tool_call_id, text, None)
         return Block(role, sha(role, "", *parts, str(result[1])), size, calls, (result,))
