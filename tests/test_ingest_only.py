@@ -15,9 +15,9 @@ from test_ingest_fast import respelled
 
 from costaudit import schema
 from costaudit.errors import ConfigError
-from costaudit.ingest import _pool, claude_code, ingest
+from costaudit.ingest import _pool, _transcript_sums, claude_code, ingest
 from costaudit.ingest._read import read_files
-from costaudit.ingest.claude_code import UNREAD
+from costaudit.ingest._transcript_sums import UNREAD
 
 PLACES = ("source_file", "source_line", "source_offset", "format")
 SUMS = (
@@ -86,6 +86,7 @@ TIMELESS = [as_written({k: v for k, v in json.loads(line).items() if k != "times
 def test_any_log_gives_the_columns_it_is_asked_for(logs, only, long):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(claude_code, "LONG", long)
+        patch.setattr(_transcript_sums, "LONG", long)
         for n, data in enumerate(logs):
             (Path(folder) / f"{n}.jsonl").write_bytes(data)
         agrees(ingest([folder]), ingest([folder], only=only), only)

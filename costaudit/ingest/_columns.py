@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC as UTC_ZONE
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,7 +69,8 @@ class Rows:
     """Rows as tuples, in the order of `dtypes`; a cell of a list of structs is a list of tuples, or None."""
 
     dtypes: Mapping[str, Any]
-    cells: list[tuple[Any, ...]] = field(default_factory=list)
+    cells: list[tuple[Any, ...]]
+    derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None  # adds what follows from them
 
 
 def columns(rows: Sequence[tuple[Any, ...]], dtypes: Mapping[str, Any]) -> pl.DataFrame:

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from costaudit import plugins
-from costaudit.ingest._decode import glimpsed, opened
+from costaudit.ingest import _transcript_shape
+from costaudit.ingest._decode import HUGE, glimpsed, opened
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Found
 
@@ -36,7 +37,15 @@ Names = tuple[tuple[str, str], ...]  # request column, its name in the log: a ma
 
 @cache
 def _instances(names: Names) -> tuple[Format, ...]:
-    return tuple(form(dict(names)) for form in formats())
+    return tuple(form(dict(names)) if names else _plain(form) for form in formats())
+
+
+_PLAIN: dict[type[Format], Format] = {}
+
+
+def _plain(form: type[Format]) -> Format:
+    """The one instance of a format where logs name no columns of their own."""
+    return _PLAIN.setdefault(form, form())
 
 
 @cache
@@ -49,8 +58,7 @@ def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:
     scores: Counter[Guess] = Counter()
     agreed = 0
     for left, record in zip(range(min(len(records), SAMPLE) - 1, -1, -1), records, strict=False):
-        value = record.data if isinstance(record.data, dict) else glimpsed(record.data)
-        found = guess(value, names) if isinstance(value, dict) else None
+        found = _found(record.data, names)
         if found is not None:
             scores[found[0]] += found[1]
             agreed = agreed + 1 if found[1] >= SURE and len(scores) == 1 else 0
@@ -59,6 +67,21 @@ def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:
     if not scores:
         return None
     return max(scores.items(), key=lambda item: (item[1], item[0].form.name))[0]
+
+
+def _found(data: bytes | dict[str, Any], names: Names) -> tuple[Guess, int] | None:
+    """The guess of a record; of the usual rows of transcripts without asking the other formats."""
+    score = None
+    if not names and not isinstance(data, dict) and len(data) < HUGE:
+        score = _transcript_shape.score(data)
+    if score == 0:
+        return None
+    if score:
+        from costaudit.ingest.claude_code import ClaudeCode
+
+        return Guess(_plain(ClaudeCode), Found()), score
+    value = data if isinstance(data, dict) else glimpsed(data)
+    return guess(value, names) if isinstance(value, dict) else None
 
 
 def _settled(scores: Counter[Guess], left: int) -> bool:

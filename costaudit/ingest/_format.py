@@ -115,7 +115,7 @@ class Out:
     foreign: list[Record] = field(default_factory=list)
     extra_lines: int = 0  # records beyond one a line: elements of a container
     notes: list[str] = field(default_factory=list)
-    table: Rows | None = None  # rows of a format whose columns are fixed, not yet in a frame
+    tables: list[Rows] = field(default_factory=list)  # rows of formats whose columns are fixed, not yet in a frame
 
     def add(self, other: Out) -> None:
         """Take over what another reader made."""
@@ -127,14 +127,20 @@ class Out:
         self.foreign += other.foreign
         self.extra_lines += other.extra_lines
         self.notes += other.notes
-        if other.table is not None:
-            self.tuples(other.table.dtypes, other.table.cells)
+        self.tables += other.tables
 
-    def tuples(self, dtypes: Mapping[str, Any], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Append rows given as tuples, always of the same columns; they share a frame with those of other files."""
-        if self.table is None:
-            self.table = Rows(dtypes)
-        self.table.cells += rows
+    def tuples(
+        self,
+        dtypes: Mapping[str, Any],
+        rows: list[tuple[Any, ...]],
+        derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ) -> None:
+        """Append rows given as tuples, always of the same columns; they share a frame with those of other files.
+
+        derive  adds to that frame what follows from its columns
+        """
+        if rows:
+            self.tables.append(Rows(dtypes, rows, derive))
 
     def rows(self, rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, Any]) -> None:
         """Append rows given as dictionaries; `dtypes` names the type of every column they may have."""

@@ -6,6 +6,7 @@ Machinery columns that formats may fill beside those of the schema:
          a lower rank, are copies of the best ranked
 `_rank`  which copy wins, the largest (then the one with most output, then the earliest)
 `_rows`  how many rows of its file the row stands for, where the format has merged them already; null is one
+`_own_at`  the row's own time, where `started_at` is that of the first of them
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest import _convention, _tree
 
-MACHINERY = ("_key", "_also", "_rank", "_rows", *_tree.PLACE, "_label")
+MACHINERY = ("_key", "_also", "_rank", "_rows", "_own_at", *_tree.PLACE, "_label")
 ROWS = pl.Schema(
     {
         **schema.REQUESTS,
         **dict.fromkeys(MACHINERY, pl.String()),
         "_rank": pl.Int64(),
         "_rows": pl.Int64(),
+        "_own_at": schema.UTC,
         **_convention.COLUMNS,
     }
 )
@@ -59,6 +61,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         "_key",
         "_rank",
         "_rows",
+        "_own_at",
         "output_tokens",
         "input_tokens",
         "started_at",
@@ -67,12 +70,13 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         "format",
     }
     held = [name for name in several.columns if name in needed or several[name].null_count() < several.height]
+    own = pl.coalesce("_own_at", "started_at") if "_own_at" in held else pl.col("started_at")
     ordered = several.select(held).sort(
         "_key",
         pl.col("_rank").fill_null(0),
         pl.col("output_tokens").fill_null(-1),
         pl.col("input_tokens").fill_null(-1),
-        "started_at",
+        own,
         "source_file",
         "source_line",
         descending=[False, True, True, True, False, False, False],

@@ -261,8 +261,7 @@ class _Reading:
         read.rejects += [(line, name, reason) for line, reason in out.rejects]
         read.rejects += [(r.line, name, "no format recognises this record") for r in out.foreign]
         self.frames += [(name, frame) for frame in out.frames]
-        if out.table is not None and out.table.cells:
-            self.rows.append((name, out.table))
+        self.rows += [(name, rows) for rows in out.tables]
 
 
 def _alone(reader: FileReader, records: Sequence[Record] = ()) -> bool:
@@ -297,7 +296,9 @@ def _frame(readings: Sequence[_Reading]) -> None:
             tables.setdefault((name, id(rows.dtypes)), []).append((reading, rows))
     for (form, _), made in tables.items():
         cells = [row for _, rows in made for row in rows.cells]
-        _share(form, [(of, len(rows.cells)) for of, rows in made], columns(cells, made[0][1].dtypes))
+        frame, derive = columns(cells, made[0][1].dtypes), made[0][1].derive
+        frame = frame if derive is None else derive(frame)
+        _share(form, [(of, len(rows.cells)) for of, rows in made], frame)
 
 
 def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFrame) -> None:

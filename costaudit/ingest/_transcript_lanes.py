@@ -18,6 +18,7 @@ COLUMNS: dict[str, Any] = {
     **{name: schema.REQUESTS[name] for name in ("source_line", "source_offset", "started_at")},
     "_rank": pl.Int64(),
     "_rows": pl.Int64(),
+    "_own_at": schema.UTC,
     **{
         name: schema.REQUESTS[name]
         for name in (
@@ -35,7 +36,7 @@ COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 """What a row knows: its place, why it ended, its counts and its names; then what the whole response knows."""
 
-PLACE = 5  # columns before `finish_reason`
+PLACE = 6  # columns before `finish_reason`
 INPUT, OUTPUT = 0, 5  # among the counts
 UNKNOWN = (None,) * 6  # what only a whole response knows, for a step of it
 
@@ -51,8 +52,8 @@ class Line(msgspec.Struct, gc=False):
     counts: Cells  # from `input_tokens` to `convention`
     names: Cells  # from `model` to `_span`
 
-    def cells(self, rows: int = 1) -> Cells:
-        return (self.number, self.offset, self.at, self.rank, rows, self.reason, *self.counts, *self.names)
+    def cells(self) -> Cells:
+        return (self.number, self.offset, self.at, self.rank, 1, None, self.reason, *self.counts, *self.names)
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -109,7 +110,7 @@ def merged(rows: Sequence[Line]) -> Cells:
         first = min(first, row.at)
     if best.reason is None and any(row.reason is not None for row in rows):
         return _filled(rows)
-    return (best.number, best.offset, first, best.rank, len(rows), best.reason, *best.counts, *names)
+    return (best.number, best.offset, first, best.rank, len(rows), best.at, best.reason, *best.counts, *names)
 
 
 def _filled(rows: Sequence[Line]) -> Cells:
@@ -118,11 +119,7 @@ def _filled(rows: Sequence[Line]) -> Cells:
     timed = [*known, *(row for row in rows if row.at is None)]
     best, *rest = sorted(timed, key=lambda row: row.size, reverse=True)
     reasons = (row.reason for row in (best, *rest) if row.reason is not None)
-    names = zip(best.names, *(row.names for row in rest), strict=True)
-    filled = msgspec.structs.replace(
-        best,
-        at=timed[0].at,
-        reason=next(reasons, None),
-        names=tuple([next((name for name in same if name is not None), None) for same in names]),
-    )
-    return filled.cells(len(rows))
+    alike = zip(best.names, *(row.names for row in rest), strict=True)
+    filled = [next((name for name in same if name is not None), None) for same in alike]
+    place = (best.number, best.offset, timed[0].at, best.rank, len(rows), best.at)
+    return (*place, next(reasons, None), *best.counts, *filled)

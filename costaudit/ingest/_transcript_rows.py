@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,74 +15,8 @@ from costaudit.ingest._messages import decode as decoded
 from costaudit.ingest._messages import encoded, plain, tool_id
 from costaudit.ingest._results import escaped, escaped_sha, tells_failure
 from costaudit.ingest._steps import Step, steps
-from costaudit.ingest._values import MOST_TEXT, MOST_TOKENS, flag, moment, text
-
-Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)] | None
-Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)] | None
-ZULU = len("2026-10-01T12:00:00.000Z")
-
-
-class Lifetimes(msgspec.Struct, gc=False):
-    ephemeral_5m_input_tokens: Tokens = None
-    ephemeral_1h_input_tokens: Tokens = None
-
-
-class Searches(msgspec.Struct, gc=False):
-    web_search_requests: Tokens = None
-
-
-class Usage(msgspec.Struct, gc=False):
-    input_tokens: Tokens = None
-    cache_read_input_tokens: Tokens = None
-    cache_creation_input_tokens: Tokens = None
-    cache_creation: Lifetimes | None = None
-    output_tokens: Tokens = None
-    output_tokens_details: Any = None
-    server_tool_use: Searches | None = None
-    iterations: Any = None
-    service_tier: Text = None
-    speed: Text = None
-    inference_geo: Text = None
-
-
-class Message(msgspec.Struct, gc=False):
-    """`usage` as typed; where its shape is another, `odd` is what the row has in its place."""
-
-    id: Text = None
-    model: Text = None
-    stop_reason: Text = None
-    usage: Usage | None = None
-    content: msgspec.Raw = msgspec.Raw()
-    odd: Mapping[str, Any] | None = None
-
-
-class Row(msgspec.Struct, gc=False):
-    """One row; a text that is empty is as if it were absent."""
-
-    type: Text = None
-    subtype: Text = None
-    uuid: Text = None
-    parentUuid: Text = None
-    sessionId: Text = None
-    session_id: Text = None
-    requestId: Text = None
-    request_id: Text = None
-    agentId: Text = None
-    attributionAgent: Text = None
-    agentType: Text = None
-    parent_tool_use_id: Text = None
-    isSidechain: bool | None = None
-    isMeta: bool | None = None
-    isCompactSummary: bool | None = None
-    isApiErrorMessage: bool | None = None
-    timestamp: Text = None
-    cwd: Text = None
-    effort: Text = None
-    costUSD: Any = None
-    retryAttempt: Any = None
-    leafUuid: Any = None
-    messageId: Any = None
-    message: Message | None = None
+from costaudit.ingest._transcript_types import ZULU, Message, Row, simple
+from costaudit.ingest._values import flag, moment, text
 
 
 class Block(msgspec.Struct, gc=False):
@@ -141,22 +75,7 @@ class _Loose(msgspec.Struct, gc=False):
     message: _LooseMessage | None = None
 
 
-class Bare(msgspec.Struct, gc=False):
-    """A message of which the content is not wanted."""
-
-    id: Text = None
-    model: Text = None
-    stop_reason: Text = None
-    usage: Usage | None = None
-    odd: None = None
-
-
-class BareRow(Row, gc=False):
-    message: Bare | None = None  # type: ignore[assignment]
-
-
 _decode_row = msgspec.json.Decoder(Row).decode
-_decode_bare = msgspec.json.Decoder(BareRow).decode
 _decode_sent = msgspec.json.Decoder(SentRow).decode
 USER = b'"type":"user"'
 EARLY = 500  # bytes of a row in which it says what it is, as Claude Code writes it
@@ -183,12 +102,6 @@ def decode_plain(data: Any, start: int, end: int, view: memoryview) -> Row:
     """The same, with the content as it stands."""
     del data
     return _decode_row(view[start:end])
-
-
-def decode_bare(data: Any, start: int, end: int, view: memoryview) -> Row:
-    """The same, without the content."""
-    del data
-    return _decode_bare(view[start:end])
 
 
 def row(record: Record, out: Out) -> Row | None:
@@ -284,22 +197,6 @@ def served(message: Message) -> tuple[str | None, str | None]:
         return "fast" if usage.speed == "fast" else usage.service_tier or None, usage.inference_geo or None
     odd = message.odd or {}
     return "fast" if odd.get("speed") == "fast" else text(odd.get("service_tier")), text(odd.get("inference_geo"))
-
-
-def simple(usage: Usage) -> tuple[Any, ...] | None:
-    """The counts of a response without lists of steps, fees or a split that does not add up: nearly all are."""
-    if usage.iterations or usage.output_tokens_details is not None:
-        return None
-    if usage.server_tool_use is not None and usage.server_tool_use.web_search_requests:
-        return None
-    fresh, read, write = usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens
-    short = long = None
-    if (split := usage.cache_creation) is not None:
-        short, long = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
-        if (short is not None or long is not None) and (short or 0) + (long or 0) != write:
-            return None
-    prompt = None if fresh is None and read is None and write is None else (fresh or 0) + (read or 0) + (write or 0)
-    return (prompt, read, write, short, long, usage.output_tokens, None, None, None)
 
 
 def content_blocks(content: msgspec.Raw) -> list[bytes]:

@@ -14,10 +14,9 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest._limits import MOST_TEXT, MOST_TOKENS
 from costaudit.price.exact import amounts
 
-MOST_TOKENS = 2**40  # tokens of one call; a trillion is a broken counter, not a request
-MOST_TEXT = 4_096  # characters of an id or a name; longer ones are text that does not belong in the table
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 FROM, TO = EARLIEST.timestamp(), LATEST.timestamp() - 1

@@ -9,7 +9,9 @@ from pathlib import PurePath
 from typing import Any
 
 import msgspec
+import polars as pl
 
+from costaudit import schema
 from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
@@ -20,44 +22,28 @@ from costaudit.ingest._streams import STDIN
 from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, Line, merged
 from costaudit.ingest._transcript_rows import (
     Billed,
-    Message,
-    Row,
     answers,
     billed,
     content_blocks,
     decode,
-    decode_bare,
     decode_plain,
     results,
     row,
     served,
-    simple,
     when,
 )
+from costaudit.ingest._transcript_sums import BILLING, CLOSING, EARLY, HEAD, LONG, NAMES, UNREAD, Sums
+from costaudit.ingest._transcript_types import Message, Row, simple
 from costaudit.ingest._values import count, text, usd
 from costaudit.ingest._wire import content_answer
 
+SUMMED = {name: schema.REQUESTS.get(name, COLUMNS.get(name)) for name in NAMES} | {
+    "started_at": pl.Int64(),
+    "_own_at": pl.Int64(),
+}
 MANY = 10_000  # rows that are worth columns of their own
 TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}
 RUNS = {"run_id", "task", "attempt"}  # what rows decide that bill nothing
-EARLY = 700  # bytes of a row in which all of that stands
-LONG = 2_000  # bytes of a row from which looking at its beginning first is worth it
-CLOSING = ord("}")
-BILLING = {"assistant", "system", "result"}  # rows that are calls, or say something of the next one
-UNREAD = ", by its head"  # what is counted of rows of which a reading of sums sees nothing but the beginning
-_TEXT = rb'"[^"\\\x00-\x1f]*"'
-_PAIR = _TEXT + rb":(?:" + _TEXT + rb"|null|true|false),"
-HEAD = re.compile(
-    rb'\{"parentUuid":(?:null|'
-    + _TEXT
-    + rb'),"isSidechain":(true|false),(?:'
-    + _PAIR
-    + rb')*?"sessionId":"[^"\\\x00-\x1f]+",'
-    rb"(?:" + _PAIR + rb')*?"type":"([a-z-]+)",'
-    rb'(?:"message":\{"role":"user","content":\[\{(?:"tool_use_id":' + _TEXT + rb',)?("type":"tool_result"))?'
-)
-"""The beginning of a row as Claude Code writes it: whether it stands beside the main chain, its type, and whether it is
-the result of a tool, which begins no run."""
 
 
 class ClaudeCode(Format):
@@ -118,8 +104,9 @@ class _Reader:
         self.kind = _agent_type(file) if self.agent else ""
         self.told = file.only is None or not TOLD.isdisjoint(file.only)  # what answers say, call and send is wanted
         self.runs = self.told or not RUNS.isdisjoint(file.only or ())
-        self.decode = decode if self.told else decode_plain if self.runs else decode_bare
+        self.decode = decode if self.told else decode_plain
         self.heads = not self.told and file.path != STDIN  # standard input cannot be read again
+        self.sums = Sums(self.owner) if self.heads and not self.runs else None
         self.passed = file.known is not None  # whether a row was counted by its head, or left to another reader
         self.lanes: dict[str, Lane] = {}
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
@@ -129,10 +116,13 @@ class _Reader:
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether no line needs another: copies of a response are found in whatever slice of the file they stand."""
         del records
-        return self.heads and not self.runs
+        return self.sums is not None
 
     def scan(self, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
         """Every line is decoded where it stands: what its parts cost is what checking that it is JSON costs."""
+        if self.sums is not None:
+            yield from self._summed(self.sums, block, out)
+            return
         data, at, stop, number = block.data, block.start, block.end, block.line - 1
         offset = block.offset - at
         find, take, decoded = data.find, self._take, self.decode
@@ -159,13 +149,24 @@ class _Reader:
         if len(self.ready) >= MANY:
             self._flush(out)
 
+    def _summed(self, sums: Sums, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
+        self.passed = True
+        for number, offset, line in sums.scan(block):
+            if line[:1] == b"{":
+                self.feed([Record(number, offset, line.strip())], out)
+            else:
+                yield number, offset, line
+        if len(sums.ready) >= MANY:
+            out.frames.append(_placed(columns(sums.ready, SUMMED)))
+            sums.ready = []
+
     def _by_head(self, data: Any, start: int, end: int, out: Out) -> bool:
         """Count a long row by what its beginning says, if that says that it bills nothing and its end is there."""
         head = HEAD.match(data, start, min(end, start + EARLY))
-        if head is None or data[end - 1] != CLOSING or not (self.agent or head[1] == b"false"):
+        if head is None or data[end - 1] != CLOSING or self.agent or head["side"] != b"false":
             return False
-        kind = head[2].decode()
-        if kind in BILLING or (self.runs and (self.agent or (kind == "user" and not head[3]))):
+        kind = head["kind"].decode()
+        if kind in BILLING or (kind == "user" and not head["result"]):
             return False
         out.skipped[f"{kind[:60]}{UNREAD}"] += 1
         self.passed = True
@@ -182,6 +183,11 @@ class _Reader:
             self._finish(lane)
         out.tuples(COLUMNS, self.ready)
         self.ready = []
+        if self.sums is not None:
+            self.sums.finish()
+            out.tuples(SUMMED, self.sums.ready, _placed)
+            out.skipped.update(self.sums.skipped)
+            out.skipped.update({f"{kind.decode()[:60]}{UNREAD}": n for kind, n in self.sums.by_head.items()})
 
     def _flush(self, out: Out) -> None:
         """Rows of a long session into columns, which take a tenth of the memory."""
@@ -335,6 +341,20 @@ class _Reader:
         self.ready.append(merged(lane.rows) + known)
         self.ready += [step.cells() + UNKNOWN for step in lane.steps]
         lane.rows, lane.steps, lane.blocks = [], [], {}
+
+
+def _placed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of `Sums` with what follows from them: where calls stand in their session, and what they are."""
+    session = {"_trace": pl.lit("claude-code ") + pl.col("parent_id")} if "parent_id" in frame.columns else {}
+    return frame.with_columns(
+        pl.col("started_at", "_own_at").cast(schema.UTC),
+        **session,
+        _parent=pl.lit("session"),
+        _span="_key",
+        _also="request_id",
+        run_source=pl.lit("log"),
+        has_text=pl.lit(value=True),
+    )
 
 
 def _family(path: PurePath) -> tuple[str, str]:
