@@ -2,6 +2,7 @@
 
     CACHE/<version>/<folder>/*.pack     what log files gave (`ingest._cache`)
     CACHE/answers/<two digits>/*.answer what was worked out from them (`known`)
+    CACHE/formats/keys/*.answer         what formats look for (`ingest._marks`)
 
 Nothing in it is needed: it may be deleted at any time, and what is damaged counts as absent.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -102,3 +103,26 @@ def evict(root: Path) -> None:
             break
         removed(path)
         total -= size
+
+
+def stamp(folder: str, end: str) -> bytes:
+    """What the files below a folder are, by size and times; no program can set the last of these."""
+    digest = xxhash.xxh3_128()
+    for path in sorted(_below(folder, end)):
+        digest.update(stamp_of(path))
+    return digest.digest()
+
+
+def stamp_of(path: str) -> bytes:
+    """The same of one file."""
+    known = os.stat(path)  # noqa: PTH116 - several hundred at every start
+    return f"{path}\0{known.st_size}\0{known.st_mtime_ns}\0{known.st_ctime_ns}\0".encode(errors="surrogateescape")
+
+
+def _below(folder: str, end: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _below(entry.path, end)
+            elif entry.name.endswith(end):
+                yield entry.path

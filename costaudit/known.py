@@ -28,7 +28,7 @@ from costaudit.data import bundled
 from costaudit.errors import CostAuditError
 from costaudit.ingest._files import walk
 from costaudit.ingest._state import beginning, key_of, settled, state_of
-from costaudit.kept import SUFFIXES, evict, keep, place, take
+from costaudit.kept import SUFFIXES, evict, keep, place, stamp, stamp_of, take
 
 if TYPE_CHECKING:
     from costaudit.audit import Audit
@@ -152,26 +152,10 @@ def _named(settings: Settings) -> Iterator[tuple[str, bytes]]:
 def program() -> bytes:
     """What the program is: its modules and its price book, by size and times, and the libraries it counts with."""
     digest = xxhash.xxh3_128(sys.version.encode())
-    package = Path(__file__).parent
-    for folder, end in ((package, ".py"), (bundled("pricing"), ".yaml")):
-        for path in sorted(_below(str(folder), end)):
-            digest.update(_stamp(path))
+    for folder, end in ((Path(__file__).parent, ".py"), (bundled("pricing"), ".yaml")):
+        digest.update(stamp(str(folder), end))
     for name in LIBRARIES:
         found = find_spec(name)
         if found is not None and found.origin is not None:
-            digest.update(_stamp(found.origin))
+            digest.update(stamp_of(found.origin))
     return digest.digest()
-
-
-def _below(folder: str, end: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _below(entry.path, end)
-            elif entry.name.endswith(end):
-                yield entry.path
-
-
-def _stamp(path: str) -> bytes:
-    known = os.stat(path)  # noqa: PTH116 - several hundred at every start
-    return f"{path}\0{known.st_size}\0{known.st_mtime_ns}\0{known.st_ctime_ns}\0".encode(errors="surrogateescape")

@@ -32,11 +32,15 @@ def modules(package: str) -> tuple[ModuleType, ...]:
 
 def classes(package: str, kind: type[T]) -> tuple[type[T], ...]:
     """Every subclass of `kind` that a plugin module defines, in order of its name."""
-    found = [
+    found = [value for module in modules(package) for value in classes_of(module, kind)]
+    return tuple(sorted(found, key=lambda c: str(vars(c)["name"])))
+
+
+def classes_of(module: ModuleType, kind: type[T]) -> list[type[T]]:
+    """The same of one module."""
+    return [
         value
-        for module in modules(package)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__
         if "name" in vars(value)
     ]
-    return tuple(sorted(found, key=lambda c: str(vars(c)["name"])))

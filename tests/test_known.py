@@ -51,7 +51,7 @@ def log(tmp_path):
 
 
 def answers(folder):
-    return sorted((folder / "cache").rglob("*.answer"))
+    return sorted((folder / "cache" / "answers").rglob("*.answer"))
 
 
 def analyzed(capsys, *words):

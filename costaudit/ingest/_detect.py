@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from costaudit import plugins
@@ -12,6 +13,7 @@ from costaudit.ingest import _transcript_shape
 from costaudit.ingest._decode import HUGE, glimpsed, opened
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Found
+from costaudit.ingest._marks import indexes
 
 DECISIVE = 100  # the highest score
 DEPTH = 4  # how deep a response may stand in a home-made record
@@ -51,6 +53,18 @@ def _plain(form: type[Format]) -> Format:
 @cache
 def _wrappable(names: Names) -> tuple[Format, ...]:
     return tuple(form for form in _instances(names) if form.wrappable)
+
+
+def _asked(value: Mapping[str, Any], names: Names, *, inside: bool) -> Iterable[Format]:
+    """The formats that an object can be of, as its keys tell."""
+    if names:
+        return _wrappable(names) if inside else _instances(names)
+    return map(_of, indexes(formats)[inside].of(value))
+
+
+@cache
+def _of(module: str) -> Format:
+    return _plain(*plugins.classes_of(import_module(module), Format))
 
 
 def sample(records: Sequence[Record], names: Names = ()) -> Guess | None:
@@ -94,7 +108,7 @@ def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | N
     """The format of one record with its score: the record itself first, then whatever stands inside it."""
     best: tuple[int, int, str, Guess] | None = None
     for path, value in _objects(record):
-        for form in _wrappable(names) if path else _instances(names):
+        for form in _asked(value, names, inside=bool(path)):
             score = form.recognises(value)
             if score > 0:
                 request = _request(record, path) if form.wrappable else None

@@ -50,7 +50,8 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     sizes = [_size(of) for of in asked]
     if workers is None:
         workers = _cores() if sum(sizes) >= WORTH else 1
-    _detect.formats()  # once, for all workers
+    if workers > 1:
+        _detect.formats()  # once, for all workers
     parts = [slices(of, size, SHARE) if workers > 1 else [of] for of, size in zip(asked, sizes, strict=True)]
     shares = [SHARE if len(several) > 1 else size for several, size in zip(parts, sizes, strict=True) for _ in several]
     told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], progress)

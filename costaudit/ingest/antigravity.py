@@ -40,9 +40,9 @@ class Antigravity(Format):
     title = "Antigravity transcripts"
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if {"inputTokens", "responseOutputTokens"} <= set(record) or "thinkingOutputTokens" in record:
+        if {"inputTokens", "responseOutputTokens"} <= record.keys() or "thinkingOutputTokens" in record:
             return 88
-        return 88 if {"step_index", "source", "type", "status"} <= set(record) else 0
+        return 88 if {"step_index", "source", "type", "status"} <= record.keys() else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # transcripts are never wrapped

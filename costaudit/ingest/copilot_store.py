@@ -39,7 +39,7 @@ class CopilotStore(Format):
     }
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if {"session_id", "model", "input_tokens"} <= set(record) and MARKS & set(record):
+        if {"session_id", "model", "input_tokens"} <= record.keys() and MARKS & record.keys():
             return 92
         return 60 if record.get("_table") == "sessions" and "cwd" in record else 0
 

@@ -37,7 +37,7 @@ class CopilotTraces(Format):
     tables: ClassVar = {"spans": ("span_id", "trace_id", "start_time_ms", "operation_name", "request_model")}
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        return 92 if {"span_id", "trace_id", "start_time_ms", "end_time_ms"} <= set(record) else 0
+        return 92 if {"span_id", "trace_id", "start_time_ms", "end_time_ms"} <= record.keys() else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # rows are never wrapped

@@ -39,9 +39,9 @@ class Crush(Format):
     }
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if {"id", "prompt_tokens", "completion_tokens", "cost", "message_count"} <= set(record):
+        if {"id", "prompt_tokens", "completion_tokens", "cost", "message_count"} <= record.keys():
             return 92
-        return 70 if record.get("_table") == "messages" and {"session_id", "role", "parts"} <= set(record) else 0
+        return 70 if record.get("_table") == "messages" and {"session_id", "role", "parts"} <= record.keys() else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # rows are never wrapped

@@ -38,7 +38,7 @@ class Qwen(Format):
     title = "Qwen Code sessions"
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if not {"uuid", "sessionId", "type"} <= set(record):
+        if not {"uuid", "sessionId", "type"} <= record.keys():
             return 0
         return 94 if "usageMetadata" in record or "systemPayload" in record or "parts" in part(record, "message") else 0
 

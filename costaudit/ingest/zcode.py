@@ -35,7 +35,7 @@ class Zcode(Format):
     tables: ClassVar = {"model_usage": ("id", "session_id", "model_id", "input_tokens"), "session": ("id", "directory")}
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if {"id", "session_id", "model_id", "input_tokens"} <= set(record):
+        if {"id", "session_id", "model_id", "input_tokens"} <= record.keys():
             return 90
         return 66 if record.get("_table") == "session" and "directory" in record and "project_id" not in record else 0
 

@@ -34,7 +34,7 @@ class Zed(Format):
     tables: ClassVar = {"threads": ("id", "data_type", "data")}
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if {"id", "data_type", "data"} <= set(record):
+        if {"id", "data_type", "data"} <= record.keys():
             return 92
         return 90 if "request_token_usage" in record and "messages" in record else 0
 
