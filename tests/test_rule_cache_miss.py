@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -276,6 +277,35 @@ def test_a_prefix_can_be_read_once_the_answer_to_its_writer_has_begun():
     finding = only(rows)
     table = finding.details["policies"].filter(pl.col("policy") == "write everything for 5m").row(0, named=True)
     assert table["read_tokens"] == 4 * 4 * 2_000
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 2**63]), st.integers(0, 3)), max_size=40))
+def test_equal_keys_stand_together_in_order_of_time_though_others_share_their_leading_bits(parts):
+    keys = [high + low for high, low in parts]
+    order, new = _cache._in_order(np.array(keys, dtype=np.uint64))
+    assert order.tolist() == sorted(range(len(keys)), key=lambda at: (keys[at], at))
+    assert new.tolist() == [n == 0 or keys[order[n]] != keys[order[n - 1]] for n in range(len(keys))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 2, 200, 400]), st.lists(st.integers(0, 3), min_size=1, max_size=6)), min_size=1
+    ),
+    st.sampled_from([ALL, SEEN, TURNS]),
+)
+def test_prefixes_that_only_come_together_count_once_and_change_nothing(events, write):
+    clock, requests = 0, []
+    for pause, hashes in events:
+        clock += pause
+        requests.append((clock, [(h, 600) for h in hashes]))  # whatever a log calls a hash: no path at all
+    table = frame(requests)
+    together = _cache.simulate(_cache.occurrences(table), Policy(write, "5m"), 300)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_cache, "_longest", lambda *parts: parts)
+        each = _cache.simulate(_cache.occurrences(table), Policy(write, "5m"), 300)
+    assert together.equals(each)
 
 
 @pytest.fixture(scope="module")

@@ -155,30 +155,65 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
     if len(cum):
         cum -= np.repeat(np.concatenate([[0], cum[ends[:-1] - 1]]), sizes)
     place, new = _in_order(_keys(known, call, starts))
-    of = call[place]
+    first = np.bincount(call[place[np.flatnonzero(new)]], minlength=known.height)
+    starts, cum, place, new = _longest(starts, cum, place, new)
+    of = np.repeat(np.arange(known.height, dtype=np.int32), np.diff(np.append(starts, len(cum))))[place]
     at = known["started_at"].dt.epoch("us").cast(pl.Float64).to_numpy()[of]
     gap = np.full(len(place), np.nan)
     gap[1:] = np.where(new[1:], np.nan, at[1:] - at[:-1])
-    before = np.bincount(of[~new], minlength=known.height)
     lasted = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
     begun = pl.coalesce("ttft_s", lasted.clip(0, FIRST_TOKEN), pl.lit(0.0))
     wait = np.rint(known.select(begun).to_series().to_numpy() * 1e6)[of]
-    return Occurrences(known["row"], starts, cum, place, gap, at, wait, ~new, before >= TURN)
+    return Occurrences(known["row"], starts, cum, place, gap, at, wait, ~new, sizes - first >= TURN)
 
 
 def _in_order(keys: Vector) -> tuple[Vector, Vector]:
     """Where the prefixes stand by what they are and in which scope, each in order of time; and where another begins."""
     import numpy as np
 
-    # Two unstable sorts of plain numbers take half the time of a stable one.
-    order = np.argsort(keys)
-    new = np.ones(len(keys), dtype=bool)
-    ordered = keys[order]
-    new[1:] = ordered[1:] != ordered[:-1]
+    # One sort of plain numbers, the leading bits of a key before its place, takes a fifth of the time of a stable one.
     bits = np.uint64(max(len(keys), 1).bit_length())
-    packed = (np.cumsum(new, dtype=np.uint64) << bits) | order.astype(np.uint64)
+    places = (np.uint64(1) << bits) - np.uint64(1)
+    packed = (keys & ~places) | np.arange(len(keys), dtype=np.uint64)
     packed.sort()
-    return (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int32), new
+    order = (packed & places).astype(np.int32)
+    ordered = keys[order]
+    new = np.ones(len(keys), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    lead = packed & ~places
+    if (mixed := new[1:] & (lead[1:] == lead[:-1])).any():  # keys that differ in their last bits alone
+        unclear = np.flatnonzero(np.isin(lead, lead[1:][mixed]))
+        some = order[unclear]
+        order[unclear] = some[np.lexsort((some, keys[some]))]
+        ordered = keys[order]
+        new[1:] = ordered[1:] != ordered[:-1]
+    return order, new
+
+
+def _longest(starts: Vector, cum: Vector, place: Vector, new: Vector) -> tuple[Vector, Vector, Vector, Vector]:
+    """The same without prefixes that are sent with one longer prefix and never without it: whatever a cache does with
+    the shorter, it does with the longer. Turns come in several blocks, and most prompts differ from some block on.
+    """
+    import numpy as np
+
+    group = np.cumsum(new, dtype=np.int32) - 1
+    begins = np.flatnonzero(new)
+    sizes = np.diff(np.append(begins, len(new)))
+    of_calls = np.empty_like(group)
+    of_calls[place] = group
+    longer = np.full_like(group, -1)
+    longer[:-1] = of_calls[1:]
+    longer[starts[1:] - 1] = -1
+    longer = longer[place]
+    with_it = longer[begins]
+    same = (with_it >= 0) & (sizes[with_it] == sizes)
+    same[group[np.flatnonzero(~new[1:] & (longer[1:] != longer[:-1])) + 1]] = False
+    kept = np.flatnonzero(~same[group])
+    place = place[kept]
+    left = np.zeros(len(group), dtype=bool)
+    left[place] = True
+    behind = np.cumsum(left, dtype=np.int32)
+    return behind[starts] - left[starts], cum[np.flatnonzero(left)], behind[place] - 1, new[kept]
 
 
 def _keys(calls: pl.DataFrame, call: Vector, starts: Vector) -> Vector:

@@ -18,7 +18,7 @@ LEAST = 5  # calls of a template; fewer cannot show a habit
 TOGETHER = 1_000_000  # prefixes that are looked at in one go; caches that share nothing can be played one by one
 KIND = ("provider", "price_entry", "service_tier", "region")
 LISTS = ("block_sha", "block_tokens")
-SENT = (*LISTS, "ended_at", "ttft_s", "run_id")
+SENT = (*LISTS, "started_at", "ended_at", "ttft_s", "run_id", "template_sha")
 
 PRICED = (pl.col("price_status") == "priced") & (pl.col("input_tokens") > 0)
 BLOCKS = pl.col("block_sha").list.len().fill_null(0).alias("blocks")
@@ -27,37 +27,37 @@ FIRST = (
     pl.col("block_tokens").list.first().alias("front"),
 )
 _TENANT = pl.coalesce("key_id", "tenant", pl.lit(""))
+TASK = pl.col("task").fill_null(NO_TASK)
+MODEL = pl.col("model").fill_null(NO_MODEL)
 # Numbers stand for names: a few names, so two never get one number.
-SHARING: tuple[pl.Expr, ...] = (
-    pl.col("task").fill_null(NO_TASK),
-    pl.col("model").fill_null(NO_MODEL),
-    pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(KIND)]).alias("cached_as"),
-    (pl.col("model").hash(0) ^ _TENANT.hash(1) ^ pl.col("region").hash(2)).alias("scope"),
-    *(pl.col(name).fill_null(0) for name in ("cache_read_tokens", "cache_write_tokens", *WRITES.values())),
+CACHED_AS = pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(KIND)]).alias("cached_as")
+SCOPE = (pl.col("model").hash(0) ^ _TENANT.hash(1) ^ pl.col("region").hash(2)).alias("scope")
+COUNTED = tuple(pl.col(name).fill_null(0) for name in ("cache_read_tokens", "cache_write_tokens", *WRITES.values()))
+MARKED: tuple[pl.Expr, ...] = (
+    *FIRST,
+    (TASK.hash(0) ^ MODEL.hash(1) ^ pl.col("template_sha").hash(2)).alias("family"),
+    pl.col("template_sha").is_not_null().alias("known"),
+    (
+        pl.col("template_sha").is_not_null()
+        & pl.col("system_sha").is_not_null()
+        & pl.col("block_sha").list.first().is_not_null()
+    ).alias("instructed"),
 )
 
 
 def named(calls: pl.DataFrame) -> pl.DataFrame:
     """The priced calls with task and model named, what caches of their kind cost (`cached_as`) and who shares one
     (`scope`), as numbers, and whether their prefix is unstable."""
-    priced = calls.filter(PRICED).with_columns(*SHARING, *FIRST).sort("row")
-    return priced.with_columns(unstable=unstable(priced))
+    priced = calls.filter(PRICED).with_columns(TASK, MODEL, CACHED_AS, SCOPE, *COUNTED, *FIRST).sort("row")
+    return priced.with_columns(unstable=unstable(priced.select(MARKED)))
 
 
-def unstable(calls: pl.DataFrame) -> pl.Series:
+def unstable(marked: pl.DataFrame) -> pl.Series:
     """Whether a call's first block changes from call to call among those of its template, and is all that changes.
 
-    calls   task, model, template_sha, system_sha, and FIRST
+    marked   MARKED
     """
-    nothing = pl.repeat(value=False, n=calls.height, eager=True)
-    instructed = pl.all_horizontal(pl.col("template_sha", "system_sha", "first").is_not_null())
-    marked = calls.select(
-        "first",
-        "front",
-        family=pl.col("task").hash(0) ^ pl.col("model").hash(1) ^ pl.col("template_sha").hash(2),
-        known=pl.col("template_sha").is_not_null(),
-        instructed=instructed,
-    )
+    nothing = pl.repeat(value=False, n=marked.height, eager=True)
     if not marked["instructed"].any():
         return nothing
     sizes = marked.filter("known").group_by("family").agg(n=pl.len(), kinds=pl.col("first").n_unique())
@@ -75,33 +75,49 @@ def unstable(calls: pl.DataFrame) -> pl.Series:
     return marked.select(pl.col("instructed") & pl.col("family").is_in(steady["family"].implode())).to_series()
 
 
-def replayed(calls: pl.DataFrame, ledger: Ledger, policies: Sequence[Policy]) -> dict[Policy, pl.DataFrame]:
-    """What each call would have read and written under each policy: row, read, write [tokens], in order of the calls.
+class Replay:
+    """What calls of one model would have read from a cache and written to it, under several policies.
 
-    calls   of one model, in order of `row`: row, scope, started_at, template_sha, unstable, input_tokens, minimum,
-            and `blocks`, how many prefixes each has
+    calls   in order of `row`: row, scope, unstable, input_tokens, minimum, and `blocks`, how many prefixes each has
     """
-    import numpy as np
 
-    done = {policy: (np.zeros(calls.height, np.int64), np.zeros(calls.height, np.int64)) for policy in policies}
-    rows = calls["row"].to_numpy()
-    for part in _apart(calls):
-        some = calls.select("row", "scope", "started_at", "template_sha", "unstable")[part]
-        found = _cache.occurrences(some.hstack(ledger.at(some["row"], SENT).drop("row")))
+    def __init__(self, calls: pl.DataFrame, ledger: Ledger, policies: Sequence[Policy]) -> None:
+        import numpy as np
+
+        # Half the memory where the figures allow it; there is one of each for every call and policy.
+        kind = np.int32 if (calls["input_tokens"] < 2**31).all() else np.int64
+        self._rows = calls["row"]
+        self.read, self.write = ({p: np.zeros(calls.height, kind) for p in policies} for _ in range(2))
+        for part in _apart(calls):
+            self._play(calls[part], ledger)
+
+    def _play(self, calls: pl.DataFrame, ledger: Ledger) -> None:
+        """Calls that share no cache with any others."""
+        import numpy as np
+
+        sent = ledger.at(calls["row"], SENT).with_columns(calls["scope", "unstable"].get_columns())
+        found = _cache.occurrences(sent)
         if not len(found.starts):
-            continue
-        at = np.searchsorted(rows, found.rows.to_numpy())
+            return
+        own = calls[np.searchsorted(calls["row"].to_numpy(), found.rows.to_numpy())]
+        at = np.searchsorted(self._rows.to_numpy(), found.rows.to_numpy())
         begins: dict[str, Vector] = {}
-        for policy, (read, write) in done.items():
+        for policy, all_read in self.read.items():
             if policy.life not in begins:
                 begins[policy.life] = found.begins(LIVES[policy.life or "5m"])
-            read[at], write[at] = _cache.played(found, policy, begins[policy.life])
-    return {
-        policy: _cache.within(
-            calls.select("row", "input_tokens", "minimum", read=pl.Series(read), write=pl.Series(write))
-        )
-        for policy, (read, write) in done.items()
-    }
+            read, write = _cache.played(found, policy, begins[policy.life])
+            bounded = _cache.within(own.with_columns(read=pl.Series(read), write=pl.Series(write)))
+            all_read[at], self.write[policy][at] = bounded["read"].to_numpy(), bounded["write"].to_numpy()
+
+    def sums(self, policy: Policy, at: pl.Series) -> tuple[int, int]:
+        """The tokens that some of the calls, by place, would have read and written."""
+        read, write = (side[policy][at.to_numpy()].sum(dtype="int64") for side in (self.read, self.write))
+        return int(read), int(write)
+
+    def of(self, policy: Policy, at: pl.Series) -> pl.DataFrame:
+        """What each of some calls would have read and written: row, read, write [tokens]."""
+        read, write = (pl.Series(side[policy][at.to_numpy()], dtype=pl.Int64) for side in (self.read, self.write))
+        return pl.DataFrame({"row": self._rows.gather(at), "read": read, "write": write})
 
 
 def _apart(calls: pl.DataFrame) -> Iterator[pl.Series]:

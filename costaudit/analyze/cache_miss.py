@@ -9,9 +9,20 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, without
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
-from costaudit.analyze._cache_calls import BLOCKS, FIRST, PRICED, SHARING, replayed, unstable
+from costaudit.analyze._cache_calls import (
+    BLOCKS,
+    CACHED_AS,
+    COUNTED,
+    MARKED,
+    MODEL,
+    PRICED,
+    SCOPE,
+    TASK,
+    Replay,
+    unstable,
+)
 from costaudit.analyze._cache_rates import Rates, rates_by
 from costaudit.analyze._places import places
 from costaudit.finding import Confidence, Kind, Severity
@@ -21,13 +32,10 @@ from costaudit.price.ledger import Ledger
 UNSTABLE, NEVER, WRONG, UNREAD = "unstable prefix", "never cached", "wrong lifetime", "written, never read"
 GROUP = ("task", "cached_as", "unstable")
 COUNTS = ("cache_write_tokens", "cache_read_tokens")
+SUMMED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
-JUDGED: tuple[str | pl.Expr, ...] = (
-    *("row", "started_at", "template_sha", "system_sha", "input_tokens"),
-    *SHARING,
-    *FIRST,
-    BLOCKS,
-)
+JUDGED = ("row", "input_tokens", TASK.hash().alias("task"), MODEL.hash().alias("model"), CACHED_AS, SCOPE, BLOCKS)
+"""What is kept of each call while all of them are looked at: numbers, for there may be very many."""
 
 REMEDY = {
     UNSTABLE: "move what changes (clock, id, order of tools) behind the stable part of the prompt",
@@ -80,25 +88,27 @@ class CacheMiss(Analyzer):
     min_saving: float = option(0.05, "share", "Least share of a task's input cost that another policy must save.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        counts = single_calls(ledger, ("row", "started_at", "provider", "model", BLOCKS, *COUNTS))
-        counted = counts["cache_write_tokens"].null_count() + counts["cache_read_tokens"].null_count()
-        if not counts["blocks"].max() and counted == 2 * counts.height:
-            raise CannotCheck("no prompt blocks and no cache counts")
-        need(counts, {"started_at": "no call has a time"})
-        unsaid = counts.filter(_reads_unsaid())["row"] if counted else counts["row"].clear()
-        # The lists are most of the memory: they stay behind until some calls are simulated.
-        calls = without(single_calls(ledger, JUDGED, PRICED), pl.col("row").is_in(unsaid.implode()))
-        calls = calls.with_columns(unstable=unstable(calls))
-        kinds = calls.select("row", "cached_as").unique("cached_as", keep="first", maintain_order=True)
-        asked = ledger.at(kinds["row"], tuple(dict.fromkeys(("price_entry", *PRICING))))
-        rates = rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
+        shown = self._shown(ledger)
+        unsaid = _unsaid(ledger)
+        calls, rates = _judged(ledger, unsaid)
         found = [*self._simulated(calls.filter(pl.col("blocks") > 0), ledger, rates), *_unread(calls, ledger, rates)]
         if not found and unsaid.len():
             raise CannotCheck("cache writes are logged, and what was read from the cache is not")
-        if not found and counts["blocks"].max() and _hidden(ledger):
+        if not found and shown and _hidden(ledger):
             raise CannotCheck("the prompts in the log are less than half of the input that was billed")
         for (task, model), groups in sorted(_by_subject(found).items()):
             yield _claim(task, model, groups)
+
+    def _shown(self, ledger: Ledger) -> bool:
+        """Whether a call has prompt blocks; raises CannotCheck where nothing can be said of any."""
+        known = [pl.col(name).is_not_null().alias(name) for name in ("started_at", *COUNTS)]
+        told = single_calls(ledger, (BLOCKS, *known))
+        shown = bool(told["blocks"].max())
+        if not shown and not any(told[name].any() for name in COUNTS):
+            raise CannotCheck("no prompt blocks and no cache counts")
+        if not told["started_at"].any():
+            raise CannotCheck("no call has a time")
+        return shown
 
     def _simulated(self, calls: pl.DataFrame, ledger: Ledger, rates: dict[int, Rates | None]) -> Iterator[_Group]:
         """Groups of calls with prompt blocks for which another policy is cheaper by `min_saving`."""
@@ -115,24 +125,48 @@ class CacheMiss(Analyzer):
         for at in places(wanted, ["model"])["at"]:
             own = wanted[at]
             policies = _policies_of([known[key] for key in own["cached_as"].unique()])
-            done = replayed(own, ledger, policies)
+            done = Replay(own, ledger, policies)
             for at_group in own.with_row_index("at").group_by(GROUP, maintain_order=True).agg("at")["at"]:
                 one = own[at_group]
-                rate = known[one["cached_as"][0]]
-                played = {policy: table[at_group] for policy, table in done.items()}
-                bills = _bills(one, rate, played)
-                actual = _actual(one, rate)
+                rate, sums = known[one["cached_as"][0]], _sums(one["row"], ledger)
+                bills = _bills(sums, rate, {policy: done.sums(policy, at_group) for policy in policies})
+                actual = _actual(sums, rate)
                 best = min(bills, key=lambda bill: bill.worth)
                 if actual - best.worth >= self.min_saving * actual:
-                    cause, source = _cause(one, best, rate), _source(one, ledger)
-                    yield _Group(one, best, actual, cause, bills, played.get(best.policy), source)
+                    cause = _cause(sums, best, rate, unstable=one["unstable"][0])
+                    simulated = done.of(best.policy, at_group) if best.policy in policies else None
+                    yield _group(one["row"], sums, best, actual, cause, bills, simulated, ledger)
 
 
-def _reads_unsaid() -> pl.Expr:
-    """Whether a call is of a model whose cache writes are logged and whose reads are not: nobody knows what it read."""
-    of_model = ("provider", "model")
-    read = pl.col("cache_read_tokens").is_not_null().any().over(of_model)
-    return ~read & (pl.col("cache_write_tokens") > 0).any().over(of_model)
+def _unsaid(ledger: Ledger) -> pl.Series:
+    """The `row` of calls of models whose cache writes are logged and whose reads are not: nobody knows them."""
+    unknown = pl.any_horizontal([pl.col(name).is_null() for name in COUNTS])
+    if not single_calls(ledger, (unknown,)).to_series().any():
+        return pl.Series("row", [], dtype=pl.UInt32)
+    calls = single_calls(
+        ledger,
+        (
+            "row",
+            (pl.col("provider").hash(0) ^ pl.col("model").hash(1)).alias("of_model"),
+            pl.col("cache_read_tokens").is_not_null().alias("read"),
+            (pl.col("cache_write_tokens") > 0).alias("written"),
+        ),
+    )
+    silent = calls.group_by("of_model").agg(pl.any("read", "written")).filter(~pl.col("read") & pl.col("written"))
+    return calls.filter(pl.col("of_model").is_in(silent["of_model"].implode()))["row"]
+
+
+def _judged(ledger: Ledger, unsaid: pl.Series) -> tuple[pl.DataFrame, dict[int, Rates | None]]:
+    """The priced calls with prompt blocks or cache counts, as JUDGED says, with `unstable` and the counts; and what the
+    book asks for cached tokens of each kind."""
+    calls = single_calls(ledger, (*JUDGED, *COUNTED[:2], *MARKED), PRICED)
+    calls = without(calls, pl.col("row").is_in(unsaid.implode()))
+    kinds = calls.select("row", "cached_as").unique("cached_as", keep="first", maintain_order=True)
+    asked = ledger.at(kinds["row"], tuple(dict.fromkeys(("price_entry", *PRICING))))
+    rates = rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
+    marks = [mark.meta.output_name() for mark in MARKED]
+    calls = calls.with_columns(unstable=unstable(calls.select(marks))).drop(marks)
+    return calls.filter((pl.col("blocks") > 0) | pl.any_horizontal(pl.col(COUNTS) > 0)), rates
 
 
 def _hidden(ledger: Ledger) -> bool:
@@ -146,22 +180,44 @@ def _one_of(name: str, values: Iterable[int]) -> pl.Expr:
     return pl.col(name).is_in(pl.Series(list(values), dtype=pl.UInt64).implode())
 
 
-def _source(calls: pl.DataFrame, ledger: Ledger) -> str:
-    """Where the first of the calls stands in the log."""
-    _, file, line = ledger.at(calls["row"].head(1), ("source_file", "source_line")).row(0)
-    return f"{file}:{line}"
+def _sums(rows: pl.Series, ledger: Ledger) -> dict[str, int]:
+    """Tokens of some calls, by column of SUMMED."""
+    sums = ledger.told(rows, [pl.col(name).fill_null(0) for name in SUMMED]).sum().row(0)
+    return dict(zip(SUMMED, sums, strict=True))
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """Calls of one task and model that would have been cheaper under another policy; worth in fresh tokens."""
+    """Calls of one task and model that would have been cheaper under another policy; worth in fresh tokens.
 
+    calls   row, cache_read_tokens; sums: their tokens by column
+    """
+
+    task: str
+    model: str
     calls: pl.DataFrame
+    sums: dict[str, int]
     best: Bill
     actual: float
     cause: str
     bills: list[Bill]
     simulated: pl.DataFrame | None
     source: str
+
+
+def _group(
+    rows: pl.Series,
+    sums: dict[str, int],
+    best: Bill,
+    actual: float,
+    cause: str,
+    bills: list[Bill],
+    simulated: pl.DataFrame | None,
+    ledger: Ledger,
+) -> _Group:
+    first = ledger.at(rows.head(1), ("task", "model", "source_file", "source_line"))
+    task, model, file, line = first.select(TASK, MODEL, "source_file", "source_line").row(0)
+    calls = ledger.told(rows, ["row", pl.col("cache_read_tokens").fill_null(0)])
+    return _Group(task, model, calls, sums, best, actual, cause, bills, simulated, f"{file}:{line}")
 
 
 def _policies_of(rates: Sequence[Rates]) -> list[Policy]:
@@ -171,24 +227,19 @@ def _policies_of(rates: Sequence[Rates]) -> list[Policy]:
     return [*_cache.choices(lives), *automatic]
 
 
-def _bills(calls: pl.DataFrame, rate: Rates, played: dict[Policy, pl.DataFrame]) -> list[Bill]:
+def _bills(sums: dict[str, int], rate: Rates, played: dict[Policy, tuple[int, int]]) -> list[Bill]:
     """The input bill of a group under each policy, the most cautious policy first."""
-    total = int(calls["input_tokens"].sum())
+    total = sums["input_tokens"]
     bills = [Bill(Policy(_cache.NOTHING), float(total))]
-    for policy, table in played.items():
+    for policy, (read, write) in played.items():
         if bool(policy.life) == bool(rate.writes) and (not policy.life or policy.life in rate.writes):
             premium = rate.writes.get(policy.life, 1.0)
-            read, write = int(table["read"].sum()), int(table["write"].sum())
             bills.append(Bill(policy, total - (1 - rate.read) * read + (premium - 1) * write, read, write))
     return bills
 
 
-def _actual(calls: pl.DataFrame, rate: Rates) -> float:
+def _actual(sums: dict[str, int], rate: Rates) -> float:
     """The input bill as logged, in fresh tokens' worth; writes of no known lifetime cost the shortest one's."""
-    sums = {
-        name: int(calls[name].sum())
-        for name in ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
-    }
     shortest = next(iter(rate.writes.values()), 1.0)
     told = sum(sums[name] for name in WRITES.values())
     premium = sum((rate.writes.get(life, shortest) - 1) * sums[name] for life, name in WRITES.items())
@@ -196,45 +247,42 @@ def _actual(calls: pl.DataFrame, rate: Rates) -> float:
     return sums["input_tokens"] - (1 - rate.read) * sums["cache_read_tokens"] + premium
 
 
-def _cause(calls: pl.DataFrame, best: Bill, rate: Rates) -> str:
-    read, write = int(calls["cache_read_tokens"].sum()), int(calls["cache_write_tokens"].sum())
-    if calls["unstable"][0]:
+def _cause(sums: dict[str, int], best: Bill, rate: Rates, *, unstable: bool) -> str:
+    read, write = sums["cache_read_tokens"], sums["cache_write_tokens"]
+    if unstable:
         return UNSTABLE
     if write and read < UNREAD_SHARE * write and best.policy.write == _cache.NOTHING:
         return UNREAD
     if not write:
         return NEVER
-    told = {life: int(calls[name].sum()) for life, name in WRITES.items()}
+    told = {life: sums[name] for life, name in WRITES.items()}
     lived = max(told, key=lambda life: told[life]) if any(told.values()) else next(iter(rate.writes), "")
     return WRONG if best.policy.life and best.policy.life != lived else UNREAD if read < write else NEVER
 
 
 def _unread(calls: pl.DataFrame, ledger: Ledger, rates: dict[int, Rates | None]) -> Iterator[_Group]:
     """Calls without prompt blocks whose writes are never read: all that counts alone can show."""
-    blind = calls.filter(
-        (pl.col("blocks") == 0) & ((pl.col("cache_write_tokens") > 0) | (pl.col("cache_read_tokens") > 0))
-    )
+    blind = calls.filter(pl.col("blocks") == 0)
     of_model = blind.group_by("task", "model").agg(pl.sum("cache_read_tokens"))
     reads = {(task, model): read for task, model, read in of_model.iter_rows()}
     writers = blind.filter(pl.col("cache_write_tokens") > 0)
-    groups = (
-        writers.with_row_index("at")
-        .group_by("task", "model", "cached_as", maintain_order=True)
-        .agg("at", pl.sum("cache_write_tokens"))
+    groups = writers.group_by("task", "model", "cached_as", maintain_order=True).agg(
+        "row", pl.sum("cache_write_tokens")
     )
-    for nth, (task, model, key, written) in enumerate(groups.drop("at").iter_rows()):
+    for nth, (task, model, key, written) in enumerate(groups.drop("row").iter_rows()):
         rate = rates[key]
         if rate is None or reads[task, model] >= UNREAD_SHARE * written:
             continue
-        one = writers[groups["at"][nth]]
-        nothing = Bill(Policy(_cache.NOTHING), float(int(one["input_tokens"].sum())))
-        yield _Group(one, nothing, _actual(one, rate), UNREAD, [nothing], None, _source(one, ledger))
+        rows = groups["row"][nth]
+        sums = _sums(rows, ledger)
+        nothing = Bill(Policy(_cache.NOTHING), float(sums["input_tokens"]))
+        yield _group(rows, sums, nothing, _actual(sums, rate), UNREAD, [nothing], None, ledger)
 
 
 def _by_subject(groups: list[_Group]) -> dict[tuple[str, str], list[_Group]]:
     by: dict[tuple[str, str], list[_Group]] = {}
     for group in groups:
-        by.setdefault((group.calls["task"][0], group.calls["model"][0]), []).append(group)
+        by.setdefault((group.task, group.model), []).append(group)
     return by
 
 
@@ -244,7 +292,7 @@ def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
     point = pl.concat([_patch(group, nth, 0) for nth, group in enumerate(groups)])
     half = pl.concat([_patch(group, nth, 1) for nth, group in enumerate(groups)])
     blocks = all(g.simulated is not None or g.best.policy.write == _cache.NOTHING for g in groups)
-    counted = any(g.calls[name].max() for g in groups for name in ("cache_read_tokens", "cache_write_tokens"))
+    counted = any(g.sums[name] for g in groups for name in COUNTS)
     advice = REMEDY[main.cause]
     if main.best.policy.write != _cache.NOTHING and main.cause != UNSTABLE:
         advice += f": {main.best.policy.words}"
@@ -298,14 +346,14 @@ def classes(calls: pl.DataFrame, simulated: pl.DataFrame | None, life: str, halv
 
 
 def _evidence(group: _Group, nth: int) -> pl.DataFrame:
-    calls, total = group.calls, max(1, int(group.calls["input_tokens"].sum()))
+    calls, total = group.calls, max(1, group.sums["input_tokens"])
     return pl.DataFrame(
         {
             "prefix": [nth],
             "cause": [group.cause],
             "calls": [calls.height],
             "policy": [group.best.policy.words],
-            "achieved_share": [int(calls["cache_read_tokens"].sum()) / total],
+            "achieved_share": [group.sums["cache_read_tokens"] / total],
             "achievable_share": [group.best.read / total],
             "changes_at": ["the first block, before everything else" if group.cause == UNSTABLE else None],
             "tokens_behind": [total // calls.height if group.cause == UNSTABLE else None],
