@@ -108,7 +108,8 @@ def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
     model = pl.col("_model").str.to_lowercase().str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "")
     scope = pl.concat_str("_key", pl.lit("\n"), model.str.extract(r"^([a-z]+)", 1).fill_null(""))
     kinds = kinds.with_columns(scope=scope.rank("dense").cast(pl.UInt64))
-    return calls.join(kinds, on=["_key", "_model"], how="left", maintain_order="left").drop("_key", "_model")
+    found = calls.select("_key", "_model").join(kinds, on=["_key", "_model"], how="left", maintain_order="left")
+    return calls.drop("_key", "_model").with_columns(found["scope"])
 
 
 def _rebuilt(calls: pl.DataFrame) -> pl.DataFrame:
