@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from costaudit import schema, scratch
+from costaudit import scratch
 from costaudit.analyze import analyze, checked
-from costaudit.attribute import FILLED, Attributed, attribute
+from costaudit.attribute import Attributed, attribute
 from costaudit.audit import AT_LEAST, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
 from costaudit.data import bundled
@@ -45,7 +45,7 @@ __all__ = [
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 USUAL = ("task", "model", "tenant", "day")  # tables of every audit
-PRICED = tuple(column.name for column in schema.PRICED)
+PRICE, TRUST = ("cost_usd", "price_status", "price_entry"), ("low_usd", "high_usd", "trust")
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
 
@@ -91,11 +91,13 @@ def loaded(
         raise _nothing(paths, read)
     book = book or prices(settings)
     known = Attributed(inside) if as_logged else attribute(inside, settings)
-    attributed = known.requests if as_logged else scratch.kept(known.requests, FILLED, inside)
     scratch.release()
-    told = by_cost(price(attributed, book), read.sources, book)
+    priced = scratch.kept(price(known.requests, book), PRICE)
+    told = by_cost(priced, read.sources, book)
+    moved = told.calls if told.calls is priced else scratch.kept(told.calls, PRICE)
     others = unnamed(settings) if as_logged else Others()
-    calls = scratch.kept(trust(told.calls.with_row_index("row"), book, others), PRICED)
+    trusted = trust(moved.with_row_index("row"), book, others)
+    calls = scratch.kept(trusted, ("row", *TRUST), moved.select("cost_usd"))
     scratch.release()
     window = window_of(calls, settings)
     believed = coverage(

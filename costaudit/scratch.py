@@ -31,14 +31,16 @@ _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 def kept(frame: pl.DataFrame, names: Iterable[str] | None = None, beside: pl.DataFrame | None = None) -> pl.DataFrame:
     """The same table with the named columns (None: all) in a file, if it is long.
 
-    beside  a table of the same rows that is kept already: what a column there says too is taken from there
+    beside  columns of the same rows that are kept already: one that says the same is taken for what a column says
     """
     if frame.height < MANY:
         return frame
-    wanted = frame.columns if names is None else list(names)
-    old = [] if beside is None else [beside[n] for n in wanted if n in beside.columns and _same(frame[n], beside[n])]
+    wanted = frame.select(frame.columns if names is None else list(names))
+    known = [] if beside is None else beside.get_columns()
+    pairs = ((column, next((one for one in known if _same(column, one)), None)) for column in wanted.get_columns())
+    old = [one.alias(column.name) for column, one in pairs if one is not None]
     with _Shelf() as shelf:
-        shelf.put(frame.select(wanted).drop(column.name for column in old))
+        shelf.put(wanted.drop(column.name for column in old))
         return frame.with_columns(*old, *shelf.columns())
 
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 import msgspec
 import polars as pl
 
+from costaudit import scratch
 from costaudit.attribute._mapping import apply_names, apply_rules
 from costaudit.attribute._order import order
 from costaudit.attribute._outcomes import join_outcomes
 from costaudit.attribute._runs import name_runs, number_steps, shared_runs
 from costaudit.attribute._tasks import name_tasks
-from costaudit.attribute._tools import COLUMNS, tool_columns
+from costaudit.attribute._tools import tool_columns
 from costaudit.config import Settings
 
-__all__ = ["FILLED", "Attributed", "attribute"]
-
-FILLED = ("run_id", "run_source", "step", "task", "task_source", *COLUMNS)
-"""Columns that every attribution writes anew."""
+__all__ = ["Attributed", "attribute"]
 
 
 class Attributed(msgspec.Struct, frozen=True):
@@ -40,11 +38,17 @@ def attribute(requests: pl.DataFrame, settings: Settings) -> Attributed:
     """
     place = order(requests)
     requests = apply_rules(shared_runs(requests), settings)
-    requests = requests.with_columns(name_runs(requests, place))
-    requests = requests.with_columns(number_steps(requests, place))
-    requests = requests.with_columns(tool_columns(requests, place))
-    requests = requests.with_columns(name_tasks(requests, place))
+    requests = _written(requests, name_runs(requests, place))
+    requests = _written(requests, number_steps(requests, place).to_frame())
+    requests = _written(requests, tool_columns(requests, place))
+    requests = _written(requests, name_tasks(requests, place))
     requests = apply_names(requests, settings)
     if settings.outcomes is None:
         return Attributed(requests)
     return Attributed(*join_outcomes(requests, settings.outcomes))
+
+
+def _written(requests: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
+    """The requests with columns written over; what says the same as before is not kept twice."""
+    filed = scratch.kept(made, beside=requests.select(made.columns))
+    return pl.concat([requests.drop(made.columns), filed], how="horizontal").select(requests.columns)
