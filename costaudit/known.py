@@ -26,7 +26,7 @@ import xxhash
 from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import CostAuditError
-from costaudit.ingest._files import walk
+from costaudit.ingest._files import nothing, walk
 from costaudit.ingest._state import beginning, key_of, settled, state_of
 from costaudit.kept import SUFFIXES, evict, keep, place, stamp, stamp_of, take
 
@@ -71,6 +71,7 @@ class Known:
             if (data := self._taken("audit")) is not None and (known := decoded(data)) is not None:
                 self._proved = True
                 return known
+        self._there()
         from costaudit import pipeline
 
         found = pipeline.audit(self.paths, self.settings, progress)
@@ -80,6 +81,13 @@ class Known:
             self._proved = True
             self._keep("audit", encoded(found, MOST))
         return found
+
+    def _there(self) -> None:
+        """That there is no file is told before tables and rules are imported; only a wrong setting comes first."""
+        told = self.settings
+        unchecked = told.rules or told.select or told.ignore or told.suppressions
+        if not unchecked and not _remote(self.paths) and not walk(self.paths):
+            raise nothing(self.paths)
 
     def said(self, how: str) -> Said | None:
         """The report that was printed last time, seen in the same way."""
@@ -118,13 +126,18 @@ def _asked(settings: Settings) -> str:
     return repr(replace(settings, cache=True, cache_dir=None, currency="USD", rates=None, fail_on=None))
 
 
+def _remote(paths: Sequence[str]) -> bool:
+    return any("://" in str(path) for path in paths)
+
+
 def state(paths: Sequence[str], settings: Settings) -> _Now | None:
     """All that can change an answer, as it is now; None where something of it cannot be known again."""
+    if _remote(paths):
+        return None
     digest = xxhash.xxh3_128(program())
     steady = True
-    if any("://" in str(path) for path in paths):
-        return None
     try:
+        digest.update(os.fsencode(os.getcwd()))  # noqa: PTH109
         for file in walk(paths):
             known = state_of(file)
             if known is None:

@@ -170,7 +170,7 @@ def test_an_error_says_what_and_what_next_and_its_class_knows_the_exit_code(erro
         raise error("nothing\x1b[2J goes", hint="do this")
 
     monkeypatch.setattr("costaudit.pipeline.audit", stop)
-    assert run("analyze", "x") == Ran(code, "", "error: nothing␛[2J goes\nhint: do this\n")
+    assert run("analyze", __file__) == Ran(code, "", "error: nothing␛[2J goes\nhint: do this\n")
 
 
 def test_a_bug_is_said_to_be_one_and_is_no_verdict(run, monkeypatch):
@@ -178,14 +178,14 @@ def test_a_bug_is_said_to_be_one_and_is_no_verdict(run, monkeypatch):
         raise ZeroDivisionError("what")
 
     monkeypatch.setattr("costaudit.pipeline.audit", stop)
-    ran = run("analyze", "x")
+    ran = run("analyze", __file__)
     assert (ran.code, ran.out) == (3, "")
     assert "this is a bug in costaudit" in ran.err
     assert "ZeroDivisionError: what" in ran.err
     assert "Traceback" not in ran.err
-    assert "Traceback" in run("analyze", "x", "-v").err
+    assert "Traceback" in run("analyze", __file__, "-v").err
     monkeypatch.setenv("COSTAUDIT_DEBUG", "1")
-    assert "Traceback" in run("analyze", "x").err
+    assert "Traceback" in run("analyze", __file__).err
 
 
 def test_an_interrupt_is_no_error_message(run, monkeypatch):
@@ -193,7 +193,7 @@ def test_an_interrupt_is_no_error_message(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("costaudit.pipeline.audit", stop)
-    assert run("analyze", "x") == Ran(130, "", "")
+    assert run("analyze", __file__) == Ran(130, "", "")
 
 
 @pytest.mark.parametrize(

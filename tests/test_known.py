@@ -223,9 +223,9 @@ def test_what_changed_a_moment_ago_is_not_kept(made, log, monkeypatch, tmp_path)
 
 def test_what_cannot_be_known_again_is_not_kept(made, log, tmp_path):
     os.mkfifo(log.parent / "pipe")
-    for path in ("-", str(log.parent / "pipe"), "s3://bucket/logs", str(tmp_path / "nothing")):
+    for path in ("-", str(log.parent / "pipe"), "s3://bucket/logs"):
         Known([path], Settings()).audit()
-    assert len(made) == 4
+    assert len(made) == 3
     assert answers(tmp_path) == []
 
 
@@ -291,8 +291,7 @@ def test_two_processes_at_once_tell_the_same_and_leave_answers_that_are_whole(tm
     assert not list((tmp_path / "cache").rglob("*.writing"))
 
 
-def test_a_known_report_imports_neither_tables_nor_rules(tmp_path, log):
-    program = """
+IMPORTED = """
 import sys
 from costaudit.cli import main
 try:
@@ -300,17 +299,34 @@ try:
 finally:
     print(sorted({name for name in sys.modules if name in ("polars", "numpy", "costaudit.pipeline")}), file=sys.stderr)
 """
-    variables = os.environ | {"COSTAUDIT_CACHE_DIR": str(tmp_path / "cache")}
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", program, "analyze", str(log.parent)],
-            cwd=ROOT,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for _ in range(2)
+
+
+def started(folder, *words):
+    """A program of its own: what it prints, and the last line it says beside that."""
+    variables = os.environ | {"COSTAUDIT_CACHE_DIR": str(folder / "cache")}
+    program = [sys.executable, "-c", IMPORTED, "analyze", *map(str, words)]
+    run = subprocess.run(program, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    return run.stdout, run.stderr.strip().splitlines()
+
+
+def test_a_known_report_imports_neither_tables_nor_rules(tmp_path, log):
+    (first, told), (again, told_again) = (started(tmp_path, log.parent) for _ in range(2))
+    assert first == again
+    assert told[-1] != "[]"
+    assert told_again == ["[]"]
+
+
+def test_that_there_is_no_file_is_told_before_anything_large_is_imported(tmp_path):
+    assert started(tmp_path, tmp_path / "nothing")[1] == [
+        f"error: {tmp_path / 'nothing'}: no such file or folder",
+        "hint: give log files, folders, globs, or - for standard input",
+        "[]",
     ]
-    assert runs[0].stdout == runs[1].stdout
-    assert [run.stderr.strip().splitlines()[-1] == "[]" for run in runs] == [False, True]
+    (tmp_path / "empty").mkdir()
+    assert started(tmp_path, tmp_path / "empty")[1][0] == f"error: {tmp_path / 'empty'}: no files"
+
+
+def test_a_rule_that_is_not_there_is_told_before_a_log_that_is_not(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["analyze", str(tmp_path / "nothing"), "--select", "runaway-lop"])
+    assert "did you mean 'runaway-loop'" in capsys.readouterr().err

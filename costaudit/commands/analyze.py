@@ -78,9 +78,10 @@ def command(
     else:
         from costaudit.report import renderer
 
-        render, copies = renderer(format), Copies.of(also, renderer)
+        copies = Copies.of(also, renderer)
         with progress(quiet=quiet, verbose=verbose) as show:
             audit = known.audit(show)
+        render = renderer(format)  # it needs tables, which a folder without a log does not
         with options.money(settings, audit.window):
             said = outcome(audit, render(audit, view))
             emit(said.text, output)

@@ -93,6 +93,12 @@ def walk(paths: Sequence[Path | str]) -> list[LogFile]:
     return list(found.values())
 
 
+def nothing(paths: Sequence[Path | str], why: str = "no files") -> LogError:
+    """That there is no log at the paths."""
+    where = ", ".join(str(path) for path in paths)
+    return LogError(f"{where}: {why}", hint="`costaudit formats` lists what is understood")
+
+
 def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
     """The files below a folder with their real names, in the order of their paths; linked folders are not entered."""
     try:

@@ -16,7 +16,7 @@ from costaudit.errors import ConfigError, LogError
 from costaudit.ingest import _convention, _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
-from costaudit.ingest._files import LogFile
+from costaudit.ingest._files import LogFile, nothing
 from costaudit.ingest._format import Format
 from costaudit.ingest._identity import MACHINERY, ROWS, USAGE, collapse
 from costaudit.ingest._pool import Progress, read_all
@@ -110,7 +110,7 @@ def ingest(
     if kept and wanted is None:
         kept.keep(files, reads, doubtful)
     if not any(read.lines for read in reads):
-        raise LogError(_nothing(paths, reads), hint="`costaudit formats` lists what is understood")
+        raise _nothing(paths, reads)
     return _join(reads)
 
 
@@ -144,16 +144,13 @@ def _names(file: LogFile, columns: Mapping[str, str] | Sequence[Columns]) -> Map
     return next((c.names for c in columns if c.files == "*" or shown.match(c.files)), {})
 
 
-def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> str:
-    where = ", ".join(str(p) for p in paths)
+def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError:
     problems = [read.problem for read in reads if read.problem]
+    if problems and len(reads) == 1:
+        return LogError(problems[0], hint=nothing(paths).hint)
     if problems:
-        return (
-            problems[0]
-            if len(reads) == 1
-            else f"{where}: none of {len(reads)} files is a log; the first: {problems[0]}"
-        )
-    return f"{where}: no log records" if reads else f"{where}: no files"
+        return nothing(paths, f"none of {len(reads)} files is a log; the first: {problems[0]}")
+    return nothing(paths, "no log records" if reads else "no files")
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
