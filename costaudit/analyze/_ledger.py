@@ -19,6 +19,12 @@ from costaudit.price.exact import NOTHING
 from costaudit.price.ledger import Ledger, positions
 from costaudit.schema import USD
 
+_PRICED = pl.Schema(
+    {
+        **{"row": pl.UInt32(), "group": pl.String(), "_claim": pl.UInt32(), "_key": pl.String()},
+        **{"saved": USD, "priced": pl.Boolean()},
+    }
+)
 _MARKS = ("group", "_claim", "_key")
 
 
@@ -62,10 +68,16 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class _Effect(msgspec.Struct, frozen=True):
-    """What one batch of patches did: the ledger after it, and one row a patched call [_claim, _key, row, saved]."""
+    """What one batch of patches did.
+
+    ledger   the calls after it
+    saved    one row a call of the parts that were applied: _claim, _key, row, saved
+    priced   the same of all parts, with `group` and whether the changed call has a price
+    """
 
     ledger: Ledger
     saved: pl.DataFrame
+    priced: pl.DataFrame
 
 
 def settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned]]:
@@ -82,7 +94,7 @@ def replayed(ledger: Ledger, acts: Sequence[Act]) -> Ledger:
     not pay there is not made. All of them together leave what the findings do not own."""
     for turn in sorted({act.turn for act in acts}):
         for batch in _disjoint(sorted((act.claim for act in acts if act.turn == turn), key=_subject)):
-            ledger = _apply(ledger, batch, [claim.patch for claim in batch]).ledger
+            ledger = _apply(ledger, batch, _merged(batch, [claim.patch for claim in batch])).ledger
     return ledger
 
 
@@ -92,18 +104,38 @@ def _subject(claim: Claim) -> str:
 
 def _settle(states: States, claims: Sequence[Claim]) -> tuple[States, list[Owned]]:
     """Claims of which no two touch the same call."""
-    point = _apply(states.point, claims, [c.patch for c in claims])
-    ends = any(c.low is not None or c.high is not None for c in claims)
-    if not ends and states.low is states.point and states.high is states.point:
-        low = high = point
-    else:
-        low = _apply(states.low, claims, [c.patch if c.low is None else c.low for c in claims])
-        high = _apply(states.high, claims, [c.patch if c.high is None else c.high for c in claims])
-    first = states.point.as_logged()
-    alone = point.saved if first is states.point else _good(first, claims, [c.patch for c in claims])[1]
+    patch = _merged(claims, [c.patch for c in claims])
+    point = _apply(states.point, claims, patch)
+    ends = (states.low, [c.low for c in claims]), (states.high, [c.high for c in claims])
+    low, high = (
+        point if state is states.point and not any(end is not None for end in own) else _end(state, claims, own)
+        for state, own in ends
+    )
+    alone = _alone(states.point, claims, patch, point.priced)
     saved = [_by_claim(table) for table in (point.saved, low.saved, high.saved, alone)]
     owned = [_owned(claim, *(parts.get(nth, _nothing()) for parts in saved)) for nth, claim in enumerate(claims)]
     return States(point.ledger, low.ledger, high.ledger), owned
+
+
+def _end(state: Ledger, claims: Sequence[Claim], ends: Sequence[pl.DataFrame | None]) -> _Effect:
+    """The patches of one end of the claims, where they have one."""
+    return _apply(
+        state, claims, _merged(claims, [c.patch if e is None else e for c, e in zip(claims, ends, strict=True)])
+    )
+
+
+def _alone(now: Ledger, claims: Sequence[Claim], patch: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
+    """What the patches would save if no claim had come before.
+
+    priced   what they save now, call by call: the same for every call that no earlier claim touched
+    """
+    if now.untouched or patch.is_empty():
+        return _paying(priced, claims)
+    again = patch.filter(now.touched(patch["row"]))
+    if again.is_empty():
+        return _paying(priced, claims)
+    same = priced.filter(~now.touched(priced["row"]))
+    return _paying(pl.concat([same, _priced(now.as_logged(), again)[1]], how="vertical_relaxed"), claims)
 
 
 def _by_claim(saved: pl.DataFrame) -> dict[int, pl.DataFrame]:
@@ -141,30 +173,28 @@ def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _apply(ledger: Ledger, claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> _Effect:
-    """The patches that save something, applied to the calls that still exist."""
-    changed, good = _good(ledger, claims, patches)
+def _apply(ledger: Ledger, claims: Sequence[Claim], patch: pl.DataFrame) -> _Effect:
+    """The parts of a patch that save something, applied to the calls that still exist."""
+    changed, priced = _priced(ledger, patch)
+    good = _paying(priced, claims)
     if good.is_empty():
-        return _Effect(ledger, good)
+        return _Effect(ledger, good, priced)
     removed = good.join(changed.select("row"), on="row", how="anti")["row"]
     kept = changed.join(good.select("row"), on="row", how="semi", maintain_order="left")
-    return _Effect(ledger.replaced(removed, kept), good)
+    return _Effect(ledger.replaced(removed, kept), good, priced)
 
 
-def _good(
-    ledger: Ledger, claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The calls that the patches change, priced again; and what each call saves, of the patches that save something."""
-    patch = _merged(claims, patches)
+def _priced(ledger: Ledger, patch: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The calls that a patch changes, priced again; and what each of its calls saves, as `_saved` says."""
     patch = patch.filter(ledger.place(patch["row"]).is_not_null())
     if patch.is_empty():
         return patch, _nothing()
     changed = ledger.changed(_plain(patch))
-    return changed, _paying(_saved(ledger, changed, patch), claims).drop("group", "priced")
+    return changed, _saved(ledger, changed, patch)
 
 
 def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
-    """All patches in one table with the claim and the evidence key of each row."""
+    """All patches in one table with the claim and the evidence key of each row, in order of `row`."""
     marked = []
     keys = {patch.schema[c.evidence_key] for c, patch in zip(claims, patches, strict=True) if patch is not None}
     kind = keys.pop() if len(keys) == 1 else pl.String()
@@ -180,7 +210,9 @@ def _merged(claims: Sequence[Claim], patches: Sequence[pl.DataFrame | None]) -> 
             pl.col(key).cast(kind).alias("_key"),
         ]
         marked.append(answered.with_columns(columns).drop([key] if key not in ("row", "model", "provider") else []))
-    return pl.concat(marked, how="diagonal_relaxed") if marked else pl.DataFrame(schema={"row": pl.UInt32})
+    if not marked:
+        return pl.DataFrame(schema={"row": pl.UInt32})
+    return pl.concat(marked, how="diagonal_relaxed").sort("row", maintain_order=True)
 
 
 def _saved(before: Ledger, changed: pl.DataFrame, patch: pl.DataFrame) -> pl.DataFrame:
@@ -205,7 +237,7 @@ def _paying(saved: pl.DataFrame, claims: Sequence[Claim]) -> pl.DataFrame:
     groups = saved.filter("priced").filter(pl.col("saved").sum().over(parts) > ZERO)
     sums = groups.group_by("_claim").agg(pl.col("saved").sum())
     paying = [nth for nth, total in sums.iter_rows() if total > _added(claims[nth])]
-    return groups.filter(pl.col("_claim").is_in(paying))
+    return groups.filter(pl.col("_claim").is_in(paying)).drop("group", "priced")
 
 
 def _added(claim: Claim) -> Decimal:
@@ -217,7 +249,7 @@ def _plain(patch: pl.DataFrame) -> pl.DataFrame:
 
 
 def _nothing() -> pl.DataFrame:
-    return pl.DataFrame(schema={"row": pl.UInt32, "_claim": pl.UInt32, "_key": pl.String, "saved": USD})
+    return pl.DataFrame(schema=_PRICED)
 
 
 def _total(amounts: pl.Series) -> Decimal:
