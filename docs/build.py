@@ -75,8 +75,7 @@ def analyzers_page() -> str:
         if rule.options():
             lines += ["", "### Options", "", "| option | default | unit | meaning |", "| --- | --- | --- | --- |"]
             for option in rule.options():
-                default, meta = getattr(rule(), option.name), option.metadata
-                lines.append(f"| `{option.name}` | {default} | {meta['unit']} | {meta['meaning']} |")
+                lines.append(f"| `{option.name}` | {option.default} | {option.unit} | {option.meaning} |")
     return "\n".join(lines) + "\n"
 
 

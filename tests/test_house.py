@@ -67,8 +67,8 @@ def test_a_rule_that_owns_dollars_has_a_place_in_the_ledger_and_no_other_has(rul
 @pytest.mark.parametrize("rule", analyzers(), **by_name)
 def test_every_option_has_a_unit_and_a_meaning(rule):
     for option in rule.options():
-        assert option.metadata["unit"], option.name
-        assert option.metadata["meaning"].endswith("."), option.name
+        assert option.unit, option.name
+        assert option.meaning.endswith("."), option.name
 
 
 @pytest.mark.parametrize("rule", analyzers(), **by_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,14 +17,31 @@ NO_TASK = "(no task)"  # the subject of calls whose task is not known, as in the
 NO_MODEL = "(no model)"
 
 
+class Option:
+    """A threshold of a rule: what the user has set, else its default.
+
+    Not a field of a dataclass: to make one of each rule took half the time of importing it.
+    unit, meaning  for the page of the rule
+    """
+
+    name: str
+
+    def __init__(self, default: Any, unit: str, meaning: str) -> None:
+        self.default, self.unit, self.meaning = default, unit, meaning
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, rule: Analyzer | None, owner: type | None = None) -> Any:
+        return self.default if rule is None else rule.given.get(self.name, self.default)
+
+    def __set__(self, rule: Analyzer, value: Any) -> None:
+        raise AttributeError(f"{self.name}: a rule is what it was made with")
+
+
 def option(default: Any, unit: str, meaning: str) -> Any:
     """A threshold of a rule, settable as `rules: {<rule>: {<option>: value}}` in costaudit.yaml."""
-    factory = dict if isinstance(default, dict) else list if isinstance(default, list) else None
-    metadata = {"unit": unit, "meaning": meaning}
-    if factory is not None:
-        copied = default
-        return field(default_factory=lambda: factory(copied), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return Option(default, unit, meaning)
 
 
 class CannotCheck(Exception):
@@ -81,7 +97,6 @@ class Turn(NamedTuple):
     look: Look
 
 
-@dataclass(frozen=True)
 class Analyzer:
     """A rule. The docstring of a subclass is its page: `costaudit explain <name>`.
 
@@ -105,9 +120,17 @@ class Analyzer:
         """When this rule looks: once, unless it has parts that stand on their own or at another place."""
         return (Turn(self.order, self.kind, self.look),)
 
+    def __init__(self, **given: Any) -> None:
+        """`given`: options that are not to have their default."""
+        if unknown := given.keys() - {option.name for option in self.options()}:
+            raise TypeError(f"{self.name} has no option {sorted(unknown)}")
+        self.given = given
+
     @classmethod
-    def options(cls) -> tuple[dataclasses.Field[Any], ...]:
-        return dataclasses.fields(cls)
+    def options(cls) -> tuple[Option, ...]:
+        """In the order they are written in."""
+        found = {name: value for kind in reversed(cls.__mro__) for name, value in vars(kind).items()}
+        return tuple(value for value in found.values() if isinstance(value, Option))
 
 
 Need = Callable[[pl.DataFrame], str | None]

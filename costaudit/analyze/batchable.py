@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -48,7 +47,6 @@ class Score(NamedTuple):
         return sum(self)
 
 
-@dataclass(frozen=True)
 class Batchable(Analyzer):
     """Work that runs at the price of interactive calls though a batch would do.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 from decimal import Decimal, localcontext
 from typing import NamedTuple
@@ -37,7 +36,6 @@ class Outlook(NamedTuple):
     dates: tuple[date | None, date | None, date | None]
 
 
-@dataclass(frozen=True)
 class BudgetOverrun(Analyzer):
     """Budgets of costaudit.yaml that are exceeded, or will be before their period ends.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import polars as pl
@@ -54,7 +53,6 @@ class Bill(msgspec.Struct, frozen=True):
     write: int = 0
 
 
-@dataclass(frozen=True)
 class CacheMiss(Analyzer):
     """Input that was billed in full although it had been sent before.
 

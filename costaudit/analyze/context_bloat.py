@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -35,7 +34,6 @@ RESULTS = ("run_id", "step", "task", *TOLD, "tool_results", "block_sha", "block_
 SLOPES = 50  # longest runs from which a task's growth is read
 
 
-@dataclass(frozen=True)
 class ContextBloat(Analyzer):
     """Input that did no work: tools nobody calls, results sent twice, history nobody trims.
 

@@ -56,7 +56,6 @@ class Change:
     drift: bool
 
 
-@dataclass(frozen=True)
 class CostRegression(Analyzer):
     """Tasks whose unit of work has become dearer, since when, and through what.
 

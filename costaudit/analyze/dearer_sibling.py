@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -52,7 +51,6 @@ class _Group(NamedTuple):
     offers: tuple[Offer, ...]
 
 
-@dataclass(frozen=True)
 class DearerSibling(Analyzer):
     """Calls of a model that is sold cheaper elsewhere: same weights, other place, name or tier.
 

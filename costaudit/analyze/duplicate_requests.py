@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -17,7 +16,6 @@ EQUAL = 0.95  # share of repeats with the same answer from which a task's answer
 SCOPE = ["request_sha", "model", "reasoning_effort", "tenant", "key_id", "trial"]
 
 
-@dataclass(frozen=True)
 class DuplicateRequests(Analyzer):
     """The same question, paid for again although its answer was already there.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -29,7 +28,6 @@ MODEL = pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model")
 REFUSALS = ("refusal", "content_filter")
 
 
-@dataclass(frozen=True)
 class FailedCalls(Analyzer):
     """Calls that failed and were billed all the same.
 

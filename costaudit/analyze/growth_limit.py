@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 import polars as pl
@@ -23,7 +22,6 @@ LEAST = 1_440  # minutes of log: a day, or the peak hour may not have been seen
 PLACES = Decimal(1).scaleb(-18)
 
 
-@dataclass(frozen=True)
 class GrowthLimit(Analyzer):
     """Rate limits that break before the growth you plan for is reached.
 

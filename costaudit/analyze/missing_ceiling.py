@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 
 import polars as pl
@@ -18,7 +17,6 @@ from costaudit.schema import USD
 AT_RISK = 5.0  # times the median from which the dearest of a few runs is worth a word
 
 
-@dataclass(frozen=True)
 class MissingCeiling(Analyzer):
     """Agent tasks whose runs have no effective limit, and the limit that their own runs support.
 

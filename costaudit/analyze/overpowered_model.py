@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
@@ -28,7 +28,6 @@ SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
 SAMPLE = 2_000  # calls from which the size of an unproven saving is judged
 
 
-@dataclass(frozen=True)
 class OverpoweredModel(Analyzer):
     """Tasks that run on a dear model though a cheaper one does them as well, as far as the log can tell.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -37,7 +36,6 @@ class Move(NamedTuple):
     hours: bool
 
 
-@dataclass(frozen=True)
 class PriceChange(Analyzer):
     """List prices that moved inside the window, and announced ones that will.
 

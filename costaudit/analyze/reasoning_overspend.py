@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -28,7 +27,6 @@ LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
 
 
-@dataclass(frozen=True)
 class ReasoningOverspend(Analyzer):
     """Hidden reasoning that a task pays for and, as far as the log can tell, does not need.
 

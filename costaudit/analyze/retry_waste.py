@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -35,7 +34,6 @@ REMEDY = {
 HAPPENED = {FAILURE: "after a failure", TIMEOUT: "while the first was running", REFUSED: "after a refused answer"}
 
 
-@dataclass(frozen=True)
 class RetryWaste(Analyzer):
     """Calls sent again, where the first attempt was billed too.
 

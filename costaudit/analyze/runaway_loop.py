@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -33,7 +32,6 @@ TALK = 0.8  # share of the calls of a run that send more than the call before, f
 FINISH = r"(?i)^(finish|final_answer|submit|done|terminate|attempt_completion|(task_)?complete(_task)?)$"
 
 
-@dataclass(frozen=True)
 class RunawayLoop(Analyzer):
     """Agent runs that make the same call, get the same result, and go on.
 

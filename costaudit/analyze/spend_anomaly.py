@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
@@ -25,7 +24,6 @@ LEAST_SPREAD = 0.05  # of logarithms: a series that never moved calls nothing un
 PLACES = Decimal(1).scaleb(-18)
 
 
-@dataclass(frozen=True)
 class SpendAnomaly(Analyzer):
     """Single days that cost far more than their weekday usually does.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
 
 import polars as pl
@@ -24,7 +23,6 @@ TOP = (1, 5, 20)
 WEEKS = 4  # whole weeks from which a tenant has a trend
 
 
-@dataclass(frozen=True)
 class TenantConcentration(Analyzer):
     """One tenant carries a large part of the bill.
 

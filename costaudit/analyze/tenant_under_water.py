@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, tzinfo
 from decimal import Decimal
 
@@ -21,7 +20,6 @@ from costaudit.schema import USD
 PLACES = Decimal(1).scaleb(-18)
 
 
-@dataclass(frozen=True)
 class TenantUnderWater(Analyzer):
     """Tenants whose requests cost more than the tenant pays.
 

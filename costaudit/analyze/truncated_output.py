@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -35,7 +34,6 @@ BROKEN, RUN_FAILED = "does not parse", "the run failed on it"
 SEEN = (SENT_AGAIN, CONTINUED, HIDDEN)
 
 
-@dataclass(frozen=True)
 class TruncatedOutput(Analyzer):
     """Answers cut by a length limit, and bought again.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -13,7 +12,6 @@ from costaudit.finding import Kind
 from costaudit.price.ledger import Ledger
 
 
-@dataclass(frozen=True)
 class UnmeteredUsage(Analyzer):
     """Calls that were made and whose tokens nobody counted.
 

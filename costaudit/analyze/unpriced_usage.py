@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -16,7 +15,6 @@ from costaudit.price.ledger import Ledger
 OPAQUE = r"(?i)^arn:.*:(application-inference-profile|provisioned-model|imported-model)/"
 
 
-@dataclass(frozen=True)
 class UnpricedUsage(Analyzer):
     """Calls of models whose price nobody knows.
 
