@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, note, progress
 from costaudit.errors import UsageError
+
+if TYPE_CHECKING:
+    from costaudit.config import Settings
 
 FORMATS = ("terminal", "json", "csv", "markdown")
 ONE = ("day", "model")  # the table of a CSV file that nobody asked for another one
@@ -25,6 +29,12 @@ def _positive(number: int | None) -> int | None:
     if number is not None and number < 1:
         raise UsageError(f"--top {number}: a table has at least one row")
     return number
+
+
+def _sums_alone(settings: Settings, by: Sequence[str]) -> bool:
+    """Whether logs are read for nothing but sums."""
+    names = {name.strip() for one in by for name in one.split(",")}
+    return not (settings.columns or settings.names_calls or names & {"task", "run"})
 
 
 def command(
@@ -69,9 +79,6 @@ def command(
     Exit code: 0 answered; 2 wrong usage or settings; 3 no readable record, or less of the log priced than
     --min-coverage asks.
     """
-    from costaudit import totals
-    from costaudit.report import _spend
-
     settings = options.settings(
         config,
         no_cache=no_cache,
@@ -84,6 +91,14 @@ def command(
         currency=currency,
         rates=rates,
     )
+    if _sums_alone(settings, by or settings.by):
+        from costaudit.ingest import _ahead
+        from costaudit.kept import place
+
+        _ahead.begin(paths, place(settings.cache_dir) if settings.cache else None)
+    from costaudit import totals
+    from costaudit.report import _spend
+
     asked = totals.groupings(by if by else settings.by)
     if format == "csv" and len(asked) > 1:
         raise UsageError("a CSV file holds one table", hint="one table by both is --by day,model")

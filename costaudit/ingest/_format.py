@@ -184,12 +184,14 @@ class Format:
     name        kebab-case
     title       a few words for tables
     wrappable   whether the object it recognises may stand deeper in a home-made log record
+    closed      whether its records, where it is sure of them, are of no other format, whatever stands inside them
     tables      tables of a database that hold its records, the first decides: name -> columns it must have
     """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
     wrappable: ClassVar[bool] = False
+    closed: ClassVar[bool] = False
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:

@@ -24,18 +24,19 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest import _detect
-from costaudit.ingest._read import Asked, FileRead, read_files
+from costaudit.ingest._ahead import taken
+from costaudit.ingest._processes import SHARE, WORTH, cores, receive, send
+from costaudit.ingest._read import Asked, FileRead, read_files, read_on
 from costaudit.ingest._slices import joined, slices
+from costaudit.ingest._transcript_sums import Seen, sums_alone
 from costaudit.ingest._tree import NODES
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
-WORTH = 50_000_000  # bytes of input below which starting workers costs more than they save
-SHARE = 16 << 20  # bytes read before an answer, at the end; at first more of them, for each answer has its price
 LARGEST = 96 << 20
+TOGETHER = 20_000  # rows read ahead that become columns together
 FILES = 500  # at most, of an answer
 IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them
-HEAD = 8  # bytes of a message's length
 
 Group = list[int]  # numbers of files that are read together
 
@@ -49,18 +50,49 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
         return []  # nothing is new: the formats need not be imported
     sizes = [_size(of) for of in asked]
     if workers is None:
-        workers = _cores() if sum(sizes) >= WORTH else 1
-    if workers > 1:
-        _detect.formats()  # once, for all workers
+        workers = cores() if sum(sizes) >= WORTH else 1
     parts = [slices(of, size, SHARE) if workers > 1 else [of] for of, size in zip(asked, sizes, strict=True)]
+    flat = [of for several in parts for of in several]
     shares = [SHARE if len(several) > 1 else size for several, size in zip(parts, sizes, strict=True) for _ in several]
-    told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], progress)
-    found = iter(_read([of for several in parts for of in several], _groups(shares, workers), told, workers))
+    known = _ahead(flat)
+    rest = [n for n in range(len(flat)) if n not in known]
+    files = [n for n, several in enumerate(parts) for _ in several]
+    if rest:
+        if workers > 1:
+            _detect.formats()  # once, for all workers
+        told = _Told(asked, [files[n] for n in rest], progress)
+        read = _read([flat[n] for n in rest], _groups([shares[n] for n in rest], workers), told, workers)
+        known |= dict(zip(rest, read, strict=True))
+    found = iter([known[n] for n in range(len(flat))])
     reads = [[next(found) for _ in several] for several in parts]
     return [
         several[0] if len(several) == 1 else joined(of[0], several) or read_files([of])[0]
         for of, several in zip(asked, reads, strict=True)
     ]
+
+
+def _ahead(asked: Sequence[Asked]) -> dict[int, FileRead]:
+    """Those of the files, by number, of which the sums alone are wanted and were read ahead."""
+    places = {
+        (str(file.path), file.known.offset if file.known else 0, file.end): n
+        for n, (file, names) in enumerate(asked)
+        if not names and sums_alone(file)
+    }
+    known: dict[int, FileRead] = {}
+    waiting: list[tuple[int, Seen]] = []
+    for place, seen in taken(list(places)):
+        if place in places:
+            waiting.append((places[place], seen))
+        if sum(len(part.rows) for _, part in waiting) >= TOGETHER:
+            _take(asked, waiting, known)
+    _take(asked, waiting, known)
+    return known
+
+
+def _take(asked: Sequence[Asked], waiting: list[tuple[int, Seen]], known: dict[int, FileRead]) -> None:
+    reads = read_on([(asked[n], seen) for n, seen in waiting])
+    known |= {n: read for (n, _), read in zip(waiting, reads, strict=True)}
+    waiting.clear()
 
 
 def _read(asked: Sequence[Asked], groups: Sequence[Group], told: _Told, workers: int) -> list[FileRead]:
@@ -98,13 +130,6 @@ def _groups(sizes: Sequence[int], workers: int) -> list[Group]:
         groups[-1].append(n)
         left, room = left - size, room - size
     return groups
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 @dataclass(slots=True)
@@ -169,8 +194,8 @@ class _Worker:
     def ask(self, files: Sequence[Asked]) -> list[FileRead] | None:
         """What the files gave; None if the process is gone."""
         try:
-            _send(self.questions, pickle.dumps(files))
-            data = _receive(self.answers)
+            send(self.questions, pickle.dumps(files))
+            data = receive(self.answers)
         except (OSError, ValueError):  # closed on its side or, at the end of everything, on ours
             return None
         return None if data is None else unpacked(data)
@@ -241,32 +266,9 @@ def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
     gc.freeze()
     gc.disable()  # rows are made and thrown away by the ten thousand, and none of them is part of a circle
     with suppress(KeyboardInterrupt, BrokenPipeError):
-        while (data := _receive(questions)) is not None:
-            _send(answers, packed(read_files(pickle.loads(data))))
+        while (data := receive(questions)) is not None:
+            send(answers, packed(read_files(pickle.loads(data))))
             gc.collect()
-
-
-def _send(stream: IO[bytes], data: bytes) -> None:
-    stream.write(len(data).to_bytes(HEAD, "little"))
-    stream.write(data)
-    stream.flush()
-
-
-def _receive(stream: IO[bytes]) -> bytes | None:
-    """A message; None if the other side is gone."""
-    head = _exactly(stream, HEAD)
-    return None if head is None else _exactly(stream, int.from_bytes(head, "little"))
-
-
-def _exactly(stream: IO[bytes], size: int) -> bytes | None:
-    parts = []
-    while size:
-        data = stream.read(min(size, 1 << 20))
-        if not data:
-            return None
-        parts.append(data)
-        size -= len(data)
-    return b"".join(parts)
 
 
 def packed(reads: Sequence[FileRead]) -> bytes:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import polars as pl
 
@@ -22,6 +23,7 @@ from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._streams import STDIN
 from costaudit.ingest._together import framed
+from costaudit.ingest._transcript_sums import Seen
 
 NEWLINE = ord("\n")
 BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
@@ -54,8 +56,17 @@ def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
 
 def read_files(asked: Sequence[Asked]) -> list[FileRead]:
     """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
-    readings = [_Reading(file, columns) for file, columns in asked]
-    readings = [r if r.run() or r.read.file.end is not None else _again(r) for r in readings]
+    return _done([(reading, reading.run()) for of in asked for reading in [_Reading(*of)]])
+
+
+def read_on(seen: Sequence[tuple[Asked, Seen]]) -> list[FileRead]:
+    """What files give of which another process has read what it could (`_ahead`)."""
+    return _done([(reading, reading.resume(part)) for of, part in seen for reading in [_Reading(*of)]])
+
+
+def _done(tried: Sequence[tuple[_Reading, bool]]) -> list[FileRead]:
+    """What was read, in columns; a file that was not is read as a whole, but for a slice of one."""
+    readings = [r if complete or r.read.file.end is not None else _again(r) for r, complete in tried]
     whole = [reading for reading in readings if reading.complete]
     while framed(out for reading in whole for out in reading.outs):
         for reading in whole:
@@ -106,6 +117,25 @@ class _Reading:
             return False
         except LogError as problem:
             self.read.problem = str(problem)
+        return True
+
+    def resume(self, seen: Seen) -> bool:
+        """Read the lines that were left of a transcript; false as in `run`."""
+        self.main = _detect.transcript()
+        reader, out = self._reader(self.main)
+        goes_on: Any = reader
+        try:
+            for number, offset, data in goes_on.resume(seen, out):
+                self.read.lines -= 1
+                self._batch(line(data, number, offset))
+                self._flush()
+        except Again:
+            return False
+        self.read.lines += seen.lines
+        self._foreign(self.main, out)
+        self.end = None if seen.until is None else Known(seen.until, seen.lines)
+        self.read.beyond = self.read.file.known is not None
+        self.complete = True
         return True
 
     def _on(self, known: Known) -> bool:

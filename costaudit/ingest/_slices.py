@@ -6,15 +6,14 @@ read the file; where a reader turns out to hold something from line to line, the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import polars as pl
 
 from costaudit.ingest._files import Known, LogFile
+from costaudit.ingest._processes import cuts
 from costaudit.ingest._read import Asked, FileRead, lines_stand_alone
-
-LINE = 1 << 20  # bytes in which a line has to end for the file to be cut there
 
 
 def slices(of: Asked, size: int, most: int) -> list[Asked]:
@@ -22,21 +21,9 @@ def slices(of: Asked, size: int, most: int) -> list[Asked]:
     file, names = of
     if size < 2 * most or file.known is not None or not lines_stand_alone(of):
         return [of]
-    ends = [*_ends(file, size, most), size]
+    ends = [*cuts(file.path, size, most), size]
     starts = [0, *ends]
     return [(replace(file, known=Known(start, 0), end=end), names) for start, end in zip(starts, ends, strict=False)]
-
-
-def _ends(file: LogFile, size: int, most: int) -> Iterator[int]:
-    """Places behind a line feed, about `most` bytes apart."""
-    with file.path.open("rb") as stream:
-        at = most
-        while at < size:
-            stream.seek(at)
-            line = stream.read(LINE).find(b"\n")
-            if line >= 0 and at + line + 1 < size:
-                yield at + line + 1
-            at += most
 
 
 def joined(file: LogFile, reads: Sequence[FileRead]) -> FileRead | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import msgspec
 import xxhash
@@ -42,6 +42,30 @@ def key_of(file: LogFile, names: Mapping[str, str]) -> bytes:
     whole = "" if file.object else os.path.abspath(file.path)  # noqa: PTH100
     parts = [whole, file.shown, *map(repr, sorted(names.items()))]
     return xxhash.xxh3_128_digest("\0".join(parts).encode(errors="surrogateescape"))
+
+
+def above(paths: Sequence[Path | str]) -> list[str]:
+    """The folder that holds all that was asked for, and the folders above it."""
+    remote = [str(path) for path in paths if "://" in str(path)]
+    if remote:
+        prefix = PurePosixPath(remote[0].partition("*")[0])
+        return [str(folder) for folder in (prefix, *prefix.parents)]
+    folders = []
+    for path in paths:
+        whole = os.path.abspath(path)  # noqa: PTH100 - links stay as they are written, as in reports
+        while not os.path.isdir(whole):  # noqa: PTH112 - a file or a pattern
+            whole = os.path.dirname(whole)  # noqa: PTH120
+        folders.append(whole)
+    try:
+        common = Path(os.path.commonpath(folders))
+    except ValueError:  # on several drives
+        common = Path(folders[0])
+    return [str(folder) for folder in (common, *common.parents)]
+
+
+def place_of(folder: str) -> str:
+    """The name of a folder's place in a cache."""
+    return xxhash.xxh3_64_hexdigest(os.fsencode(folder))
 
 
 def state_of(file: LogFile) -> State | None:

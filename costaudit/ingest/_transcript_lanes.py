@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest._transcript_sums import NAMES
 
 MAIN, SUBAGENT = "main loop", "subagent"
 Cells = tuple[Any, ...]
@@ -39,6 +40,12 @@ COLUMNS: dict[str, Any] = {
 PLACE = 6  # columns before `finish_reason`
 INPUT, OUTPUT = 0, 5  # among the counts
 UNKNOWN = (None,) * 6  # what only a whole response knows, for a step of it
+
+
+SUMMED = {name: schema.REQUESTS.get(name, COLUMNS.get(name)) for name in NAMES} | {
+    "started_at": pl.Int64(),
+    "_own_at": pl.Int64(),
+}
 
 
 class Line(msgspec.Struct, gc=False):
@@ -123,3 +130,17 @@ def _filled(rows: Sequence[Line]) -> Cells:
     filled = [next((name for name in same if name is not None), None) for same in alike]
     place = (best.number, best.offset, timed[0].at, best.rank, len(rows), best.at)
     return (*place, next(reasons, None), *best.counts, *filled)
+
+
+def placed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of `Sums` with what follows from them: where calls stand in their session, and what they are."""
+    session = {"_trace": pl.lit("claude-code ") + pl.col("parent_id")} if "parent_id" in frame.columns else {}
+    return frame.with_columns(
+        pl.col("started_at", "_own_at").cast(schema.UTC),
+        **session,
+        _parent=pl.lit("session"),
+        _span="_key",
+        _also="request_id",
+        run_source=pl.lit("log"),
+        has_text=pl.lit(value=True),
+    )

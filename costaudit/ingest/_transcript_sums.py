@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
 from costaudit.ingest._blocks import BRACE, Lines
+from costaudit.ingest._files import UNREADABLE, LogFile
+from costaudit.ingest._streams import STDIN
 from costaudit.ingest._transcript_types import ZULU, Bare, Text, simple
 
+TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}  # what answers say, call and send
+RUNS = {"run_id", "task", "attempt"}  # what rows decide that bill nothing
 LONG = 1_000  # bytes of a row from which looking at its beginning first is worth it
 CLOSING, ASSISTANT = ord("}"), ord("a")
 BILLING = {"assistant", "system", "result"}  # rows that are calls, or say something of the next one
@@ -40,12 +45,30 @@ BEGINS = len('{"parentUuid":""') + 36
 LONGEST_KIND = 40  # characters
 
 
+Cells = tuple[Any, ...]
+
+
+def sums_alone(file: LogFile) -> bool:
+    """Whether nothing but sums is wanted of a file that can be read a second time."""
+    return file.only is not None and file.path != STDIN and file.only.isdisjoint(TOLD | RUNS)
+
+
 class Odd(NamedTuple):
     """A line that is left to the reader of whole transcripts."""
 
     line: int
     offset: int
     data: bytes
+
+
+class Seen(NamedTuple):
+    """What was seen of a transcript or of a slice of it."""
+
+    rows: list[Cells]
+    skipped: dict[str, int]
+    left: Sequence[Odd]
+    lines: int
+    until: int | None  # the byte behind its last line, if that is complete
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -65,7 +88,6 @@ class _Row(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Row).decode
-_DAMAGED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 EPOCH, MICROSECOND = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 NAMES = (
     "source_line", "source_offset", "started_at", "_rank", "_rows", "_own_at", "finish_reason", "input_tokens",
@@ -73,7 +95,6 @@ NAMES = (
     "model", "request_id", "parent_id", "key_id", "reasoning_effort", "status", "service_tier", "region", "_key",
 )  # fmt: skip
 """What a response knows; times in microseconds."""
-Cells = tuple[Any, ...]
 
 
 class Sums:
@@ -86,6 +107,9 @@ class Sums:
         self.skipped: Counter[str] = Counter()
         self.same = b""  # what all rows so far have in common between their parent and their type
         self.said: Cells = ()  # of the response that is being read
+        self.sayings: dict[
+            Cells, Cells
+        ] = {}  # what rows say of it where they differ, with size and time of the largest
         self.rows = 0  # of it; none: there is no such response
         self.best: Cells = ()  # its largest row
         self.size: Cells = ()  # by which that was found
@@ -121,7 +145,7 @@ class Sums:
                             continue
                 try:
                     row = _decode(view[start:end])
-                except _DAMAGED:
+                except UNREADABLE:
                     row = _UNKNOWN
                 if not self._take(row, number, offset + start):
                     odd.append(Odd(number, offset + start, bytes(data[start:end])))
@@ -153,7 +177,9 @@ class Sums:
         )  # fmt: skip
         rank, output, given, reason = 0 if row.isSidechain is True else 2, counts[5], counts[0], message.stop_reason
         size = (rank, -1 if output is None else output, -1 if given is None else given)
-        if said != self.said or not self.rows:
+        if self.rows and (self.sayings or said != self.said) and said[:3] == self.said[:3]:
+            self._differs(said, size, at)
+        elif said != self.said or not self.rows:
             self.finish()
             self.said, self.first, self.size, self.rows = said, at, size, 1
             self.best = (number, offset, at, rank, counts)
@@ -168,24 +194,53 @@ class Sums:
             self.first = at
         return True
 
+    def _differs(self, said: Cells, size: Cells, at: datetime) -> None:
+        """A row of the same response says something else of it."""
+        self.sayings = self.sayings or {self.said: (self.size, self.best[2])}
+        known = self.sayings.get(said)
+        if known is None or size > known[0] or (size == known[0] and at < known[1]):
+            self.sayings[said] = (size, at)
+
     def finish(self) -> None:
         """The response that was being read is complete."""
         if not self.rows:
             return
-        response, one, other, model, session, alike, cwd, effort, failed, speed, tier, region = self.said
+        names = _names(self.said)
+        if self.sayings:  # the largest whole, its gaps filled (`_transcript_lanes.merged`)
+            by_time = sorted(self.sayings, key=lambda said: self.sayings[said][1])
+            largest = sorted(by_time, key=lambda said: self.sayings[said][0], reverse=True)
+            alike = zip(*map(_names, largest), strict=True)
+            names = tuple([next((name for name in same if name is not None), None) for same in alike])
+            self.sayings = {}
+        model, session, cwd, effort, status, tier, region = names
+        response, one, other = self.said[:3]
         number, offset, at, rank, counts = self.best
         first = (self.first - EPOCH) // MICROSECOND
         request = one or other
+        key = f"{response}|{request}" if request else response
         self.ready.append(
             (
                 number, offset, first, rank, self.rows, first if self.rows == 1 else (at - EPOCH) // MICROSECOND,
-                self.reason[2] if self.reason else None, *counts[:6], model or None, response,
-                self.owner or session or alike or None, cwd or None, effort or None,
-                "error" if failed is True else None, "fast" if speed == "fast" else tier or None, region or None,
-                f"{response}|{request}" if request else response,
+                self.reason[2] if self.reason else None, *counts[:6], model, response,
+                self.owner or session, cwd, effort, status, tier, region, key,
             )
         )  # fmt: skip
         self.rows = 0
+
+    def seen(self, left: Sequence[Odd] = (), lines: int = 0, until: int | None = None) -> Seen:
+        """All of it, when it is read."""
+        self.finish()
+        skipped = self.skipped + Counter({f"{kind.decode()[:60]}{UNREAD}": n for kind, n in self.by_head.items()})
+        return Seen(self.ready, dict(skipped), left, lines, until)
+
+
+def _names(said: Cells) -> Cells:
+    """What a row says of its response, as columns have it."""
+    _, _, _, model, session, alike, cwd, effort, failed, speed, tier, region = said
+    return (
+        model or None, session or alike or None, cwd or None, effort or None, "error" if failed is True else None,
+        "fast" if speed == "fast" else tier or None, region or None,
+    )  # fmt: skip
 
 
 def _this(stamp: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import msgspec
@@ -100,3 +101,12 @@ def simple(usage: Usage) -> tuple[Any, ...] | None:
             return None
     prompt = None if fresh is None and read is None and write is None else (fresh or 0) + (read or 0) + (write or 0)
     return (prompt, read, write, short, long, usage.output_tokens, None, None, None)
+
+
+def family(path: PurePath) -> tuple[str, str]:
+    """Session and agent of a file `<session>/subagents/**/agent-<agent>.jsonl`; empty for any other file."""
+    folders = path.parts[:-1]
+    if "subagents" not in folders or not path.name.startswith("agent-"):
+        return "", ""
+    at = folders.index("subagents")
+    return (folders[at - 1] if at else "", path.name.removeprefix("agent-").partition(".")[0])

@@ -9,9 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 import msgspec
-import polars as pl
 
-from costaudit import schema
 from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
@@ -19,7 +17,18 @@ from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
 from costaudit.ingest._format import Again, FileReader, Format, Found, Out
 from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
 from costaudit.ingest._streams import STDIN
-from costaudit.ingest._transcript_lanes import COLUMNS, MAIN, SUBAGENT, UNKNOWN, Cells, Lane, Line, merged
+from costaudit.ingest._transcript_lanes import (
+    COLUMNS,
+    MAIN,
+    SUBAGENT,
+    SUMMED,
+    UNKNOWN,
+    Cells,
+    Lane,
+    Line,
+    merged,
+    placed,
+)
 from costaudit.ingest._transcript_rows import (
     Billed,
     answers,
@@ -32,18 +41,25 @@ from costaudit.ingest._transcript_rows import (
     served,
     when,
 )
-from costaudit.ingest._transcript_sums import BILLING, CLOSING, EARLY, HEAD, LONG, NAMES, UNREAD, Sums
-from costaudit.ingest._transcript_types import Message, Row, simple
+from costaudit.ingest._transcript_sums import (
+    BILLING,
+    CLOSING,
+    EARLY,
+    HEAD,
+    LONG,
+    RUNS,
+    TOLD,
+    UNREAD,
+    Odd,
+    Seen,
+    Sums,
+    sums_alone,
+)
+from costaudit.ingest._transcript_types import Message, Row, family, simple
 from costaudit.ingest._values import count, text, usd
 from costaudit.ingest._wire import content_answer
 
-SUMMED = {name: schema.REQUESTS.get(name, COLUMNS.get(name)) for name in NAMES} | {
-    "started_at": pl.Int64(),
-    "_own_at": pl.Int64(),
-}
 MANY = 10_000  # rows that are worth columns of their own
-TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}
-RUNS = {"run_id", "task", "attempt"}  # what rows decide that bill nothing
 
 
 class ClaudeCode(Format):
@@ -70,6 +86,7 @@ class ClaudeCode(Format):
 
     name = "claude-code"
     title = "Claude Code transcripts"
+    closed = True  # a tool may have printed the log of another program
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         kind = record.get("type")
@@ -100,13 +117,13 @@ class _Reader:
 
     def __init__(self, file: LogFile) -> None:
         self.path = PurePath(file.shown)
-        self.owner, self.agent = _family(self.path)
+        self.owner, self.agent = family(self.path)
         self.kind = _agent_type(file) if self.agent else ""
         self.told = file.only is None or not TOLD.isdisjoint(file.only)  # what answers say, call and send is wanted
         self.runs = self.told or not RUNS.isdisjoint(file.only or ())
         self.decode = decode if self.told else decode_plain
         self.heads = not self.told and file.path != STDIN  # standard input cannot be read again
-        self.sums = Sums(self.owner) if self.heads and not self.runs else None
+        self.sums = Sums(self.owner) if sums_alone(file) else None
         self.passed = file.known is not None  # whether a row was counted by its head, or left to another reader
         self.lanes: dict[str, Lane] = {}
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
@@ -150,15 +167,24 @@ class _Reader:
             self._flush(out)
 
     def _summed(self, sums: Sums, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
+        yield from self._left(sums.scan(block), out)
+        if len(sums.ready) >= MANY:
+            out.frames.append(placed(columns(sums.ready, SUMMED)))
+            sums.ready = []
+
+    def resume(self, seen: Seen, out: Out) -> Iterator[tuple[int, int, bytes]]:
+        """Take what was seen elsewhere, and read what was left there, as `scan` does."""
+        out.tuples(SUMMED, seen.rows, placed)
+        out.skipped.update(seen.skipped)
+        yield from self._left(seen.left, out)
+
+    def _left(self, left: Sequence[Odd], out: Out) -> Iterator[tuple[int, int, bytes]]:
         self.passed = True
-        for number, offset, line in sums.scan(block):
+        for number, offset, line in left:
             if line[:1] == b"{":
                 self.feed([Record(number, offset, line.strip())], out)
             else:
                 yield number, offset, line
-        if len(sums.ready) >= MANY:
-            out.frames.append(_placed(columns(sums.ready, SUMMED)))
-            sums.ready = []
 
     def _by_head(self, data: Any, start: int, end: int, out: Out) -> bool:
         """Count a long row by what its beginning says, if that says that it bills nothing and its end is there."""
@@ -184,10 +210,9 @@ class _Reader:
         out.tuples(COLUMNS, self.ready)
         self.ready = []
         if self.sums is not None:
-            self.sums.finish()
-            out.tuples(SUMMED, self.sums.ready, _placed)
-            out.skipped.update(self.sums.skipped)
-            out.skipped.update({f"{kind.decode()[:60]}{UNREAD}": n for kind, n in self.sums.by_head.items()})
+            seen = self.sums.seen()
+            out.tuples(SUMMED, seen.rows, placed)
+            out.skipped.update(seen.skipped)
 
     def _flush(self, out: Out) -> None:
         """Rows of a long session into columns, which take a tenth of the memory."""
@@ -341,29 +366,6 @@ class _Reader:
         self.ready.append(merged(lane.rows) + known)
         self.ready += [step.cells() + UNKNOWN for step in lane.steps]
         lane.rows, lane.steps, lane.blocks = [], [], {}
-
-
-def _placed(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns of `Sums` with what follows from them: where calls stand in their session, and what they are."""
-    session = {"_trace": pl.lit("claude-code ") + pl.col("parent_id")} if "parent_id" in frame.columns else {}
-    return frame.with_columns(
-        pl.col("started_at", "_own_at").cast(schema.UTC),
-        **session,
-        _parent=pl.lit("session"),
-        _span="_key",
-        _also="request_id",
-        run_source=pl.lit("log"),
-        has_text=pl.lit(value=True),
-    )
-
-
-def _family(path: PurePath) -> tuple[str, str]:
-    """Session and agent of a file `<session>/subagents/**/agent-<agent>.jsonl`; empty for any other file."""
-    folders = path.parts[:-1]
-    if "subagents" not in folders or not path.name.startswith("agent-"):
-        return "", ""
-    at = folders.index("subagents")
-    return (folders[at - 1] if at else "", path.name.removeprefix("agent-").partition(".")[0])
 
 
 def _agent_type(file: LogFile) -> str:
