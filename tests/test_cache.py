@@ -368,7 +368,7 @@ def test_the_cache_is_bounded_and_the_least_used_goes_first(tmp_path, read, monk
     for name in "ab":
         ingest([tmp_path / name], cache=cache)
     packs = {path.parent.name: path for path in cache.rglob("*.pack")}
-    old, used = (packs[_cache._name(str(tmp_path / name))] for name in "ba")
+    old, used = (packs[_state.place_of(str(tmp_path / name))] for name in "ba")
     os.utime(old, (1, 1))
     size = used.stat().st_size
     monkeypatch.setattr(kept, "LIMIT", int(2.5 * size))
@@ -405,7 +405,7 @@ def test_two_processes_at_once_leave_a_cache_that_both_can_use(tmp_path):
         (logs / f"log{n}").write_text(lines(*range(n * 10, n * 10 + 10)))
     program = f"""
 import sys; from pathlib import Path
-from costaudit.ingest import _cache, _state, ingest
+from costaudit.ingest import _cache, _state, _state, ingest
 _state.TICK_NS = _state.COARSE_NS = -1_000_000_000; _cache.PACKS = 2
 for n in range(3):
     Path({str(logs)!r}, f"grown-{{sys.argv[1]}}").open("a").write("\\n")
