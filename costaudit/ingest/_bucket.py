@@ -23,9 +23,9 @@ import secrets
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
@@ -170,7 +170,15 @@ class Bucket:
         with suppress(OSError):
             self._remove(self.written)
 
-    def put(self, name: str, data: bytes) -> str:
+    @contextmanager
+    def room(self) -> Iterator[Path]:
+        path = self._local(f"{secrets.token_hex(8)}.writing")
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def put(self, name: str, data: bytes | Path) -> str:
         name = f"{name.removesuffix('.parquet')}-{secrets.token_hex(8)}.parquet"
         self.written.append(name)
         self._ask(lambda: self.obstore.put(self.store, self._key(name), data))
@@ -180,13 +188,11 @@ class Bucket:
         return bytes(self._ask(lambda: self.obstore.get(self.store, self._key(name)).bytes()))
 
     def paths(self, names: Sequence[str]) -> list[str]:
-        if self.folder is None:
-            self.folder = tempfile.TemporaryDirectory(prefix="costaudit-", dir=scratch.folder())
-            atexit.register(self.folder.cleanup)
         missing = [name for name in dict.fromkeys(names) if name not in self.fetched]
         if len(missing) == 1:
             self.fetched[missing[0]] = self._fetch(missing[0])
         elif missing:
+            self._local("")  # one folder for all threads
             with ThreadPoolExecutor(AT_ONCE) as threads:
                 self.fetched.update(zip(missing, threads.map(self._fetch, missing), strict=True))
         for name in names:
@@ -200,7 +206,9 @@ class Bucket:
             self._local(name).unlink()
 
     def _local(self, name: str) -> Path:
-        assert self.folder is not None
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="costaudit-", dir=scratch.folder())
+            atexit.register(self.folder.cleanup)
         return Path(self.folder.name, name.replace("/", "_"))
 
     def _fetch(self, name: str) -> int:

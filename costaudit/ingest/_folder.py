@@ -74,7 +74,15 @@ class Folder:
     def _save(self, parts: Iterable[Part]) -> None:
         _durable(self.path / MARK, listing.encoded(parts))
 
-    def put(self, name: str, data: bytes) -> str:
+    @contextmanager
+    def room(self) -> Iterator[Path]:
+        path = self.path / "part.writing"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def put(self, name: str, data: bytes | Path) -> str:
         _durable(self.path / name, data)
         return name
 
@@ -139,14 +147,16 @@ def _readable(path: Path) -> bool:
         return False
 
 
-def _durable(path: Path, data: bytes) -> None:
+def _durable(path: Path, data: bytes | Path) -> None:
     """The whole file on disk, or the old one: written beside it, flushed, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".writing")
+    beside = data if isinstance(data, Path) else path.with_name(path.name + ".writing")
     try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
+        with beside.open("ab") as file:
+            if isinstance(data, bytes):
+                file.truncate(0)
+                file.write(data)
+                file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError:

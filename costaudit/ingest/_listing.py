@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import msgspec
@@ -163,8 +164,11 @@ class Place(Protocol):
     def sweep(self) -> int:
         """Remove files that nobody can need any more; how many."""
 
-    def put(self, name: str, data: bytes) -> str:
-        """Write a file, whole; the name it got (`hash_of` is the same)."""
+    def room(self) -> AbstractContextManager[Path]:
+        """A path for a file that is being made; what is there in the end is removed."""
+
+    def put(self, name: str, data: bytes | Path) -> str:
+        """Write a file, whole, or take the one at the path; the name it got (`hash_of` is the same)."""
 
     def content(self, name: str) -> bytes:
         """The file as it is there now."""

@@ -5,8 +5,9 @@ A part is never changed. A change writes new parts and then a new list; until th
 
 from __future__ import annotations
 
+import errno
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,18 +15,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
-from xxhash import xxh3_128_hexdigest
+from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from costaudit import schema
 from costaudit.errors import LogError
 from costaudit.ingest._folder import Folder
-from costaudit.ingest._listing import RESTORE, Part, Place, hash_of
+from costaudit.ingest._listing import RESTORE, Part, Place
 from costaudit.ingest._objects import is_remote
 
 UNDATED = "undated"  # month of rows whose log gives no time
 KEYS = pl.Schema({"_key": pl.String(), "_also": pl.String(), "_rank": pl.Int64()})  # what `_identity` knows calls by
 STORED = pl.Schema({**schema.REQUESTS, **KEYS})
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": 200_000}
+SAYS = {"costaudit.schema": str(schema.VERSION)}
+PIECE = 4 << 20  # bytes
 
 Where = str | Path | Place
 
@@ -66,21 +69,71 @@ def load(store: Where) -> list[Part]:
 
 def write(store: Where, month: str, rows: pl.DataFrame, summary: Summary | None) -> Part:
     """A new part of one month [STORED], named by its content, and its sums; OSError where there is no room."""
+    return write_stream(store, month, iter([rows]), summary)
+
+
+def write_stream(store: Where, month: str, frames: Iterator[pl.DataFrame], summary: Summary | None) -> Part:
+    """The same from frames that follow each other; not all of them are in memory at a time."""
     place = at(store)
-    file, size = _put(place, "requests", month, rows)
-    sums = _put(place, "sums", month, summary.of(rows))[0] if summary is not None else None
-    first, last = rows["started_at"].min(), rows["started_at"].max()
+    told = _Told()
+    with place.room() as path:
+        told.pass_on(frames, path)
+        digest = xxh3_128()
+        with path.open("rb") as file:
+            while data := file.read(PIECE):
+                digest.update(data)
+        size = path.stat().st_size
+        summed = summary.of(pl.read_parquet(path, columns=_list(summary.columns))) if summary is not None else None
+        name = place.put(f"requests/month={month}/{digest.hexdigest()}.parquet", path)
     return Part(
-        file=file,
-        rows=rows.height,
-        restated=int(rows["rollup"].fill_null(value=False).sum()),
+        file=name,
+        rows=told.rows,
+        restated=told.restated,
         bytes=size,
-        xxh3=hash_of(file),
-        first=first if isinstance(first, datetime) else None,
-        last=last if isinstance(last, datetime) else None,
-        sums=sums,
+        xxh3=digest.hexdigest(),
+        first=told.first,
+        last=told.last,
+        sums=_put_sums(place, month, summed) if summed is not None else None,
         stamp=summary.stamp if summary else None,
     )
+
+
+class _Told:
+    """What is to be known of rows while they pass."""
+
+    def __init__(self) -> None:
+        self.rows = self.restated = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+        self.problem: Exception | None = None
+
+    def pass_on(self, frames: Iterator[pl.DataFrame], path: Path) -> None:
+        """Write the frames as one file."""
+        from polars.io.plugins import register_io_source
+
+        source = register_io_source(lambda *_: self._noted(frames), schema=STORED)
+        try:
+            source.sink_parquet(path, metadata=SAYS, **PARQUET)
+        except pl.exceptions.PolarsError as problem:
+            if self.problem is not None:
+                raise self.problem from None
+            with path.open("ab") as file:  # a full disk says here what it is, which polars does not
+                file.write(bytes(PIECE))
+                file.flush()
+            raise OSError(errno.EIO, str(problem).partition("\n")[0]) from problem
+
+    def _noted(self, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        try:
+            for frame in frames:
+                self.rows += frame.height
+                self.restated += int(frame["rollup"].fill_null(value=False).sum())
+                first, last = frame["started_at"].min(), frame["started_at"].max()
+                if isinstance(first, datetime) and isinstance(last, datetime):
+                    self.first, self.last = min(self.first or first, first), max(self.last or last, last)
+                yield frame
+        except Exception as problem:
+            self.problem = problem  # polars would tell it in its own words
+            raise
 
 
 def summed(store: Where, part: Part, summary: Summary | None) -> Part:
@@ -88,16 +141,15 @@ def summed(store: Where, part: Part, summary: Summary | None) -> Part:
     if summary is None or part.stamp == summary.stamp:
         return part
     place = at(store)
-    file, _ = _put(place, "sums", part.month, summary.of(read(place, part, summary.columns)))
+    file = _put_sums(place, part.month, summary.of(read(place, part, summary.columns)))
     return msgspec.structs.replace(part, sums=file, stamp=summary.stamp)
 
 
-def _put(place: Place, kind: str, month: str, frame: pl.DataFrame) -> tuple[str, int]:
-    """The name that a new file got, and its size in bytes."""
+def _put_sums(place: Place, month: str, sums: pl.DataFrame) -> str:
     stream = io.BytesIO()
-    frame.write_parquet(stream, metadata={"costaudit.schema": str(schema.VERSION)}, **PARQUET)
+    sums.write_parquet(stream, metadata=SAYS, **PARQUET)
     data = stream.getvalue()
-    return place.put(f"{kind}/month={month}/{xxh3_128_hexdigest(data)}.parquet", data), len(data)
+    return place.put(f"sums/month={month}/{xxh3_128_hexdigest(data)}.parquet", data)
 
 
 def read(store: Where, part: Part, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -107,9 +159,22 @@ def read(store: Where, part: Part, columns: Sequence[str] | None = None) -> pl.D
         if not part.xxh3:  # as it was before there were lists: columns may be absent
             frame = schema.conform(pl.read_parquet(path), STORED)
             return frame if columns is None else frame.select(columns)
-        return pl.read_parquet(path, columns=list(columns) if columns is not None else None)
+        return pl.read_parquet(path, columns=_list(columns))
     except (pl.exceptions.PolarsError, OSError) as problem:
         raise damaged(store, part) from problem
+
+
+def read_some(store: Where, part: Part, first: int, number: int) -> pl.DataFrame:
+    """Rows of a part [STORED] by their place in it. Raises as `read` does."""
+    path = path_of(store, part)
+    try:
+        return pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(first, number).collect()
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise damaged(store, part) from problem
+
+
+def _list(columns: Sequence[str] | None) -> list[str] | None:
+    return None if columns is None else list(columns)
 
 
 def path_of(store: Where, part: Part) -> str:

@@ -1,14 +1,14 @@
 """The store: requests kept in Parquet, by month, merged by identity; history outlives the logs.
 
 Calls are known by what `_identity` knows them by; of two copies the better one stays, whichever came first. Parts hold
-whole days (`_parts`), so that a new day is a new part and a window opens only the parts that can hold it.
+whole days (`_order.sizes`), so that a new day is a new part and a window opens only the parts that can hold it.
 Beyond one merge nothing is linked: the spans of one trace, and the rows that prove a token convention, count where they
 are read together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,7 @@ from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
 from costaudit.ingest._identity import collapse
 from costaudit.ingest._listing import MARK, Part, Place
+from costaudit.ingest._order import ORDER, Feed, in_order, merged, sizes
 from costaudit.ingest._parts import KEYS, STORED, UNDATED, Summary, Where, at, is_store
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ __all__ = [
 ]
 
 APART = timedelta(days=2)  # between two copies of one call; batches answer within a day
-ROWS = 1_000_000  # of a part, unless a single day has more
+ROWS = 500_000  # of a part, unless more have the same moment; what memory a merge takes grows with it
 PARTS = 8  # of a month, before a merge compacts it
-ORDER = ("started_at", "source_file", "source_line", "_key")
 # What a call without any identity is known by, beside its place in the file; the name of the file may change.
 CONTENT = (
     "format", "source_line", "source_offset", "started_at", "provider", "model_requested", "model", "input_tokens",
@@ -91,12 +91,12 @@ def merge(
     place = at(store)
     done: list[Merged] = []
 
-    def merged(held: list[Part]) -> list[Part]:
+    def made(held: list[Part]) -> list[Part]:
         after, said = _merged(place, held, new, summary)
         done.append(said)
         return after
 
-    place.change(merged)
+    place.change(made)
     return done[-1]
 
 
@@ -105,13 +105,13 @@ def _merged(place: Place, held: list[Part], new: pl.DataFrame, summary: Summary 
     old = _Copies.of(new, place, held)
     # Whatever was merged while it was read is one request here.
     copies = pl.concat([old.rows.select(STORED.names()), new]).with_columns(_rows=pl.lit(None, pl.Int64))
-    merged = collapse(copies).requests.drop("_rows").with_columns(_print=_print())
-    same = merged.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
-    fresh = merged.join(same.select("_key"), on="_key", how="anti").drop("_print")
+    known = collapse(copies).requests.drop("_rows").with_columns(_print=_print())
+    same = known.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
+    fresh = known.join(same.select("_key"), on="_key", how="anti").drop("_print")
     gone = old.rows.join(same.select("_key"), on="_key", how="anti")
     if fresh.height or gone.height:
         held = _changed(place, held, fresh, gone, summary)
-    added = max(0, merged.height - old.rows.height)
+    added = max(0, known.height - old.rows.height)
     improved = fresh.height - added
     return held, Merged(added, improved, new.height - fresh.height, sum(part.rows for part in held))
 
@@ -273,15 +273,30 @@ def _changed(
 
 
 def _written(store: Where, rows: pl.DataFrame, summary: Summary | None) -> list[Part]:
-    ordered = rows.sort(ORDER, nulls_last=True)
-    # A call known by its request's id needs no second copy of it: ids are most of what a row weighs.
-    slim = ordered.with_columns(_key=pl.when(pl.col("_key").ne_missing(pl.col("request_id"))).then("_key"))
-    return [parts.write(store, month, part, summary) for month, part in _cut(slim)]
+    """Rows as parts, each as full as may be."""
+    month = pl.col("started_at").dt.strftime("%Y-%m").fill_null(UNDATED)
+    months = rows.with_columns(_month=month).partition_by("_month", as_dict=True, include_key=False)
+    return [
+        part
+        for (name,), group in sorted(months.items())
+        for part in _cut(store, str(name), [in_order(group)], group["started_at"], summary)
+    ]
 
 
 def _rewritten(store: Where, month: Sequence[Part], summary: Summary | None) -> list[Part]:
-    rows = pl.concat([_identified(parts.read(store, part)) for part in month])
-    return _written(store, rows, summary)
+    """The rows of the parts of a month as fewer parts; they are not all in memory at a time."""
+    place = at(store)
+    if any(not part.xxh3 for part in month):  # from before there were lists: in any order, and of any month
+        return _written(place, pl.concat([_identified(parts.read(place, part)) for part in month]), summary)
+    times = pl.concat([parts.read(place, part, ["started_at"]) for part in month]).to_series()
+    return _cut(place, month[0].month, merged(place, month), times, summary)
+
+
+def _cut(
+    store: Where, month: str, frames: Iterable[pl.DataFrame], times: pl.Series, summary: Summary | None
+) -> list[Part]:
+    feed = Feed(frames)
+    return [parts.write_stream(store, month, feed.take(size), summary) for size in sizes(times.sort(), ROWS)]
 
 
 def _tight(month: Sequence[Part]) -> bool:
@@ -289,19 +304,3 @@ def _tight(month: Sequence[Part]) -> bool:
     if any(not part.xxh3 for part in month):
         return False
     return all(one.rows + other.rows > ROWS for one, other in pairwise(month))
-
-
-def _cut(rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Rows in order of time as parts of whole days [UTC] of one month, each as full as may be."""
-    days = rows.select(day=pl.col("started_at").dt.date(), month=pl.col("started_at").dt.strftime("%Y-%m"))
-    counts = days.group_by("month", "day", maintain_order=True).agg(rows=pl.len())
-    first = size = 0
-    current: str | None = None
-    for month, _, number in counts.iter_rows():
-        name = month or UNDATED
-        if size and (name != current or size + number > ROWS):
-            yield str(current), rows.slice(first, size)
-            first, size = first + size, 0
-        current, size = name, size + number
-    if size:
-        yield str(current), rows.slice(first, size)
