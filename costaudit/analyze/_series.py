@@ -19,6 +19,8 @@ from costaudit.price.tariff import Key, timeline
 
 SEASON = 21  # daily points from which a weekday has an effect of its own
 LONGEST = 60  # bins of a sparse task; more would only make each of them noisier
+WORKED = ("task", "tenant", "started_at", "cost_usd")
+TASK = pl.col("task").fill_null(NO_TASK)
 _DAY = timedelta(days=1)
 
 
@@ -94,13 +96,24 @@ def _price_moved(calls: pl.DataFrame, book: PriceBook) -> bool:
 
 def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
     """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd."""
-    shape = ("unit", "task", "tenant", "started_at", "cost_usd")
-    own = calls.select("row", "run_id", pl.col("task").fill_null(NO_TASK), *shape[2:])
-    single = pl.col("run_id").is_null()
-    # Calls without a run are most of the units, and need no grouping.
-    alone = own.filter(single & pl.all_horizontal(pl.col("started_at", "cost_usd").is_not_null()))
-    runs = (
-        own.filter(~single & pl.col("started_at").is_not_null())
+    found = pl.concat([_alone(calls), _of_runs(calls)]).sort("unit")
+    if not found["started_at"].is_sorted():
+        found = found.sort("started_at", maintain_order=True)
+    return found.with_columns(day=local_day(zone))
+
+
+def _alone(calls: pl.DataFrame) -> pl.DataFrame:
+    """The calls without a run: most of the units, and they need no grouping."""
+    known = pl.all_horizontal(pl.col("started_at", "cost_usd").is_not_null())
+    place = calls.select(pl.col("run_id").is_null() & known).to_series().arg_true()
+    return calls.select("row", *WORKED)[place].select(pl.col("row").alias("unit"), TASK, *WORKED[1:])
+
+
+def _of_runs(calls: pl.DataFrame) -> pl.DataFrame:
+    place = calls.select(pl.col("run_id").is_not_null() & pl.col("started_at").is_not_null()).to_series().arg_true()
+    return (
+        calls.select("row", "run_id", *WORKED)[place]
+        .with_columns(TASK)
         .with_columns(UNIT)
         .group_by("key")
         .agg(
@@ -112,10 +125,8 @@ def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
             unknown=pl.col("cost_usd").null_count(),
         )
         .filter(pl.col("unknown") == 0)
-        .select(shape)
+        .select("unit", *WORKED)
     )
-    found = pl.concat([alone.rename({"row": "unit"}).select(shape), runs]).sort("unit")
-    return found.sort("started_at", maintain_order=True).with_columns(day=local_day(zone))
 
 
 def local_day(zone: tzinfo) -> pl.Expr:

@@ -11,6 +11,7 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK, Analyzer, CannotCheck, Claim, need, option, total_usd
+from costaudit.analyze._places import places
 from costaudit.analyze._segments import FIRM as SHUFFLES
 from costaudit.analyze._segments import Step, came_back, lasting, only_down, steps
 from costaudit.analyze._series import Series, at_one_price, partial_day, series, work
@@ -121,17 +122,17 @@ class CostRegression(Analyzer):
         """
         tested: list[tuple[float, Change | None]] = []
         looked: set[str] = set()
-        for task, mine in _worth(units, ["task"], floor):
-            one = self._series(mine, task[0], None)
+        for task, mine in _worth(units, "task", floor):
+            one = self._series(mine, task, None)
             if one is None:
                 continue
-            looked.add(task[0])
+            looked.add(task)
             found = self._test(one)
             tested.append(found)
             if found[1] is not None or mine["tenant"].null_count() == mine.height:
                 continue
-            for tenant, part in _worth(mine.drop_nulls("tenant"), ["tenant"], floor):
-                if (of_tenant := self._series(part, task[0], tenant[0])) is not None:
+            for tenant, part in _worth(mine.drop_nulls("tenant"), "tenant", floor):
+                if (of_tenant := self._series(part, task, tenant)) is not None:
                     tested.append(self._test(of_tenant))
         tested = _sharpened(tested, self.q)
         kept = benjamini_hochberg([p for p, _ in tested])
@@ -200,12 +201,12 @@ def _sharpened(tested: list[tuple[float, Change | None]], q: float) -> list[tupl
     return sharp
 
 
-def _worth(units: pl.DataFrame, by: list[str], floor: Decimal) -> Iterator[tuple[list[str], pl.DataFrame]]:
+def _worth(units: pl.DataFrame, by: str, floor: Decimal) -> Iterator[tuple[str, pl.DataFrame]]:
     """Groups that spend enough to hold a finding, by name."""
-    sums = units.group_by(by).agg(pl.sum("cost_usd")).filter(pl.col("cost_usd") >= amount(floor)).sort(by)
-    parts = units.partition_by(by, as_dict=True)
-    for key in sums.select(by).iter_rows():
-        yield list(key), parts[key]
+    groups = places(units.select(by, "cost_usd"), [by], spend=pl.sum("cost_usd"))
+    groups = groups.filter(pl.col("spend") >= amount(floor))
+    for nth, name in enumerate(groups[by]):
+        yield name, units[groups["at"][nth]]
 
 
 def _excess(one: Series, step: Step) -> Decimal:
@@ -238,7 +239,10 @@ def _claim(change: Change, units: pl.DataFrame, calls: pl.DataFrame, book: Price
     low, high = _ends(points, change, excess)
     certain = change.p <= FIRM and min(change.index - change.start, change.end - change.index) >= FIRM_POINTS
     confidence = Confidence.LOW if change.drift else Confidence.HIGH if certain else Confidence.MEDIUM
-    first = calls.select("unit", "request_id", "source_file", "source_line").unique("unit", keep="first")
+    opening = calls.select("unit", "request_id", "source_file", "source_line").filter(
+        pl.col("unit").is_in(beyond["first"].implode())
+    )
+    first = opening.unique("unit", keep="first", maintain_order=True)
     evidence = beyond.join(first, left_on="first", right_on="unit", how="left", maintain_order="left").select(
         "day",
         "last_day",

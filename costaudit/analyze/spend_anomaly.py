@@ -11,10 +11,12 @@ from statistics import median
 import polars as pl
 
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, total_usd
+from costaudit.analyze._places import places
 from costaudit.analyze._series import partial_day, work
 from costaudit.analyze._units import spend_rows
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.engine import READS as PRICING
+from costaudit.price.exact import amount
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 
@@ -71,10 +73,10 @@ class SpendAnomaly(Analyzer):
         local = pl.col("started_at").dt.convert_time_zone(str(zone))
         units = units.with_columns(at=local.dt.truncate("1d" if daily else "1h").dt.replace_time_zone(None))
         looked = False
-        for task in units["task"].unique().sort():
-            mine = units.filter(pl.col("task") == task)
-            if total_usd(mine) < floor:
-                continue
+        groups = places(units.select("task", "cost_usd"), ["task"], spend=pl.sum("cost_usd"))
+        groups = groups.filter(pl.col("spend") >= amount(floor))
+        for task, at in zip(groups["task"], groups["at"], strict=True):
+            mine = units[at]
             points = _points(mine)
             if points.height < (DAYS if daily else HOURS):
                 continue
