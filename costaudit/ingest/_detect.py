@@ -111,17 +111,18 @@ def _settled(scores: Counter[Guess], left: int) -> bool:
 
 def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | None:
     """The format of one record with its score: the record itself first, then whatever stands inside it."""
-    best: tuple[int, int, str, Guess] | None = None
+    best: tuple[tuple[int, int, str], Format, tuple[str, ...]] | None = None
     for path, value in _objects(record):
-        if path and best is not None and best[0] >= SURE and best[3].form.closed:
+        if path and best is not None and best[0][0] >= SURE and best[1].closed:
             break
         for form in _asked(value, names, inside=bool(path)):
             score = form.recognises(value)
-            if score > 0:
-                request = _request(record, path) if form.wrappable else None
-                rank = (score, -len(path), form.name, Guess(form, Found(path, request)))
-                best = rank if best is None else max(best, rank, key=lambda r: r[:3])
-    return None if best is None else (best[3], best[0])
+            if score > 0 and (best is None or (score, -len(path), form.name) > best[0]):
+                best = (score, -len(path), form.name), form, path
+    if best is None:
+        return None
+    (score, _, _), form, path = best
+    return Guess(form, Found(path, _request(record, path) if form.wrappable else None)), score
 
 
 def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -132,9 +133,10 @@ def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mappi
         for path, value in level:
             yield path, value
             for key, child in value.items():
-                if isinstance(child, str) and len(child) > 20:
-                    child = opened(child)
-                if isinstance(child, Mapping) and len(below) < 200:
+                if isinstance(child, str):
+                    child = opened(child) if len(child) > 20 else None
+                # A dictionary is told ten times as fast as any other mapping.
+                if child is not None and (type(child) is dict or isinstance(child, Mapping)) and len(below) < 200:
                     below.append(((*path, str(key)), child))
         level = below
 

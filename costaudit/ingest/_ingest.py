@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path, PurePath
 
 import polars as pl
@@ -192,7 +193,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
 
 def _rows(reads: Sequence[FileRead]) -> pl.DataFrame:
     """The rows of all files, without most of the columns that none of them has: those would be half of the memory."""
-    frames = [frame for read in reads for frame in read.frames]
+    alike = groupby((frame for read in reads for frame in read.frames), key=lambda frame: frame.schema)
+    frames = [pl.concat(some) for _, some in alike]
     held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
     kept = pl.Schema({name: dtype for name, dtype in ROWS.items() if name in held or name in JOINED})
     rows = pl.concat([kept.to_frame(), *(schema.conform(frame, kept) for frame in frames)])
