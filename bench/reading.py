@@ -1,7 +1,7 @@
 """Reading measured: end to end against ccusage and tokscale, each format by itself, memory at its peak. No thresholds.
 
     python bench/reading.py [--megabytes 1000] [--runs 5] [--folder /tmp/costaudit-bench] [--peers NODE_PREFIX]
-                            [--only end-to-end formats memory] [--markdown FILE]
+                            [--only end-to-end sums formats memory] [--markdown FILE]
 
 End to end is `costaudit spend --by day,model` without its cache: reading, de-duplicating, pricing and summing, one
 process start included, in turns: ours, theirs, ours, theirs. Peers come from `npm install --prefix NODE_PREFIX ccusage
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 MIB = 2**20
 OURS = "costaudit"
-PARTS = ("end-to-end", "formats", "memory")
+PARTS = ("end-to-end", "sums", "formats", "memory")
 SAMPLED_S = 0.02  # between looks at the memory of the process tree
 
 
@@ -90,7 +90,8 @@ def main() -> None:
         print(json.dumps(read(given.read)))
         return
     given.folder.mkdir(parents=True, exist_ok=True)
-    tables = [{"end-to-end": end_to_end, "formats": formats, "memory": memory}[part](given) for part in given.only]
+    made = {"end-to-end": end_to_end, "sums": sums, "formats": formats, "memory": memory}
+    tables = [made[part](given) for part in given.only]
     print("\n\n".join(table.text() for table in tables))
     if given.markdown:
         given.markdown.write_text(section(tables, given), encoding="utf-8")
@@ -178,10 +179,7 @@ def end_to_end(given: argparse.Namespace) -> Table:
     """Ours and the peers on one folder of Claude Code sessions, in turns."""
     log = _logs.made("claude-code", given.megabytes * 1_000_000, given.seed, given.folder)
     home = _home(given.folder, log)
-    ask = ["spend", str(log), "--by", "day,model", "--format", "json", "--no-cache"]
-    programs: dict[str, tuple[list[str], dict[str, str]]] = {
-        OURS: ([sys.executable, "-m", "costaudit", *ask], _installed(given.folder))
-    }
+    programs: dict[str, tuple[list[str], dict[str, str]]] = {OURS: (_spend(log), _installed(given.folder))}
     table = Table(
         f"Claude Code, {given.megabytes:,} MB, end to end",
         ("program", "wall s", "CPU s", "MB/s", "peak MiB", f"wall of {OURS} / its wall, pairs"),
@@ -216,6 +214,11 @@ def end_to_end(given: argparse.Namespace) -> Table:
             )
         )  # fmt: skip
     return table
+
+
+def _spend(log: Path) -> list[str]:
+    ask = ["spend", str(log), "--by", "day,model", "--format", "json", "--no-cache"]
+    return [sys.executable, "-m", "costaudit", *ask]
 
 
 def ccusage(peers: Path) -> list[str] | str:
@@ -271,6 +274,19 @@ def _home(folder: Path, log: Path) -> dict[str, str]:
 
 
 # --- by format, and memory --------------------------------------------------------------------------------------------
+
+
+def sums(given: argparse.Namespace) -> Table:
+    """Each format by itself, end to end, where nothing but its sums is wanted."""
+    table = Table(f"Sums alone, {given.megabytes:,} MB each, end to end", ("format", "wall s", "CPU s", "MB/s"))
+    for kind in _logs.KINDS:
+        log = _logs.made(kind, given.megabytes * 1_000_000, given.seed, given.folder)
+        command, env = _spend(log), _installed(given.folder)
+        timed(command, env)  # the page cache is warm from here on
+        runs = [timed(command, env) for _ in range(given.runs)]
+        wall, cpu = statistics.median(r.wall for r in runs), statistics.median(r.cpu for r in runs)
+        table.rows.append((kind, f"{wall:.2f}", f"{cpu:.2f}", f"{given.megabytes / wall:,.0f}"))
+    return table
 
 
 def formats(given: argparse.Namespace) -> Table:
