@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from itertools import accumulate
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +19,7 @@ from costaudit.ingest._files import walk
 from costaudit.ingest._ingest import _join
 from costaudit.ingest._read import read_files
 
-WHOLE = ("claude-code.jsonl", "codex.jsonl", "gemini-api.jsonl", "langfuse.jsonl")  # hold something from line to line
+WHOLE = ("codex.jsonl", "gemini-api.jsonl", "langfuse.jsonl")  # hold something from line to line
 APART = ("openai-chat.jsonl", "litellm.jsonl", "otlp.jsonl", "helicone.jsonl")
 CHUNK = {"id": "c", "object": "chat.completion.chunk", "model": "m"}
 
@@ -82,3 +85,75 @@ def test_what_turns_out_to_be_streamed_or_sampled_is_read_as_a_whole(tmp_path, m
     files = [(file, {}) for file in walk([tmp_path])]
     same(_join(_pool.read_all(files, lambda *how: told.append(how), workers=2)), alone)
     assert sorted(how[1:] for how in told) == [(1, 2), (2, 2)]
+
+
+def session(*kinds):
+    """A session of rows: a prompt, an answer that calls a tool, its result, and so on, each after the one before."""
+    answered = 0
+    for n, kind in enumerate(kinds):
+        row = {"parentUuid": None, "isSidechain": False, "sessionId": "s", "type": "user", "uuid": f"u{n}"}
+        answered += kind in ("answer", "error")
+        content = {
+            "prompt": f"/do {n}",
+            "result": [{"tool_use_id": f"t{answered}", "type": "tool_result", "content": f"{n}"}],
+        }
+        said = {"role": "user", "content": content.get(kind, "note")}
+        if kind in ("answer", "more"):
+            blocks = [{"type": "tool_use", "id": f"t{answered}", "name": "Read", "input": {"n": n}}]
+            usage = {"input_tokens": 10, "output_tokens": n}
+            said = {
+                "role": "assistant",
+                "id": f"msg_{answered}",
+                "model": "claude-opus-5",
+                "content": blocks,
+                "usage": usage,
+            }
+            row["type"] = "assistant"
+        if kind == "error":
+            row |= {"type": "system", "subtype": "api_error", "retryAttempt": 1}
+        else:
+            row["message"] = said
+        yield json.dumps(
+            row | {"isMeta": kind == "note"} | {"timestamp": f"2026-09-01T08:00:{n % 60:02}Z"}, separators=(",", ":")
+        )
+
+
+KINDS = st.sampled_from(["prompt", "prompt", "answer", "answer", "more", "result", "result", "error", "note"])
+
+
+@given(st.lists(KINDS, min_size=4, max_size=24), st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_transcript_cut_anywhere_gives_what_it_gives_as_a_whole_or_nothing(kinds, data):
+    lines = [line.encode() + b"\n" for line in session(*kinds)]
+    places = list(accumulate(map(len, lines)))[:-1]
+    chosen = sorted(data.draw(st.sets(st.sampled_from(places), min_size=1, max_size=3)))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "log.jsonl"
+        path.write_bytes(b"".join(lines))
+        patch.setattr(_slices, "cuts_of", lambda *_: chosen)
+        number, read = in_slices(path, 1)
+        assert number == len(chosen) + 1
+        if read is not None:
+            same(_join([read]), taken([path]))
+
+
+def test_a_transcript_is_cut_where_a_prompt_begins(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lines = list(session(*["prompt", "answer", "more", "result", "note", "answer"] * 12))
+    path.write_text("\n".join(lines))
+    number, read = in_slices(path, 4_000)
+    assert number > 3
+    assert read.until is None
+    same(_join([read]), taken([path]))
+    aside = json.dumps(json.loads(lines[1]) | {"isSidechain": True}, separators=(",", ":"))
+    path.write_text("\n".join([*lines, aside, *lines, *lines]))
+    assert in_slices(path, len(lines) * 100)[1] is None
+
+
+@pytest.mark.parametrize("end", [["result"], ["error"]])
+def test_what_waits_for_the_next_answer_is_not_cut_off(end, tmp_path, monkeypatch):
+    path = tmp_path / "log.jsonl"
+    before = [line + "\n" for line in session("prompt", "answer", *end, "prompt", "answer")]
+    path.write_text("".join(before))
+    monkeypatch.setattr(_slices, "cuts_of", lambda *_: [len("".join(before[:3]))])
+    assert in_slices(path, 1) == (2, None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import polars as pl
@@ -156,6 +157,31 @@ class Again(Exception):
     """What was passed over is needed after all: the file is read once more, all of it."""
 
 
+class Seam(NamedTuple):
+    """What has to be known of a slice to put it beside the others.
+
+    starts  whether what its calls are does not depend on what is before it
+    first   what its first call is known by, empty if it has none
+    last    the same of the last one: copies of it would have been merged with it
+    clean   whether nothing waits at its end for a row to come
+    """
+
+    starts: bool
+    first: str
+    last: str
+    clean: bool
+
+
+def fits(seams: Sequence[Seam]) -> bool:
+    """Whether slices one after the other give what they would give as a whole."""
+    last = ""
+    for before, after in pairwise(seams):
+        last = before.last or last
+        if not before.clean or not after.starts or (after.first and after.first == last):
+            return False
+    return True
+
+
 class FileReader(Protocol):
     """Reads the records of one file, in order.
 
@@ -163,7 +189,9 @@ class FileReader(Protocol):
     number, offset and bytes of every other one in its place.
 
     And `alone(records)`: whether all that was fed to it, and these records, is read line by line, so that it may be
-    read in pieces; a reader that has no such method may hold something from line to line.
+    read in pieces; a reader that has no such method may hold something from line to line. If what it holds ends now
+    and then, it has `cuts(size, most)`, places in the file where that is probable, and `seam()`, which says of the
+    slice that it has read whether it was so (`Seam`).
     """
 
     def feed(self, records: Sequence[Record], out: Out) -> None: ...

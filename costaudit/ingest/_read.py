@@ -21,6 +21,7 @@ from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, line, mo
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
+from costaudit.ingest._processes import cuts
 from costaudit.ingest._streams import STDIN
 from costaudit.ingest._together import framed
 from costaudit.ingest._transcript_sums import Seen
@@ -47,6 +48,7 @@ class FileRead:
     notes: list[str] = field(default_factory=list)
     until: Known | None = None  # all of it was read line by line, and what is appended can be read alone
     beyond: bool = False  # it is what the file gave beyond `file.known`
+    seam: Any = None  # what has to be known of a slice to put it beside the others, if anything (`Format.reader`)
 
 
 def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
@@ -146,7 +148,7 @@ class _Reading:
             return False
         self.end = known
         self._pieces(more(self.read.file, known))
-        return self._apart_lines()
+        return self._apart_lines() or self._seam() is not None
 
     def _pieces(self, parts: Iterable[Lines | list[Record | Bad]]) -> None:
         for piece in parts:
@@ -160,14 +162,23 @@ class _Reading:
                 self._batch(piece)
         self._flush()
 
-    def head_stands_alone(self) -> bool:
-        """Whether the file is one of lines, and the first of them are read each by itself."""
+    def cuts(self, size: int, most: int) -> list[int]:
+        """Where a file of lines may be cut, as its beginning tells."""
         head = next(pieces(self.read.file), None)
         guess = self._decided(head) if isinstance(head, Lines) else None
         if guess is None or not isinstance(head, Lines):
-            return False
-        records = [item for item in split(head) if isinstance(item, Record)]
-        return _alone(self._reader(guess)[0], records)
+            return []
+        reader = self._reader(guess)[0]
+        if _alone(reader, [item for item in split(head) if isinstance(item, Record)]):
+            return list(cuts(self.read.file.path, size, most))
+        places: Callable[[int, int], Iterable[int]] | None = getattr(reader, "cuts", None)
+        return [] if places is None else list(places(size, most))
+
+    def _seam(self) -> Any:
+        """What has to be known of a slice to put it beside the others; None: nothing, or it cannot be."""
+        (reader, _), *others = self.open.values()
+        seam: Callable[[], Any] | None = getattr(reader, "seam", None)
+        return None if others or seam is None or self.read.file.end is None else seam()
 
     def _apart_lines(self) -> bool:
         """Whether every line was read by itself."""
@@ -184,7 +195,9 @@ class _Reading:
 
     def close(self) -> None:
         """After the last record."""
-        if self.end is not None and self.end.lines and self._apart_lines() and not self.read.problem:
+        apart = self._apart_lines()
+        self.read.seam = None if apart else self._seam()
+        if self.end is not None and self.end.lines and not self.read.problem and (apart or self.read.seam is not None):
             self.read.until = self.end
         for reader, out in self.open.values():
             reader.close(out)
@@ -299,17 +312,17 @@ def _alone(reader: FileReader, records: Sequence[Record] = ()) -> bool:
     return alone is not None and alone(records)
 
 
-def lines_stand_alone(of: Asked) -> bool:
-    """Whether a file is a plain one of lines, each of which a reader reads by itself, as far as its beginning tells."""
+def cuts_of(of: Asked, size: int, most: int) -> list[int]:
+    """Places between lines, about `most` bytes apart, where a plain file may be cut."""
     file, columns = of
     if file.path == STDIN or not file.path.is_file():
-        return False
+        return []
     try:
         with file.path.open("rb") as stream:
             plain = stream.read(1) == b"{"
-        return plain and _Reading(file, columns).head_stands_alone()
+        return _Reading(file, columns).cuts(size, most) if plain else []
     except (LogError, OSError):
-        return False
+        return []
 
 
 def _frame(readings: Sequence[_Reading]) -> None:

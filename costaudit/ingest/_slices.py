@@ -12,24 +12,28 @@ from dataclasses import replace
 import polars as pl
 
 from costaudit.ingest._files import Known, LogFile
-from costaudit.ingest._processes import cuts
-from costaudit.ingest._read import Asked, FileRead, lines_stand_alone
+from costaudit.ingest._format import fits
+from costaudit.ingest._read import Asked, FileRead, cuts_of
 
 
 def slices(of: Asked, size: int, most: int) -> list[Asked]:
     """The slices of a file, each of about `most` bytes; the file itself where it is small or cannot be cut."""
     file, names = of
-    if size < 2 * most or file.known is not None or not lines_stand_alone(of):
+    places = cuts_of(of, size, most) if size >= 2 * most and file.known is None else []
+    if not places:
         return [of]
-    ends = [*cuts(file.path, size, most), size]
-    starts = [0, *ends]
-    return [(replace(file, known=Known(start, 0), end=end), names) for start, end in zip(starts, ends, strict=False)]
+    ends = [*places, size]
+    starts = [0, *places]
+    return [(replace(file, known=Known(start, 0), end=end), names) for start, end in zip(starts, ends, strict=True)]
 
 
 def joined(file: LogFile, reads: Sequence[FileRead]) -> FileRead | None:
     """What the slices of a file gave, as if it had been read as a whole; None where that takes reading it so."""
     whole = FileRead(file)
     lines = 0
+    seams = [read.seam for read in reads]
+    if any(seam is not None for seam in seams) and (None in seams or not fits(seams)):
+        return None
     for n, read in enumerate(reads, 1):
         if not read.beyond or read.problem or read.notes or (read.until is None and n < len(reads)):
             return None
@@ -41,6 +45,7 @@ def joined(file: LogFile, reads: Sequence[FileRead]) -> FileRead | None:
         whole.rejects += [(line + lines, form, reason) for line, form, reason in read.rejects]
         whole.until = None if read.until is None else Known(read.until.offset, lines + read.until.lines)
         lines = lines if whole.until is None else whole.until.lines
+    whole.until = None if seams[0] is not None else whole.until  # what is appended needs what is before it
     return whole
 
 

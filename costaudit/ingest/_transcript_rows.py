@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,8 +17,9 @@ from costaudit.ingest._messages import decode as decoded
 from costaudit.ingest._messages import encoded, plain, tool_id
 from costaudit.ingest._results import escaped, escaped_sha, tells_failure
 from costaudit.ingest._steps import Step, steps
+from costaudit.ingest._transcript_sums import EARLY, HEAD
 from costaudit.ingest._transcript_types import ZULU, Message, Row, simple
-from costaudit.ingest._values import flag, moment, text
+from costaudit.ingest._values import count, flag, moment, text
 
 
 class Block(msgspec.Struct, gc=False):
@@ -78,7 +81,6 @@ class _Loose(msgspec.Struct, gc=False):
 _decode_row = msgspec.json.Decoder(Row).decode
 _decode_sent = msgspec.json.Decoder(SentRow).decode
 USER = b'"type":"user"'
-EARLY = 500  # bytes of a row in which it says what it is, as Claude Code writes it
 decode_blocks = msgspec.json.Decoder(list[Block]).decode
 decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_loose = msgspec.json.Decoder(_Loose).decode
@@ -251,3 +253,55 @@ def _result(block: Block) -> tuple[int | None, int, bool]:
         hashed = escaped_sha(body)
     failed = bool(block.is_error) if block.is_error is not None else tells_failure(bytes(body[:240]))
     return tool_id(block.tool_use_id), hashed, failed
+
+
+def prompts(path: Path, size: int, most: int) -> Iterator[int]:
+    """Places about `most` bytes apart where a row begins that is surely a prompt of the user to the main loop.
+
+    None in a file that holds side chains too: what they are does not end with a prompt.
+    """
+    with path.open("rb") as stream:
+        at = most
+        while at < size:
+            stream.seek(at)
+            stream.readline()
+            while (start := stream.tell()) < min(at + most, size):
+                line = stream.readline()
+                head = HEAD.match(line, 0, EARLY)
+                if head is not None and head["side"] == b"true":
+                    return
+                if head is not None and head["kind"] == b"user" and not head["result"] and _asks(line):
+                    yield start
+                    break
+            at += most
+
+
+def _asks(line: bytes) -> bool:
+    try:
+        found = _decode_row(line)
+    except UNREADABLE:
+        return False
+    content = found.message.content if found.message is not None else msgspec.Raw()
+    return not (found.isMeta or found.isCompactSummary or found.agentId or answers(content))
+
+
+def unmarked(row: Row) -> bool:
+    """Whether a row without an id of its own has no other sign of a transcript."""
+    return all(m is None for m in (row.sessionId, row.session_id, row.leafUuid, row.messageId, row.agentId))
+
+
+def attempt(retry: Any) -> int | None:
+    """The first retry is the second attempt."""
+    try:
+        return (count(retry) or 0) + 1
+    except ValueError:
+        return None
+
+
+_COMMAND = re.compile(rb"<command-name>(/?[\w:.-]{1,80})</command-name>")
+
+
+def command(content: msgspec.Raw) -> str | None:
+    """The slash command a prompt is, if it is one."""
+    found = _COMMAND.search(memoryview(content)[:2_000])
+    return "/" + found.group(1).decode("ascii", "replace").lstrip("/") if found else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePath
@@ -14,7 +13,7 @@ from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
-from costaudit.ingest._format import Again, FileReader, Format, Found, Out
+from costaudit.ingest._format import Again, FileReader, Format, Found, Out, Seam
 from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
 from costaudit.ingest._streams import STDIN
 from costaudit.ingest._transcript_lanes import (
@@ -32,13 +31,17 @@ from costaudit.ingest._transcript_lanes import (
 from costaudit.ingest._transcript_rows import (
     Billed,
     answers,
+    attempt,
     billed,
+    command,
     content_blocks,
     decode,
     decode_plain,
+    prompts,
     results,
     row,
     served,
+    unmarked,
     when,
 )
 from costaudit.ingest._transcript_sums import (
@@ -56,7 +59,7 @@ from costaudit.ingest._transcript_sums import (
     sums_alone,
 )
 from costaudit.ingest._transcript_types import Message, Row, family, simple
-from costaudit.ingest._values import count, text, usd
+from costaudit.ingest._values import text, usd
 from costaudit.ingest._wire import content_answer
 
 MANY = 10_000  # rows that are worth columns of their own
@@ -116,7 +119,7 @@ class _Reader:
     """Reads one transcript in order; the rows of a response wait until the next one begins."""
 
     def __init__(self, file: LogFile) -> None:
-        self.path = PurePath(file.shown)
+        self.path, self.file = PurePath(file.shown), file.path
         self.owner, self.agent = family(self.path)
         self.kind = _agent_type(file) if self.agent else ""
         self.told = file.only is None or not TOLD.isdisjoint(file.only)  # what answers say, call and send is wanted
@@ -129,11 +132,25 @@ class _Reader:
         self.side: dict[str, str] = {}  # uuid of a side-chain row -> lane, where no agent id is written
         self.spawned: dict[int, str] = {}  # hash of the prompt given to a subagent -> its kind
         self.ready: list[Cells] = []
+        self.starts: bool | None = None  # whether a prompt came before the first response
+        self.first = ""  # what that is known by
+        self.numbered = False  # whether one is known by its line alone
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether no line needs another: copies of a response are found in whatever slice of the file they stand."""
         del records
         return self.sums is not None
+
+    def cuts(self, size: int, most: int) -> Iterator[int]:
+        """Where a prompt of the user begins: what the main loop does from there on needs nothing from before."""
+        return iter(()) if self.agent else prompts(self.file, size, most)
+
+    def seam(self) -> Seam:
+        """Whether the slice that was read can stand beside others: that of a main loop, with nothing left open."""
+        lane = self.lanes.get("")
+        waits = self.agent or self.side or self.numbered or self.lanes.keys() - {""}
+        clean = not waits and (lane is None or (lane.attempt is None and not lane.results))
+        return Seam(self.starts is not False, self.first, lane.key if lane else "", clean)
 
     def scan(self, block: Lines, out: Out) -> Iterator[tuple[int, int, bytes]]:
         """Every line is decoded where it stands: what its parts cost is what checking that it is JSON costs."""
@@ -226,7 +243,7 @@ class _Reader:
             if row.agentType is not None:
                 out.skipped["agent description"] += 1
             return row.agentType is not None
-        if (row.uuid is None and _unmarked(row)) or (kind == "result" and row.agentId is None):
+        if (row.uuid is None and unmarked(row)) or (kind == "result" and row.agentId is None):
             return False
         if message is not None and kind == "assistant":
             self._assistant(row, message, number, offset, out)
@@ -235,7 +252,7 @@ class _Reader:
             self._user(row, message)
         elif kind == "system":
             if row.subtype == "api_error":
-                self._lane(row).attempt = _attempt(row.retryAttempt)
+                self._lane(row).attempt = attempt(row.retryAttempt)
             kind = f"system/{row.subtype}" if row.subtype else kind
         out.skipped[kind[:60]] += 1
         return True
@@ -267,7 +284,8 @@ class _Reader:
         elif row.isMeta is not True and row.isCompactSummary is not True:
             lane.asked(row.uuid or "")
             if lane is self.lanes.get(""):
-                lane.task = _command(message.content) or MAIN
+                self.starts = self.starts is not False
+                lane.task = command(message.content) or MAIN
             elif lane.task == SUBAGENT:
                 lane.task = self.spawned.get(sha(bytes(message.content)), lane.task)
 
@@ -327,6 +345,9 @@ class _Reader:
         key = response or row.uuid or f"{self.path}:{number}"
         key = f"{key}|{request}" if response and request else key
         if key != lane.key:
+            self.first = self.first or key
+            self.starts = self.starts is True
+            self.numbered |= response is None and not row.uuid
             self._finish(lane)
             lane.key = key
             lane.sent = (lane.attempt, lane.results or None)
@@ -376,25 +397,3 @@ def _agent_type(file: LogFile) -> str:
     except (OSError, *UNREADABLE):
         return ""
     return (text(value.get("agentType")) or "") if isinstance(value, Mapping) else ""
-
-
-def _unmarked(row: Row) -> bool:
-    """Whether a row without an id of its own has no other sign of a transcript."""
-    return all(m is None for m in (row.sessionId, row.session_id, row.leafUuid, row.messageId, row.agentId))
-
-
-def _attempt(retry: Any) -> int | None:
-    """The first retry is the second attempt."""
-    try:
-        return (count(retry) or 0) + 1
-    except ValueError:
-        return None
-
-
-_COMMAND = re.compile(rb"<command-name>(/?[\w:.-]{1,80})</command-name>")
-
-
-def _command(content: msgspec.Raw) -> str | None:
-    """The slash command a prompt is, if it is one."""
-    found = _COMMAND.search(memoryview(content)[:2_000])
-    return "/" + found.group(1).decode("ascii", "replace").lstrip("/") if found else None
