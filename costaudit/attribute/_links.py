@@ -31,8 +31,11 @@ def parents(calls: pl.DataFrame) -> pl.Series:
          called, sent [ids of tool calls in the answer, of tool results in the request]
     out  parent [call], always smaller than the call itself: the links form a forest
     """
-    ways = (_by_parent_id(calls), _by_messages(calls), _by_tool_id(calls), _by_retry(calls))
-    return pl.select(pl.coalesce(*ways).alias("parent")).to_series()
+    ways = {_by_parent_id: "parent_id", _by_messages: "block_sha", _by_tool_id: "sent", _by_retry: "block_sha"}
+    told = [way(calls) for way, rests_on in ways.items() if calls[rests_on].null_count() < calls.height]
+    if not told:
+        return pl.repeat(None, calls.height, dtype=calls["call"].dtype, eager=True).alias("parent")
+    return pl.select(pl.coalesce(*told).alias("parent")).to_series()
 
 
 def _by_parent_id(calls: pl.DataFrame) -> pl.Series:

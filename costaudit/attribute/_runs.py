@@ -45,9 +45,10 @@ def name_runs(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     calls = _calls(requests, order)
     if calls.height < 2:
         return told
-    rebuilt = _rebuilt(calls)
-    if rebuilt.is_empty():
+    parent = parents(calls)
+    if parent.null_count() == parent.len():
         return told
+    rebuilt = _rebuilt(calls, parent)
     found = spread(rebuilt, requests.height)
     return told.select(
         pl.coalesce("run_id", found["rebuilt_id"]).alias("run_id"),
@@ -112,9 +113,9 @@ def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
     return calls.drop("_key", "_model").with_columns(found["scope"])
 
 
-def _rebuilt(calls: pl.DataFrame) -> pl.DataFrame:
+def _rebuilt(calls: pl.DataFrame, parent: pl.Series) -> pl.DataFrame:
     """row, rebuilt_id, rebuilt_source of the calls that belong to a run of at least two."""
-    rooted = calls.with_columns(_roots(parents(calls)).alias("root"))
+    rooted = calls.with_columns(_roots(parent).alias("root"))
     runs = (
         rooted.join(_bridged(rooted), on="root", how="left")
         .with_columns(first=pl.coalesce("bridged", "root"))
