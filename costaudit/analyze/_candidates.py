@@ -20,7 +20,7 @@ SMALL = 4_000  # tokens of input, 90 % of the calls
 FEW_TOOLS = 3
 LITTLE_THOUGHT = 200  # hidden tokens, median
 PLAIN = 0.95  # share of calls that end normally in one step
-SAMPLE = 300  # calls a candidate is priced on before it is chosen
+TRIED = 300  # calls a candidate is priced on before it is chosen
 HALF = Decimal("0.5")  # a candidate must cost at most this share: less is inside the uncertainty of its tokens
 GENERATION = timedelta(days=365)  # a candidate may be this much older than the model it replaces
 SHAPE = ("temperature", "run_id", "finish_reason")  # what `simple` looks at beside tokens and tools
@@ -122,13 +122,11 @@ def reasoning_ratio(calls: pl.DataFrame) -> Ratios:
     return Ratios(assumed(R_IN), assumed(R_OUT_REASONING if hidden else R_OUT), 1.0, measured=False)
 
 
-def cheapest(calls: pl.DataFrame, options: Iterator[Candidate], book: PriceBook) -> Candidate | None:
-    """The option that does the calls of one task for the least, at half the price or less; None: there is none.
+def cheapest(sample: pl.DataFrame, options: Iterator[Candidate], book: PriceBook) -> Candidate | None:
+    """The option that does a sample of a task's calls for the least, at half the price or less; None: there is none.
 
     Options of this log come before others of the book.
     """
-    step = max(1, calls.height // SAMPLE)
-    sample = calls.gather_every(step)
     now = _total(sample)
     best: tuple[bool, Decimal, Arm, Candidate] | None = None
     for option in options:

@@ -12,24 +12,28 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import Key
 
 NONE = "(none)"
-OPENING = (
-    *("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha"),
-    *("instance_id", "input_tokens"),
-)
+NAMED = ("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha")
 READS = (
     *("run_id", "provider", "model", "status", "http_status", "schema_ok", "tool_error", "finish_reason", "cost_usd"),
     *("output_tokens", "reasoning_tokens", "success", "score", "block_sha", "tools_declared"),
-    *OPENING,
+    *(*NAMED, "instance_id", "input_tokens"),
 )
+FIRST_BLOCK = pl.col("block_sha").list.first().alias("first_block")
 TOOLS = pl.col("tools_declared").list.len().alias("tools")
-LISTED = (
-    pl.col("block_sha").list.first().alias("first_block"),
-    pl.col("block_sha").list.len().alias("blocks"),
-    TOOLS,
-    pl.col("tool_calls").list.len().alias("asks"),
-)
+ASKS = pl.col("tool_calls").list.len().alias("asks")
+LISTED = (FIRST_BLOCK, pl.col("block_sha").list.len().alias("blocks"), TOOLS, ASKS)
 """What is asked of the lists of a call; the lists themselves would be most of the memory."""
 FRONT = pl.col("block_tokens").list.first().alias("front")
+OPENED: tuple[str | pl.Expr, ...] = (
+    *NAMED,
+    pl.col("input_tokens").alias("opening_tokens"),
+    pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()).alias("instance"),
+    pl.col("started_at").dt.hour().cast(pl.Int64).alias("hour"),
+    pl.col("block_sha").list.len().cast(pl.Int64).alias("history"),
+    pl.col("tools_declared").list.len().cast(pl.Int64).alias("tools"),
+    FIRST_BLOCK,
+)
+"""What is asked of the first call of a unit."""
 BAD_FINISH = ("length", "refusal", "content_filter")
 
 
@@ -109,10 +113,6 @@ def units(
         (~answered & limited).alias("outage"),
         malformed.alias("malformed"),
         pl.any_horizontal(pl.col("schema_ok", "tool_error", "finish_reason").is_not_null()).alias("seen"),
-        pl.col("block_sha").list.len().cast(pl.Int64).alias("history"),
-        pl.col("tools_declared").list.len().cast(pl.Int64).alias("tools"),
-        pl.col("block_sha").list.first().alias("first_block"),
-        FRONT if fronts else pl.lit(None, pl.Int64).alias("front"),
     )
     if rows is None:
         calls = ledger.each(made, where & SPENT & pl.col("task").is_not_null())
@@ -123,12 +123,7 @@ def units(
     arms = calls.select("arm", "row").drop_nulls("arm").group_by("arm").agg(pl.first("row"))
     failed = calls.filter("outage").select("key", "row")
     out = ledger.told(failed["row"], names).select(failed["key"], outages=pl.format("{}/{}", "provider", "model"))
-    opening = ledger.at(sums["row"], OPENING).select(
-        pl.exclude("row", "instance_id", "input_tokens"),
-        opening_tokens="input_tokens",
-        instance=pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()),
-        hour=pl.col("started_at").dt.hour().cast(pl.Int64),
-    )
+    opening = ledger.told(sums["row"], (*OPENED, FRONT if fronts else pl.lit(None, pl.Int64).alias("front")))
     none = pl.lit([], pl.List(pl.String))
     return (
         sums.rename({"row": "unit"})
@@ -148,13 +143,12 @@ def units(
 
 def _summed(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls by their unit, in order of its first call."""
-    opening = ("row", "history", "tools", "first_block", "front")
     parts = [
         calls.filter(~pl.col("single"))
         .group_by("key")
         .agg(
             pl.min("arm"),
-            pl.first(*opening),
+            pl.first("row"),
             pl.max("arm").alias("last_arm"),
             pl.len().alias("calls"),
             pl.sum("cost_usd"),
@@ -168,7 +162,7 @@ def _summed(calls: pl.DataFrame) -> pl.DataFrame:
     # Calls without a run are most of the units, and need no grouping.
     if (alone := calls.filter("single")).height:
         one = alone.select(
-            *("key", "arm", *opening),
+            *("key", "arm", "row"),
             pl.col("arm").alias("last_arm"),
             pl.lit(1, pl.get_index_type()).alias("calls"),
             pl.col("cost_usd").fill_null(NOTHING),

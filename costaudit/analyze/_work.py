@@ -10,23 +10,34 @@ from functools import cached_property
 import polars as pl
 
 from costaudit.analyze._analyzer import single_calls
+from costaudit.analyze._cache import WRITES
 from costaudit.analyze._candidates import SHAPE, brief, entries, simple
 from costaudit.analyze._places import places
 from costaudit.analyze._swap import shared_requests
-from costaudit.analyze._units import LISTED, TOOLS, Arm
+from costaudit.analyze._units import ASKS, FIRST_BLOCK, LISTED, TOOLS, Arm
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
+ASKED: tuple[str | pl.Expr, ...] = (
+    *("row", "tenant", "input_tokens", "output_tokens", "reasoning_tokens", "max_tokens", "schema_ok", "extras"),
+    *(TOOLS, ASKS),
+)
+"""What says whether another model can take a call."""
+SWAPPED: tuple[str | pl.Expr, ...] = (
+    *("row", "provider", "system_sha", "template_sha", FIRST_BLOCK, "output_tokens", "reasoning_tokens"),
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values()),
+)
+"""What says how another model would count it."""
 MOVED: tuple[str | pl.Expr, ...] = (
     *dict.fromkeys(
         (
-            *("row", "task", "tenant", "cost_usd", "price_status", "price_entry", *PRICING),
+            *("row", "cost_usd", "price_status", "price_entry", *PRICING),
             *("max_tokens", "schema_ok", "system_sha", "template_sha"),
         )
     ),
     *LISTED,
 )
-"""What it takes to price a call on another model, and to see whether that model can take it."""
+"""What it takes to price it on another model."""
 SIZES = ("input_tokens", "output_tokens", "reasoning_tokens")
 
 
@@ -71,8 +82,17 @@ class Work:
         return self.ledger.told(rows, made)
 
     def of(self, task: str, arm: Arm, tenant: str | None = None) -> pl.DataFrame:
-        """The calls of a task on a model, in order of `row`, with all that it takes to move them."""
-        return self._of(task, arm, MOVED, tenant)
+        """The calls of a task on a model, in order of `row`, with what another model would have to be able to do."""
+        return self._of(task, arm, ASKED, tenant)
+
+    def swapped(self, rows: pl.Series) -> pl.DataFrame:
+        """Some of the calls with what it takes to count them as another model would."""
+        return self.ledger.told(rows, SWAPPED)
+
+    def sample(self, rows: pl.Series, size: int) -> tuple[pl.DataFrame, int]:
+        """Every n-th of some calls, about so many, with what it takes to price them on another model; and n."""
+        step = max(1, rows.len() // size)
+        return self.ledger.told(rows.gather_every(step), MOVED), step
 
     def simple(self, task: str, arm: Arm) -> bool:
         """Whether the calls of a task on a model look like classification (`_candidates.simple`)."""

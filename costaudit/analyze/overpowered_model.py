@@ -10,7 +10,7 @@ import polars as pl
 
 from costaudit.analyze import _advice as advice
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, single_calls, total_usd
-from costaudit.analyze._candidates import Candidate, candidates, cheapest, reasoning_ratio
+from costaudit.analyze._candidates import TRIED, Candidate, candidates, cheapest, reasoning_ratio
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
 from costaudit.analyze._swap import Ratios, able, facts_of, ratios, shared_ratio, swap
@@ -115,9 +115,11 @@ class OverpoweredModel(Analyzer):
             if (task, model) in done or not work.simple(task, arm):
                 continue
             subject = advice.Subject(task, arm, work.of(task, arm))
-            best = cheapest(subject.calls, candidates(work.used, arm, book, self.candidates), book)
+            best = cheapest(
+                work.sample(subject.calls["row"], TRIED)[0], candidates(work.used, arm, book, self.candidates), book
+            )
             if best is not None:
-                yield _experiment(subject, best, self.delta_s3)
+                yield _experiment(work, subject, best, self.delta_s3)
 
 
 def _comparisons(work: Work, pairs: Sequence[Pair]) -> Iterator[Claim]:
@@ -199,16 +201,16 @@ def _comparison(
         details=advice.details(verdict),
     )
     if verdict.proven:
-        low, mid, high = _patches(subject.case, movable, cheap, facts, ratio)
+        low, mid, high = _patches(subject.case, work.swapped(movable["row"]), cheap, facts, ratio)
         return replace(claim, patch=mid, low=low, high=high, requests=movable.height)
     # Nothing is claimed; what the change could bring at most says whether the question is worth asking.
-    return replace(claim, stake_high=_most(work.ledger, movable, cheap, facts, ratio))
+    return replace(claim, stake_high=_most(work, movable["row"], cheap, facts, ratio))
 
 
-def _experiment(subject: advice.Subject, to: Candidate, margin: float) -> Claim:
+def _experiment(work: Work, subject: advice.Subject, to: Candidate, margin: float) -> Claim:
     ratio = reasoning_ratio(subject.calls)
     movable = subject.calls.filter(able(to.facts, known=not to.known))
-    low, mid, high = _patches(subject.case, movable, to.arm, to.facts, ratio)
+    low, mid, high = _patches(subject.case, work.swapped(movable["row"]), to.arm, to.facts, ratio)
     verdict = Verdict(Grade.EXPERIMENT, (), margin=margin)
     return Claim(
         subject=advice.named(subject, to.arm),
@@ -245,11 +247,10 @@ def _patches(
     return low, mid, high
 
 
-def _most(ledger: Ledger, calls: pl.DataFrame, to: Arm, facts: Facts, ratio: Ratios) -> Decimal:
+def _most(work: Work, rows: pl.Series, to: Arm, facts: Facts, ratio: Ratios) -> Decimal:
     """What a change could save at most [USD], from an even sample of the calls; for scale, not for a sum."""
-    step = max(1, calls.height // SAMPLE)
-    sample = calls.gather_every(step)
+    sample, step = work.sample(rows, SAMPLE)
     patch = swap(sample, to, facts, ratio.input.low, ratio.output.low)
-    after = price(sample.update(patch, on="row", how="left"), ledger.book)
+    after = price(sample.update(patch, on="row", how="left"), work.ledger.book)
     both = sample.select("row", before="cost_usd").join(after.select("row", "cost_usd"), on="row").drop_nulls()
     return max(Decimal(0), (total_usd(both, "before") - total_usd(both)) * step)
