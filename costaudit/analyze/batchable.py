@@ -92,9 +92,11 @@ class Batchable(Analyzer):
             (pl.col("price_status") == "priced") & pl.col("task").is_not_null() & pl.col("started_at").is_not_null()
         )
         paid = single_calls(ledger, ("row", "task", RUN, kept.alias("kept"), *SEEN), priced)
-        groups = places(paid, ["task"]).filter(pl.col("at").list.len() >= self.min_calls)
+        groups = places(paid, ["task"], may=pl.sum("kept")).filter(pl.col("at").list.len() >= self.min_calls)
         offered = False
-        for task, at in zip(groups["task"], groups["at"], strict=True):
+        for task, at, may in zip(groups["task"], groups["at"], groups["may"], strict=True):
+            if may < self.min_calls:
+                continue
             waiting = single(paid[at]).filter("kept")
             if waiting.height < self.min_calls:
                 continue

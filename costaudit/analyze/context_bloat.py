@@ -19,7 +19,7 @@ from costaudit.analyze._analyzer import (
 )
 from costaudit.analyze._by_run import in_runs
 from costaudit.analyze._cache import WRITES
-from costaudit.analyze._places import places
+from costaudit.analyze._places import places, repeated
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import theil_sen
@@ -129,8 +129,8 @@ class ContextBloat(Analyzer):
         runs = single_calls(ledger, ("row", RUN), counted)
         if runs.is_empty():
             raise CannotCheck("long history: no runs with token counts")
-        long = runs.group_by("run").len().filter(pl.col("len") > self.keep)
-        rows = runs.filter(pl.col("run").is_in(long["run"].implode()))["row"]
+        long = repeated(runs["run"], self.keep + 1)
+        rows = runs.filter(pl.col("run").is_in(long.implode()))["row"]
         steps = _steps(ledger.at(rows, HISTORY))
         groups = places(steps, ["task"])
         for task, at in zip(groups["task"], groups["at"], strict=True):
@@ -230,9 +230,10 @@ def _copies(ledger: Ledger) -> pl.DataFrame:
     """
     one = (pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0)
     sha = pl.col("tool_results").list.first().struct.field("sha")
-    runs = single_calls(ledger, ("row", RUN, pl.when(one).then(sha).alias("sha")), pl.col("run_id").is_not_null())
-    results = runs.select("run", "sha").drop_nulls("sha")
-    twice = results.filter(pl.struct("run", "sha").hash().is_duplicated())["run"].unique()
+    result = pl.when(one & sha.is_not_null()).then(RUN ^ sha.hash(1)).alias("result")
+    runs = single_calls(ledger, ("row", RUN, result), pl.col("run_id").is_not_null())
+    often = repeated(runs["result"].drop_nulls(), 2)
+    twice = runs.filter(pl.col("result").is_in(often.implode()))["run"].unique()
     rows = runs.filter(pl.col("run").is_in(twice.implode()))["row"]
     steps = _steps(ledger.at(rows, RESULTS))
     brought = (

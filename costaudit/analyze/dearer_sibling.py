@@ -28,6 +28,11 @@ MOVED = (
     *("tools_declared", "tool_calls", "schema_ok", "cost_usd"),
     *PRICING,
 )
+FREE = (
+    (pl.col("price_status") == "priced")
+    & (pl.col("region").is_null() | (pl.col("region") == "global"))
+    & (pl.col("service_tier").fill_null("") != "provisioned")
+)
 CASE = "case"
 TOGETHER = 100_000  # calls from which a group is priced by itself: a pass over few calls costs as much as over many
 
@@ -83,22 +88,16 @@ class DearerSibling(Analyzer):
     providers: tuple[str, ...] = option((), "providers", "Where you may buy; empty: where this log already buys.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = requests_of(ledger, ("row", "price_status", "region", *GROUP))
+        calls = requests_of(ledger, ("provider", "price_entry"))
         need(calls, {"provider": "no provider is named", "price_entry": "no call has a price of the book"})
-        free_to_move = (
-            (pl.col("price_status") == "priced")
-            & (pl.col("region").is_null() | (pl.col("region") == "global"))
-            & (pl.col("service_tier").fill_null("") != "provisioned")
-        )
-        movable = calls.filter(free_to_move)
         entries = calls["price_entry"].drop_nulls().unique()
+        del calls
         sold_at = self.providers or tuple(entries.str.split(":").list.first().unique().sort())
         siblings = _siblings(ledger.book, sold_at)
+        movable = requests_of(ledger, ("row", *GROUP), FREE & self._could_move(entries, siblings, ledger.book))
         batch: list[_Group] = []
         groups = places(movable, GROUP)
         for nth, (entry, provider, model, tier, task) in enumerate(groups.select(GROUP).iter_rows()):
-            if not self._could_move(entry, tier, task, siblings, ledger.book):
-                continue
             if _contract(ledger.book, str(provider or ""), str(model or ""), entry):
                 continue
             mine = ledger.at(movable["row"].gather(groups["at"][nth]), MOVED).with_columns(LISTED)
@@ -110,15 +109,16 @@ class DearerSibling(Analyzer):
         yield from _claims(batch, ledger.book)
 
     def _could_move(
-        self,
-        entry: str,
-        tier: str | None,
-        task: str | None,
-        siblings: Mapping[str, Sequence[tuple[Arm, Model]]],
-        book: PriceBook,
-    ) -> bool:
-        """Whether there is any other way to buy: most groups of calls need no second look."""
-        return len(siblings.get(facts_of(book, entry).same_as, ())) > 1 or tier in FAST or task in self.latency_tolerant
+        self, entries: pl.Series, siblings: Mapping[str, Sequence[tuple[Arm, Model]]], book: PriceBook
+    ) -> pl.Expr:
+        """Whether there is any other way to buy: most calls need no second look."""
+        sold = [entry for entry in entries if len(siblings.get(facts_of(book, entry).same_as, ())) > 1]
+        ways = [
+            pl.col(name).is_in(list(values)).fill_null(value=False)
+            for name, values in (("price_entry", sold), ("service_tier", FAST), ("task", self.latency_tolerant))
+            if values
+        ]
+        return pl.any_horizontal(ways)
 
     def _offers(
         self,

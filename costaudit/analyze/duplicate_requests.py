@@ -8,6 +8,7 @@ from datetime import timedelta
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls, these
+from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import DOUBLE_SUBMIT_S, Timing, attempts, failed
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -54,7 +55,8 @@ class DuplicateRequests(Analyzer):
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = single_calls(ledger, ("row", "request_sha", "started_at"))
         need(calls, {"request_sha": "no request fingerprints", "started_at": "no times"})
-        several = calls.filter(pl.col("request_sha").is_not_null() & pl.col("request_sha").is_duplicated())["row"]
+        twice = repeated(calls["request_sha"].drop_nulls(), 2)
+        several = calls.filter(pl.col("request_sha").is_in(twice.implode()))["row"]
         if several.is_empty():
             return
         copies = self.copies(these(ledger, several), Timing.of(ledger))

@@ -9,6 +9,7 @@ import polars as pl
 
 from costaudit.analyze import _ceiling
 from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need, option, single_calls
+from costaudit.analyze._places import places
 from costaudit.errors import ConfigError
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -66,15 +67,15 @@ class MissingCeiling(Analyzer):
         )
         if runs["n"].max() == 1:
             raise CannotCheck("no run has more than one call")
-        several = runs.filter(pl.len().over("task", "model") > 2, pl.col("n").max().over("task", "model") > 1)
-        for (task, model), found in several.sort("task", "model", "run_id").group_by(
-            "task", "model", maintain_order=True
-        ):
+        groups = places(runs.select("task", "model", "n"), ["task", "model"], runs=pl.len(), most=pl.col("n").max())
+        several = groups.filter((pl.col("runs") > 2) & (pl.col("most") > 1))
+        for nth, (task, model) in enumerate(several.select("task", "model").iter_rows()):
+            found = runs[several["at"][nth]].sort("run_id")
             group = _ceiling.with_reference(found)
             if group["reference"].sum() < _ceiling.LEAST_FINISHED:
-                yield from _at_risk(str(task), str(model), found)
+                yield from _at_risk(task, model, found)
             elif group["reference"].sum() < group.height:  # every good run that is cut costs more than it saves
-                yield from self._advice(str(task), str(model), group, steps)
+                yield from self._advice(task, model, group, steps)
 
     def _advice(self, task: str, model: str, runs: pl.DataFrame, steps: pl.DataFrame) -> Iterator[Claim]:
         tables = [_ceiling.frontier(steps, runs, metric, self.redo_factor) for metric in self.metrics]

@@ -12,14 +12,14 @@ from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
 from costaudit.analyze._task_units import TaskUnits
-from costaudit.analyze._units import LISTED, PROVIDER, Arm, units
+from costaudit.analyze._units import PROVIDER, TOOLS, Arm, units
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
 CASE = "case"
 JUDGED = (
-    *("row", "rollup", "gateway_cache_hit", "task", "provider", "model", "price_status", "cost_usd"),
+    *("row", "task", "provider", "model", "cost_usd"),
     *("input_tokens", "output_tokens", "reasoning_tokens", "reasoning_effort"),
 )
 THINKING = pl.col("task").is_not_null() & (pl.col("price_status") == "priced")
@@ -77,10 +77,12 @@ class ReasoningOverspend(Analyzer):
     randomised: tuple[str, ...] = option((), "tasks", "Tasks whose effort you assign at random.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger, [*JUDGED, *LISTED])
-        need(calls, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
-        floor = ledger.settings.floor(total_usd(calls))
-        calls = calls.filter(THINKING)
+        need(
+            single_calls(ledger, ("task", "reasoning_tokens")),
+            {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"},
+        )
+        floor = ledger.settings.floor(total_usd(single_calls(ledger, ("cost_usd",))))
+        calls = single_calls(ledger, JUDGED, THINKING)
         by, hidden = ("task", PROVIDER, "model"), pl.col("reasoning_tokens") > 0
         groups = places(calls, by, some=hidden.any(), spend=pl.col("cost_usd").filter(hidden).sum())
         large = groups.filter(pl.col("some") & (pl.col("spend") >= floor)).drop_nulls("model")
@@ -113,7 +115,7 @@ class ReasoningOverspend(Analyzer):
         """One effort: short answers after much longer reasoning."""
         if mine["reasoning_effort"].drop_nulls().n_unique() > 1:
             return None
-        if not brief(mine) or not simple(mine.hstack(ledger.at(mine["row"], SHAPE).drop("row")), thoughtful=True):
+        if not brief(mine) or not simple(mine.hstack(ledger.told(mine["row"], (*SHAPE, TOOLS))), thoughtful=True):
             return None
         visible = (pl.col("output_tokens") - pl.col("reasoning_tokens").fill_null(0)).clip(1)
         median = mine.select((pl.col("reasoning_tokens").fill_null(0) / visible).median()).item()
