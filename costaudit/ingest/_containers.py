@@ -1,4 +1,4 @@
-"""Containers of records: JSON arrays, documents, tables, Parquet; a large one is never held in memory as a whole."""
+"""Containers of records: JSON arrays, documents, tables; a large one is never held in memory as a whole."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import polars as pl
 
-from costaudit.errors import LogError
 from costaudit.ingest._blocks import LONGEST, TOO_LONG, Lines
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._elements import elements
@@ -180,19 +178,3 @@ class _Chained(io.RawIOBase):
         if self.line > LONGEST:
             self.problem = f"a line {TOO_LONG}: nothing behind it was read"
         return size
-
-
-def parquet(source: Any, shown: str) -> Iterator[list[Record | Bad]]:
-    """The rows of a Parquet file, some at a time."""
-    number = 0
-    try:
-        for part in pl.scan_parquet(source).collect_batches(chunk_size=ROWS, maintain_order=True):
-            for some in part.iter_slices(ROWS):
-                rows = some.to_dicts()
-                yield [
-                    Record(number + n, 0, {k: v for k, v in row.items() if v is not None})
-                    for n, row in enumerate(rows, 1)
-                ]
-                number += len(rows)
-    except (pl.exceptions.PolarsError, OSError) as problem:
-        raise LogError(f"{shown}: not a readable Parquet file: {str(problem).splitlines()[0]}") from problem

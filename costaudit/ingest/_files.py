@@ -186,8 +186,10 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
     head = head_of(stream)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.data.startswith(b"PAR1"):
+        from costaudit.ingest import _parquet
+
         with spooled(head.data, stream) if file.path == STDIN else nullcontext(file.path) as path:
-            yield from _containers.parquet(path, file.shown)
+            yield from _parquet.rows(path, file.shown)
     elif head.data.startswith(SQLITE):
         from costaudit.ingest import _sqlite
 
