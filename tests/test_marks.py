@@ -131,3 +131,8 @@ print(len([name for name in sys.modules if name.startswith("costaudit.ingest.") 
 
 def test_the_one_instance_of_a_format_is_the_one_that_reads():
     assert {_detect._of(form.__module__) for form in formats()} == set(_detect._instances(()))
+
+
+def test_a_closed_format_is_no_answer_whose_request_stands_elsewhere():
+    """Where one is sure, nothing that stands inside the record is looked at any more."""
+    assert not [form for form in formats() if form.closed and form.wrappable]

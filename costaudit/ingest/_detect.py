@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from costaudit.ingest._marks import indexes
 DECISIVE = 100  # the highest score
 DEPTH = 4  # how deep a response may stand in a home-made record
 SAMPLE = 50  # records looked at before a file's main format is decided
+SHAPES = 1_000  # sets of keys of which is remembered who is asked about them
 SURE, AGREED = 90, 4  # a score that leaves no doubt, and how many records in a row that agree on it end the sample
 
 
@@ -55,11 +56,20 @@ def _wrappable(names: Names) -> tuple[Format, ...]:
     return tuple(form for form in _instances(names) if form.wrappable)
 
 
-def _asked(value: Mapping[str, Any], names: Names, *, inside: bool) -> Iterable[Format]:
+def _asked(value: Mapping[str, Any], names: Names, *, inside: bool) -> Sequence[Format]:
     """The formats that an object can be of, as its keys tell."""
     if names:
         return _wrappable(names) if inside else _instances(names)
-    return map(_of, indexes(formats)[inside].of(value))
+    keys = tuple(value)  # most records of a log have the same
+    found = _ASKED[inside].get(keys)
+    if found is None:
+        found = tuple(map(_of, sorted(indexes(formats)[inside].of(keys))))
+        if len(_ASKED[inside]) < SHAPES:
+            _ASKED[inside][keys] = found
+    return found
+
+
+_ASKED: tuple[dict[tuple[Any, ...], Sequence[Format]], ...] = ({}, {})
 
 
 @cache
@@ -112,7 +122,9 @@ def _settled(scores: Counter[Guess], left: int) -> bool:
 def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | None:
     """The format of one record with its score: the record itself first, then whatever stands inside it."""
     best: tuple[tuple[int, int, str], Format, tuple[str, ...]] | None = None
+    seen = []
     for path, value in _objects(record):
+        seen.append((path, value))
         if path and best is not None and best[0][0] >= SURE and best[1].closed:
             break
         for form in _asked(value, names, inside=bool(path)):
@@ -122,7 +134,7 @@ def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | N
     if best is None:
         return None
     (score, _, _), form, path = best
-    return Guess(form, Found(path, _request(record, path) if form.wrappable else None)), score
+    return Guess(form, Found(path, _request(seen, path) if form.wrappable else None)), score
 
 
 def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -144,9 +156,11 @@ def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mappi
 _ASKS = ("messages", "input", "contents", "prompt", "inputText")
 
 
-def _request(record: Mapping[str, Any], response: tuple[str, ...]) -> tuple[str, ...] | None:
+def _request(
+    objects: Sequence[tuple[tuple[str, ...], Mapping[str, Any]]], response: tuple[str, ...]
+) -> tuple[str, ...] | None:
     """Where the request stands that the response answers: outside the response, nearest first."""
-    for path, value in _objects(record):
+    for path, value in objects:
         if response and path[: len(response)] == response:
             continue
         if path == response == ():
