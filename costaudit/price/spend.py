@@ -108,7 +108,7 @@ def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.len().cast(pl.Int64).alias("requests"),
             pl.col("cost_usd").fill_null(NOTHING).sum(),
-            *(pl.col(name).fill_null(0).sum() for name in TOKENS),
+            *(pl.col(name).sum() for name in TOKENS),
         )
         .sort("cost_usd", "requests", "model", "provider", descending=[True, True, False, False])
     )
