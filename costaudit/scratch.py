@@ -37,11 +37,15 @@ def kept(frame: pl.DataFrame, names: Iterable[str] | None = None, beside: pl.Dat
         return frame
     wanted = frame.select(frame.columns if names is None else list(names))
     known = [] if beside is None else beside.get_columns()
-    pairs = ((column, next((one for one in known if _same(column, one)), None)) for column in wanted.get_columns())
-    old = [one.alias(column.name) for column, one in pairs if one is not None]
+    pairs = ((column.name, next((one.name for one in known if _same(column, one)), "")) for column in wanted)
+    old = {name: one for name, one in pairs if one}
     with _Shelf() as shelf:
-        shelf.put(wanted.drop(column.name for column in old))
-        return frame.with_columns(*old, *shelf.columns())
+        shelf.put(wanted.drop(old))
+        found = frame.with_columns(shelf.columns())
+    if not old or beside is None:
+        return found
+    twins = beside.select(pl.col(one).alias(name) for name, one in old.items())  # as a table: literals stay literals
+    return pl.concat([found.drop(old), twins], how="horizontal").select(frame.columns)
 
 
 def read(schema: pl.Schema, height: int, columns: Callable[[Sequence[str]], pl.DataFrame]) -> pl.DataFrame:

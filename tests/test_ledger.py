@@ -316,7 +316,6 @@ def test_an_accepted_finding_reopens_when_expired_or_past_its_cap(rules: Any, ch
 
 
 def test_select_ignore_and_options_reach_the_rules(rules: Any) -> None:
-    @dataclasses.dataclass(frozen=True)
     class Counting(Rule):
         name = "counting"
         aliases = ("numbering",)

@@ -54,7 +54,6 @@ class _Said(msgspec.Struct, frozen=True):
 
     findings: list[Finding]
     not_checked: list[NotChecked]
-    acts: list[Act]
 
 
 @cache
@@ -111,8 +110,9 @@ def acts(ledger: Ledger, settings: Settings) -> list[Act]:
     if ledger.original.is_empty():
         return []
     floor = settings.floor(_spend(ledger.original))
-    said = _ask([rule for rule in chosen(settings) if any(t.order is not None for t in rule.turns())], ledger)
-    return [a for a in said.acts if (_worth(a.finding) or ZERO) >= floor]
+    made: list[Act] = []
+    _ask([rule for rule in chosen(settings) if any(t.order is not None for t in rule.turns())], ledger, made)
+    return [act for act in made if (_worth(act.finding) or ZERO) >= floor]
 
 
 def _defaults(kind: type[Analyzer]) -> dict[str, Any]:
@@ -128,37 +128,46 @@ def chosen(settings: Settings) -> list[Analyzer]:
     return [kind(**settings.rules.get(kind.name, {})) for kind in wanted]
 
 
-def _ask(rules: Iterable[Analyzer], ledger: Ledger) -> _Said:
-    """Every turn of every rule, in order: the ledger first, from the cause outwards; then what stands outside it."""
+def _ask(rules: Iterable[Analyzer], ledger: Ledger, acts: list[Act] | None = None) -> _Said:
+    """Every turn of every rule, in order: the ledger first, from the cause outwards; then what stands outside it.
+
+    acts  where the changes go that somebody could make; None: they are not held, for they are as large as what they say
+    """
     turns = [(turn, nth, rule) for rule in rules for nth, turn in enumerate(rule.turns())]
     # At one place of the ledger, what a rule says first comes before what another says as its last word.
     turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1], t[2].name))
-    said = _Said([], [], [])
+    said = _Said([], [])
     states = States.of(ledger)
-    priced = ledger.original["cost_usd"].null_count() < ledger.original.height
     for place, (turn, _, rule) in enumerate(turns):
-        if not priced and turn.kind is not Kind.EXPOSURE:
-            said.not_checked.append(NotChecked(rule.name, "no call has a price"))
-            continue
         scratch.release()
+        if turn.order is None:
+            states = States.of(ledger)  # nobody asks for the changes any more
         try:
-            claims = list(turn.look((states.point if turn.order is not None else ledger).reading(rule.reads)))
+            states, heard = _heard(states, turn, rule)
         except CannotCheck as why:
             said.not_checked.append(NotChecked(rule.name, str(why)))
             continue
-        if turn.order is not None:
-            states, settled = settle(states, claims)
-            # A change that saves nothing is no finding; a claim without a change speaks for itself.
-            owned = [one for one in settled if one.claim.patch is None or one.owned_usd > ZERO]
-        else:
-            owned = [Owned(claim, claim.evidence) for claim in claims]
-        made = [_finding(rule, turn, one) for one in owned]
-        said.findings.extend(made)
-        if turn.order is not None:
-            pairs = zip(owned, made, strict=True)
-            said.acts.extend(Act(place, one.claim, f) for one, f in pairs if one.claim.patch is not None)
+        said.findings.extend(finding for _, finding in heard)
+        if acts is not None and turn.order is not None:
+            acts.extend(Act(place, claim, finding) for claim, finding in heard if claim.patch is not None)
+        del heard  # its claims may be as large as the table
     said.not_checked.sort(key=lambda n: (n.rule, n.why))
     return said
+
+
+def _heard(states: States, turn: Turn, rule: Analyzer) -> tuple[States, list[tuple[Claim, Finding]]]:
+    """What a rule says in its turn, and the ledger after it; raises CannotCheck where it cannot look."""
+    calls = states.point.original
+    if turn.kind is not Kind.EXPOSURE and calls["cost_usd"].null_count() == calls.height:
+        raise CannotCheck("no call has a price")
+    claims = list(turn.look(states.point.reading(rule.reads)))
+    if turn.order is None:
+        owned = [Owned(claim, claim.evidence) for claim in claims]
+    else:
+        states, settled = settle(states, claims)
+        # A change that saves nothing is no finding; a claim without a change speaks for itself.
+        owned = [one for one in settled if one.claim.patch is None or one.owned_usd > ZERO]
+    return states, [(one.claim, _finding(rule, turn, one)) for one in owned]
 
 
 def _finding(rule: Analyzer, turn: Turn, owned: Owned) -> Finding:
