@@ -133,6 +133,17 @@ def test_fixes_alone_save_at_least_what_they_own(sets: list[set[int]]) -> None:
     assert sum((o.owned_usd for o in owned), Decimal(0)) <= sum((o.alone_usd for o in owned), Decimal(0))
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(patch_of, max_size=4))
+def test_what_a_change_saves_alone_is_what_it_saves_on_the_calls_as_logged(patches: list[pl.DataFrame]) -> None:
+    start = States.of(ledger(calls(LOG)))
+    states = start
+    for patch in patches:
+        states, (got,) = settle(states, [claim(patch)])
+        _, (first,) = settle(start, [claim(patch)])
+        assert got.alone_usd == first.owned_usd == first.alone_usd
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(patch_of, max_size=4), st.lists(patch_of, max_size=4), st.lists(patch_of, max_size=4))
 def test_evidence_adds_up_and_the_interval_holds_the_point(
