@@ -245,7 +245,9 @@ def lengthening(calls: pl.DataFrame, weeks: int) -> dict[str, float]:
     Theil-Sen on ln(mean input tokens of a request) over whole weeks, where Mann-Kendall sees a trend (p < 0.05) and a
     line fits better than the best single step: a step that is over does not go on.
     """
-    timed = calls.filter(pl.col("started_at").is_not_null() & (pl.col("input_tokens") > 0))
+    timed = calls.select("task", "started_at", "input_tokens").filter(
+        pl.col("started_at").is_not_null() & (pl.col("input_tokens") > 0)
+    )
     last = timed["started_at"].max()
     if last is None:
         return {}

@@ -91,12 +91,17 @@ class Batchable(Analyzer):
         priced = (
             (pl.col("price_status") == "priced") & pl.col("task").is_not_null() & pl.col("started_at").is_not_null()
         )
-        paid = single_calls(ledger, ("row", "task", RUN, kept.alias("kept"), *SEEN), priced)
-        groups = places(paid, ["task"], may=pl.sum("kept")).filter(pl.col("at").list.len() >= self.min_calls)
+        tasks = (
+            single_calls(ledger, ("task", kept.alias("kept")), priced)
+            .group_by("task")
+            .agg(pl.len(), pl.sum("kept"))
+            .filter(pl.col("len") >= self.min_calls)
+        )
+        wanted = pl.col("task").is_in(tasks.filter(pl.col("kept") >= self.min_calls)["task"].implode())
+        paid = single_calls(ledger, ("row", "task", RUN, kept.alias("kept"), *SEEN), priced & wanted)
+        groups = places(paid, ["task"])
         offered = False
-        for task, at, may in zip(groups["task"], groups["at"], groups["may"], strict=True):
-            if may < self.min_calls:
-                continue
+        for task, at in zip(groups["task"], groups["at"], strict=True):
             waiting = single(paid[at]).filter("kept")
             if waiting.height < self.min_calls:
                 continue
@@ -107,7 +112,7 @@ class Batchable(Analyzer):
             found = score(waiting, declared=declared)
             if declared or found.total >= self.min_score:
                 yield _claim(task, waiting, found, declared=declared)
-        if groups.height and not offered:
+        if tasks.height and not offered:
             raise CannotCheck("no batch price for any task of enough single, unstreamed calls")
 
 

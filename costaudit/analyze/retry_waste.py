@@ -19,6 +19,7 @@ from costaudit.analyze._analyzer import (
     single_calls,
     these,
 )
+from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts, failed, refused
 from costaudit.finding import ZERO, Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -134,10 +135,12 @@ class RetryWaste(Analyzer):
 
 def _candidates(ledger: Ledger) -> pl.Series:
     """The rows of calls that may be attempts: sent more than once, numbered, or in a run in which a parser refused."""
-    calls = single_calls(
-        ledger, ("row", RUN, "request_sha", pl.col("attempt").is_not_null(), (refused() & ~failed()).alias("refused"))
-    )
-    again = pl.col("request_sha").is_not_null() & pl.col("request_sha").is_duplicated()
-    runs = calls.filter("refused")["run"].drop_nulls().unique()
-    asked = pl.col("run").is_in(runs.implode()).fill_null(value=False) if runs.len() else pl.lit(value=False)
-    return calls.filter(again | pl.col("attempt") | asked)["row"]
+    refusal = (refused() & ~failed()).alias("refused")
+    calls = single_calls(ledger, ("row", "request_sha", pl.col("attempt").is_not_null(), refusal))
+    twice = repeated(calls["request_sha"].drop_nulls(), 2)
+    wanted = pl.col("request_sha").is_in(twice.implode()) | pl.col("attempt")
+    if calls["refused"].any():
+        calls = calls.with_columns(single_calls(ledger, (RUN,)))
+        runs = calls.filter("refused")["run"].drop_nulls().unique()
+        wanted |= pl.col("run").is_in(runs.implode()).fill_null(value=False)
+    return calls.filter(wanted)["row"]
