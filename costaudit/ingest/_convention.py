@@ -49,7 +49,10 @@ def settle(rows: pl.DataFrame) -> Settled:
     """
     doubtful = pl.col("_reading").is_not_null()
     if not rows.select(doubtful.any()).item():
-        return Settled(rows.drop(COLUMNS), PROOFS.to_frame())
+        plain = rows.clone()  # of no column: `drop` makes one of each
+        for name in COLUMNS:
+            plain.drop_in_place(name)
+        return Settled(plain, PROOFS.to_frame())
     marked = added(rows, doubtful).with_columns(
         _said=_evidence(),
         _impossible=_cached() > pl.col("input_tokens"),

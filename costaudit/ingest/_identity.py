@@ -51,9 +51,10 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     Rows without identity are all kept. The machinery columns are kept too, for those who merge once more.
     """
     copies = pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)
-    marked = _widened(frame).with_columns(_copies=copies)
-    several = marked.filter("_copies").drop("_copies")
-    alone = marked.filter(~pl.col("_copies")).drop("_copies")
+    marked = _widened(frame)
+    copied = marked.select(copies).to_series()
+    # What is not filtered is not copied: most logs hold each call once.
+    several, alone = (marked.filter(copied), marked.filter(~copied)) if copied.any() else (marked.clear(), marked)
     del marked
     if several.is_empty() and not (alone["_rows"].max() or 1) > 1:  # type: ignore[operator]
         return Collapsed(alone, pl.DataFrame(schema=FATE))
@@ -110,7 +111,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         .filter(pl.col("count") > 0)
         .sort("source_file", "format", "reason")
     )
-    requests = pl.concat([alone, schema.conform(best, frame.schema)])
+    requests = pl.concat([alone, schema.conform(best, frame.schema)]) if best.height else alone
     return Collapsed(requests, schema.conform(dropped, FATE))
 
 
@@ -121,16 +122,19 @@ def _widened(frame: pl.DataFrame) -> pl.DataFrame:
     also = pl.coalesce("_also", "_key")
     rank = pl.col("_rank").fill_null(0)
     homes = (
-        frame.filter(pl.col("_also").is_not_null() & (pl.col("_also") != pl.col("_key")))
+        frame.select("_also", "_key", "_rank", "started_at")
+        .filter(pl.col("_also").is_not_null() & (pl.col("_also") != pl.col("_key")))
         .sort(rank, "started_at", "_key", descending=[True, False, False], nulls_last=True)
         .group_by("_also", maintain_order=True)
         .agg(_home=pl.col("_key").first(), _best=rank.first())
         .rename({"_also": "_id"})
     )
-    joined = frame.with_columns(_id=also).join(homes, on="_id", how="left", maintain_order="left")
-    copy = (pl.col("_key") == pl.col("_id")) | (rank < pl.col("_best"))
+    if homes.is_empty():
+        return frame
+    joined = frame.select("_key", _id=also, _rank=rank).join(homes, on="_id", how="left", maintain_order="left")
+    copy = (pl.col("_key") == pl.col("_id")) | (pl.col("_rank") < pl.col("_best"))
     key = pl.when(pl.col("_home").is_not_null() & copy).then("_home").otherwise("_key")
-    return joined.with_columns(_key=key).select(frame.columns)
+    return frame.with_columns(joined.select(_key=key).to_series())
 
 
 def _first_known(name: str) -> pl.Expr:

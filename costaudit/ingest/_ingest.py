@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePath
+from typing import Any
 
 import polars as pl
 
@@ -155,11 +156,15 @@ def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
-    rows = _rows(reads)
-    settled = settle(rows)
+    settled = settle(_rows(reads))
+    proofs = settled.proofs
     traced = resolve(settled.rows, [node for read in reads for node in read.nodes])
+    del settled  # no stage's rows outlive the next: each is as large as all that was read
     adopted = adopt(traced.rows)
+    told = (*traced.notes, *adopted.notes)
+    del traced
     requests, duplicates = collapse(adopted.rows)
+    del adopted
     order = ("started_at", "source_file", "source_line")
     requests = requests.sort(order, nulls_last=True, maintain_order=True)
     identities = requests.select("_key", "_also", "_rank")
@@ -185,9 +190,9 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
             str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
-    told = (note for read in reads for note in (read.problem, *read.notes) if note)
-    notes = (*told, *traced.notes, *adopted.notes, *suspected(requests))
-    sources = _sources(reads, requests, duplicates, rejects, settled.proofs)
+    said = (note for read in reads for note in (read.problem, *read.notes) if note)
+    notes = (*said, *told, *suspected(requests))
+    sources = _sources(reads, requests, duplicates, rejects, proofs)
     return Ingested(requests, fates, sources, rejects, notes, identities)
 
 
@@ -195,12 +200,22 @@ def _rows(reads: Sequence[FileRead]) -> pl.DataFrame:
     """The rows of all files, without most of the columns that none of them has: those would be half of the memory."""
     alike = groupby((frame for read in reads for frame in read.frames), key=lambda frame: frame.schema)
     frames = [pl.concat(some) for _, some in alike]
-    held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
-    kept = pl.Schema({name: dtype for name, dtype in ROWS.items() if name in held or name in JOINED})
-    rows = pl.concat([kept.to_frame(), *(schema.conform(frame, kept) for frame in frames)])
     for read in reads:
         read.frames = []
-    return rows
+    held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
+    kept = pl.Schema({name: dtype for name, dtype in ROWS.items() if name in held or name in JOINED})
+    # Column by column, so that of one at a time there is a copy: the next stage would make one of all of them.
+    return pl.DataFrame([_column(frames, name, dtype) for name, dtype in kept.items()])
+
+
+def _column(frames: Sequence[pl.DataFrame], name: str, dtype: Any) -> pl.Series:
+    """A column of all frames, in one piece; it is taken out of them."""
+    nothing = pl.Series(name, [None], dtype=dtype)
+    parts = [
+        frame.drop_in_place(name).cast(dtype) if name in frame.columns else nothing.new_from_index(0, frame.height)
+        for frame in frames
+    ]
+    return pl.concat([nothing.clear(), *parts]).rechunk()
 
 
 def _split(why: str) -> tuple[str, str]:

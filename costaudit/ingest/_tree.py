@@ -35,6 +35,7 @@ LENT = (
 )
 MODEL = ("model_requested", "model")
 NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
+TOLD = (*NODES, "_key", "input_tokens", "output_tokens", "usage_source")  # what the tree of rows is made of
 AGREES = 0.01  # share by which a roll-up may differ from the sum of its calls: rounding, not a missing call
 
 
@@ -52,7 +53,7 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     rollup   true where a span below carries usage, or where a call without usage stands below one that has it
     _key     trace and span where the row has no other identity; always for roll-ups, which are no copies of a call
     """
-    placed = rows.with_row_index("_at").filter(pl.col("_span").is_not_null())
+    placed = rows.select(TOLD).with_row_index("_at").filter(pl.col("_span").is_not_null())
     if placed.is_empty():
         return Resolved(rows, ())
     above = pl.concat([NODES.to_frame(), *nodes], how="diagonal")

@@ -30,7 +30,9 @@ def adopt(rows: pl.DataFrame) -> Adopted:
 
     The request's id decides; else equal counts in the same session, in order of time where several calls have them.
     """
-    told = rows.filter((pl.col("format") == TRANSCRIPT) & pl.col("_key").is_not_null())
+    told = rows.select("_key", "_rank", "parent_id", "started_at", *COUNTS).filter(
+        (rows["format"] == TRANSCRIPT) & rows["_key"].is_not_null()
+    )
     if told.is_empty():
         return Adopted(rows)
     sessions = told["parent_id"].drop_nulls().unique()
