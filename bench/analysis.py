@@ -3,9 +3,10 @@
     python bench/analysis.py [--rows 200000 1000000] [--folder /tmp/costaudit-bench] [--markdown FILE]
 
 The stores come from `bench/_store.py`. Each size is measured in a process of its own, as `costaudit analyze STORE`
-runs it: read, attribute, price, every rule, the ledger, the tables, the report. `rest` is what no stage claims.
+runs it: read, attribute, price, every rule, the ledger, the tables, the report. `rest` is what no stage claims; the
+last row is the size on disk of the working file of `costaudit.scratch`.
 Memory is told apart: what the process alone holds, and pages of files, which the system takes back when it needs them
-(libraries, and the working file of `costaudit.scratch`); both are sampled every few milliseconds.
+(libraries, and the working file); both are sampled every few milliseconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from _machine import measured_by
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
 MIB = 2**20
+WORKING = "working file"  # the row of its size on disk
 
 
 class Peak(threading.Thread):
@@ -111,7 +113,7 @@ def _measured_apart(given: argparse.Namespace, rows: int) -> dict[str, list[floa
 
 def measured(folder: Path, findings: Path | None) -> dict[str, list[float]]:
     """Stage -> [CPU s, wall s, peak own bytes, peak bytes of files] of one audit of the store."""
-    from costaudit import analyze, pipeline
+    from costaudit import analyze, pipeline, scratch
     from costaudit.config import Settings
     from costaudit.report import View, renderer
 
@@ -124,7 +126,10 @@ def measured(folder: Path, findings: Path | None) -> dict[str, list[float]]:
     for name in ("coverage", "spend"):
         setattr(pipeline, name, clock.timed("tables", getattr(pipeline, name)))
     cpu, wall = time.process_time(), time.perf_counter()
-    audit = pipeline.audit([str(folder)], Settings())
+    settings = pipeline.checked(Settings())
+    known = pipeline.load([str(folder)], settings)
+    filed = scratch.size()
+    audit = pipeline.audited(known, settings, [str(folder)])
     with clock.stage("report"):
         renderer("terminal")(audit, View())
     total = [time.process_time() - cpu, time.perf_counter() - wall]
@@ -135,6 +140,7 @@ def measured(folder: Path, findings: Path | None) -> dict[str, list[float]]:
     rules = [row for name, row in clock.spent.items() if name.startswith("rule ") or name == "ledger"]
     clock.spent["all rules"] = [*(sum(r[i] for r in rules) for i in (0, 1)), *_most(rules)]
     clock.spent["whole"] = [*total, *_most(list(clock.spent.values()))]
+    clock.spent[WORKING] = [0.0, 0.0, 0.0, float(filed)]
     return clock.spent
 
 
@@ -183,12 +189,14 @@ def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
         "| --- |" + " ---: |" * len(sizes),
     ]
     for stage in stages:
-        cells = [_cell(tables[rows].get(stage)) for rows in sizes]
+        cells = [_cell(stage, tables[rows].get(stage)) for rows in sizes]
         lines.append(f"| {stage} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: list[float] | None) -> str:
+def _cell(stage: str, row: list[float] | None) -> str:
+    if row and stage == WORKING:
+        return f"{row[3] / MIB:,.0f} MiB"
     return f"{row[0]:.2f} ({row[1]:.2f} s; {row[2] / MIB:,.0f} + {row[3] / MIB:,.0f})" if row else ""
 
 

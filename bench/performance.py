@@ -37,9 +37,9 @@ ANALYSIS = """## Analysis
 From 100,000 calls on their columns stand in a working file that is mapped into memory (`docs/store.md` says where).
 The system takes those pages back when it needs them, and between rules they are given back; so memory is told apart:
 what the process holds of its own, the working tables of a stage, and pages of files. Time and memory grow with the
-number of calls. All rules on 100 million calls would take ten times what 10 million take, and the rules that compare
-models most of the memory: audit such a store month by month (`--since`, `--until`); its totals do not need the calls
-at all (`costaudit spend`).
+number of calls, and so does the working file: the last row is its size on disk. All rules on 100 million calls would
+take ten times what 10 million take, memory and disk included: audit such a store month by month (`--since`, `--until`);
+its totals do not need the calls at all (`costaudit spend`).
 """
 TOTALS = """## Totals
 

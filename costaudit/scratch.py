@@ -81,6 +81,11 @@ def release() -> None:
             whole.madvise(mmap.MADV_DONTNEED)
 
 
+def size() -> int:
+    """Bytes of the files that tables stand in now."""
+    return sum(len(whole) for whole in _mapped)
+
+
 def _batches(schema: pl.Schema, height: int) -> Iterable[list[str]]:
     """The columns in batches of about `AT_ONCE` bytes."""
     batch: list[str] = []
