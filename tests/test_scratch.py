@@ -13,7 +13,7 @@ from console import ROOT
 
 from costaudit import pipeline, schema, scratch
 from costaudit.config import Settings
-from costaudit.errors import CostAuditError
+from costaudit.errors import CostAuditError, LogError
 from costaudit.ingest import _store, ingest
 from costaudit.price import engine
 from costaudit.report import View, renderer
@@ -110,3 +110,30 @@ def test_a_full_disk_is_told_with_the_folder_and_what_to_do(monkeypatch):
         scratch.kept(rows(5))
     assert "TMPDIR" in told.value.hint
     assert told.value.exit_code == 3
+
+
+@pytest.mark.usefixtures("filed")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_while_a_store_is_read_is_told(tmp_path, monkeypatch):
+    _store.merge(ingest([LOGS / "batchable.jsonl"]).requests, tmp_path / "store")
+    monkeypatch.setattr(scratch, "_nameless", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+    with pytest.raises(CostAuditError, match="no room for the working file"):
+        _store.read(tmp_path / "store")
+
+
+@pytest.mark.usefixtures("filed")
+def test_a_part_that_is_damaged_ends_the_reading_of_a_long_store(tmp_path):
+    _store.merge(ingest([LOGS / "batchable.jsonl"]).requests, tmp_path / "store")
+    (part,) = (tmp_path / "store").glob("requests/*/*.parquet")
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(LogError, match="damaged"):
+        _store.read(tmp_path / "store")
+
+
+def test_a_column_of_one_value_takes_no_room_in_the_file(monkeypatch):
+    monkeypatch.setattr(scratch, "MANY", 1)
+    before = scratch.size()
+    one = pl.DataFrame({"name": ["a name longer than twelve bytes"] * 1000, "none": [None] * 1000})
+    table = scratch.kept(one)
+    assert scratch.size() == before
+    assert table.equals(one)
