@@ -55,8 +55,12 @@ def answers(folder):
 
 
 def analyzed(capsys, *words):
+    return ran(capsys, "analyze", *words)
+
+
+def ran(capsys, *words):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["analyze", *map(str, words)])
+        cli.main([*map(str, words)])
     return capsys.readouterr().out, ended.value.code
 
 
@@ -88,6 +92,27 @@ def test_another_format_or_a_copy_is_written_from_the_audit_that_is_known(asked,
     assert len(asked) == 1
     assert "<html" in html
     assert (tmp_path / "a.csv").read_text()
+
+
+def test_other_commands_take_the_audit_that_is_known(asked, log, capsys, tmp_path, monkeypatch):
+    commands = [("doctor", log.parent), ("init", log.parent, "-o", "-")]
+    fresh = [ran(capsys, *words, "--no-cache") for words in commands]
+    analyzed(capsys, log.parent)
+    monkeypatch.setattr(pipeline, "audited", lambda *_: pytest.fail("audited again"))
+    assert [ran(capsys, *words) for words in commands] == fresh
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_month_is_reviewed_once(asked, log, capsys, monkeypatch, changed):
+    words = ("report", "--month", "2026-09", log.parent, "--format", "json")
+    first = ran(capsys, *words)
+    assert first == ran(capsys, *words, "--no-cache")
+    if changed:
+        log.write_text(log.read_text() + call(99))
+        assert ran(capsys, *words) == ran(capsys, *words, "--no-cache") != first
+    else:
+        monkeypatch.setattr(pipeline, "requests", lambda *_: pytest.fail("read again"))
+        assert ran(capsys, *words) == first
 
 
 def test_no_cache_neither_looks_nor_keeps(asked, log, capsys, tmp_path):

@@ -10,10 +10,8 @@ from costaudit.commands._output import emit, progress
 FORMATS = ("terminal", "json")
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from costaudit.config import Settings
     from costaudit.ingest import Ingested
+    from costaudit.known import Known
     from costaudit.report._doctor import Diagnosis
 
 
@@ -36,19 +34,21 @@ def command(
     complete for models without a price; and the rules that cannot look at such logs.
     """
     from costaudit import pipeline
+    from costaudit.known import Known
     from costaudit.report import _doctor
 
     settings = options.settings(config, no_cache=no_cache, tasks=tasks, outcomes=outcomes, prices_dir=prices)
+    known = Known(paths, settings)
     with progress(quiet=quiet, verbose=verbose) as show:
         read = pipeline.requests(paths, settings, show)
-    found = diagnose(read, settings, paths)
+    found = diagnose(read, known)
     if format == "json":
         emit(_doctor.machine(found), output)
     else:
         emit(_doctor.terminal(found, options.view(no_color=no_color, output=output)), output)
 
 
-def diagnose(read: Ingested, settings: Settings, paths: Sequence[str]) -> Diagnosis:
+def diagnose(read: Ingested, known: Known) -> Diagnosis:
     """The diagnosis of logs as read; logs that cannot be audited still get one, with the reason."""
     from dataclasses import replace
 
@@ -57,8 +57,9 @@ def diagnose(read: Ingested, settings: Settings, paths: Sequence[str]) -> Diagno
     from costaudit.report._doctor import Diagnosis, shares
 
     found = Diagnosis(read.fates, read.sources, read.rejects, shares(read.requests), read.notes)
+    paths, settings = known.paths, known.settings
     try:
-        audit = pipeline.audited(pipeline.loaded(read, settings, paths), settings, paths)
+        audit = known.audit(make=lambda: pipeline.audited(pipeline.loaded(read, settings, paths), settings, paths))
     except LogError as error:
         return replace(found, problem=str(error))
     return replace(found, coverage=audit.coverage, not_checked=audit.not_checked)

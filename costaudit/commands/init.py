@@ -26,9 +26,9 @@ def command(
 
     Nothing in it is in force but the time zone until you remove the `#` of a line. A file that is there is kept.
     """
-    from costaudit import pipeline
     from costaudit.config import Settings
     from costaudit.errors import UsageError
+    from costaudit.known import Known
     from costaudit.report._settings import proposal
 
     printed = str(output) == "-"
@@ -36,8 +36,8 @@ def command(
         raise UsageError(f"{output} is there already", hint="--force replaces it, -o - prints the proposal")
     settings = Settings(cache=not no_cache) if tz is None else Settings(tz=tz, cache=not no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:
-        loaded = pipeline.load(paths, settings, show)
-    text = proposal(pipeline.audited(loaded, settings, paths), tz=settings.tz)
+        audit = Known(paths, settings).audit(show)
+    text = proposal(audit, tz=settings.tz)
     emit(text, None if printed else output)
     if not printed:
         note(f"wrote {output}", quiet=quiet)

@@ -53,37 +53,46 @@ def command(
     Exit code: 0 report printed; 2 wrong usage or settings; 3 no request in the month, or less of it priced than
     --min-coverage asks.
     """
-    from costaudit import pipeline, questions
-    from costaudit.analyze import checked
-    from costaudit.compare import month as months
     from costaudit.errors import UsageError
-    from costaudit.report import _month
+    from costaudit.known import Known, Said
 
     places = [store] if store is not None else list(paths or ())
     if (store is not None) == bool(paths):
         raise UsageError("report reads logs or one store", hint="costaudit report --month 2026-10 PATH, or --store DIR")
-    reviewed = months.parse(month)
-    compared = months.parse(compare) if compare else months.preceding(reviewed)
-    settings = checked(
-        options.settings(
-            config,
-            no_cache=no_cache,
-            tz=tz,
-            by=by,
-            tasks=tasks,
-            outcomes=outcomes,
-            select=select,
-            ignore=ignore,
-            min_coverage=min_coverage,
-            prices_dir=prices,
-            currency=currency,
-            rates=rates,
-        )
+    settings = options.settings(
+        config,
+        no_cache=no_cache,
+        tz=tz,
+        by=by,
+        tasks=tasks,
+        outcomes=outcomes,
+        select=select,
+        ignore=ignore,
+        min_coverage=min_coverage,
+        prices_dir=prices,
+        currency=currency,
+        rates=rates,
     )
-    with progress(quiet=quiet, verbose=verbose) as show:
-        read = pipeline.requests(places, settings, show)
-    review = questions.reviewed(read, settings, places, reviewed, compared, against or ())
-    with options.money(settings, review.audit.window):
-        emit(_month.RENDERERS[format](review, options.view(settings.by, no_color=no_color, output=output)), output)
-    if min_coverage is not None and not review.audit.coverage.enough:
+    view = options.view(settings.by, no_color=no_color, output=output)
+    known = Known(places, settings)
+    how = f"report {month} {compare} {format} {view} {settings.currency}"
+    said = None if against else known.said(how)
+    if said is None:
+        from costaudit import pipeline, questions
+        from costaudit.analyze import checked
+        from costaudit.compare import month as months
+        from costaudit.report import _month
+
+        reviewed = months.parse(month)
+        compared = months.parse(compare) if compare else months.preceding(reviewed)
+        settings = checked(settings)
+        with progress(quiet=quiet, verbose=verbose) as show:
+            read = pipeline.requests(places, settings, show)
+        review = questions.reviewed(read, settings, places, reviewed, compared, against or ())
+        with options.money(settings, review.audit.window):
+            said = Said(_month.RENDERERS[format](review, view), None, review.audit.coverage.enough)
+        if not against:
+            known.say(how, said)
+    emit(said.text, output)
+    if min_coverage is not None and not said.enough:
         raise typer.Exit(3)

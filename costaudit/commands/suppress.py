@@ -170,10 +170,12 @@ def _find(wanted: str, paths: Sequence[str], settings: Settings, asked: _Asked, 
     from costaudit.analyze._standing import last_day, months_of
     from costaudit.commands.show import find
     from costaudit.errors import UsageError
+    from costaudit.known import Known
 
+    before = Known(paths, settings)
     settings = pipeline.checked(settings)
     known = pipeline.load(paths, settings, show)
-    audit = pipeline.audited(known, settings, paths)
+    audit = before.audit(make=lambda: pipeline.audited(known, settings, paths))
     for one in audit.accepted:
         if one.finding and one.finding.upper() == wanted.strip().upper() and one not in audit.reopened:
             raise UsageError(f"{one.finding} is accepted until {one.by.until}", hint=f"change it there: {one.by.where}")
