@@ -8,30 +8,24 @@ from functools import cached_property
 
 import polars as pl
 
-from costaudit.analyze._analyzer import single_calls
-from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
-from costaudit.analyze._units import MODEL, PROVIDER, units
+from costaudit.analyze._units import units
+from costaudit.analyze._work import Work
 from costaudit.price.exact import amount
-from costaudit.price.ledger import Ledger
 
 
 class TaskUnits:
     """The calls of every known task that are one call each, and the units they make, gathered task by task."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, work: Work) -> None:
+        self._work, self._ledger = work, work.ledger
         self._witnesses: dict[str, pl.DataFrame | None] = {}
 
     @cached_property
     def _groups(self) -> pl.DataFrame:
-        """task, at: where its calls stand among `_rows`; spend [USD]; several: whether more than one model answered."""
-        answered = pl.col("status").fill_null("ok") == "ok"
-        arm = pl.when(answered).then(PROVIDER.hash(0) ^ MODEL.hash(1))
-        calls = single_calls(self._ledger, ("row", "task", "cost_usd", arm.alias("arm")), pl.col("task").is_not_null())
-        self._rows = calls["row"]
-        one = pl.col("arm")
-        return places(calls.drop("row"), ["task"], spend=pl.sum("cost_usd"), several=one.min() != one.max())
+        """task, by name; at: where its calls stand, a list for each of its models; spend [USD]."""
+        known = self._work.every.drop_nulls("task")
+        return known.group_by("task").agg("at", spend=pl.sum("cost")).sort("task")
 
     @cached_property
     def _at(self) -> dict[str, pl.Series]:
@@ -39,11 +33,12 @@ class TaskUnits:
 
     def comparable(self, floor: Decimal) -> list[str]:
         """The tasks, by name, that more than one model worked on and that may spend so much [USD]."""
-        return self._groups.filter(pl.col("several") & (pl.col("spend") >= amount(floor)))["task"].to_list()
+        may = (pl.col("at").list.len() > 1) & (pl.col("spend") >= amount(floor))
+        return self._groups.filter(may)["task"].to_list()
 
     def rows(self, task: str) -> pl.Series:
         """The `row` of the calls of a task, in order."""
-        return self._rows.gather(self._at[task])
+        return self._work.rows(self._at[task].explode().sort())
 
     def of(self, task: str, *, fronts: bool = False) -> pl.DataFrame:
         """The units of a task, as `units` gives them."""

@@ -48,15 +48,24 @@ class Work:
         self.ledger = ledger
 
     @cached_property
-    def groups(self) -> pl.DataFrame:
-        """task, provider (empty: unknown), model; at: where their calls stand among `_rows`; paid: how many of them
-        have a price, and their spend [USD]."""
+    def every(self) -> pl.DataFrame:
+        """task, provider (empty: unknown), model, where they are known; at: where their calls stand among all single
+        calls; paid: how many of them have a price, and their spend [USD]; cost: the spend of all of them."""
         priced = pl.col("price_status") == "priced"
         by = ("task", pl.col("provider").fill_null(""), "model")
         calls = single_calls(self.ledger, ("row", "task", "provider", "model", "cost_usd", "price_status"))
         self._rows = calls["row"]
-        found = places(calls, by, paid=priced.sum(), spend=pl.col("cost_usd").filter(priced).sum())
-        return found.drop_nulls(["task", "model"])
+        usd = pl.col("cost_usd")
+        return places(calls, by, paid=priced.sum(), spend=usd.filter(priced).sum(), cost=usd.sum())
+
+    @cached_property
+    def groups(self) -> pl.DataFrame:
+        """The same where task and model are known."""
+        return self.every.drop_nulls(["task", "model"])
+
+    def rows(self, at: pl.Series) -> pl.Series:
+        """The `row` of calls by their place among all single calls."""
+        return self._rows.gather(at)
 
     @cached_property
     def _at(self) -> dict[tuple[str, Arm], pl.Series]:
@@ -75,7 +84,7 @@ class Work:
 
     def _of(self, task: str, arm: Arm, made: Sequence[str | pl.Expr], tenant: str | None = None) -> pl.DataFrame:
         at = self._at.get((task, arm))
-        rows = self._rows.clear() if at is None else self._rows.gather(at)
+        rows = self._rows.clear() if at is None else self.rows(at)
         if tenant is not None:
             mine = self.ledger.told(rows, [(pl.col("tenant") == tenant).fill_null(value=False)])
             rows = rows.filter(mine.to_series())

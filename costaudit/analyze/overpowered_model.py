@@ -96,8 +96,8 @@ class OverpoweredModel(Analyzer):
         need(calls, {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"})
         floor = ledger.settings.floor(total_usd(calls))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
-        pairs = discovered(list(compared(TaskUnits(ledger), floor, by, self.stated)), self.q)
         work = Work(ledger)
+        pairs = discovered(list(compared(TaskUnits(work), floor, by, self.stated)), self.q)
         claims = [*_comparisons(work, pairs), *self._experiments(work, pairs, floor)]
         if not claims and not pairs:
             raise CannotCheck(

@@ -13,6 +13,7 @@ from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
 from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import PROVIDER, TOOLS, Arm, units
+from costaudit.analyze._work import Work
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
@@ -103,7 +104,7 @@ class ReasoningOverspend(Analyzer):
         values, quality = measure(units(ledger, ALONE & THINKING & own, provider=pl.lit(""), model=effort))
         if quality is None or broken(values, quality, None, None) is not None:
             return None
-        others = TaskUnits(ledger)
+        others = TaskUnits(Work(ledger))
         for high in reversed(efforts[1:]):
             for low in efforts[: efforts.index(high)]:
                 verdict = judge(values, quality, Arm("", low), Arm("", high), others, by)
