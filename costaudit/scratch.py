@@ -6,6 +6,7 @@ nothing more, no text of a prompt or an answer.
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import disk_usage
 from typing import IO, Any
 
 import polars as pl
@@ -23,6 +25,8 @@ from costaudit.errors import CostAuditError
 MANY = 100_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
 AT_ONCE = 128 * 2**20  # bytes of columns that are in memory before they are written
 WIDE = 64  # bytes a row that a nested column is taken for
+FILED, OWN = 600, 300  # bytes a call, on disk and in memory, of all rules: `bench/analysis.py`, ten million calls
+MEMORY = Path("/proc/meminfo")
 ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to be read
 
 _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
@@ -55,6 +59,8 @@ def read(schema: pl.Schema, height: int, columns: Callable[[Sequence[str]], pl.D
     """
     if height < MANY:
         return columns(schema.names())
+    for lack in _lacking(height):
+        logging.getLogger(__name__).warning("%s calls: %s", f"{height:,}", lack)
     with _Shelf() as shelf, ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
         for names in _batches(schema, height):
@@ -67,6 +73,23 @@ def read(schema: pl.Schema, height: int, columns: Callable[[Sequence[str]], pl.D
         _done(written)
         found = pl.DataFrame([pl.int_range(height, dtype=pl.UInt32, eager=True).alias("")])
         return found.with_columns(shelf.columns()).select(schema.names())
+
+
+def _lacking(height: int) -> Iterator[str]:
+    """What so many calls will probably want and not find, said before the work is begun."""
+    shorter = "audit a shorter window (--since, --until)"
+    with suppress(OSError):
+        if (filed := height * FILED) > (free := disk_usage(folder()).free):
+            folders = "name another folder in the environment variable TMPDIR"
+            yield f"a working file of some {_gb(filed)}, {folder()} has {_gb(free)}: {shorter}, or {folders}"
+    with suppress(OSError, ValueError, IndexError):  # not on every system
+        free = int(MEMORY.read_text().split("MemAvailable:")[1].split()[0]) * 1024
+        if (own := height * OWN) > free:
+            yield f"all rules take some {_gb(own)} of memory, {_gb(free)} are free: {shorter}, or --select fewer rules"
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:,.0f} GB"
 
 
 def _done(written: Future[None] | None) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -137,3 +138,24 @@ def test_a_column_of_one_value_takes_no_room_in_the_file(monkeypatch):
     table = scratch.kept(one)
     assert scratch.size() == before
     assert table.equals(one)
+
+
+def test_what_many_calls_will_lack_is_said_before_they_are_read(tmp_path, monkeypatch, caplog):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 24684092 kB\nMemAvailable: 2 kB\n")
+    monkeypatch.setattr(scratch, "MANY", 1)
+    monkeypatch.setattr(scratch, "MEMORY", meminfo)
+    monkeypatch.setattr(scratch, "disk_usage", lambda _: SimpleNamespace(free=599 * 7))
+    scratch.read(rows(7).schema, 7, rows(7).select)
+    disk, memory = (record.getMessage() for record in caplog.records)
+    assert disk.startswith("7 calls: a working file of some 0 GB, ")
+    assert "TMPDIR" in disk
+    assert memory.startswith("7 calls: all rules take some 0 GB of memory, 0 GB are free: audit a shorter window")
+
+
+def test_nothing_is_said_where_there_is_room(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(scratch, "MANY", 1)
+    monkeypatch.setattr(scratch, "MEMORY", tmp_path / "no such file")
+    monkeypatch.setattr(scratch, "disk_usage", lambda _: SimpleNamespace(free=600 * 7))
+    scratch.read(rows(7).schema, 7, rows(7).select)
+    assert not caplog.records
