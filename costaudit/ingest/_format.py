@@ -188,6 +188,8 @@ class FileReader(Protocol):
     A reader may have `scan(block, out)` as well: it reads the lines of a block that begin with a brace, and yields
     number, offset and bytes of every other one in its place.
 
+    And `portion`: bytes of records that it is fed at once.
+
     And `alone(records)`: whether all that was fed to it, and these records, is read line by line, so that it may be
     read in pieces; a reader that has no such method may hold something from line to line. If what it holds ends now
     and then, it has `cuts(size, most)`, places in the file where that is probable, and `seam()`, which says of the

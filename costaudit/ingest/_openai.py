@@ -100,9 +100,12 @@ def extras(name: str, *paths: str) -> Field:
     return custom({"usage": usage_parts, "output": hosted_tools}[name], schema.EXTRAS, *paths)
 
 
-def together(*names: str) -> pl.Expr:
+def together(picked: pl.DataFrame, *names: str) -> pl.Expr:
     """One `extras` cell of several; null where all are."""
-    joined = pl.concat_list(*[pl.col(n).fill_null(pl.lit([], schema.EXTRAS)) for n in names])
+    known = [pl.col(name) for name in names if picked[name].null_count() < picked.height]
+    if len(known) < 2:  # as in nearly all logs
+        return known[0] if known else pl.lit(None, schema.EXTRAS)
+    joined = pl.concat_list(*[cell.fill_null(pl.lit([], schema.EXTRAS)) for cell in known])
     return pl.when(joined.list.len() > 0).then(joined)
 
 

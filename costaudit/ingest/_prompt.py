@@ -5,7 +5,8 @@ Source of the method: METHODS 5.1 (families) and 5.2 (chains): h_k = hash(h_{k-1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -88,31 +89,35 @@ class PromptReader:
         return absent | {"has_text": pl.Series(known, dtype=pl.Boolean)}
 
     def _rows(self, raws: Sequence[Sequence[Any]], height: int) -> list[dict[str, Any]]:
-        parameters = [cells for n in self.parts["parameters"] if any(cells := list(map(_bytes, raws[n])))]
+        """The fingerprint columns of each call, of which one at a time is copied out of its line."""
+        given = [raws[n] for n in self.parts["parameters"] if raws[n].count(None) < height]
+        parameters = [cells for column in given if any(cells := list(map(_bytes, column)))]
         return list(
             map(
                 facts,
                 *(self._first(part, raws, height, _bytes) for part in ("messages", "system", "tools", "output_schema")),
-                [[cell for cell in row if cell] for row in zip(*parameters, strict=True)]
+                ([cell for cell in row if cell] for row in zip(*parameters, strict=True))
                 if parameters
-                else [()] * height,
+                else repeat((), height),
                 self._first("answer", raws, height, _replies),
             )
         )
 
-    def _first(self, part: str, raws: Sequence[Sequence[Any]], height: int, read: Callable[[Any], Any]) -> list[Any]:
+    def _first(
+        self, part: str, raws: Sequence[Sequence[Any]], height: int, read: Callable[[Any], Any]
+    ) -> Iterable[Any]:
         """For each row, what is read at the first of the part's places that has something."""
-        found: list[Any] = [None] * height
-        for n in self.parts[part]:
-            if raws[n].count(None) < height:
-                found = [read(cell) if have is None else have for have, cell in zip(found, raws[n], strict=True)]
-        return found
+        places = [raws[n] for n in self.parts[part] if raws[n].count(None) < height]
+        if len(places) < 2:
+            return map(read, places[0]) if places else repeat(None, height)
+        rows = zip(*places, strict=True)
+        return (next((found for cell in row if (found := read(cell)) is not None), None) for row in rows)
 
     def estimates(self, raws: Sequence[Any], model: str | None) -> tuple[int, int] | None:
         """Estimated input and output tokens of one call; None unless both its prompt and its answer are logged."""
         cells = [(cell,) for cell in raws]
         system, messages, tools, answer = (
-            self._first(part, cells, 1, _bytes)[0] for part in ("system", "messages", "tools", "answer")
+            next(iter(self._first(part, cells, 1, _bytes))) for part in ("system", "messages", "tools", "answer")
         )
         if messages is None or answer is None:
             return None

@@ -28,7 +28,7 @@ from costaudit.ingest._transcript_sums import Seen
 
 NEWLINE = ord("\n")
 BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
-WEIGHT = 16 << 20  # bytes after which a batch is full all the same
+WEIGHT = 8 << 20  # bytes after which a batch is full all the same
 
 Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
 
@@ -98,7 +98,7 @@ class _Reading:
         self.main: Guess | None = None
         self.open: dict[Guess, tuple[FileReader, Out]] = {}
         self.waiting: list[Record] = []
-        self.weight = 0
+        self.weight, self.portion = 0, WEIGHT
         self.frames: list[tuple[str, pl.DataFrame]] = []  # format, rows
         self.rows: list[tuple[str, Rows]] = []
         self.end: Known | None = Known(0, 0)  # of the last complete line; None once something else was read
@@ -239,7 +239,7 @@ class _Reading:
                 self.read.blank += 1
             else:
                 self.read.rejects.append((item.line, "", item.reason))
-        if len(self.waiting) >= BATCH or self.weight >= WEIGHT:
+        if len(self.waiting) >= BATCH or self.weight >= self.portion:
             self._flush()
 
     def _flush(self) -> None:
@@ -258,6 +258,8 @@ class _Reading:
             reader = guess.form.reader(self.read.file, guess.found)
             if hasattr(reader, "waits"):
                 reader.waits = self.read.file.known is None and self.read.file.end is None
+            if guess == self.main:
+                self.portion = getattr(reader, "portion", WEIGHT)
             self.open[guess] = (reader, Out())
         return self.open[guess]
 

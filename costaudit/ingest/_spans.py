@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -61,28 +61,47 @@ ROWS: dict[str, Any] = {
 }
 
 
-def collect(spans: Sequence[Span], out: Out, *, told: bool = True) -> None:
-    """Write spans as requests, nodes, skipped rows and rejects.
+class Collected:
+    """What spans make: requests, nodes, skipped rows and rejects. Their texts are let go of one by one.
 
     told  whether it is wanted what prompts and answers say, and what they name: reasons, families, tasks
     """
-    rows: list[dict[str, Any]] = []
-    nodes: list[dict[str, Any]] = []
-    for span in spans:
-        try:
-            made = _row(span, told=told)
-        except ValueError as problem:
-            out.rejects.append((span.line, str(problem)))
-            continue
-        if made.pop("_request"):
-            rows.append(made)
-        else:
-            out.skipped[made.pop("_kind")] += 1
-            nodes.append(made)
-    out.rows(rows, ROWS)
-    placed = [node for node in nodes if node["_span"] is not None]
-    if placed:
-        out.nodes.append(pl.DataFrame([[n.get(name) for n in placed] for name in _tree.NODES], schema=_tree.NODES))
+
+    def __init__(self, *, told: bool = True) -> None:
+        self.told = told
+        self.rows: list[dict[str, Any]] = []
+        self.nodes: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.nodes)
+
+    def add(self, spans: Iterable[Span], out: Out) -> None:
+        for span in spans:
+            try:
+                made = _row(span, told=self.told)
+            except ValueError as problem:
+                out.rejects.append((span.line, str(problem)))
+                continue
+            if made.pop("_request"):
+                self.rows.append(made)
+            else:
+                out.skipped[made.pop("_kind")] += 1
+                if made["_span"] is not None:
+                    self.nodes.append({name: made.get(name) for name in _tree.NODES})
+
+    def frame(self, out: Out) -> None:
+        """Hand over what there is."""
+        out.rows(self.rows, ROWS)
+        if self.nodes:
+            out.nodes.append(pl.DataFrame([[n[name] for n in self.nodes] for name in _tree.NODES], schema=_tree.NODES))
+        self.rows, self.nodes = [], []
+
+
+def collect(spans: Iterable[Span], out: Out) -> None:
+    """Write spans as requests, nodes, skipped rows and rejects."""
+    collected = Collected()
+    collected.add(spans, out)
+    collected.frame(out)
 
 
 def _row(span: Span, *, told: bool) -> dict[str, Any]:

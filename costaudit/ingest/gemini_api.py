@@ -110,36 +110,31 @@ class GeminiAPI(TableFormat):
         place = asked.str.extract(PLACE)
         named = asked.str.contains("publishers/", literal=True)
         cloud = place.is_not_null() | named | pl.col("service_tier").is_not_null()
-        return (
-            picked.with_columns(
-                _fee=pl.when(pl.col("_queries") > 0).then(pl.concat_list(fee)),
-            )
-            .with_columns(
-                model=model,
-                # Results of built-in tools are input and thoughts are output; both stand beside the totals.
-                input_tokens=pl.when(pl.col("_prompt").is_not_null()).then(pl.sum_horizontal("_prompt", "_tools")),
-                output_tokens=pl.when(pl.any_horizontal(pl.col("_said", "reasoning_tokens").is_not_null()))
-                .then(pl.sum_horizontal("_said", "reasoning_tokens"))
-                .when(pl.col("_prompt").is_not_null())
-                .then(0),
-                extras=together("_parts", "_fee"),
-                finish_reason=pl.when(calls)
-                .then(pl.lit("tool_calls"))
-                .when(pl.col("_blocked").is_not_null())
-                .then(pl.lit("content_filter"))
-                .otherwise("finish_reason"),
-                service_tier=pl.when(pl.col("_batch").is_not_null())
-                .then(pl.lit("batch"))
-                .otherwise(pl.col("service_tier").str.to_lowercase().replace(TRAFFIC)),
-                region=pl.coalesce("region", place),
-                provider=pl.coalesce(
-                    pl.col("provider").str.to_lowercase(),
-                    pl.when(cloud.fill_null(value=False)).then(pl.lit("vertex")).otherwise(pl.lit("google")),
-                ),
-                _rank=pl.col("_prompt").is_not_null().cast(pl.Int64),
-            )
-            .drop("_prompt", "_tools", "_said", "_parts", "_fee", "_queries", "_batch", "_blocked")
-        )
+        billed = picked.with_columns(_fee=pl.when(pl.col("_queries") > 0).then(pl.concat_list(fee)))
+        return billed.with_columns(
+            model=model,
+            # Results of built-in tools are input and thoughts are output; both stand beside the totals.
+            input_tokens=pl.when(pl.col("_prompt").is_not_null()).then(pl.sum_horizontal("_prompt", "_tools")),
+            output_tokens=pl.when(pl.any_horizontal(pl.col("_said", "reasoning_tokens").is_not_null()))
+            .then(pl.sum_horizontal("_said", "reasoning_tokens"))
+            .when(pl.col("_prompt").is_not_null())
+            .then(0),
+            extras=together(billed, "_parts", "_fee"),
+            finish_reason=pl.when(calls)
+            .then(pl.lit("tool_calls"))
+            .when(pl.col("_blocked").is_not_null())
+            .then(pl.lit("content_filter"))
+            .otherwise("finish_reason"),
+            service_tier=pl.when(pl.col("_batch").is_not_null())
+            .then(pl.lit("batch"))
+            .otherwise(pl.col("service_tier").str.to_lowercase().replace(TRAFFIC)),
+            region=pl.coalesce("region", place),
+            provider=pl.coalesce(
+                pl.col("provider").str.to_lowercase(),
+                pl.when(cloud.fill_null(value=False)).then(pl.lit("vertex")).otherwise(pl.lit("google")),
+            ),
+            _rank=pl.col("_prompt").is_not_null().cast(pl.Int64),
+        ).drop("_prompt", "_tools", "_said", "_parts", "_fee", "_queries", "_batch", "_blocked")
 
 
 class GeminiReader(TableReader):

@@ -146,7 +146,7 @@ class OpenAIChat(TableFormat):
         )
         return picked.with_columns(
             output_tokens=inclusive_output("output_tokens", "reasoning_tokens", "_sum", "input_tokens"),
-            extras=together("_usage", "_cites"),
+            extras=together(picked, "_usage", "_cites"),
             provider=who,
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
             _foreign=pl.col("_foreign") & ~failed,

@@ -98,7 +98,7 @@ class OpenAIResponses(TableFormat):
             .then("finish_reason"),
             status=pl.when(state.is_in(["failed", "cancelled"])).then(state.replace({"failed": "error"})),
             cache_write_12h_tokens=half_day,
-            extras=together("_usage", "_tools"),
+            extras=together(picked, "_usage", "_tools"),
             provider=provider("_host", pl.col("provider").str.to_lowercase()),
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
             _rank=pl.col("input_tokens").is_not_null() * 2 + state.is_in(DONE).fill_null(value=False).cast(pl.Int64),

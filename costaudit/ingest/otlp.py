@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from costaudit.audit import AT_LEAST
@@ -16,7 +16,7 @@ from costaudit.ingest._otlp_typed import Export, TypedSpan, export
 from costaudit.ingest._otlp_typed import flat as flat_typed
 from costaudit.ingest._otlp_values import flat, plain
 from costaudit.ingest._prompt import wanted
-from costaudit.ingest._spans import Span, collect, hex_id, listed
+from costaudit.ingest._spans import Collected, Span, hex_id, listed
 
 TRACES = ("resourceSpans", "resource_spans", "batches")
 OTHERS = {"resourceMetrics": "metrics", "resource_metrics": "metrics"}
@@ -57,7 +57,7 @@ class Otlp(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # exports are never wrapped
-        return _Reader(wanted(file.only, "finish_reason", "task"))
+        return _Reader(told=wanted(file.only, "finish_reason", "task"))
 
 
 class _Around(NamedTuple):
@@ -70,9 +70,10 @@ class _Around(NamedTuple):
 class _Reader:
     """Reads exports; one bad span costs one span."""
 
-    def __init__(self, told: bool = True) -> None:
-        self.told = told  # what prompts and answers say, and name, is wanted
-        self.waiting: list[Span] = []
+    portion = 1 << 20  # bytes that are fed at once: nothing is gained by more, for each line is done with by itself
+
+    def __init__(self, *, told: bool = True) -> None:
+        self.made = Collected(told=told)
         self.kept: set[float] = set()  # shares of traces that sampling kept
 
     def alone(self, records: Sequence[Record]) -> bool:
@@ -82,28 +83,28 @@ class _Reader:
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         for record in records:
-            data = record.data
-            typed = export(data) if isinstance(data, bytes) else None
-            if typed is not None:
-                self._typed(typed, record, out)
-            elif isinstance(value := data if isinstance(data, dict) else parsed(data), str):
-                out.rejects.append((record.line, value))
-            else:
-                self._export(_traces(value), record, out)
-            if len(self.waiting) >= BATCH:
-                self._flush(out)
+            self.made.add(self.spans(record, out), out)
+            if len(self.made) >= BATCH:
+                self.made.frame(out)
+
+    def spans(self, record: Record, out: Out) -> Iterable[Span]:
+        """The spans of an export; what is none is counted."""
+        data = record.data
+        typed = export(data) if isinstance(data, bytes) else None
+        if typed is not None:
+            return self._typed(typed, record, out)
+        if isinstance(value := data if isinstance(data, dict) else parsed(data), str):
+            out.rejects.append((record.line, value))
+            return ()
+        return self._export(_traces(value), record, out)
 
     def close(self, out: Out) -> None:
-        self._flush(out)
+        self.made.frame(out)
         if self.kept:
             shares = ", ".join(f"1 in {1 / share:.3g}" for share in sorted(self.kept, reverse=True))
             out.notes.append(f"the traces are a sample ({shares} kept): {AT_LEAST}")
 
-    def _flush(self, out: Out) -> None:
-        collect(self.waiting, out, told=self.told)
-        self.waiting = []
-
-    def _typed(self, typed: Export, record: Record, out: Out) -> None:
+    def _typed(self, typed: Export, record: Record, out: Out) -> Iterator[Span]:
         found = 0
         for group in typed.resource_spans:
             resource = flat_typed(group.resource.attributes if group.resource is not None else None)
@@ -111,8 +112,9 @@ class _Reader:
                 around = _Around(resource, _scope_name(scoped.scope))
                 for span in scoped.spans or ():
                     found += 1
-                    self.waiting.append(_typed_span(span, around, record))
-                    self.kept |= _kept(span.trace_state)
+                    if span.trace_state:
+                        self.kept |= _kept(span.trace_state)
+                    yield _typed_span(span, around, record)
         self._found(found, out)
 
     def _found(self, spans: int, out: Out) -> None:
@@ -120,9 +122,9 @@ class _Reader:
             out.skipped["export without spans"] += 1
         out.extra_lines += max(0, spans - 1)
 
-    def _export(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+    def _export(self, value: Mapping[str, Any], record: Record, out: Out) -> Iterator[Span]:
         if _bare(value):
-            self.waiting.append(_span(value, _Around({}, ""), record))
+            yield _span(value, _Around({}, ""), record)
             return
         other = next((kind for name, kind in OTHERS.items() if name in value), None)
         if other:
@@ -137,14 +139,14 @@ class _Reader:
             if not isinstance(item, dict):
                 out.rejects.append((record.line, "a span is not an object"))
             elif not log:
-                self.waiting.append(_span(item, around, record))
                 self.kept |= _kept(item.get("traceState", item.get("trace_state")))
+                yield _span(item, around, record)
             else:
                 event = _event(item, around, record)
                 if event is None:
                     out.skipped["log event"] += 1
                 else:
-                    self.waiting.append(event)
+                    yield event
         self._found(found, out)
 
 
