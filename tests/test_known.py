@@ -348,7 +348,8 @@ def test_that_there_is_no_file_is_told_before_anything_large_is_imported(tmp_pat
         "[]",
     ]
     (tmp_path / "empty").mkdir()
-    assert started(tmp_path, tmp_path / "empty")[1][0] == f"error: {tmp_path / 'empty'}: no files"
+    told = started(tmp_path, tmp_path / "empty")[1]
+    assert (told[0], told[-1]) == (f"error: {tmp_path / 'empty'}: no files", "[]")
 
 
 def test_a_rule_that_is_not_there_is_told_before_a_log_that_is_not(tmp_path, capsys):
