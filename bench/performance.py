@@ -28,9 +28,10 @@ READING = """## Reading
 
 `costaudit spend` reads what its sums need: long rows of transcripts that bill nothing are passed over after their
 beginning (and counted so), and no prompt is hashed; that is what native readers do, and what is measured end to end.
+Reading begins while the program is still being imported, unless the cache knows files of the folder already.
 `costaudit analyze` also takes tool calls, results and prompts from every row, for its rules need them:
 that is the table of reading alone. Logs are read in several processes from 50 MB on, and so is one large file of calls
-or traces, in slices; one transcript is read by one, but where its sums alone are wanted.
+or traces, in slices; so is one transcript: anywhere for its sums, else cut where prompts of the user begin.
 """
 ANALYSIS = """## Analysis
 
