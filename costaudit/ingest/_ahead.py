@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO, NamedTuple
 
+from costaudit.errors import CostAuditError
 from costaudit.ingest import _transcript_shape
 from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._files import Known, LogFile, more, walk
@@ -94,8 +95,8 @@ def begin(paths: Sequence[Path | str], cache: Path | None = None) -> None:
         return
     try:
         files = [(file, file.path.stat().st_size) for file in walk(paths) if file.path.is_file()]
-    except (OSError, ValueError):
-        return
+    except (CostAuditError, OSError, ValueError):
+        return  # whoever reads them in the ordinary way will tell
     workers = cores()
     if workers > 1 and sum(size for _, size in files) >= WORTH:
         _begun.append(Ahead(list(_portions(files)), workers))

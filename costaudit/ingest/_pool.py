@@ -54,13 +54,13 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     parts = [slices(of, size, SHARE) if workers > 1 else [of] for of, size in zip(asked, sizes, strict=True)]
     flat = [of for several in parts for of in several]
     shares = [SHARE if len(several) > 1 else size for several, size in zip(parts, sizes, strict=True) for _ in several]
-    known = _ahead(flat)
+    told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], progress)
+    known = _ahead(flat, told)
     rest = [n for n in range(len(flat)) if n not in known]
-    files = [n for n, several in enumerate(parts) for _ in several]
     if rest:
         if workers > 1:
             _detect.formats()  # once, for all workers
-        told = _Told(asked, [files[n] for n in rest], progress)
+        told.files = [told.files[n] for n in rest]
         read = _read([flat[n] for n in rest], _groups([shares[n] for n in rest], workers), told, workers)
         known |= dict(zip(rest, read, strict=True))
     found = iter([known[n] for n in range(len(flat))])
@@ -71,7 +71,7 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     ]
 
 
-def _ahead(asked: Sequence[Asked]) -> dict[int, FileRead]:
+def _ahead(asked: Sequence[Asked], told: _Told) -> dict[int, FileRead]:
     """Those of the files, by number, of which the sums alone are wanted and were read ahead."""
     places = {
         (str(file.path), file.known.offset if file.known else 0, file.end): n
@@ -82,6 +82,7 @@ def _ahead(asked: Sequence[Asked]) -> dict[int, FileRead]:
     waiting: list[tuple[int, Seen]] = []
     for place, seen in taken(list(places)):
         if place in places:
+            told.of([places[place]])
             waiting.append((places[place], seen))
         if sum(len(part.rows) for _, part in waiting) >= TOGETHER:
             _take(asked, waiting, known)
