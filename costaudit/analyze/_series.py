@@ -82,12 +82,14 @@ def at_one_price(ledger: Ledger) -> pl.DataFrame:
 def _price_moved(calls: pl.DataFrame, book: PriceBook) -> bool:
     """Whether a tariff of these calls changes within them, or with the hour of the day."""
     kinds = (
-        calls.group_by(KIND)
-        .agg(*(pl.first(name) for name in Key._fields), first=pl.min("started_at"), last=pl.max("started_at"))
-        .drop("kind")
+        calls.select(KIND, "started_at")
+        .with_row_index("at")
+        .group_by("kind")
+        .agg(pl.first("at"), first=pl.min("started_at"), last=pl.max("started_at"))
         .drop_nulls("first")
     )
-    for *key, first, last in kinds.iter_rows():
+    keys = calls.select(Key._fields)[kinds["at"]]
+    for key, (first, last) in zip(keys.iter_rows(), kinds.select("first", "last").iter_rows(), strict=True):
         line = timeline(book, Key(*key))
         if any(first < start <= last for start in line.starts) or any(tariff.hours for tariff in line.tariffs):
             return True
