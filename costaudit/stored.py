@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
@@ -31,6 +32,7 @@ from costaudit.price.tariff import Key
 from costaudit.price.trust import NO_PEERS, Others, by_others, dearest_calls, hinges, trust
 
 PLACE = ("part", "hinges")
+BUCKETS = 16  # in which cells are summed, where they are many
 AT_ONCE = 250_000  # rows that are priced together: parts may be small
 SUMMED_BY = ("day", "task")  # what sums are kept by, beside provider and model
 
@@ -80,15 +82,13 @@ class _Reading:
             raise outside_all(parts.at(store).shown, min(first, default=None), max(last, default=None))  # type: ignore[type-var]
 
     def held(self) -> Held:
-        known = pl.concat([self._empty(PLACE), *self._first()])
-        hinged = known["hinges"].unique()
+        known = [self._empty(PLACE), *self._first()]
+        hinged = pl.concat([frame["hinges"].unique() for frame in known])
         # Costs that no call states decide nothing.
         bits = 7 if ((hinged & 4) != 0).any() else 1
-        open_ = known.filter((pl.col("hinges") & bits) != 0)["part"].unique()
-        settled = known.filter(~pl.col("part").is_in(open_.implode())).drop("part", "hinges")
+        open_ = pl.concat([frame.filter((pl.col("hinges") & bits) != 0)["part"].unique() for frame in known]).unique()
         again = [part for at, part in enumerate(self.opened) if at in open_]
-        found = pl.concat([settled, *self._again(again, bits)])
-        summed = found.group_by(*self.names, *KIND).agg(pl.sum(*SUMMED))
+        summed = _folded(chain(_settled(known, open_), self._again(again, bits)), [*self.names, *KIND])
         calls = int(summed["requests"].sum())
         rows = sum(part.rows for part in self.all)
         restated = sum(part.restated for part in self.all)
@@ -274,3 +274,26 @@ class _Reading:
                 first, last = low, high
             found.append((first.astimezone(UTC), last.astimezone(UTC)))
         return min((a for a, _ in found), default=None), max((b for _, b in found), default=None)
+
+
+def _settled(known: list[pl.DataFrame], open_: pl.Series) -> Iterator[pl.DataFrame]:
+    """Cells that rest on nothing else, which are then no longer in the list: there can be as many as calls."""
+    while known:
+        frame = known.pop()
+        yield frame.filter(~pl.col("part").is_in(open_.implode())).drop("part", "hinges")
+
+
+def _folded(frames: Iterable[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+    """Cells of equal keys as one; many of them bucket by bucket, so that memory holds them once."""
+    waiting: list[pl.DataFrame] = []
+    buckets: dict[int, list[pl.DataFrame]] = {}
+    rows = 0
+    for frame in frames:
+        waiting.append(frame)
+        rows += frame.height
+        while waiting and rows > AT_ONCE:
+            some = waiting.pop().with_columns(_n=pl.struct(by).hash(seed=0) % BUCKETS)
+            for (n,), piece in some.partition_by("_n", as_dict=True, include_key=False).items():
+                buckets.setdefault(int(n), []).append(piece)
+    buckets = buckets or {0: waiting}
+    return pl.concat([pl.concat(buckets.pop(n)).group_by(by).agg(pl.sum(*SUMMED)) for n in sorted(buckets)])

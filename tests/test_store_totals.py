@@ -151,6 +151,12 @@ def test_a_store_says_what_all_rows_in_one_table_say(seed, costs, plain, summed,
     same(of_store(rows, Settings(), by, summed=summed), in_one_table(rows, Settings(), by))
 
 
+def test_cells_that_are_many_are_summed_bucket_by_bucket_to_the_same(monkeypatch):
+    rows = calls(9, 120)
+    monkeypatch.setattr(stored, "AT_ONCE", 10)
+    same(of_store(rows, Settings(), OTHERS, summed=False), in_one_table(rows, Settings(), OTHERS))
+
+
 @pytest.mark.parametrize("summed", [True, False])
 @pytest.mark.parametrize(
     "window",

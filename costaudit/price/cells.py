@@ -96,9 +96,11 @@ def summed(*, weighted: bool = False) -> list[pl.Expr]:
 
 def table(found: pl.DataFrame, by: Sequence[str], total: Decimal) -> Table:
     """Cells as a table: spans of time in their order, everything else by dollars, ties by name."""
-    named = found.with_columns(_named(one) for one in by)
     names = [*by, *(["provider"] if "model" in by and "provider" not in by else [])]
-    rows = named.group_by(names).agg(pl.sum(*(name for name in SUMMED if name != "allowance_usd")))
+    told_apart = [_named(name) if name in by else pl.col(name) for name in names]
+    # There can be as many rows as calls: nothing is summed here that the table does not say.
+    summed = found.lazy().group_by(told_apart).agg(pl.sum("requests", "known", "cost_usd", *TOKENS))
+    rows = summed.collect(engine="streaming")
     share = pl.col("cost_usd").cast(pl.Float64) / float(total) if total else pl.lit(None, pl.Float64)
     known = pl.col("known") > 0
     # What belongs together stands together: the outer grouping by its time or its sum, then the rows of each.
