@@ -49,7 +49,8 @@ the calls, one part after the other, where sums do not say what is asked.
 """
 STARTUP = """## What is small
 
-From the shell to the last byte of a program started anew. What is `known` is in the cache of an earlier run.
+From the shell to the last byte of a program started anew. What is `unchanged` was asked before: the cache holds the
+answer. Another format is written from the audit that is kept; another question is worked out from the rows that are.
 """
 HEADS = {"reading": READING, "analysis": ANALYSIS, "totals": TOTALS, "startup": STARTUP}
 
