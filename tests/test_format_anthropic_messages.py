@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from samples import fates, mangled, read, sample, spent, window
+
+from costaudit.ingest import anthropic_messages
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import Found
 
 LOG = sample("anthropic-messages.jsonl")
 LATER = "2026-09-01T08:00:00Z"
@@ -184,3 +190,38 @@ def test_the_platform_is_known_by_the_id(change, provider):
 @settings(max_examples=30, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+MARKED = ["message_start", "message_delta", "ping", "content_block_delta", "message", None, [], 3]
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "type": st.sampled_from(MARKED),
+            "usage": st.sampled_from([None, 3, {"iterations": []}, {"iterations": None}, {"x": {"iterations": [1]}}]),
+            "content": st.sampled_from(['"ping"', "message_start", {"type": "ping", "usage": {"iterations": []}}]),
+        },
+    ),
+    st.sampled_from([{}, {"type": "ping"}, {"usage": {"iterations": [1]}}]),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_large_record_is_taken_apart_if_and_only_if_its_own_keys_say_so(message, before):
+    reader = anthropic_messages.MessageReader(anthropic_messages.AnthropicMessages(), LogFile(Path("x"), "x"), Found())
+    text = json.dumps(before)[:-1] + ", " * bool(before) + json.dumps(message | {"pad": "x" * 5_000})[1:]
+    value = json.loads(text)
+    usage = value.get("usage")
+    steps = isinstance(usage, dict) and isinstance(usage.get("iterations"), list)
+    odd = not isinstance(usage, dict | None)  # of no shape that is known: looked at in full
+    special = value.get("type") in anthropic_messages.EVENTS or value.get("type") == "ping" or steps
+    assert reader._special(Record(1, 0, text.encode())) == (special or odd)
+
+
+def test_a_large_event_and_a_large_message_with_steps_are_read_as_small_ones_are(monkeypatch):
+    padded = [json.dumps({"pad": "x" * 5_000} | json.loads(line)) for line in LOG]
+    large = read(padded)
+    monkeypatch.setattr(anthropic_messages, "LARGE", 1 << 30)
+    small = read(padded)
+    assert large.requests.drop("source_file").equals(small.requests.drop("source_file"))
+    assert (large.fates, large.rejects.height) == (small.fates, small.rejects.height)

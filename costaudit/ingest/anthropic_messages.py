@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import inside, parsed
+from costaudit.ingest._decode import Decoder, inside, parsed
 from costaudit.ingest._events import EVENTS, START, Message
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import (
     FileReader,
     Found,
@@ -31,6 +31,8 @@ from costaudit.ingest._steps import Step, steps
 from costaudit.ingest._table import TableReader
 from costaudit.ingest._values import count as tokens
 
+PING = "ping"
+LARGE = 4_096  # bytes of a record from which it is quicker to decode its marks than to search for them
 WRITES = ("_fresh", "cache_read_tokens", "cache_write_tokens")
 
 
@@ -141,20 +143,31 @@ class MessageReader(TableReader):
         super().__init__(form, file, found)
         self.open: dict[str, Message] = {}
         self.streamed = False
+        self.marks = Decoder([(*found.self, "type"), (*found.self, "usage", "iterations")])
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether each line is a call: none was an event of a stream, and none of these may be."""
-        events = (not isinstance(r.data, bytes) or any(mark in r.data for mark in MARKS) for r in records)
-        return self.form.alone and not self.streamed and not any(events)
+        return self.form.alone and not self.streamed and not any(map(self._special, records))
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         whole: list[Record] = []
         for record in records:
-            if not isinstance(record.data, bytes) or any(mark in record.data for mark in MARKS):
+            if self._special(record):
                 whole += self._opened(record, out)
             else:
                 whole.append(record)
         super().feed(whole, out)
+
+    def _special(self, record: Record) -> bool:
+        """Whether a record may be more or less than one message with one usage."""
+        data = record.data
+        if not isinstance(data, bytes) or len(data) < LARGE:
+            return not isinstance(data, bytes) or any(mark in data for mark in MARKS)
+        try:
+            kind, iterations = self.marks.typed(data)
+        except UNREADABLE:
+            return True
+        return kind in (*EVENTS, PING) or isinstance(iterations, list)
 
     def close(self, out: Out) -> None:
         waiting, self.open = self.open, {}
@@ -167,7 +180,7 @@ class MessageReader(TableReader):
         if not isinstance(value, dict) or not isinstance(message, Mapping):
             return [record]
         kind = message.get("type")
-        if kind not in (*EVENTS, "ping"):
+        if kind not in (*EVENTS, PING):
             return self._steps(record._replace(data=value), message, out)
         self.streamed = True
         # Events carry no id; where several streams share a log, the record around them has to tell them apart.
