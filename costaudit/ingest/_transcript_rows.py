@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -255,11 +255,12 @@ def _result(block: Block) -> tuple[int | None, int, bool]:
     return tool_id(block.tool_use_id), hashed, failed
 
 
-def prompts(path: Path, size: int, most: int) -> Iterator[int]:
+def prompts(path: Path, size: int, most: int) -> list[int]:
     """Places about `most` bytes apart where a row begins that is surely a prompt of the user to the main loop.
 
     None in a file that holds side chains too: what they are does not end with a prompt.
     """
+    found: list[int] = []
     with path.open("rb") as stream:
         at = most
         while at < size:
@@ -269,11 +270,12 @@ def prompts(path: Path, size: int, most: int) -> Iterator[int]:
                 line = stream.readline()
                 head = HEAD.match(line, 0, EARLY)
                 if head is not None and head["side"] == b"true":
-                    return
+                    return []
                 if head is not None and head["kind"] == b"user" and not head["result"] and _asks(line):
-                    yield start
+                    found.append(start)
                     break
             at += most
+    return found
 
 
 def _asks(line: bytes) -> bool:

@@ -63,7 +63,9 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     span = pl.lit("span ") + pl.when(is_span).then(pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True))
     own_trace = pl.when(is_span).then("_trace")
     if placed.is_empty():
-        return Resolved(rows.with_columns(_key=pl.coalesce("_key", span), run_id=pl.coalesce("run_id", own_trace)), ())
+        # Most calls have both: what is not made anew is not copied.
+        named = {"_key": pl.coalesce("_key", span), "run_id": pl.coalesce("run_id", own_trace)}
+        return Resolved(rows.with_columns(**{n: new for n, new in named.items() if rows[n].null_count()}), ())
     tree = _Tree(placed, above)
     rolled = tree.rollups()
     lent = tree.lent()

@@ -141,9 +141,9 @@ class _Reader:
         del records
         return self.sums is not None
 
-    def cuts(self, size: int, most: int) -> Iterator[int]:
+    def cuts(self, size: int, most: int) -> list[int]:
         """Where a prompt of the user begins: what the main loop does from there on needs nothing from before."""
-        return iter(()) if self.agent else prompts(self.file, size, most)
+        return [] if self.agent else prompts(self.file, size, most)
 
     def seam(self) -> Seam:
         """Whether the slice that was read can stand beside others: that of a main loop, with nothing left open."""
