@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from decimal import Decimal
@@ -167,16 +168,14 @@ def _moments(calls: pl.DataFrame, book: PriceBook) -> pl.Series:
 def _kinds(calls: pl.DataFrame) -> tuple[list[Key], pl.Series]:
     """The distinct keys, and which of them each row has [UInt32]."""
     columns = [c for c in Key._fields if c in calls.columns and calls[c].null_count() < calls.height]
-    code = pl.zeros(calls.height, pl.UInt64, eager=True)
-    words: list[list[str | None]] = []
-    size = 1
-    for column in columns:
-        values = calls[column]
-        known = values.drop_nulls().unique().sort()
-        codes = values.cast(pl.Enum(known)).to_physical().cast(pl.UInt64) + 1
-        words.append([None, *known.to_list()])
-        size *= len(words[-1])
-        code = code * len(words[-1]) + codes.fill_null(0)
+    known = [calls[c].drop_nulls().unique().sort() for c in columns]
+    words: list[list[str | None]] = [[None, *values.to_list()] for values in known]
+    size = math.prod(len(some) for some in words)
+    dtype = pl.UInt32 if size < 2**32 else pl.UInt64
+    code = pl.zeros(calls.height, dtype, eager=True)
+    for column, values in zip(columns, known, strict=True):
+        codes = calls[column].cast(pl.Enum(values)).to_physical().cast(dtype) + 1
+        code = code * (len(values) + 1) + (codes.fill_null(0) if codes.null_count() else codes)
     present = code.unique().sort()
     keys = [_decode(c, columns, words) for c in present]
     if size <= _LUT:
