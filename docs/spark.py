@@ -11,7 +11,6 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -53,4 +52,4 @@ def engine(asked: Sequence[Asked], progress: Progress | None) -> tuple[list[File
 if __name__ == "__main__":
     logs, store = sys.argv[1:]
     read = ingest([logs], engine=engine)
-    print(_store.merge(read.requests, Path(store), read.identities))
+    print(_store.merge(read.requests, store, read.identities))
