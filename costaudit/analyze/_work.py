@@ -51,12 +51,17 @@ class Work:
     def every(self) -> pl.DataFrame:
         """task, provider (empty: unknown), model, where they are known; at: where their calls stand among all single
         calls; paid: how many of them have a price, and their spend [USD]; cost: the spend of all of them."""
-        priced = pl.col("price_status") == "priced"
-        by = ("task", pl.col("provider").fill_null(""), "model")
-        calls = single_calls(self.ledger, ("row", "task", "provider", "model", "cost_usd", "price_status"))
+        names = (pl.col("task"), pl.col("provider").fill_null(""), pl.col("model"))
+        group = pl.reduce(lambda a, b: a ^ b, [name.hash(nth) for nth, name in enumerate(names)]).alias("group")
+        priced = (pl.col("price_status") == "priced").fill_null(value=False).alias("priced")
+        # Names of all calls at once would be most of the memory: one call of each group says them.
+        calls = single_calls(self.ledger, ("row", group, "cost_usd", priced))
         self._rows = calls["row"]
         usd = pl.col("cost_usd")
-        return places(calls, by, paid=priced.sum(), spend=usd.filter(priced).sum(), cost=usd.sum())
+        sums = {"paid": pl.sum("priced"), "spend": usd.filter(pl.col("priced")).sum(), "cost": usd.sum()}
+        found = places(calls, ["group"], first=pl.first("row"), **sums)
+        named = self.ledger.told(found["first"], names)
+        return found.drop("group", "first").hstack(named).sort("task", "provider", "model")
 
     @cached_property
     def groups(self) -> pl.DataFrame:
