@@ -15,11 +15,13 @@ def is_chunk(value: Any) -> bool:
     """Whether an object is a piece of a streamed answer; servers that leave out `object` still send deltas."""
     if not isinstance(value, Mapping):
         return False
-    if value.get("object") == EVENT:
-        return True
-    choices = value.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, Mapping) and isinstance(first.get("delta"), Mapping) and "message" not in first
+    return value.get("object") == EVENT or deltas(value.get("choices"))
+
+
+def deltas(choices: Any) -> bool:
+    """Whether choices are pieces of an answer."""
+    first = choices[0] if type(choices) is list and choices else None
+    return type(first) is dict and type(first.get("delta")) is dict and "message" not in first
 
 
 @dataclass(slots=True)

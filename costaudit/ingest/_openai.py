@@ -65,11 +65,9 @@ BESIDE_TEXT = frozenset(
 
 def _is_text(usage: Mapping[str, Any]) -> bool:
     """Whether a usage object says nothing of what `usage_parts` looks for: most count text alone."""
-    for name, value in usage.items():
-        if not value:
-            continue
-        if name in BESIDE_TEXT:
-            return False
+    if not BESIDE_TEXT.isdisjoint(usage) and any(usage[name] for name in BESIDE_TEXT.intersection(usage)):
+        return False
+    for value in usage.values():
         if type(value) is dict:
             for part, number in value.items():
                 if number and part in BESIDE_TEXT:

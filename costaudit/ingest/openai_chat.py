@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._chunks import EVENT, Stream, is_chunk
+from costaudit.ingest._chunks import EVENT, Stream, deltas, is_chunk
 from costaudit.ingest._decode import dig, inside, parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
@@ -34,11 +34,11 @@ from costaudit.ingest._table import TableReader
 
 def _citations(choices: Any) -> list[dict[str, Any]] | None:
     """One search for an answer that cites the web: the API bills it by the call and counts it nowhere."""
-    for choice in choices if isinstance(choices, list) else ():
-        message = choice.get("message") if isinstance(choice, Mapping) else None
-        notes = message.get("annotations") if isinstance(message, Mapping) else None
-        for note in notes if isinstance(notes, list) else ():
-            if isinstance(note, Mapping) and note.get("type") == "url_citation":
+    for choice in choices if type(choices) is list else ():
+        message = choice.get("message") if type(choice) is dict else None
+        notes = message.get("annotations") if type(message) is dict else None
+        for note in notes if type(notes) is list else ():
+            if type(note) is dict and note.get("type") == "url_citation":
                 return quantities({"web_search": 1})
     return None
 
@@ -53,6 +53,8 @@ def _unanswered(record: Mapping[str, Any]) -> bool:
 
 def _filtered(choices: Any) -> bool | None:
     """Whether the answer carries the content filter's results, which only Azure adds."""
+    if type(choices) is list and choices and type(choices[0]) is dict:
+        return (choices[0].get("content_filter_results") is not None) or None
     return (dig({"choices": choices}, ("choices", "0", "content_filter_results")) is not None) or None
 
 
@@ -180,7 +182,7 @@ class ChatReader(TableReader):
         chunks = [
             n
             for n, (kind, choices) in enumerate(marks)
-            if is_chunk({"object": kind, "choices": choices}) and self._taken(records[n], out)
+            if (kind == EVENT or deltas(choices)) and self._taken(records[n], out)
         ]
         if not chunks:
             super()._frame(records, values, out)
