@@ -87,6 +87,18 @@ def test_a_day_of_more_rows_than_a_part_is_cut_and_stays_whole_in_the_store(tmp_
     assert not _store_check.verify(tmp_path / "store").problems
 
 
+def test_full_parts_that_overlap_are_put_in_order_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(_store, "ROWS", 10)
+    everything = rows(*((24 * n, n) for n in range(20))).select(schema.REQUESTS.names())
+    for first in range(2):
+        _store.merge(everything.gather_every(2, first), tmp_path / "store")
+    _store.compact(tmp_path / "store")
+    held = _parts.load(tmp_path / "store")
+    assert [(part.rows, part.first.day) for part in held] == [(10, 1), (10, 11)]
+    assert _store.compact(tmp_path / "store") == (2, 2, 0)
+    assert _parts.load(tmp_path / "store") == held
+
+
 def test_a_damaged_part_stops_a_merge_of_parts_by_its_name_and_the_store_is_as_it_was(tmp_path):
     store = tmp_path / "store"
     for n in range(3):

@@ -300,7 +300,7 @@ def _cut(
 
 
 def _tight(month: Sequence[Part]) -> bool:
-    """Whether writing the rows of a month anew would change nothing: no two neighbours fit into one part."""
-    if any(not part.xxh3 for part in month):
+    """Whether writing the rows of a month anew would change nothing: no neighbours overlap, or fit into one part."""
+    if any(not part.xxh3 for part in month) or not (month[0].first is None or _in_order(month)):
         return False
     return all(one.rows + other.rows > ROWS for one, other in pairwise(month))
