@@ -14,7 +14,7 @@ from samples import mangled, sample
 from test_format_otlp import export, span, used
 from test_ingest_fast import same, taken
 
-from costaudit.ingest import _pool, _slices
+from costaudit.ingest import _pool, _slices, _transcript_rows
 from costaudit.ingest._files import walk
 from costaudit.ingest._ingest import _join
 from costaudit.ingest._read import read_files
@@ -148,6 +148,25 @@ def test_a_transcript_is_cut_where_a_prompt_begins(tmp_path):
     aside = json.dumps(json.loads(lines[1]) | {"isSidechain": True}, separators=(",", ":"))
     path.write_text("\n".join([*lines, aside, *lines, *lines]))
     assert in_slices(path, len(lines) * 100)[1] is None
+
+
+def test_a_row_as_long_as_several_slices_is_passed_over_once(tmp_path, monkeypatch):
+    """It is no place to cut at, however it begins, and it is looked for its end once, not once for each slice."""
+    path = tmp_path / "log.jsonl"
+    lines = list(session(*["prompt", "answer"] * 4))
+    long = json.dumps(json.loads(lines[0]) | {"uuid": "long", "more": "x" * 50_000}, separators=(",", ":"))
+    path.write_text("\n".join([*lines, long, *lines, ""]))
+    passed = []
+    past = _transcript_rows._past
+    monkeypatch.setattr(_transcript_rows, "PROMPT", 1_000)
+    monkeypatch.setattr(_transcript_rows, "_past", lambda stream: passed.append(stream.tell()) or past(stream))
+    size, most = path.stat().st_size, 2_000
+    starts = [0, *accumulate(len(line) + 1 for line in (*lines, long, *lines))]
+    places = _transcript_rows.prompts(path, size, most)
+    assert places
+    assert set(places) <= set(starts) - {starts[len(lines)]}
+    assert len(passed) < 6
+    assert in_slices(path, most)[0] == len(places) + 1
 
 
 @pytest.mark.parametrize("end", [["result"], ["error"]])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
@@ -81,6 +81,7 @@ class _Loose(msgspec.Struct, gc=False):
 _decode_row = msgspec.json.Decoder(Row).decode
 _decode_sent = msgspec.json.Decoder(SentRow).decode
 USER = b'"type":"user"'
+PROMPT = 1 << 20  # bytes of a row from which it is not looked at as a prompt where a file could be cut
 decode_blocks = msgspec.json.Decoder(list[Block]).decode
 decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_loose = msgspec.json.Decoder(_Loose).decode
@@ -265,17 +266,25 @@ def prompts(path: Path, size: int, most: int) -> list[int]:
         at = most
         while at < size:
             stream.seek(at)
-            stream.readline()
+            _past(stream)
             while (start := stream.tell()) < min(at + most, size):
-                line = stream.readline()
+                line = stream.readline(PROMPT)
                 head = HEAD.match(line, 0, EARLY)
                 if head is not None and head["side"] == b"true":
                     return []
-                if head is not None and head["kind"] == b"user" and not head["result"] and _asks(line):
+                if not line.endswith(b"\n"):
+                    _past(stream)
+                elif head is not None and head["kind"] == b"user" and not head["result"] and _asks(line):
                     found.append(start)
                     break
-            at += most
+            at += most * max(1, (stream.tell() - at) // most)
     return found
+
+
+def _past(stream: IO[bytes]) -> None:
+    """To the next line; one that is longer than memory allows is never held."""
+    while (part := stream.readline(PROMPT)) and not part.endswith(b"\n"):
+        pass
 
 
 def _asks(line: bytes) -> bool:
