@@ -103,15 +103,13 @@ class _Reading:
 
     def _first(self) -> Iterator[pl.DataFrame]:
         """Cells by part, those that rest on something else apart (`hinges`)."""
-        slow = []
-        for at, part in enumerate(self.opened):
-            quick = self._sums(part)
-            if quick is None:
-                slow.append((at, part))
-                continue
-            summed = quick.group_by(*self.names, "hinges", *KIND).agg(pl.sum(*SUMMED))
-            placed = summed.with_columns(part=pl.lit(at, pl.UInt32))
-            yield placed.select(*self.names, *PLACE, *KIND, *SUMMED)
+        summed = [at for at, part in enumerate(self.opened) if self._answers(part)]
+        found, without = parts.read_sums(self.store, [self.opened[at] for at in summed])
+        for frame in found:
+            placed = self._days(frame).with_columns(part=pl.lit(pl.Series(summed, dtype=pl.UInt32)).gather("part"))
+            yield placed.group_by(*self.names, *PLACE, *KIND).agg(pl.sum(*SUMMED))
+        told = {at for n, at in enumerate(summed) if n not in without}
+        slow = [(at, part) for at, part in enumerate(self.opened) if at not in told]
         yield from self._cells(slow, None, Others(named=False), PLACE)
 
     def _cells(
@@ -183,18 +181,18 @@ class _Reading:
             found = found.with_columns(day=day)
         return found.select(*self.names, pl.exclude(self.names)), plain
 
-    def _sums(self, part: Part) -> pl.DataFrame | None:
-        """The sums of a part within the window; None where they do not say what is asked, or at other prices."""
+    def _answers(self, part: Part) -> bool:
+        """Whether the sums of a part say what is asked, at these prices."""
         days = "day" not in self.names or self.settings.tz == "UTC"
         whole = all(edge is None or edge.time() == time() for edge in (self.start, self.end))
         if not (days and whole and set(self.names) <= set(SUMMED_BY)):
-            return None
-        if part.stamp != sums.stamp(self.book):
-            self.stale += 1
-            return None
-        found = parts.read_sums(self.store, part)
-        if found is None:
-            return None
+            return False
+        current = part.stamp == sums.stamp(self.book)
+        self.stale += not current
+        return current
+
+    def _days(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Sums within the window."""
         if self.start is not None:
             found = found.filter(pl.col("day") >= self.start.date())
         return found if self.end is None else found.filter(pl.col("day") < self.end.date())

@@ -18,7 +18,7 @@ from costaudit import pipeline, schema, stored, totals
 from costaudit.commands import _sums
 from costaudit.config import Assignment, Located, Settings
 from costaudit.errors import LogError
-from costaudit.ingest import _store, _store_check
+from costaudit.ingest import _parts, _store, _store_check
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.schema import REQUESTS
@@ -196,6 +196,26 @@ def test_sums_that_say_it_are_all_that_is_read(monkeypatch):
     rows = calls(2, 90, plain=True).filter(pl.col("usage_source") == "provider", pl.col("status") == "ok")
     monkeypatch.setattr(stored._Reading, "_rows", lambda *_: pytest.fail("read"))
     assert of_store(rows, Settings(), TABLES, summed=True).total_usd > 0
+
+
+def test_sums_that_are_damaged_leave_the_others_to_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(_store, "ROWS", 1)
+    monkeypatch.setattr(_store, "PARTS", 1_000)
+    rows = calls(6, 60)
+    _store.merge(rows, tmp_path, summary=_sums.summary(Settings()))
+    held = _parts.load(tmp_path)
+    assert len(held) > 2
+    (tmp_path / held[1].sums).write_bytes(b"PAR1 and no more")
+    frames, without = _parts.read_sums(tmp_path, [*held, *held])
+    assert without == {1, len(held) + 1}
+    told = dict(pl.concat(frames).group_by("part").agg(pl.sum("requests")).iter_rows())
+    assert sum(told.values()) > 0
+    assert all(told.get(n) == told.get(n + len(held)) for n in range(len(held)))
+    again = []
+    real = stored._Reading._read
+    monkeypatch.setattr(stored._Reading, "_read", lambda self, part: again.append(part) or real(self, part))
+    same(totals.spent([str(tmp_path)], Settings(), TABLES), in_one_table(rows, Settings(), TABLES))
+    assert held[1] in again
 
 
 def test_tasks_that_the_log_does_not_name_are_looked_for_in_all_rows():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ STORED = pl.Schema({**schema.REQUESTS, **KEYS})
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": 200_000}
 SAYS = {"costaudit.schema": str(schema.VERSION)}
 PIECE = 4 << 20  # bytes
+_FILE = "_file"
 
 Where = str | Path | Place
 
@@ -191,14 +192,34 @@ def damaged(store: Where, part: Part, why: str = "") -> LogError:
     return LogError(f"{at(store).show(part.file)}: {what}", hint=RESTORE)
 
 
-def read_sums(store: Where, part: Part) -> pl.DataFrame | None:
-    """The sums of a part; None where it has none, or they are damaged: its rows say the same."""
-    if part.sums is None:
-        return None
-    try:
-        return pl.read_parquet(at(store).paths([part.sums])[0])
-    except (pl.exceptions.PolarsError, OSError):
-        return None
+def read_sums(store: Where, parts: Sequence[Part]) -> tuple[list[pl.DataFrame], set[int]]:
+    """The sums of parts, with the number in the list of each row's `part`; and the numbers of those without.
+
+    Sums that are damaged are as if there were none: the rows say the same.
+    """
+    place = at(store)
+    names = {n: part.sums for n, part in enumerate(parts) if part.sums is not None}
+    if not names:
+        return [], set(range(len(parts)))
+    with suppress(pl.exceptions.PolarsError, OSError):  # reading one after the other says which one is damaged
+        return [_sums(place, names)], set(range(len(parts))) - names.keys()
+    found = {}
+    for n, name in names.items():
+        with suppress(pl.exceptions.PolarsError, OSError):
+            found[n] = _sums(place, {n: name})
+    return list(found.values()), set(range(len(parts))) - found.keys()
+
+
+def _sums(place: Place, names: Mapping[int, str]) -> pl.DataFrame:
+    """The files in one pass; parts that say the same share one."""
+    held = list(dict.fromkeys(names.values()))
+    files = dict(zip(held, place.paths(held), strict=True))
+    whose = pl.DataFrame(
+        {_FILE: [files[name] for name in names.values()], "part": list(names)},
+        schema={_FILE: pl.String, "part": pl.UInt32},
+    )
+    scan = pl.scan_parquet([*files.values()], glob=False, hive_partitioning=False, include_file_paths=_FILE)
+    return scan.collect().join(whose, on=_FILE).drop(_FILE)
 
 
 def read_all(store: Where, parts: Sequence[Part], columns: Sequence[str]) -> list[pl.DataFrame]:

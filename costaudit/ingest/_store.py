@@ -201,9 +201,8 @@ def sums(store: Where, stamp: str) -> pl.DataFrame | None:
     held = parts.load(store)
     if any(part.stamp != stamp for part in held):
         return None
-    frames = [parts.read_sums(store, part) for part in held]
-    found = [frame for frame in frames if frame is not None]
-    return pl.concat(found) if found and len(found) == len(frames) else None
+    found, without = parts.read_sums(store, held)
+    return pl.concat(found).drop("part") if found and not without else None
 
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
