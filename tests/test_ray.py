@@ -46,13 +46,14 @@ def kill(killed):
                 continue
 
 said = []
-for logs, store in zip(sys.argv[1::2], sys.argv[2::2]):
+for logs, store in zip(sys.argv[2::2], sys.argv[3::2]):
     told, killed = [], []
     threading.Thread(target=kill, args=[killed], daemon=True).start()
     read = ingest([logs], engine=lambda *a: _ray.read_all(*a, None), progress=lambda *said: told.append(said))
     _store.merge(read.requests, store, read.identities)
     said.append({"killed": len(killed), "told": told[-1][1:]})
-print(json.dumps({"said": said, "nodes": len({node["NodeID"] for node in ray.nodes() if node["Alive"]})}))
+nodes = len({node["NodeID"] for node in ray.nodes() if node["Alive"]})
+Path(sys.argv[1]).write_text(json.dumps({"said": said, "nodes": nodes}))  # Ray prints what it likes
 ray.shutdown()
 cluster.shutdown()
 """
@@ -93,11 +94,11 @@ def cluster(tmp_path_factory):
                 there.put(f"logs/{n}/{path.name}", path.read_bytes())
             places += [f"{url}/logs/", f"{url}/there"]
         made = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *map(str, places)],
+            [sys.executable, "-c", PROGRAM, *map(str, (folder / "said.json", *places))],
             cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
-        yield Cluster(folder, url, len(samples), **json.loads(made.stdout.splitlines()[-1]))
+        yield Cluster(folder, url, len(samples), **json.loads((folder / "said.json").read_text()))
 
 
 def test_a_cluster_of_two_nodes_that_loses_a_worker_writes_the_same_store(cluster):
