@@ -163,6 +163,21 @@ def test_two_processes_at_once_lose_nothing(store):
     assert not _store_check.verify(store).problems
 
 
+def test_a_store_that_another_writer_begins_meanwhile_is_a_store(store, monkeypatch):
+    looked = Bucket._exists
+
+    def between(self, name):
+        found = looked(self, name)
+        if not found:
+            monkeypatch.setattr(Bucket, "_exists", looked)
+            _store.merge(calls(0, 3), Bucket(store))
+        return found
+
+    monkeypatch.setattr(Bucket, "_exists", between)
+    assert _store.merge(calls(2, 5), store) == (10, 0, 5, 25)
+    assert not _store_check.verify(store).problems
+
+
 def test_a_process_killed_at_any_moment_leaves_a_whole_store(store):
     moments = random.Random(4)
     process = writer(store, 0, 10_000)

@@ -110,7 +110,7 @@ class Bucket:
         if self.sure:
             return
         fresh = not self._exists(MARK)
-        if fresh and self._any(""):
+        if fresh and self._any("") and not self._exists(MARK):  # another writer may have marked it since
             raise UsageError(
                 f"{self.shown}: not a store, and not empty", hint="name a new prefix, or an existing store"
             )
