@@ -4,7 +4,8 @@
 
 The calls are those of `bench/_store.py` without what only rules read: one day of them, told again for sixty days with
 other tokens, in a part a day. A store of more than ten million calls is one of ten million, linked under other names as
-often as it takes. Each question is asked in a process of its own, as `costaudit spend STORE` asks it.
+often as it takes. Each question is asked by `costaudit spend STORE --by … --top 10` in a process of its own, which has
+imported nothing else.
 """
 
 from __future__ import annotations
@@ -17,31 +18,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
-
-import msgspec
-import numpy as np
-import polars as pl
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import _store as calls
-from bench._machine import measured_by
-from costaudit import schema
-from costaudit.commands._sums import summary
-from costaudit.config import Settings
-from costaudit.ingest import _parts as files
+if TYPE_CHECKING:
+    import polars as pl
+
+    from costaudit.ingest._listing import Part
 
 MIB = 2**20
 LARGEST = 10_000_000  # calls that are made one by one
 LISTS = ("block_sha", "block_tokens", "tool_calls", "tool_results", "reply_sha")
+STALE = "by day and model, from the calls"  # where the sums are of other prices
 QUESTIONS = {
-    "by day and model, from the sums": (["day,model"], {}),
-    "total by task, from the sums": (["task"], {}),
-    "by day and model, from the calls": (["day,model"], {"stale": True}),
-    "by tenant, from the calls": (["tenant"], {}),
-    "by hour and user, from the calls": (["hour,user"], {}),
+    "by day and model, from the sums": "day,model",
+    "total by task, from the sums": "task",
+    STALE: "day,model",
+    "by tenant, from the calls": "tenant",
+    "by hour and user, from the calls": "hour,user",
 }
 
 
@@ -65,6 +63,11 @@ def main() -> None:
 def write(folder: Path, rows: int) -> None:
     """A store of so many calls; an existing one is left as it is."""
     mark = folder.with_suffix(".made")
+    from costaudit import schema
+    from costaudit.commands._sums import summary
+    from costaudit.config import Settings
+    from costaudit.ingest import _parts as files
+
     summed = summary(Settings())
     made = f"{schema.VERSION} {rows} {summed.stamp}"
     if mark.exists() and mark.read_text() == made:
@@ -74,7 +77,16 @@ def write(folder: Path, rows: int) -> None:
     mark.write_text(made)
 
 
-def _written(folder: Path, rows: int) -> Iterator[files.Part]:
+def _written(folder: Path, rows: int) -> Iterator[Part]:
+    import numpy as np
+    import polars as pl
+
+    from bench import _store as calls
+    from costaudit import schema
+    from costaudit.commands._sums import summary
+    from costaudit.config import Settings
+    from costaudit.ingest import _parts as files
+
     summed = summary(Settings())
     edges = [rows * n // calls.DAYS for n in range(calls.DAYS + 1)]
     day = calls._day(0, rows // calls.DAYS + 1, np.random.default_rng(1)).with_columns(
@@ -85,7 +97,11 @@ def _written(folder: Path, rows: int) -> Iterator[files.Part]:
         yield files.write(folder, f"{part['started_at'][0]:%Y-%m}", part, summed)
 
 
-def _linked(folder: Path, rows: int) -> Iterator[files.Part]:
+def _linked(folder: Path, rows: int) -> Iterator[Part]:
+    import msgspec
+
+    from costaudit.ingest import _parts as files
+
     base = folder.with_name(f"totals-{LARGEST}")
     write(base, LARGEST)
     for part in files.load(base):
@@ -103,6 +119,10 @@ def _linked(folder: Path, rows: int) -> Iterator[files.Part]:
 
 def _told_again(day: pl.DataFrame, n: int) -> pl.DataFrame:
     """The calls of a day n days later, each a little longer or shorter."""
+    import polars as pl
+
+    from bench import _store as calls
+
     more = (pl.col("source_line") * (n + 1) * 7_919) % 97
     return day.with_columns(
         pl.col("started_at", "ended_at") + timedelta(days=n),
@@ -125,14 +145,14 @@ def _measured(folder: Path, rows: int) -> dict[str, list[float]]:
 
 def asked(store: Path, question: str) -> list[float]:
     """Wall seconds, CPU seconds and peak bytes of one question, the start of the program included."""
-    from costaudit import stored, totals
-    from costaudit.report import View, _spend
+    from costaudit.cli import main
 
-    by, how = QUESTIONS[question]
-    if how.get("stale"):
-        stored.sums.stamp = lambda _: "of other prices"
-    answer = totals.spent([str(store)], Settings(), totals.groupings(by))
-    _spend.RENDERERS["terminal"](answer, View(), 10)
+    if question == STALE:
+        from costaudit.price import sums
+
+        sums.stamp = lambda book: f"{book.as_of}, of other prices"
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
+        main(["spend", str(store), "--by", QUESTIONS[question], "--top", "10", "--quiet"])
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return [time.time() - _started(), usage.ru_utime + usage.ru_stime, peak()]
 
@@ -160,6 +180,8 @@ BEGAN = time.time()
 
 
 def markdown(tables: dict[int, dict[str, list[float]]]) -> str:
+    from bench._machine import measured_by
+
     lines = [
         f"{measured_by('bench/totals.py')}: wall seconds (CPU seconds, peak MiB), the start of the program included.",
         "",

@@ -87,7 +87,8 @@ class _Reading:
         # Costs that no call states decide nothing.
         bits = 7 if ((hinged & 4) != 0).any() else 1
         open_ = pl.concat([frame.filter((pl.col("hinges") & bits) != 0)["part"].unique() for frame in known]).unique()
-        again = [part for at, part in enumerate(self.opened) if at in open_]
+        asked = set(open_)
+        again = [part for at, part in enumerate(self.opened) if at in asked]
         summed = _folded(chain(_settled(known, open_), self._again(again, bits)), [*self.names, *KIND])
         calls = int(summed["requests"].sum())
         rows = sum(part.rows for part in self.all)
@@ -104,10 +105,9 @@ class _Reading:
     def _first(self) -> Iterator[pl.DataFrame]:
         """Cells by part, those that rest on something else apart (`hinges`)."""
         summed = [at for at, part in enumerate(self.opened) if self._answers(part)]
-        found, without = parts.read_sums(self.store, [self.opened[at] for at in summed])
+        found, without = parts.read_sums(self.store, [self.opened[at] for at in summed], self._of_sums)
         for frame in found:
-            placed = self._days(frame).with_columns(part=pl.lit(pl.Series(summed, dtype=pl.UInt32)).gather("part"))
-            yield placed.group_by(*self.names, *PLACE, *KIND).agg(pl.sum(*SUMMED))
+            yield frame.with_columns(part=pl.lit(pl.Series(summed, dtype=pl.UInt32)).gather("part"))
         told = {at for n, at in enumerate(summed) if n not in without}
         slow = [(at, part) for at, part in enumerate(self.opened) if at not in told]
         yield from self._cells(slow, None, Others(named=False), PLACE)
@@ -191,11 +191,13 @@ class _Reading:
         self.stale += not current
         return current
 
-    def _days(self, found: pl.DataFrame) -> pl.DataFrame:
-        """Sums within the window."""
+    def _of_sums(self, found: pl.LazyFrame) -> pl.LazyFrame:
+        """Sums of the window as cells."""
         if self.start is not None:
             found = found.filter(pl.col("day") >= self.start.date())
-        return found if self.end is None else found.filter(pl.col("day") < self.end.date())
+        if self.end is not None:
+            found = found.filter(pl.col("day") < self.end.date())
+        return found.group_by(*self.names, *PLACE, *KIND).agg(pl.sum(*SUMMED))
 
     def _rows(self, part: Part, also: Sequence[str] = ()) -> pl.DataFrame:
         """The rows of a part within the window, as few columns of them as are read."""

@@ -29,9 +29,9 @@ STORED = pl.Schema({**schema.REQUESTS, **KEYS})
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": 200_000}
 SAYS = {"costaudit.schema": str(schema.VERSION)}
 PIECE = 4 << 20  # bytes
-_FILE = "_file"
 
 Where = str | Path | Place
+Asked = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 class Summary(NamedTuple):
@@ -192,9 +192,12 @@ def damaged(store: Where, part: Part, why: str = "") -> LogError:
     return LogError(f"{at(store).show(part.file)}: {what}", hint=RESTORE)
 
 
-def read_sums(store: Where, parts: Sequence[Part]) -> tuple[list[pl.DataFrame], set[int]]:
+def read_sums(
+    store: Where, parts: Sequence[Part], asked: Asked = lambda sums: sums
+) -> tuple[list[pl.DataFrame], set[int]]:
     """The sums of parts, with the number in the list of each row's `part`; and the numbers of those without.
 
+    asked  what of them is wanted; it keeps `part` apart
     Sums that are damaged are as if there were none: the rows say the same.
     """
     place = at(store)
@@ -202,24 +205,25 @@ def read_sums(store: Where, parts: Sequence[Part]) -> tuple[list[pl.DataFrame], 
     if not names:
         return [], set(range(len(parts)))
     with suppress(pl.exceptions.PolarsError, OSError):  # reading one after the other says which one is damaged
-        return [_sums(place, names)], set(range(len(parts))) - names.keys()
+        return [_sums(place, names, asked)], set(range(len(parts))) - names.keys()
     found = {}
     for n, name in names.items():
         with suppress(pl.exceptions.PolarsError, OSError):
-            found[n] = _sums(place, {n: name})
+            found[n] = _sums(place, {n: name}, asked)
     return list(found.values()), set(range(len(parts))) - found.keys()
 
 
-def _sums(place: Place, names: Mapping[int, str]) -> pl.DataFrame:
+def _sums(place: Place, names: Mapping[int, str], asked: Asked) -> pl.DataFrame:
     """The files in one pass; parts that say the same share one."""
     held = list(dict.fromkeys(names.values()))
     files = dict(zip(held, place.paths(held), strict=True))
     whose = pl.DataFrame(
-        {_FILE: [files[name] for name in names.values()], "part": list(names)},
-        schema={_FILE: pl.String, "part": pl.UInt32},
+        {"part": [files[name] for name in names.values()], "_number": list(names)},
+        schema={"part": pl.String, "_number": pl.UInt32},
     )
-    scan = pl.scan_parquet([*files.values()], glob=False, hive_partitioning=False, include_file_paths=_FILE)
-    return scan.collect().join(whose, on=_FILE).drop(_FILE)
+    scan = pl.scan_parquet([*files.values()], glob=False, hive_partitioning=False, include_file_paths="part")
+    found = asked(scan).collect(engine="streaming").join(whose, on="part")
+    return found.with_columns(part="_number").drop("_number")
 
 
 def read_all(store: Where, parts: Sequence[Part], columns: Sequence[str]) -> list[pl.DataFrame]:
