@@ -17,13 +17,14 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit import pipeline, stats
 from costaudit.compare.gate import check

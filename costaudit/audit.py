@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -26,8 +25,7 @@ class Window(msgspec.Struct, frozen=True):
     tz: str = "UTC"
 
 
-@dataclass(frozen=True, slots=True)
-class Fates:
+class Fates(msgspec.Struct, frozen=True):
     """What became of every record read: the numbers add up to `lines`.
 
     skipped  rows that are no request by design (user turns, snapshots), by type
@@ -41,9 +39,9 @@ class Fates:
     rollups: int = 0
     blank: int = 0
     outside: int = 0
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    rejects: Mapping[str, int] = field(default_factory=dict)
-    duplicates_by_reason: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = msgspec.field(default_factory=dict)
+    rejects: Mapping[str, int] = msgspec.field(default_factory=dict)
+    duplicates_by_reason: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def balanced(self) -> bool:
@@ -51,8 +49,7 @@ class Fates:
         return self.lines == fates + sum(self.skipped.values()) + sum(self.rejects.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """How much of the total can be believed (METHODS 3).
 
     calls, tokens  by trust status: exact, estimated, unpriced, unmetered, free, subscription
@@ -80,8 +77,7 @@ class Coverage:
         return self.share >= self.floor
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(msgspec.Struct, frozen=True):
     """Where the money went; every table adds up to `total_usd`.
 
     by_task    task, requests, runs, cost_usd, share, usd_per_request, p95_usd
@@ -100,8 +96,8 @@ class Spend:
     by_day: pl.DataFrame
     logged: pl.DataFrame
     subscription_usd: Decimal = ZERO  # list-price equivalent of calls under an allowance; not in the total
-    asked: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    by_day_task: pl.DataFrame = field(
+    asked: Mapping[str, pl.DataFrame] = msgspec.field(default_factory=dict)
+    by_day_task: pl.DataFrame = msgspec.field(
         default_factory=lambda: pl.DataFrame(schema={"day": pl.String, "task": pl.String, "cost_usd": USD})
     )
 
@@ -142,8 +138,7 @@ class Accepted(msgspec.Struct, frozen=True):
     usd: Decimal = ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(msgspec.Struct, frozen=True):
     """One analyzed window: what every renderer receives.
 
     unshown    ids of the findings below the floor or accepted
@@ -163,7 +158,7 @@ class Audit:
     unshown: frozenset[str] = frozenset()
     accepted: tuple[Accepted, ...] = ()
     paths: tuple[str, ...] = ()
-    range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    range_usd: Mapping[Kind, tuple[Decimal, Decimal]] = msgspec.field(default_factory=dict)
 
     @property
     def reopened(self) -> tuple[Accepted, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -61,8 +60,7 @@ def finding_id(rule: str, subject: Mapping[str, str]) -> str:
     return "F-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One claim of one rule about one subject.
 
     subject    what stays the same from one audit to the next, e.g. {"task": "triage"}
@@ -91,7 +89,7 @@ class Finding:
     requests: int = 0
     grade: Grade | None = None
     because: tuple[str, ...] = ()
-    details: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    details: Mapping[str, pl.DataFrame] = msgspec.field(default_factory=dict)
 
     @property
     def id(self) -> str:

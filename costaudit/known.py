@@ -14,7 +14,6 @@ import sys
 import zoneinfo
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import xxhash
+from msgspec.structs import replace
 
 from costaudit.config import Settings
 from costaudit.data import bundled
@@ -136,7 +136,8 @@ class Known:
 
 def _asked(settings: Settings) -> str:
     """The settings that an audit depends on, as written; what only its report depends on is asked of that."""
-    return repr(replace(settings, cache=True, cache_dir=None, currency="USD", rates=None, fail_on=None))
+    plain = replace(settings, cache=True, cache_dir=None, currency="USD", rates=None, fail_on=None, origin={})
+    return repr(plain)
 
 
 def _remote(paths: Sequence[str]) -> bool:

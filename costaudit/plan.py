@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
@@ -93,8 +92,7 @@ class Week(NamedTuple):
     naive_usd: float
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """The answer of `forecast`.
 
     base         the days whose use is scaled; `days` of them, scaled to a month of 30.4 days

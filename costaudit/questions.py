@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.analyze import checked, chosen
 from costaudit.audit import Window

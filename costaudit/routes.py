@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 import msgspec
@@ -16,8 +15,7 @@ class Limit(msgspec.Struct, frozen=True):
     per: str
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One task (of one tenant, where the advice is for one).
 
     provider, model   what serves it from now on
@@ -36,7 +34,7 @@ class Route:
     before: tuple[str, ...] = ()
     tenant: str = ""
     tier: str = ""
-    ceiling: Mapping[str, Decimal] = field(default_factory=dict)
+    ceiling: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
     budgets: tuple[Limit, ...] = ()
     because: tuple[str, ...] = ()
     changed: bool = False

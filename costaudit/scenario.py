@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
@@ -37,8 +36,7 @@ class Sort(StrEnum):
     FIX = "fix"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One change, as asked for.
 
     task     None: every task
@@ -61,8 +59,7 @@ class Change:
     rule: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What one change did, after those before it.
 
     changed, removed   calls

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 import polars as pl
 
 from costaudit.audit import Window
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(msgspec.Struct, frozen=True):
     """A run of an agent, in order.
 
     steps      nth, request_id, started_at, after_s [s since the first call], model, input_tokens, cache_read_tokens,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, localcontext
 from enum import StrEnum
@@ -48,8 +47,7 @@ class PromptChange(msgspec.Struct, frozen=True):
     only_one: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetVerdict:
+class BudgetVerdict(msgspec.Struct, frozen=True):
     """One budget of the settings against the candidate's own spend.
 
     name        `task research, a run`
@@ -74,8 +72,7 @@ class BudgetVerdict:
     accepted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TaskVerdict:
+class TaskVerdict(msgspec.Struct, frozen=True):
     """One task of the gate.
 
     units          units (cases, runs, calls) compared, baseline and candidate
@@ -123,8 +120,7 @@ class SideLabel(msgspec.Struct, frozen=True):
     coverage: float
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """The answer of `check`: one row a task, the loudest verdict first.
 
     overall    Σ baseline share × task ratio: a change of mix between tasks does not move it
@@ -207,8 +203,7 @@ class Coming(msgspec.Struct, frozen=True):
     following_label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Month:
+class Month(msgspec.Struct, frozen=True):
     """The monthly review.
 
     audit          this month: window, coverage, spend, findings
@@ -239,7 +234,7 @@ class Month:
     price_events: pl.DataFrame
     notes: tuple[str, ...] = ()
     drill: pl.DataFrame | None = None
-    price_effects: Mapping[tuple[str, date], Decimal] = field(default_factory=dict)
+    price_effects: Mapping[tuple[str, date], Decimal] = msgspec.field(default_factory=dict)
     followed: tuple[Followed, ...] | None = None
     regressions: tuple[Regression, ...] = ()
     budgets: pl.DataFrame | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.audit import Audit, Coverage, Fates, Prices, Spend, Window
 from costaudit.finding import Confidence, Finding, Grade, Kind, NotChecked, Severity

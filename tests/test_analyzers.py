@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from console import ROOT
+from msgspec.structs import replace
 
 from costaudit import pipeline
 from costaudit.config import Settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +10,7 @@ import pytest
 from calls import asked, call, chain, gave, letters, sha, shuffled, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.attribute import attribute

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -15,6 +14,7 @@ from audits import money as dollars
 from html5lib import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pages import read
 from test_check import a_gate
 from test_ci import hostile_gate

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from audits import AUDIT, FINDINGS, finding
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
+from msgspec.structs import replace
 from priced import side
 from test_check import a_gate, logs  # noqa: F401 - a fixture
 from test_hostile_text import ATTACKS, hostile

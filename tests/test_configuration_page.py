@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 from console import ROOT
@@ -31,6 +30,6 @@ def test_the_file_shown_is_understood_rules_and_prices_included(tmp_path):
 def test_the_file_shown_has_every_key_and_every_key_of_the_gate(tmp_path):
     settings = load(tmp_path)
     shown = {origin.split(".")[0] for origin in settings.origin if origin}
-    keys = {f.name for f in dataclasses.fields(Settings)} - {"file", "origin", "users", "environments", "runs"}
+    keys = set(Settings.__struct_fields__) - {"file", "origin", "users", "environments", "runs"}
     assert keys <= shown
-    assert {f"gate.{f.name}" for f in dataclasses.fields(settings.gate)} <= set(settings.origin)
+    assert {f"gate.{name}" for name in settings.gate.__struct_fields__} <= set(settings.origin)

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import unicodedata
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pages import body, read
 from priced import book, call, calls
 from test_hostile_text import ACTING, hostile

@@ -6,13 +6,13 @@ import itertools
 import json
 import math
 import random
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from priced import book, call, calls, later, side
 
 from costaudit.audit import Window

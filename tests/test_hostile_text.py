@@ -7,7 +7,6 @@ import io
 import json
 import re
 import unicodedata
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import polars as pl
@@ -16,6 +15,7 @@ import yaml
 from audits import AUDIT, COVERAGE, FINDINGS, SPEND, evidence, finding
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pages import read
 
 from costaudit.audit import Audit, Fates

@@ -8,11 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from console import ROOT
+from msgspec.structs import replace
 
 from costaudit import _answer, cli, kept, known, pipeline
 from costaudit.config import Settings, load_assignment

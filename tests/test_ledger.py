@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgers import ask, book, calls, ledger
+from msgspec.structs import replace
 
 import costaudit.analyze as subject
 from costaudit.analyze import analyze
@@ -321,7 +322,7 @@ def test_exposure_and_unproven_savings_are_known_from_their_upper_end_on(rules: 
 def test_an_accepted_finding_reopens_when_expired_or_past_its_cap(rules: Any, changes: Any, accepted: bool) -> None:
     rules(rule("loop", 1, claim(removed(4, 5, 6, 7))))
     given = {"rule": "loop", "subject": {"task": "a"}, "owner": "ops", "reason": "known", "until": date(2026, 12, 31)}
-    said = analyze(ledger(LOG), dataclasses.replace(OPEN, suppressions=(Suppression(**(given | changes)),)))
+    said = analyze(ledger(LOG), replace(OPEN, suppressions=(Suppression(**(given | changes)),)))
     assert (said.suppressed, len(said.findings)) == ((1, 0) if accepted else (0, 1))
     assert said.clean == ()
 
@@ -336,9 +337,9 @@ def test_select_ignore_and_options_reach_the_rules(rules: Any) -> None:
             yield claim(removed(*range(self.least)))
 
     rules(Counting, rule("other", 2, claim(removed(7))))
-    chosen = analyze(ledger(LOG), dataclasses.replace(OPEN, select=("numbering",), rules={"counting": {"least": 1}}))
+    chosen = analyze(ledger(LOG), replace(OPEN, select=("numbering",), rules={"counting": {"least": 1}}))
     assert [(f.rule, f.owned_usd) for f in chosen.findings] == [("counting", Decimal("0.01"))]
-    assert [f.rule for f in analyze(ledger(LOG), dataclasses.replace(OPEN, ignore=("counting",))).findings] == ["other"]
+    assert [f.rule for f in analyze(ledger(LOG), replace(OPEN, ignore=("counting",))).findings] == ["other"]
     with pytest.raises(ConfigError, match="unknown option 'leest' of counting") as error:
         analyze(ledger(LOG), Settings(rules={"counting": {"leest": 1}}))
     assert error.value.hint == "did you mean 'least'?"

@@ -6,7 +6,6 @@ import json
 import random
 import re
 import unicodedata
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -16,6 +15,7 @@ import pytest
 from audits import AUDIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pages import body, read
 from priced import book, call, calls
 from test_hostile_text import ACTING, hostile

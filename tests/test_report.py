@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ import pytest
 from audits import AUDIT, COVERAGE, EMPTY, FINDINGS, SPEND, evidence, finding, money
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from costaudit.audit import Audit, Window
 from costaudit.errors import UsageError

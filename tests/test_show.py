@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from ledgers import at, ledger
+from msgspec.structs import replace
 from pages import body, read
 from test_cli import run as run
 from test_hostile_text import hostile

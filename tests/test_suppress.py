@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from audits import AUDIT, FINDINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from priced import call, calls, later
 from test_check import run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
@@ -10,6 +9,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit import plugins, scratch
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
@@ -79,7 +79,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
     """
     settings = checked(settings)
     rules = chosen(settings)
-    ledger = dataclasses.replace(ledger.as_logged(), settings=settings)
+    ledger = replace(ledger.as_logged(), settings=settings)
     if ledger.original.is_empty():
         nothing = tuple(NotChecked(rule.name, "there are no calls") for rule in rules)
         return Analysis((), (), nothing)
@@ -106,7 +106,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
 def acts(ledger: Ledger, settings: Settings) -> list[Act]:
     """The changes that the rules of the ledger propose, large enough to be shown, in the order of the ledger."""
     settings = checked(settings)
-    ledger = dataclasses.replace(ledger.as_logged(), settings=settings)
+    ledger = replace(ledger.as_logged(), settings=settings)
     if ledger.original.is_empty():
         return []
     floor = settings.floor(_spend(ledger.original))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
+import msgspec
 import polars as pl
 
 from costaudit.finding import Confidence, Grade, Kind, Severity
@@ -48,8 +48,7 @@ class CannotCheck(Exception):
     """Raised by `look` when the log lacks what the rule needs: the rule ends as "not checked: why"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What a rule says before the ledger has decided which dollars it owns.
 
     title     a template; the last `{usd}` becomes the owned dollars (or the stake) when the finding is made
@@ -83,7 +82,7 @@ class Claim:
     unbounded: bool = False
     kind: Kind | None = None
     requests: int = 0
-    details: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    details: Mapping[str, pl.DataFrame] = msgspec.field(default_factory=dict)
 
 
 Look = Callable[[Ledger], Iterator[Claim]]

@@ -9,12 +9,12 @@ call that wrote it has begun: calls sent together race for the first write, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 Vector = Any  # a one-dimensional array of numpy, which is imported where it is used
 
@@ -47,8 +47,7 @@ class Policy(msgspec.Struct, frozen=True):
         return f"{self.write} for {self.life}" if self.life else self.write
 
 
-@dataclass(frozen=True)
-class Occurrences:
+class Occurrences(msgspec.Struct, frozen=True, dict=True):
     """Every prefix of every call, each prefix in order of time; so that one after another is one in an array.
 
     rows      the calls that have prefixes, in order of `row`

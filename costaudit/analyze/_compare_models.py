@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from statistics import fmean, stdev
+
+import msgspec
+from msgspec.structs import replace
 
 from costaudit.stats import (
     Z95,
@@ -25,8 +27,7 @@ FARTHEST = 40.0  # standard errors; beyond any p-value a float can hold
 At = Callable[[float], Interval]
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """Quality of the cheap model less that of the dear one, in shares of the scale.
 
     design          paired, random, overlap or switch

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 from polars import selectors as cs
 
 from costaudit.analyze._compare_models import Comparison, paired, switched, unpaired
@@ -47,8 +47,7 @@ class Standard(msgspec.Struct, frozen=True):
     repeated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the log shows about a cheaper model on a task.
 
     proven     the bound is above the margin under a design that can carry `grade`
@@ -61,8 +60,8 @@ class Verdict:
     quality: Quality | None = None
     comparison: Comparison | None = None
     proven: bool = False
-    new: pl.DataFrame = field(default_factory=pl.DataFrame)
-    old: pl.DataFrame = field(default_factory=pl.DataFrame)
+    new: pl.DataFrame = msgspec.field(default_factory=pl.DataFrame)
+    old: pl.DataFrame = msgspec.field(default_factory=pl.DataFrame)
     balance: pl.DataFrame | None = None
     margin: float = 0.0
     chance: bool = False

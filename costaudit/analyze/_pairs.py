@@ -5,10 +5,11 @@ comparisons that makes (METHODS 8.3, steps 5 and 7).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.analyze._judge import Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, Quality, broken, measure, stated_mean
@@ -26,8 +27,7 @@ MIXED = 5 / 9  # Sarle's bimodality coefficient above which a family holds sever
 MIXED_FROM = 100  # units from which it means anything
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True):
     """Two models on the work of one task, or of one tenant in it, and what the log shows about them."""
 
     task: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.analyze import Act, _peaks, acts
 from costaudit.analyze._analyzer import total_usd

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.analyze._analyzer import COST
 from costaudit.analyze._ceiling import METRICS

@@ -8,11 +8,11 @@ before it left them, so that what the changes save adds up to what all of them s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, requests_of, total_usd
 from costaudit.analyze._changes import MAKE, Patch

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
+
+import msgspec
+from msgspec.structs import replace
 
 from costaudit.stats import Episode, change_point, episode
 from costaudit.stats.series import EDGE
@@ -14,8 +16,7 @@ from costaudit.stats.series import EDGE
 FIRM = 999  # shuffles for changes that enter a false-discovery step
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """A change of level that is large enough to matter.
 
     start, index, end  points [start, index) lie before it, [index, end) after it

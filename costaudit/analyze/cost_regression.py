@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.analyze._analyzer import NO_TASK, Analyzer, CannotCheck, Claim, need, option, total_usd
 from costaudit.analyze._places import places
@@ -36,8 +37,7 @@ PLACES = Decimal(1).scaleb(-18)
 ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A series that got dearer.
 
     start, index, end  points [start, index) are the level before, [index, end) what followed

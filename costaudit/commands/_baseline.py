@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from costaudit.errors import CostAuditError, UsageError
 
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
 LAST_DAYS = re.compile(r"last-([1-9]\d{0,3})d")
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(msgspec.Struct, frozen=True):
     """What a month is worth: units of each task in it, the floor of findings at its spend, where both come from."""
 
     units: dict[str, float] | None = None
@@ -30,8 +31,7 @@ class Volume:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(msgspec.Struct, frozen=True):
     """The baseline, the day whose prices both sides pay, and the volume of a month where the baseline holds it."""
 
     side: Side | None = None
@@ -39,8 +39,7 @@ class Base:
     volume: Volume = Volume()
 
 
-@dataclass(frozen=True, slots=True)
-class Finder:
+class Finder(msgspec.Struct, frozen=True):
     """Finds the baseline of a candidate.
 
     read, head  the candidate's requests before its window was cut out, and its calls

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+
+import msgspec
 
 from costaudit.errors import PriceError
 from costaudit.ingest._usage import normalise
@@ -20,8 +21,7 @@ MOST = Decimal(10) ** 15  # of anything; keeps quantities inside Decimal(38, 9) 
 BATCH = 10_000  # cases priced in one pass
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """One line of input: a question, or why it is none."""
 
     id: Any

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from costaudit.commands import _options as options
 from costaudit.commands._output import Copies, emit, note, progress, summarise

@@ -50,7 +50,7 @@ def command(
 
 def diagnose(read: Ingested, known: Known) -> Diagnosis:
     """The diagnosis of logs as read; logs that cannot be audited still get one, with the reason."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from costaudit import pipeline
     from costaudit.errors import LogError

@@ -7,12 +7,12 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from costaudit.commands import _options as options
@@ -85,8 +85,7 @@ def command(
     emit(f"{_clean(title)}\naccepted until {asked.until}{cap}, in {_clean(str(target))}:\n{shown}\n")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     until: date
     reason: str
     owner: str
@@ -155,7 +154,7 @@ def _subject(
         if not equals or not key or not value.strip():
             raise UsageError(f"not KEY=VALUE: {pair}", hint="e.g. --subject task=triage")
         named[key] = value
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from costaudit.config import Suppression
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -24,12 +24,11 @@ ALL = "(all models)"
 Usage = dict[str, tuple[Decimal, Decimal]]  # class -> quantity, USD
 
 
-@dataclass(slots=True)
-class Side:
+class Side(msgspec.Struct):
     """What one side counted in a cell: calls, and by tier what was used and what it costs."""
 
     calls: int = 0
-    tiers: dict[str, Usage] = field(default_factory=lambda: defaultdict(dict))
+    tiers: dict[str, Usage] = msgspec.field(default_factory=lambda: defaultdict(dict))
 
     def add(self, tier: str, name: str, quantity: Decimal, usd: Decimal) -> None:
         had = self.tiers[tier].get(name, (ZERO, ZERO))

@@ -7,12 +7,12 @@ an estimated one, lies between two ends; only a low end past the limit is an ove
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.compare.accept import Acceptance
 from costaudit.config import Budget, Suppression

@@ -7,13 +7,13 @@ change fails nobody, and every verdict comes from an interval, so that chance do
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal, localcontext
 from math import fsum, sqrt
 from statistics import fmean
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit import stats
 from costaudit.compare._prompt import first_difference

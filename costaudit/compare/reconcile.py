@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
@@ -46,8 +45,7 @@ class Cell(msgspec.Struct, frozen=True):
     causes: Mapping[Cause, Decimal]
 
 
-@dataclass(slots=True)
-class Compared:
+class Compared(msgspec.Struct):
     """All cells, and what stands on neither side."""
 
     cells: list[Cell]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -48,8 +47,7 @@ class Opening(msgspec.Struct, frozen=True):
     tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """What the gate knows of one side.
 
     units      task, case (hash of the instance id; null: not a named case), runs, usd (of all its runs; null: something
@@ -65,13 +63,13 @@ class Side:
     name: str
     units: pl.DataFrame
     mix: Mix
-    openings: Mapping[str, Opening] = field(default_factory=dict)
-    window: Window = field(default_factory=Window)
+    openings: Mapping[str, Opening] = msgspec.field(default_factory=dict)
+    window: Window = msgspec.field(default_factory=Window)
     calls: int = 0
     coverage: float = 1.0
     priced_on: date | None = None
-    rates: Mapping[str, str] = field(default_factory=dict)
-    sampled: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[str, str] = msgspec.field(default_factory=dict)
+    sampled: Mapping[str, float] = msgspec.field(default_factory=dict)
     guessed: int = 0
 
 

@@ -1,13 +1,12 @@
 """costaudit.yaml as frozen settings.
 
-Every key has a default; flags win over the file (`dataclasses.replace`). A key, a rule name or an option that
+Every key has a default; flags win over the file (`replace`). A key, a rule name or an option that
 nobody knows is an error with its line and a suggestion: a misspelt limit must not be ignored in silence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from costaudit.config._assign import TARGETS, Assignment, Rule, check_columns, load_assignment
 from costaudit.config._node import Node, parse
@@ -55,8 +55,7 @@ __all__ = [
 FILE_NAME = "costaudit.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """Everything a user can decide.
 
     since, until   first moment in, first moment out; without an offset of their own they are meant in `tz`
@@ -81,12 +80,12 @@ class Settings:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
-    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    tasks: Assignment = field(default_factory=Assignment)
-    tenants: Assignment = field(default_factory=Assignment)
-    users: Assignment = field(default_factory=Assignment)
-    environments: Assignment = field(default_factory=Assignment)
-    runs: Assignment = field(default_factory=Assignment)
+    rules: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
+    tasks: Assignment = msgspec.field(default_factory=Assignment)
+    tenants: Assignment = msgspec.field(default_factory=Assignment)
+    users: Assignment = msgspec.field(default_factory=Assignment)
+    environments: Assignment = msgspec.field(default_factory=Assignment)
+    runs: Assignment = msgspec.field(default_factory=Assignment)
     columns: tuple[Columns, ...] = ()
     prices: tuple[Located, ...] = ()
     prices_dir: Path | None = None
@@ -95,14 +94,14 @@ class Settings:
     currency: str = "USD"
     rates: Path | None = None
     budgets: tuple[Budget, ...] = ()
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = msgspec.field(default_factory=Gate)
     suppressions: tuple[Suppression, ...] = ()
-    forecast: Forecast = field(default_factory=Forecast)
+    forecast: Forecast = msgspec.field(default_factory=Forecast)
     outcomes: Path | None = None
     revenue: Path | None = None
     limits: Path | None = None
     file: Path | None = None
-    origin: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    origin: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Flags arrive by `replace` and are held to the same limits as the file."""

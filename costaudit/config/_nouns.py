@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -40,8 +39,7 @@ class Budget(msgspec.Struct, frozen=True):
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
+class Suppression(msgspec.Struct, frozen=True):
     """A finding that somebody accepts, until a date and up to an amount a month [USD]; None: any amount."""
 
     rule: str
@@ -53,8 +51,7 @@ class Suppression:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """Limits of `check` (METHODS 10).
 
     tolerance    growth of unit cost that is allowed, as a share
@@ -74,8 +71,7 @@ class Gate:
     floor_usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(msgspec.Struct, frozen=True):
     """The plan for scale (METHODS 8.19): growth factors, weeks ahead, width of the interval, what grows."""
 
     growth: tuple[float, ...] = (2.0, 10.0)

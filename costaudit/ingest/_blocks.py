@@ -8,8 +8,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, Any, NamedTuple
+
+import msgspec
 
 BRACE = ord("{")
 SIZE = 1 << 18  # bytes of a block; more leaves the processor's cache
@@ -18,8 +19,7 @@ LONGEST = 1 << 28  # bytes of a line, or of a value without lines, that is read 
 TOO_LONG = f"longer than {LONGEST >> 20} MiB"
 
 
-@dataclass(slots=True)
-class Lines:
+class Lines(msgspec.Struct):
     """Whole lines in `data[start:end]`, which holds until the next block is asked for."""
 
     data: Any  # bytes, bytearray or mmap: what has `find` and slices

@@ -15,7 +15,6 @@ import logging
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from typing import NamedTuple
 import msgspec
 import polars as pl
 import xxhash
+from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.ingest import _pack

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from costaudit.ingest._openai import joined
 
@@ -24,16 +25,14 @@ def deltas(choices: Any) -> bool:
     return type(first) is dict and type(first.get("delta")) is dict and "message" not in first
 
 
-@dataclass(slots=True)
-class _Choice:
-    content: list[str | None] = field(default_factory=list)
-    calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+class _Choice(msgspec.Struct):
+    content: list[str | None] = msgspec.field(default_factory=list)
+    calls: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict)
     finish: str | None = None
-    annotations: list[Any] = field(default_factory=list)
+    annotations: list[Any] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Stream:
+class Stream(msgspec.Struct):
     """One response while its chunks come in; `line` and `offset` are those of its first chunk."""
 
     line: int
@@ -41,7 +40,7 @@ class Stream:
     around: dict[str, Any]
     head: dict[str, Any]
     usage: Mapping[str, Any] | None = None
-    choices: dict[int, _Choice] = field(default_factory=dict)
+    choices: dict[int, _Choice] = msgspec.field(default_factory=dict)
 
     def add(self, chunk: Mapping[str, Any]) -> None:
         """Take in a chunk. Servers that repeat a running usage mean the last one; it is never a sum."""

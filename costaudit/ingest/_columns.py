@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC as UTC_ZONE
 from datetime import datetime, timedelta
 from itertools import chain, count
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from costaudit.price.exact import amounts
@@ -69,8 +69,7 @@ def _gathered(items: pl.DataFrame, cells: Sequence[Any]) -> pl.Series:
     return lists.gather(pl.Series([next(nth) if size else None for size in sizes], dtype=pl.UInt32))
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(msgspec.Struct):
     """Rows as tuples, in the order of `dtypes`; a cell of a list of structs is a list of tuples, or None."""
 
     dtypes: Mapping[str, Any]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from costaudit.ingest._decode import opened
 
@@ -13,17 +14,16 @@ BLOCKS = ("content_block_start", "content_block_delta", "content_block_stop")
 EVENTS = (START, DELTA, STOP, *BLOCKS)
 
 
-@dataclass(slots=True)
-class Message:
+class Message(msgspec.Struct):
     """A message while its events come in; `line` and `offset` are those of its start."""
 
     line: int
     offset: int
     around: Mapping[str, Any]
     head: Mapping[str, Any]
-    usage: dict[str, Any] = field(default_factory=dict)
-    blocks: dict[int, dict[str, Any]] = field(default_factory=dict)
-    last: dict[str, Any] = field(default_factory=dict)
+    usage: dict[str, Any] = msgspec.field(default_factory=dict)
+    blocks: dict[int, dict[str, Any]] = msgspec.field(default_factory=dict)
+    last: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take in an event. Counts of `message_delta` are cumulative: they replace those of the start, never add."""

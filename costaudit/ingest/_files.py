@@ -9,7 +9,6 @@ import csv
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,8 +41,7 @@ BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(msgspec.Struct, frozen=True):
     """An object of a bucket as its listing tells it (`_remote`); `sides` are the objects that are part of it."""
 
     scheme: str
@@ -63,8 +61,7 @@ class Known(NamedTuple):
     lines: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogFile:
+class LogFile(msgspec.Struct, frozen=True):
     """A file to read, and the name reports show for it."""
 
     path: Path

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+import msgspec
 import polars as pl
 
 from costaudit.ingest import _values
@@ -95,8 +95,7 @@ def around(column: Field) -> Field:
     return column.of("around")
 
 
-@dataclass(slots=True)
-class Out:
+class Out(msgspec.Struct):
     """What a reader made of one file.
 
     frames   requests, columns of schema.REQUESTS and the machinery columns of `_identity`
@@ -108,15 +107,17 @@ class Out:
     notes    what the user should know about the file, each a sentence
     """
 
-    frames: list[pl.DataFrame] = field(default_factory=list)
-    held: list[Held] = field(default_factory=list)
-    nodes: list[pl.DataFrame] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    rejects: list[tuple[int, str]] = field(default_factory=list)
-    foreign: list[Record] = field(default_factory=list)
+    frames: list[pl.DataFrame] = msgspec.field(default_factory=list)
+    held: list[Held] = msgspec.field(default_factory=list)
+    nodes: list[pl.DataFrame] = msgspec.field(default_factory=list)
+    skipped: Counter[str] = msgspec.field(default_factory=Counter)
+    rejects: list[tuple[int, str]] = msgspec.field(default_factory=list)
+    foreign: list[Record] = msgspec.field(default_factory=list)
     extra_lines: int = 0  # records beyond one a line: elements of a container
-    notes: list[str] = field(default_factory=list)
-    tables: list[Rows] = field(default_factory=list)  # rows of formats whose columns are fixed, not yet in a frame
+    notes: list[str] = msgspec.field(default_factory=list)
+    tables: list[Rows] = msgspec.field(
+        default_factory=list
+    )  # rows of formats whose columns are fixed, not yet in a frame
 
     def add(self, other: Out) -> None:
         """Take over what another reader made."""

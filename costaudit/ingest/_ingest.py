@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.audit import Fates
@@ -57,8 +58,7 @@ SOURCES = pl.Schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ingested:
+class Ingested(msgspec.Struct, frozen=True):
     """All requests of the given logs, and what became of every other record.
 
     requests  [schema.REQUESTS], one row a call, in order of time

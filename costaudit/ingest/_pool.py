@@ -13,13 +13,13 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -133,14 +133,13 @@ def _groups(sizes: Sequence[int], workers: int) -> list[Group]:
     return groups
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(msgspec.Struct):
     """Tells how far the reading is."""
 
     asked: Sequence[Asked]
     files: Sequence[int]  # to which of them each part belongs
     progress: Progress | None
-    begun: set[int] = field(default_factory=set)
+    begun: set[int] = msgspec.field(default_factory=set)
 
     def of(self, group: Group) -> None:
         for n in (self.files[n] for n in group):
@@ -183,8 +182,7 @@ class _Pool:
                 self.answers.put((group, worker.ask([self.asked[n] for n in group])))
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(msgspec.Struct):
     """A process that reads, seen from the one that asks."""
 
     questions: IO[bytes]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.errors import LogError
@@ -33,19 +34,18 @@ WEIGHT = 8 << 20  # bytes after which a batch is full all the same
 Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
 
 
-@dataclass(slots=True)
-class FileRead:
+class FileRead(msgspec.Struct):
     """What one file gave, before duplicates are collapsed across files."""
 
     file: LogFile
     lines: int = 0
     blank: int = 0
-    frames: list[pl.DataFrame] = field(default_factory=list)  # columns of `ROWS`, those that they have
-    nodes: list[pl.DataFrame] = field(default_factory=list)  # spans that are no request (`_tree`)
-    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (format, type)
-    rejects: list[tuple[int, str, str]] = field(default_factory=list)  # (line, format, reason)
+    frames: list[pl.DataFrame] = msgspec.field(default_factory=list)  # columns of `ROWS`, those that they have
+    nodes: list[pl.DataFrame] = msgspec.field(default_factory=list)  # spans that are no request (`_tree`)
+    skipped: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (format, type)
+    rejects: list[tuple[int, str, str]] = msgspec.field(default_factory=list)  # (line, format, reason)
     problem: str = ""
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
     until: Known | None = None  # all of it was read line by line, and what is appended can be read alone
     beyond: bool = False  # it is what the file gave beyond `file.known`
     seam: Any = None  # what has to be known of a slice to put it beside the others, if anything (`Format.reader`)

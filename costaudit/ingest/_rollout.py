@@ -6,11 +6,11 @@ Sources of the rules: providers' samples, and the five published answers of fork
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import msgspec
 import polars as pl
 
 from costaudit import schema
@@ -61,8 +61,7 @@ def counts(usage: Any) -> Counts | None:
     return Counts(*(count(value) or 0 for value in picked))
 
 
-@dataclass(slots=True)
-class Event:
+class Event(msgspec.Struct):
     """A statement of usage, with everything known where it stands."""
 
     record: Record
@@ -75,13 +74,12 @@ class Event:
     model: str | None
     effort: str | None
     cwd: str | None
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    results: list[dict[str, Any]] = msgspec.field(default_factory=list)
     searches: int = 0
 
 
-@dataclass(slots=True)
-class Thread:
+class Thread(msgspec.Struct):
     """One session: who it is, what it copied, and its statements of usage in order."""
 
     id: str
@@ -94,11 +92,11 @@ class Thread:
     effort: str | None = None
     turn: str = ""
     prompts: int = 0
-    ancestors: set[str] = field(default_factory=set)
+    ancestors: set[str] = msgspec.field(default_factory=set)
     own_from: int | None = None  # number of events before the first turn of its own
-    events: list[Event] = field(default_factory=list)
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    results: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Event] = msgspec.field(default_factory=list)
+    calls: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    results: list[dict[str, Any]] = msgspec.field(default_factory=list)
     searches: int = 0
 
 

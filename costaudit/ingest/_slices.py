@@ -7,9 +7,9 @@ read the file; where a reader turns out to hold something from line to line, the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._format import fits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,8 +15,7 @@ from costaudit.price.sources.append import append, item_of, renamed
 from costaudit.price.sources.write import Header, provider_yaml
 
 
-@dataclass
-class Adopted:
+class Adopted(msgspec.Struct):
     """What a list brings.
 
     files  provider -> YAML of a layer over the book: only models that are new or changed, with their whole history
@@ -25,9 +23,9 @@ class Adopted:
     kept   one sentence a figure that differs but was read elsewhere, and so stays
     """
 
-    files: dict[str, str] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    files: dict[str, str] = msgspec.field(default_factory=dict)
+    told: list[str] = msgspec.field(default_factory=list)
+    kept: list[str] = msgspec.field(default_factory=list)
 
 
 def adopt(reader: Reader, key: str, book: PriceBook, today: str, *, everything: bool = False) -> Adopted:

@@ -12,7 +12,6 @@ import os
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
 from pathlib import Path
@@ -40,8 +39,7 @@ class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     providers: dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, eq=False)
-class PriceBook:
+class PriceBook(msgspec.Struct, frozen=True, eq=False):
     """Dated prices of every provider, plus what the user says about their own.
 
     layers     folders of price files; a later one adds providers and replaces the models it names
@@ -55,8 +53,8 @@ class PriceBook:
     names: dict[str, str]
     overrides: tuple[Override, ...] = ()
     cache: Path | None = None
-    _files: dict[str, Provider | None] = field(default_factory=dict, repr=False)
-    memo: dict[Any, Any] = field(default_factory=dict, repr=False)  # what `tariff` and `match` worked out
+    _files: dict[str, Provider | None] = msgspec.field(default_factory=dict)
+    memo: dict[Any, Any] = msgspec.field(default_factory=dict)  # what `tariff` and `match` worked out
 
     @classmethod
     def load(

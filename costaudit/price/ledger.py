@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.config import Settings
 from costaudit.price.book import PriceBook
@@ -17,8 +18,7 @@ AT_ONCE = 1_000_000  # calls whose columns, lists among them, are gathered in on
 _ALWAYS = ("row", "rollup", "summed", "gateway_cache_hit")
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(msgspec.Struct, frozen=True):
     """Priced calls [schema.CALLS], one row a call, in order of `row`.
 
     Most of the table is never changed and never copied: a state of the ledger is the calls as logged, which of them are
@@ -36,7 +36,7 @@ class Ledger:
     original: pl.DataFrame
     book: PriceBook
     baseline: pl.DataFrame | None = None
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = msgspec.field(default_factory=Settings)
     columns: tuple[str, ...] | None = None
     gone: pl.Series | None = None
     news: tuple[pl.DataFrame, ...] = ()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from costaudit.price.book import PriceBook
 from costaudit.price.entry import Model, Provider
@@ -31,8 +31,7 @@ _FINE_TUNED = re.compile(r"(?:ft:(?P<base>[^:]+)(?::.*)?|(?P<azure>.+?)\.ft-[0-9
 _ROUTED = re.compile(r":(free|batch|thinking)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """What a name stands for.
 
     name    entry of the book; model None: unknown

@@ -5,10 +5,11 @@ A mix has no rows of calls and no content: it is what a baseline file keeps, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, TOKENS
@@ -35,16 +36,14 @@ CLASS_ROWS = pl.Schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Unpriced:
+class Unpriced(msgspec.Struct, frozen=True):
     """Calls of a window that have no price: outside every sum; None: no upper bound."""
 
     calls: int = 0
     high_usd: Decimal | None = ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Mix:
+class Mix(msgspec.Struct, frozen=True):
     """A window as counts and dollars; the `usd` of the classes add up to its spend.
 
     tasks     task, units (runs, else cases; a call without either is one), calls (that a provider billed), ok_calls

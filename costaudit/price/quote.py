@@ -7,13 +7,13 @@ request table and go through the same engine as a log.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.price._table import in_force as hours_hold

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, TOKENS
@@ -36,8 +38,7 @@ class Key(NamedTuple):
     search_context_size: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     """A published rate [USD per `CLASSES[...].per` units] and the multiplier on it (uplift, negotiated)."""
 
     rate: Decimal
@@ -47,8 +48,7 @@ class Rate:
         return self.rate * self.multiplier / CLASSES[name].per
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(msgspec.Struct, frozen=True):
     """What holds between two price changes.
 
     status  priced, free, subscription or unpriced
@@ -69,8 +69,7 @@ class Tariff:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(msgspec.Struct, frozen=True):
     """Tariffs of one key in order of time; each holds from its start to the next one's."""
 
     starts: tuple[datetime, ...]

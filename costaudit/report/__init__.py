@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from costaudit import plugins
 from costaudit.errors import UsageError
@@ -21,8 +22,7 @@ if TYPE_CHECKING:  # pages and error messages use this package without any table
 NARROW, WIDE = 80, 120  # columns a report is laid out for; narrower terminals wrap, wider ones leave air
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """How a report is looked at; nothing here changes what it says.
 
     width  columns

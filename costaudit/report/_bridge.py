@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
+
+import msgspec
 
 from costaudit.price.bridge import EFFICIENCY, GROWTH, PRICE, Bridge
 from costaudit.price.mix import EXACT, Unpriced
@@ -40,8 +41,7 @@ def signed(amount: Decimal) -> str:
     return f"+{money.usd(amount)}" if amount > 0 else money.usd(amount)
 
 
-@dataclass(frozen=True, slots=True)
-class Printed:
+class Printed(msgspec.Struct, frozen=True):
     """The amounts of a bridge as a report prints them, all to the same decimals, so that a reader's sums come out.
 
     bars   factor, group, exact effect, printed effect; the printed ones add up to `after - before`, both as printed

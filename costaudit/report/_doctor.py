@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.audit import Coverage, Fates
 from costaudit.finding import NotChecked
@@ -76,8 +77,7 @@ WANTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(msgspec.Struct, frozen=True):
     """What was read from each file, and what the rules could make of all of it.
 
     sources  one row a file and format, counts by fate

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 
+import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, INPUT_SIDE, TOKENS
@@ -42,8 +43,7 @@ PRECISION = 60
 DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """What only the user knows: the billing account, its name, and the invoice of the charges, if there is one."""
 
     id: str
@@ -51,8 +51,7 @@ class Account:
     invoice: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """A table and how many calls it leaves out, for they have no known price."""
 
     table: pl.DataFrame

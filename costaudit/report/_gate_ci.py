@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from costaudit.finding import finding_id
 from costaudit.report import View
@@ -20,8 +22,7 @@ RESULT = {Verdict.FAIL: "error", Verdict.CANNOT_JUDGE: "warning", Verdict.CANNOT
 SEVERITY = {Verdict.FAIL: "critical", Verdict.CANNOT_JUDGE: "minor", Verdict.CANNOT_TELL: "info"}
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """One verdict, of a task or of a budget, as every machine wants it.
 
     rule, id  of the finding that `analyze` makes of the same thing: one suppression answers both

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+import msgspec
 
 from costaudit.report._money import NONE
 from costaudit.report._text import clean, pad, width, wrap
@@ -96,8 +97,7 @@ def shown_paths(paths: Sequence[str]) -> str:
     return quoted if paths and clean(quoted) == quoted and len(paths) <= 3 else "PATH"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column of a table.
 
     flexible  takes the columns that the others leave, at least `least`, at most `most`

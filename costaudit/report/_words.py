@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from msgspec.structs import replace
 
 from costaudit.audit import Accepted, Audit, Coverage, Fates, Prices, Standing, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked

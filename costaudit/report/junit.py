@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
+
+import msgspec
 
 from costaudit.audit import Audit
 from costaudit.finding import Kind
@@ -27,8 +28,7 @@ def render(audit: Audit, _view: View) -> str:
     return suite("costaudit", cases)
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """One test case: passed, or failed with a message of a kind, or skipped for a reason."""
 
     group: str

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from costaudit.stats.normal import Interval, normal_quantile, seed_of, student_quantile
 from costaudit.stats.series import theil_sen
@@ -39,8 +41,7 @@ TRUSTED = 0.7  # hit rate under which the interval is widened
 DEPENDENT = 0.3  # lag-1 autocorrelation of the residuals above which they are drawn in pairs of weeks
 
 
-@dataclass(frozen=True, slots=True)
-class Backtest:
+class Backtest(msgspec.Struct, frozen=True):
     """The same forecast made at earlier weeks, against what came.
 
     weeks   ahead; hits: origins whose spend fell inside the interval of what is shown, of `origins`; that of the last
@@ -59,8 +60,7 @@ class Backtest:
         return self.hits / self.origins
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(msgspec.Struct, frozen=True):
     """Daily spend after `last` [USD].
 
     kind      what is shown: trend; seasonal naive (the last week again) where the trend does not beat it; run-rate
@@ -81,9 +81,9 @@ class Outlook:
     level: float
     daily: tuple[float, ...]
     naive: tuple[float, ...]
-    _draws: Any = field(default=None, repr=False, compare=False)
-    _width: float = field(default=0.0, repr=False)  # half-width of ln(spend) at the weeks of the back-test
-    _noise: float = field(default=0.0, repr=False)  # standard deviation of a day: of its ln, for a run-rate in USD
+    _draws: Any = None
+    _width: float = 0.0  # half-width of ln(spend) at the weeks of the back-test
+    _noise: float = 0.0  # standard deviation of a day: of its ln, for a run-rate in USD
 
     def over(self, start: date, end: date) -> Interval:
         """Spend of the days from `start` to `end`, both included; days before the first one to come are left out."""

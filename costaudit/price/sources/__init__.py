@@ -7,48 +7,46 @@ from the package a user has installed or from its data file; none is imported be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
+
+import msgspec
 
 Rates = dict[str, Decimal]
 FINEST = Decimal("1e-12")  # USD per unit of a class
 
 
-@dataclass
-class Card:
+class Card(msgspec.Struct):
     """Rates of one tier [USD per unit of their class], with its long-context steps: above (tokens) -> rates."""
 
-    rates: Rates = field(default_factory=dict)
-    over: dict[int, Rates] = field(default_factory=dict)
+    rates: Rates = msgspec.field(default_factory=dict)
+    over: dict[int, Rates] = msgspec.field(default_factory=dict)
     source: str = ""
 
 
-@dataclass
-class Span:
+class Span(msgspec.Struct):
     """What a model costs from `since` (UTC; "" since launch) until the next span, or `until`."""
 
     since: str = ""
     until: str = ""
-    card: Card = field(default_factory=Card)
-    tiers: dict[str, Card] = field(default_factory=dict)
-    hours: dict[str, Card] = field(default_factory=dict)
-    sizes: dict[str, Rates] = field(default_factory=dict)
-    uplift: Rates = field(default_factory=dict)
-    least: Rates = field(default_factory=dict)
-    filled: dict[str, list[str]] = field(default_factory=dict)
+    card: Card = msgspec.field(default_factory=Card)
+    tiers: dict[str, Card] = msgspec.field(default_factory=dict)
+    hours: dict[str, Card] = msgspec.field(default_factory=dict)
+    sizes: dict[str, Rates] = msgspec.field(default_factory=dict)
+    uplift: Rates = msgspec.field(default_factory=dict)
+    least: Rates = msgspec.field(default_factory=dict)
+    filled: dict[str, list[str]] = msgspec.field(default_factory=dict)
     status: str = "priced"
     source: str = ""
 
 
-@dataclass
-class Item:
+class Item(msgspec.Struct):
     """One model of one provider as one package lists it."""
 
     name: str
     spans: list[Span]
-    aliases: set[str] = field(default_factory=set)
-    facts: dict[str, object] = field(default_factory=dict)
+    aliases: set[str] = msgspec.field(default_factory=set)
+    facts: dict[str, object] = msgspec.field(default_factory=dict)
 
 
 def usd(per_token: float | Decimal, per: int) -> Decimal:

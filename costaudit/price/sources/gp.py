@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from costaudit.price.sources import Card, Item, Rates, Span, tidy, writes
 
@@ -43,8 +44,7 @@ CLASSES = {
 FOREVER = date(2100, 1, 1)
 
 
-@dataclass(frozen=True)
-class GenaiPrices:
+class GenaiPrices(msgspec.Struct, frozen=True):
     """The package that is installed, or the data file it publishes, read by the package."""
 
     title: str

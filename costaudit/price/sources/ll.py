@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from costaudit.price.sources import Card, Item, Rates, Span, usd, writes
 
@@ -73,8 +74,7 @@ FACTS = {
 }
 
 
-@dataclass(frozen=True)
-class Litellm:
+class Litellm(msgspec.Struct, frozen=True):
     """The cost map of the package that is installed, or one in a file."""
 
     title: str

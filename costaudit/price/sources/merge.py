@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from costaudit.price.classes import TOKENS
 from costaudit.price.match import undated
@@ -17,8 +18,7 @@ SEARCHES = {"web_search", "file_search"}
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "in.", "us-gov.")
 
 
-@dataclass(frozen=True)
-class Dispute:
+class Dispute(msgspec.Struct, frozen=True):
     """One figure on which packages differ, today: who says what, and whose figure the book takes."""
 
     provider: str
@@ -28,10 +28,9 @@ class Dispute:
     taken: str
 
 
-@dataclass
-class Merged:
-    models: dict[str, Item] = field(default_factory=dict)
-    disputes: list[Dispute] = field(default_factory=list)
+class Merged(msgspec.Struct):
+    models: dict[str, Item] = msgspec.field(default_factory=dict)
+    disputes: list[Dispute] = msgspec.field(default_factory=list)
 
 
 def merge(provider: str, facts: dict[str, Any], readers: Mapping[str, Reader], today: str) -> Merged:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
+
+import msgspec
 
 from costaudit.price.sources import Card, Item, Rates, Span, tidy, writes
 
@@ -16,8 +17,7 @@ PROVIDERS = {"xai": "x-ai", "alibaba": "dashscope", "amazon-bedrock": "bedrock"}
 CLASSES = {"input": "input", "output": "output", "cache_read": "cache_read"}
 
 
-@dataclass(frozen=True)
-class ModelPrices:
+class ModelPrices(msgspec.Struct, frozen=True):
     """The package that is installed."""
 
     title: str

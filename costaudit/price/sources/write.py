@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from costaudit.price.classes import CLASSES
 from costaudit.price.sources import Card, Item, Rates, Span
@@ -15,8 +16,7 @@ _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _RANK = {name: nth for nth, name in enumerate(CLASSES)}
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """What a file says above its models.
 
     sources    key -> (title, day it was read, address or "")
@@ -27,7 +27,7 @@ class Header:
     provider: str
     sources: dict[str, tuple[str, str, str]]
     list_of: str = ""
-    schedules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    schedules: Mapping[str, Mapping[str, Any]] = msgspec.field(default_factory=dict)
     fees: Sequence[Mapping[str, Any]] = ()
 
 
