@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, sample
 from test_ingest_fast import respelled
+from test_together import CALL, LINES
 
 from costaudit import schema
 from costaudit.errors import ConfigError
-from costaudit.ingest import _pool, _transcript_sums, claude_code, ingest
+from costaudit.ingest import _pool, _table, _transcript_sums, claude_code, ingest
 from costaudit.ingest._read import read_files
 from costaudit.ingest._transcript_sums import UNREAD
 
@@ -90,6 +91,31 @@ def test_any_log_gives_the_columns_it_is_asked_for(logs, only, long):
         for n, data in enumerate(logs):
             (Path(folder) / f"{n}.jsonl").write_bytes(data)
         agrees(ingest([folder]), ingest([folder], only=only), only)
+
+
+ASKS = {"model": "gpt-4o", "messages": [{"role": "user", "content": "how long is a piece of string?"}]}
+SAYS = {"choices": [{"message": {"role": "assistant", "content": "as long as you like"}}]}
+CALLS = [
+    *LINES.values(),
+    json.dumps({"request": ASKS, "response": CALL | SAYS}),
+    json.dumps({"request": ASKS, "response": CALL | SAYS | {"usage": {"prompt_tokens": "7", "completion_tokens": 2}}}),
+    json.dumps({"request": ASKS, "response": CALL | SAYS | {"usage": None}}),  # estimated from what it says
+    json.dumps({"request": ASKS, "error": "overloaded", "status_code": 529}),
+    json.dumps({"request": ASKS, "response": CALL | {"usage": {"prompt_tokens": 2, "completion_tokens": "many"}}}),
+    *sample("litellm.jsonl"),
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(CALLS), max_size=9), min_size=1, max_size=3), st.sampled_from([0, 1 << 20]))
+@settings(max_examples=15, deadline=None)
+def test_calls_that_wait_with_nothing_but_their_sums_give_the_columns_they_are_asked_for(files, large):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        for n, lines in enumerate([*files, CALLS[:1]]):
+            (Path(folder) / f"{n}.jsonl").write_text("\n".join(map(str, lines)))
+        patch.setattr(_table, "LARGE", large)
+        patch.setattr(_table, "SMALL", -1)
+        patch.setattr(_table, "BATCH", 4)
+        agrees(ingest([folder]), ingest([folder], only=SUMS), SUMS)
 
 
 def test_a_reading_of_some_columns_is_not_kept_and_takes_what_a_whole_one_has_kept(tmp_path):

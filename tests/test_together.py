@@ -86,14 +86,14 @@ def test_rows_go_back_to_the_file_they_are_of(tmp_path):
 
 
 def test_a_record_too_deep_to_be_read_costs_itself_and_no_other_file(tmp_path, monkeypatch):
-    frame = _table.TableReader.frame
+    tidied = _table.TableReader._tidied
 
-    def deep(self, records, values, owners):
+    def deep(self, records, values):
         if any(b"deep" in record.data for record in records):
             raise RecursionError
-        frame(self, records, values, owners)
+        return tidied(self, records, values)
 
-    monkeypatch.setattr(_table.TableReader, "frame", deep)
+    monkeypatch.setattr(_table.TableReader, "_tidied", deep)
     for number in range(3):
         ids = ("deep", "b") if number == 1 else ("a", "b")
         (tmp_path / f"{number}").write_text("".join(json.dumps(CALL | {"id": name}) + "\n" for name in ids))
@@ -103,6 +103,6 @@ def test_a_record_too_deep_to_be_read_costs_itself_and_no_other_file(tmp_path, m
 
 
 def test_a_portion_holds_about_as_many_rows_as_one_file_would(monkeypatch):
-    monkeypatch.setattr(_read, "BATCH", 10)
+    monkeypatch.setattr(_together, "BATCH", 10)
     held = [(_together.Held(None, [None] * 4, []), None) for _ in range(7)]
     assert [len(some) for some in _together._bearable(held)] == [3, 3, 1]

@@ -135,6 +135,16 @@ def _says(raw: Any) -> bool:
     return raw is not None and (type(raw) not in (str, list, dict) or len(raw) > 0)
 
 
+def short(raw: Any) -> Any:
+    """A value that says as much to `_says`, and holds no line in memory."""
+    if type(raw) is not msgspec.Raw:
+        return raw
+    return raw.copy() if len(memoryview(raw)) < SHORT else _SAID
+
+
+_SAID = msgspec.Raw(b'"said"')
+
+
 def _bytes(raw: Any) -> bytes | None:
     """A value as JSON; None where it says nothing."""
     if raw is None:

@@ -24,11 +24,10 @@ from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._processes import cuts
 from costaudit.ingest._streams import STDIN
-from costaudit.ingest._together import framed
+from costaudit.ingest._together import BATCH, framed
 from costaudit.ingest._transcript_sums import Seen
 
 NEWLINE = ord("\n")
-BATCH = 5_000  # records that become one frame: fewer, and the frame costs more than its rows
 WEIGHT = 8 << 20  # bytes after which a batch is full all the same
 
 Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
@@ -257,7 +256,7 @@ class _Reading:
         if guess not in self.open:
             reader = guess.form.reader(self.read.file, guess.found)
             if hasattr(reader, "waits"):
-                reader.waits = self.read.file.known is None and self.read.file.end is None
+                reader.waits = True
             if guess == self.main:
                 self.portion = getattr(reader, "portion", WEIGHT)
             self.open[guess] = (reader, Out())

@@ -12,9 +12,13 @@ from costaudit.ingest._decode import Decoder, Path, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import MOST, SEVERAL, Lean
-from costaudit.ingest._prompt import PromptReader, wanted
-from costaudit.ingest._together import SMALL, Held, Owners
+from costaudit.ingest._prompt import PromptReader, short, wanted
+from costaudit.ingest._together import BATCH, SMALL, Held, Owners, framed
 from costaudit.ingest._values import Reader
+
+TOO_DEEP = "nested too deeply"
+COUNTS = ("input_tokens", "output_tokens")
+LARGE = 1 << 20  # bytes of records that are held back as they are, of a portion of a file
 
 
 class _Plan:
@@ -43,6 +47,8 @@ class _Plan:
         own = {p for fields in form.own().values() for f in fields if f.scope == "self" for p in f.paths}
         signs = sorted(p for p in own if not any(other.startswith(f"{p}.") for other in own))
         self.own = [at[(*found.self, *path.split("."))] for path in signs]
+        counts = [n for name, picks in self.picks if name in COUNTS for n, _ in picks]
+        self.counts = [n for n in counts if n in self.own]
         self._lean: Lean | None = None
 
     def lean(self) -> Lean:
@@ -71,7 +77,7 @@ class TableReader:
         self.lean: Lean | None = self.plan.lean()
         self.taught = False
         self.told = wanted(file.only)
-        self.waits = False  # rows of a small file may wait to share a frame with those of others
+        self.waits = False  # rows may wait to share a frame with others, also of other files
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether each line is read by itself; a reader that adds to this one has to say so."""
@@ -84,13 +90,15 @@ class TableReader:
             self._feed(records, mine)
         except RecursionError:  # a value nested almost as deeply as JSON can be; halves find the record that has it
             if len(records) == 1:
-                out.rejects.append((records[0].line, "nested too deeply"))
+                out.rejects.append((records[0].line, TOO_DEEP))
                 return
             middle = len(records) // 2
             self.feed(records[:middle], out)
             self.feed(records[middle:], out)
         else:
             out.add(mine)
+            if sum(len(held.records) for held in out.held) >= BATCH:
+                framed([out])
 
     def _feed(self, records: Sequence[Record], out: Out) -> None:
         parts = [part for record in records for part in self.form.explode(record)]
@@ -164,13 +172,52 @@ class TableReader:
         """Nothing is held back between records."""
 
     def _frame(self, records: list[Record], values: Sequence[Sequence[Any]], out: Out) -> None:
-        if self.waits and self.form.alone and sum(len(record.data) for record in records) <= SMALL:
-            out.held.append(Held(self, records, values))
+        held = self._held(records, values) if self.waits and self.form.alone else None
+        if held is not None:
+            out.held.append(held)
         else:
-            self.frame(records, values, Owners([out], [len(records)]))
+            self.frame(records, values, Owners.of([out], [len(records)]))
+
+    def _held(self, records: list[Record], values: Sequence[Sequence[Any]]) -> Held | None:
+        """The records for a frame that they share with others: few as they are, many with nothing but their sums; None
+        where that is little less.
+
+        A record with a count is one of this format, and nothing will be estimated from what it says.
+        """
+        if sum(len(record.data) for record in records) <= SMALL:
+            return Held(self, records, values)
+        if self.told:
+            return None
+        counted = [False] * len(records)
+        for n in self.plan.counts:
+            counted = [known or type(cell) is int for known, cell in zip(counted, values[n], strict=True)]
+        if sum(len(r.data) for r, known in zip(records, counted, strict=True) if not known) > LARGE:
+            return None
+        kept = [r._replace(data=b"") if known else r for r, known in zip(records, counted, strict=True)]
+        slim = list(values)
+        for n in self.plan.raws:
+            if values[n].count(None) < len(records):
+                slim[n] = [short(v) if known else v for v, known in zip(values[n], counted, strict=True)]
+        return Held(self, kept, slim)
 
     def frame(self, records: list[Record], values: Sequence[Sequence[Any]], owners: Owners) -> None:
         """Values at the places of the plan to requests, each record to whom it belongs."""
+        try:
+            frame, refused = self._tidied(records, values)
+        except RecursionError:  # as in `feed`
+            if len(records) == 1:
+                owners.whose(0).rejects.append((records[0].line, TOO_DEEP))
+                return
+            middle = len(records) // 2
+            for start, end in ((0, middle), (middle, len(records))):
+                self.frame(records[start:end], [cells[start:end] for cells in values], owners.part(start, end))
+            return
+        owners.reject(refused, "_bad")
+        if frame.height:
+            _sort(frame, records, owners)
+
+    def _tidied(self, records: list[Record], values: Sequence[Sequence[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The columns of the records, and of those with a value that was refused the reason as `_bad`."""
         height = len(records)
         bad: dict[int, str] = {}
         columns: dict[str, pl.Series] = {}
@@ -184,16 +231,15 @@ class TableReader:
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
             pl.Series("_foreign", self._foreign(values, height), dtype=pl.Boolean),
+            pl.Series("_bad", [bad.get(n) for n in range(height)] if bad else [None] * height, dtype=pl.String),
         )
-        if bad:
-            frame = frame.with_columns(pl.Series("_bad", [bad.get(n) for n in range(height)], dtype=pl.String))
-            owners.reject(frame, "_bad")
-            frame = frame.filter(pl.col("_bad").is_null()).drop("_bad")
+        refused = frame.filter(pl.col("_bad").is_not_null()) if bad else frame.clear()
+        frame = (frame.filter(pl.col("_bad").is_null()) if bad else frame).drop("_bad")
         if frame.height:
             frame = self.form.tidy(frame)
             if self.plan.prompt is not None:
                 frame = self._estimate(frame, values)
-            _sort(frame, records, owners)
+        return frame, refused
 
     def _foreign(self, values: Sequence[Sequence[Any]], height: int) -> list[bool]:
         """For each row, whether it has nothing that this format looks for."""

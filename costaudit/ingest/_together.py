@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from costaudit.ingest._format import Out
     from costaudit.ingest._table import TableReader
 
+BATCH = 5_000  # rows that become one frame: fewer, and the frame costs more than its rows
 SMALL = 1 << 16  # bytes of records that are held back; together they are what one answer of a worker may hold
 
 
 class Held(NamedTuple):
-    """Records of a file that are decoded and wait for those of other files."""
+    """Records that are decoded and wait for others of their file, or of other files."""
 
     reader: TableReader
     records: list[Record]
@@ -28,16 +29,25 @@ class Held(NamedTuple):
 class Owners:
     """Whose the rows of a frame are: one file's after the other's."""
 
-    def __init__(self, outs: Sequence[Out], heights: Iterable[int]) -> None:
-        self.outs, self.ends = outs, list(accumulate(heights))
+    def __init__(self, outs: Sequence[Out], ends: Sequence[int]) -> None:
+        self.outs, self.ends = outs, ends
 
-    def of(self, row: int) -> Out:
+    @classmethod
+    def of(cls, outs: Sequence[Out], heights: Iterable[int]) -> Owners:
+        """The owners of so many rows each."""
+        return cls(outs, list(accumulate(heights)))
+
+    def part(self, start: int, end: int) -> Owners:
+        """The owners of some of the rows."""
+        return Owners(self.outs, [min(max(last, start), end) - start for last in self.ends])
+
+    def whose(self, row: int) -> Out:
         return self.outs[bisect_right(self.ends, row)]
 
     def reject(self, frame: pl.DataFrame, why: str) -> None:
         """Rows for which a column has a reason."""
         for row, line, reason in frame.drop_nulls(why).select("_row", "source_line", why).iter_rows():
-            self.of(row).rejects.append((line, reason))
+            self.whose(row).rejects.append((line, reason))
 
     def skip(self, frame: pl.DataFrame) -> None:
         """Rows that are no request by design, each with its type."""
@@ -45,11 +55,11 @@ class Owners:
             self.outs[0].skipped.update(frame["_skip"].drop_nulls().to_list())
             return
         for row, kind in frame.drop_nulls("_skip").select("_row", "_skip").iter_rows():
-            self.of(row).skipped[kind] += 1
+            self.whose(row).skipped[kind] += 1
 
     def foreign(self, rows: pl.Series, records: Sequence[Record]) -> None:
         for row in rows:
-            self.of(row).foreign.append(records[row])
+            self.whose(row).foreign.append(records[row])
 
     def give(self, frame: pl.DataFrame) -> None:
         """The requests, to each file its own; they are in order of their rows."""
@@ -80,8 +90,6 @@ def framed(outs: Iterable[Out]) -> bool:
 
 def _bearable(group: Sequence[tuple[Held, Out]]) -> Iterator[list[tuple[Held, Out]]]:
     """Portions of about as many rows as are framed together of one file."""
-    from costaudit.ingest._read import BATCH
-
     some: list[tuple[Held, Out]] = []
     height = 0
     for one in group:
@@ -97,10 +105,9 @@ def _bearable(group: Sequence[tuple[Held, Out]]) -> Iterator[list[tuple[Held, Ou
 def _frame(group: Sequence[tuple[Held, Out]]) -> None:
     parts, outs = [held for held, _ in group], [out for _, out in group]
     records = [record for part in parts for record in part.records]
-    values = [list(chain.from_iterable(cells)) for cells in zip(*(part.values for part in parts), strict=True)]
-    try:
-        parts[0].reader.frame(records, values, Owners(outs, [len(part.records) for part in parts]))
-    except RecursionError:  # of one of the files, which finds out which record it is
-        for part, out in zip(parts, outs, strict=True):
-            part.reader.waits = False
-            part.reader.feed(part.records, out)
+    absent = (None,) * len(records)
+    values = [
+        absent if all(cells.count(None) == len(cells) for cells in several) else tuple(chain.from_iterable(several))
+        for several in zip(*(part.values for part in parts), strict=True)
+    ]
+    parts[0].reader.frame(records, values, Owners.of(outs, [len(part.records) for part in parts]))
