@@ -149,12 +149,13 @@ TURNS = [
         max_size=9,
     ),
     st.sampled_from([16, 40, 64]),
+    st.sampled_from([0, 3_000, 1 << 20]),
 )
 @settings(max_examples=80, deadline=None)
-def test_a_conversation_whose_beginning_is_known_is_what_it_is_without(lists, grid):
+def test_a_conversation_whose_beginning_is_known_is_what_it_is_without(lists, grid, most):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_talk, "GRID", grid)
-        talks = _talk.Conversations(_wire.block)
+        talks = _talk.Conversations(_wire.block, most)
         grown = [(turns[:n], gap, end) for turns, gap, end in lists for n in range(1, len(turns) + 1)]
         for turns, gap, end in (*lists, *grown, *lists):
             data = ("[" + gap.join(msgspec.json.encode(turn).decode() for turn in turns) + end).encode()
@@ -173,8 +174,8 @@ def test_the_second_call_of_a_conversation_decodes_what_is_new_of_it():
     for n in range(1, 10):
         talks.of(b"[" + b",".join(turns[:n]) + b"]")
         assert seen == turns[:n]
-    assert len(talks.begun) == sum(map(len, turns)) // _talk.GRID
-    talks.known = {}
+    assert len(talks.begun.younger) == sum(map(len, turns)) // _talk.GRID
+    talks.known.younger = {}
     talks.of(b"[" + b",".join(turns) + b"]")
     assert seen[9:] == turns[-1:]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Any
 
 from costaudit.ingest._messages import BYTES_PER_TOKEN, decode, encoded, sha
+from costaudit.ingest._recent import remembered
 
 DECLARED = ("name", "description", "parameters", "input_schema", "parametersJsonSchema", "inputSchema")  # of a tool
 SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
@@ -20,13 +20,13 @@ _VARIABLE = re.compile(
 )
 
 
-@lru_cache(maxsize=2_000)  # a task sends the same system prompt with every call
+@remembered(2 << 20)  # a task sends the same system prompt with every call
 def masked(prompt: str) -> str:
     """Lower case, with everything that varies within a family replaced by a mark (METHODS 5.1, F2)."""
     return " ".join(_VARIABLE.sub("#", prompt.lower()).split())
 
 
-@lru_cache(maxsize=2_000)
+@remembered(2 << 20)
 def declared_tools(data: bytes) -> tuple[list[dict[str, Any]], int] | None:
     """The declared tools with hash and size, and the hash of their sorted names."""
     value = decode(data)
@@ -48,14 +48,14 @@ def declared_tools(data: bytes) -> tuple[list[dict[str, Any]], int] | None:
     return tools, sha(*sorted(t["name"] for t in tools))
 
 
-@lru_cache(maxsize=2_000)
+@remembered(2 << 20)
 def sentence_shas(prompt: str) -> list[int]:
     """Hashes of the first masked lines and sentences of a system prompt, in order."""
     parts = (masked(part) for part in re.split(r"\n+|(?<=[.!?])\s+", prompt))
     return [sha(part) for part in list(filter(None, parts))[:SENTENCES]]
 
 
-@lru_cache(maxsize=2_000)
+@remembered(2 << 20)
 def template(
     openings: tuple[str, ...], most: int | None, tools_sha: int | None, output_schema: bytes | None
 ) -> int | None:

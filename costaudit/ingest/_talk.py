@@ -14,12 +14,14 @@ from xxhash import xxh3_64_intdigest as digest
 from xxhash import xxh3_128, xxh3_128_digest
 
 from costaudit.ingest._files import UNREADABLE
-from costaudit.ingest._messages import FRAME, PAIR, Block
+from costaudit.ingest._messages import PAIR, Block
+from costaudit.ingest._recent import Recent
 
 GRID = 1 << 12  # bytes between two beginnings that are remembered
 COMMA = ord(",")
 LIST = ord("[")
-HELD = 32  # bytes that a remembered list takes a message, about
+BLOCK = 500  # bytes that a message takes without its opening, about
+HELD, BEGUN = 24, 300  # bytes that a list takes for each message again, and a place in it that is remembered
 
 
 class Told(NamedTuple):
@@ -58,12 +60,11 @@ class _Beginning(NamedTuple):
 class Conversations:
     """Lists of messages, of which each message and each beginning is looked at once."""
 
-    def __init__(self, made: Callable[[bytes], Block], most: int = 16 << 20) -> None:
-        """`made`: the message of a JSON; `most`: bytes that are held, about, before all is forgotten."""
-        self.made, self.most = made, most
-        self.known: dict[bytes, Block] = {}
-        self.begun: dict[bytes, _Beginning] = {}
-        self.held = self.begun_held = 0
+    def __init__(self, made: Callable[[bytes], Block], most: int = 8 << 20) -> None:
+        """`made`: the message of a JSON; `most`: bytes of messages that are held, about, and half of those of lists."""
+        self.made = made
+        self.known: Recent[Block] = Recent(most)
+        self.begun: Recent[_Beginning] = Recent(2 * most)
 
     def of(self, data: bytes) -> Told | None:
         """The conversation that a JSON list is; None if it is no list."""
@@ -89,30 +90,26 @@ class Conversations:
 
     def each(self, parts: Sequence[msgspec.Raw]) -> list[Block]:
         """The messages, each as JSON."""
-        known, keys = self.known.get, list(map(xxh3_128_digest, parts))
-        found = list(map(known, keys))
+        keys = list(map(xxh3_128_digest, parts))
+        found = list(map(self.known.younger.get, keys))
         if None in found:
             return [block or self._made(key, part) for block, key, part in zip(found, keys, parts, strict=True)]
         return found  # type: ignore[return-value]  # as was just asked
 
     def _made(self, key: bytes, raw: msgspec.Raw) -> Block:
-        if (known := self.known.get(key)) is not None:  # it stands in the list twice
+        if (known := self.known.younger.get(key)) is not None:  # it stands in the list twice
             return known
-        block = self.made(bytes(raw))
-        self.held += len(block.opening) + FRAME * 16
-        if self.held > self.most:
-            self.known, self.held = {}, 0
-        self.known[key] = block
+        block = self.known.older.get(key) or self.made(bytes(raw))
+        self.known.put(key, block, BLOCK + len(block.opening))
         return block
 
     def _remember(
         self, data: bytes, keys: Sequence[bytes], place: int, parts: Sequence[Any], made: Told, begun: _Beginning | None
     ) -> None:
         """Remember the beginnings whose hashes are given; the first of them has `place` + 1 times `GRID` bytes."""
-        self.begun_held += len(made.blocks) * HELD
-        if self.begun_held > self.most:
-            self.begun, self.begun_held = {}, 0
         end, count = (1, 0) if begun is None else (begun.end, begun.messages)
+        new = sum([BLOCK + len(block.opening) for block in made.blocks[count:]])
+        weight = BEGUN + (len(made.blocks) * HELD + new) // len(keys)
         reach = (place + 1) * GRID
         waiting = iter(keys)
         for part in parts:
@@ -125,12 +122,12 @@ class Conversations:
                 if (key := next(waiting, None)) is None:
                     return
                 if count:
-                    self.begun[key] = _Beginning(end, count, made)
+                    self.begun.put(key, _Beginning(end, count, made), weight)
                 reach += GRID
             end, count = after + 1, count + 1
         if count:
             for key in waiting:
-                self.begun[key] = _Beginning(end, count, made)
+                self.begun.put(key, _Beginning(end, count, made), weight)
 
 
 def _keys(data: bytes) -> list[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from costaudit.ingest._messages import (
     sha,
     weight,
 )
+from costaudit.ingest._recent import remembered
 from costaudit.ingest._talk import Conversations, Told, told
 
 
@@ -106,7 +106,7 @@ def conversation(messages: bytes) -> Told | None:
     return _CONVERSATIONS.of(messages)
 
 
-@lru_cache(maxsize=2_000)
+@remembered(2 << 20)
 def system_block(data: bytes) -> Block:
     return message({"role": "system", "content": decode(data)})
 
