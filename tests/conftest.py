@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from buckets import bucket, google, server  # noqa: F401  fixtures
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from costaudit import known
 
@@ -27,6 +27,16 @@ SHARED = HERE.parent.parent / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files; read the diff, it is the review")
+    parser.addoption("--explore", type=int, metavar="N", help="N times as many examples of each property, new each time")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--explore`, examples are drawn at random: what it finds is mended, and pinned with `@example`."""
+    if times := config.getoption("--explore"):
+        for test in {item.function for item in items if is_hypothesis_test(getattr(item, "function", None))}:
+            usual = test._hypothesis_internal_use_settings
+            more = {"max_examples": usual.max_examples * times, "derandomize": False, "print_blob": True}
+            test._hypothesis_internal_use_settings = settings(usual, **more)
 
 
 def pytest_unconfigure() -> None:
