@@ -27,7 +27,9 @@ SHARED = HERE.parent.parent / "shared"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the golden files; read the diff, it is the review")
-    parser.addoption("--explore", type=int, metavar="N", help="N times as many examples of each property, new each time")
+    parser.addoption(
+        "--explore", type=int, metavar="N", help="N times as many examples of each property, new each time"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -157,6 +157,16 @@ def test_a_long_prompt_is_read_where_runs_are_wanted_and_a_long_result_of_a_tool
     agrees(ingest([tmp_path]), part, ASKED[1])
 
 
+def test_a_result_of_a_tool_is_no_prompt_though_a_byte_of_it_is_not_utf8(tmp_path):
+    prompt, answer, last = rows("user", "assistant", "assistant")
+    sent = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t?", "content": "x"}]}
+    said = as_written(json.loads(prompt) | {"uuid": "u", "message": sent}).encode().replace(b"t?", b"t\xff")
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join([prompt.encode(), answer.encode(), said, last.encode()]))
+    whole = ingest([tmp_path])
+    assert whole.requests["run_id"].to_list() == ["s:u0"] * 2
+    agrees(whole, ingest([tmp_path], only=ASKED[1]), ASKED[1])
+
+
 def test_a_long_row_that_is_cut_is_looked_into(tmp_path):
     first, second = rows("user", "assistant")
     (tmp_path / "log.jsonl").write_text(f"{first[:-40]}\n{second}\n{second}")

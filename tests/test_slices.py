@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from samples import mangled, sample
 from test_format_otlp import export, span, used
 from test_ingest_fast import same, taken
+from test_ingest_only import SUMS, Alone
 
 from costaudit.ingest import _pool, _slices, _transcript_rows
 from costaudit.ingest._files import walk
@@ -135,6 +137,53 @@ def test_a_transcript_cut_anywhere_gives_what_it_gives_as_a_whole_or_nothing(kin
         assert number == len(chosen) + 1
         if read is not None:
             same(_join([read]), taken([path]))
+
+
+SAYINGS = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["claude-opus-5", "claude-sonnet-4-6", None]),
+        "cwd": st.sampled_from(["/a", "/b", None]),
+        "stop_reason": st.sampled_from(["end_turn", "tool_use", None, None]),
+        "output": st.integers(0, 2),
+        "second": st.integers(0, 2),
+        "odd": st.booleans(),
+    }
+)
+
+
+def copy(model, cwd, stop_reason, output, second, odd):
+    """A row of one and the same response; an odd one begins with a space."""
+    usage = {"input_tokens": 5, "output_tokens": output}
+    said = {"id": "msg", "model": model, "stop_reason": stop_reason, "content": [], "usage": usage}
+    row = {"type": "assistant", "uuid": f"{model}{output}", "parentUuid": None, "sessionId": "s", "cwd": cwd}
+    row |= {"timestamp": f"2026-09-01T08:00:0{second}.000Z", "message": said}
+    return (" " * odd + json.dumps(row) + "\n").encode()
+
+
+@given(st.lists(SAYINGS, min_size=2, max_size=6), st.data())
+@settings(max_examples=15, deadline=None)
+def test_copies_that_each_know_something_are_one_call_wherever_they_are_cut(sayings, data):
+    """What fills a gap is decided over all copies together: what reads some of them loses nothing that they know."""
+    lines = [copy(**saying) for saying in sayings]
+    places = data.draw(st.sets(st.sampled_from(list(accumulate(map(len, lines)))[:-1]), min_size=1))
+    known = sorted(sayings, key=lambda said: (-said["output"], said["second"]))
+    model, cwd, reason = (
+        next((said[name] for said in known if said[name] is not None), None) for name in ("model", "cwd", "stop_reason")
+    )
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / "log.jsonl"
+        path.write_bytes(b"".join(lines))
+        patch.setattr(_slices, "cuts_of", lambda *_: sorted(places))
+        patch.setattr(_pool, "SHARE", 1)
+        patch.setattr(_pool, "_Pool", Alone)
+        for only, workers in ((None, 1), (frozenset(SUMS), 1), (frozenset(SUMS), 2)):
+            files = [(replace(file, only=only), {}) for file in walk([path])]
+            read = _join(_pool.read_all(files, workers=workers))
+            told = (model, cwd, {"end_turn": "stop", "tool_use": "tool_calls"}.get(reason))
+            assert read.requests.select("model", "key_id", "finish_reason").rows() == [told]
+            assert read.requests["output_tokens"].item() == max(said["output"] for said in sayings)
+            assert read.requests["started_at"].dt.second().item() == min(said["second"] for said in sayings)
+            assert (read.fates.requests, read.fates.duplicates) == (1, len(lines) - 1)
 
 
 def test_a_transcript_is_cut_where_a_prompt_begins(tmp_path):

@@ -59,8 +59,10 @@ class Line(msgspec.Struct, gc=False):
     counts: Cells  # from `input_tokens` to `convention`
     names: Cells  # from `model` to `_span`
 
-    def cells(self) -> Cells:
-        return (self.number, self.offset, self.at, self.rank, 1, None, self.reason, *self.counts, *self.names)
+    def cells(self, first: datetime | None, rows: int = 1) -> Cells:
+        """As columns, for so many rows of which the first has this time."""
+        own = None if self.at is first else self.at
+        return (self.number, self.offset, first, self.rank, rows, own, self.reason, *self.counts, *self.names)
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -102,34 +104,43 @@ class Lane:
         return f"{session}:{self.prompt}" if self.prompt else session or None
 
 
-def merged(rows: Sequence[Line]) -> Cells:
-    """The rows of one response as `_identity.collapse` merges copies: the largest whole, its gaps filled."""
+def merged(rows: Sequence[Line]) -> list[Cells]:
+    """The rows of one response without those of which all that they know is known by a larger one, the largest first.
+
+    Which of several values fills a gap is then decided once, over all copies of the response (`_identity.collapse`),
+    and so it is the same wherever a file is cut.
+    """
     best = rows[0]
     if len(rows) == 1:
-        return best.cells()
+        return [best.cells(best.at)]
     names, first = best.names, best.at
     for row in rows[1:]:
         if row.at is None or first is None or (row.names is not names and row.names != names):
-            return _filled(rows)
+            return _several(rows)
         size, largest = row.size, best.size
         if size > largest or (size == largest and row.at < best.at):  # type: ignore[operator]  # both have a time
             best = row
         first = min(first, row.at)
     if best.reason is None and any(row.reason is not None for row in rows):
-        return _filled(rows)
-    return (best.number, best.offset, first, best.rank, len(rows), best.at, best.reason, *best.counts, *names)
+        return _several(rows)
+    return [best.cells(first, len(rows))]
 
 
-def _filled(rows: Sequence[Line]) -> Cells:
-    known = [row for row in rows if row.at is not None]
-    known.sort(key=lambda row: row.at)  # type: ignore[arg-type,return-value]  # it is known
-    timed = [*known, *(row for row in rows if row.at is None)]
+def _several(rows: Sequence[Line]) -> list[Cells]:
+    timed = sorted((row for row in rows if row.at is not None), key=lambda row: row.at)  # type: ignore[arg-type,return-value]
+    timed += [row for row in rows if row.at is None]
     best, *rest = sorted(timed, key=lambda row: row.size, reverse=True)
-    reasons = (row.reason for row in (best, *rest) if row.reason is not None)
-    alike = zip(best.names, *(row.names for row in rest), strict=True)
-    filled = [next((name for name in same if name is not None), None) for same in alike]
-    place = (best.number, best.offset, timed[0].at, best.rank, len(rows), best.at)
-    return (*place, next(reasons, None), *best.counts, *filled)
+    apart: list[Line] = []
+    for row in rest:
+        if not any(_knows(larger, row) for larger in (best, *apart)):
+            apart.append(row)
+    return [best.cells(timed[0].at, len(rows) - len(apart)), *(row.cells(row.at) for row in apart)]
+
+
+def _knows(larger: Line, row: Line) -> bool:
+    """Whether a row knows, in its own words, whatever another one knows."""
+    told = zip((larger.reason, *larger.names), (row.reason, *row.names), strict=True)
+    return all(known is not None or said is None for known, said in told)
 
 
 def placed(frame: pl.DataFrame) -> pl.DataFrame:

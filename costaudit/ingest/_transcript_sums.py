@@ -1,8 +1,8 @@
 """Transcripts read for what their calls cost, and for nothing else: the rows that nearly all are, one after the other.
 
-No row needs another here, but that the rows of one response are made one where they follow each other, so that there
-is less to put into columns. A row of any other kind or shape is left to the reader of whole transcripts, and so is one
-that says something of its response that the row before does not: copies are merged by their key later on.
+No row needs another here, but that rows which say the same of one response are made one where they follow each other,
+so that there is less to put into columns: copies are merged by their key later on. A row of any other kind or shape is
+left to the reader of whole transcripts.
 """
 
 from __future__ import annotations
@@ -107,14 +107,11 @@ class Sums:
         self.skipped: Counter[str] = Counter()
         self.same = b""  # what all rows so far have in common between their parent and their type
         self.said: Cells = ()  # of the response that is being read
-        self.sayings: dict[
-            Cells, Cells
-        ] = {}  # what rows say of it where they differ, with size and time of the largest
         self.rows = 0  # of it; none: there is no such response
-        self.best: Cells = ()  # its largest row
-        self.size: Cells = ()  # by which that was found
+        self.size: Cells = ()  # of the largest
+        self.best: Cells = ()  # the largest, and why it ended
         self.first: Any = None  # time of its first row
-        self.reason: Cells = ()  # size and time of the largest row that says why it ended, and what that says
+        self.ended: tuple[Cells, Cells] | None = None  # size of the largest row that says why it ended, and that row
 
     def scan(self, block: Lines) -> list[Odd]:
         """Read a block; what is left are the lines that have to be read otherwise."""
@@ -175,72 +172,60 @@ class Sums:
             message.id, row.requestId, row.request_id, model, row.sessionId, row.session_id, row.cwd, row.effort,
             row.isApiErrorMessage, usage.speed, usage.service_tier, usage.inference_geo,
         )  # fmt: skip
-        rank, output, given, reason = 0 if row.isSidechain is True else 2, counts[5], counts[0], message.stop_reason
+        rank, output, given, reason = (
+            0 if row.isSidechain is True else 2,
+            counts[5],
+            counts[0],
+            message.stop_reason or None,
+        )
         size = (rank, -1 if output is None else output, -1 if given is None else given)
-        if self.rows and (self.sayings or said != self.said) and said[:3] == self.said[:3]:
-            self._differs(said, size, at)
-        elif said != self.said or not self.rows:
+        if said != self.said or not self.rows:
             self.finish()
             self.said, self.first, self.size, self.rows = said, at, size, 1
-            self.best = (number, offset, at, rank, counts)
-            self.reason = (size, at, reason) if reason else ()
+            self.best = (number, offset, at, rank, counts, reason)
+            self.ended = (size, self.best) if reason else None
             return True
         self.rows += 1
         if size > self.size or (size == self.size and at < self.best[2]):
-            self.size, self.best = size, (number, offset, at, rank, counts)
-        if reason and (not self.reason or size > self.reason[0] or (size == self.reason[0] and at < self.reason[1])):
-            self.reason = (size, at, reason)
+            self.size, self.best = size, (number, offset, at, rank, counts, reason)
+        if reason:
+            before = self.ended
+            if before is None or size > before[0] or (size == before[0] and at < before[1][2]):
+                self.ended = (size, (number, offset, at, rank, counts, reason))
         if at < self.first:
             self.first = at
         return True
 
-    def _differs(self, said: Cells, size: Cells, at: datetime) -> None:
-        """A row of the same response says something else of it."""
-        self.sayings = self.sayings or {self.said: (self.size, self.best[2])}
-        known = self.sayings.get(said)
-        if known is None or size > known[0] or (size == known[0] and at < known[1]):
-            self.sayings[said] = (size, at)
-
     def finish(self) -> None:
-        """The response that was being read is complete."""
+        """The rows of a response that say the same of it are complete; why it ended may stand in a smaller one."""
         if not self.rows:
             return
-        names = _names(self.said)
-        if self.sayings:  # the largest whole, its gaps filled (`_transcript_lanes.merged`)
-            by_time = sorted(self.sayings, key=lambda said: self.sayings[said][1])
-            largest = sorted(by_time, key=lambda said: self.sayings[said][0], reverse=True)
-            alike = zip(*map(_names, largest), strict=True)
-            names = tuple([next((name for name in same if name is not None), None) for same in alike])
-            self.sayings = {}
-        model, session, cwd, effort, status, tier, region = names
-        response, one, other = self.said[:3]
-        number, offset, at, rank, counts = self.best
-        first = (self.first - EPOCH) // MICROSECOND
+        if self.ended is not None and self.best[5] is None:
+            self.rows -= 1
+            self._keep(self.ended[1], self.ended[1][2], 1)
+        self._keep(self.best, self.first, self.rows)
+        self.rows = 0
+
+    def _keep(self, row: Cells, since: datetime, rows: int) -> None:
+        response, one, other, model, session, alike, cwd, effort, failed, speed, tier, region = self.said
+        number, offset, at, rank, counts, reason = row
+        first = (since - EPOCH) // MICROSECOND
         request = one or other
         key = f"{response}|{request}" if request else response
         self.ready.append(
             (
-                number, offset, first, rank, self.rows, first if self.rows == 1 else (at - EPOCH) // MICROSECOND,
-                self.reason[2] if self.reason else None, *counts[:6], model, response,
-                self.owner or session, cwd, effort, status, tier, region, key,
+                number, offset, first, rank, rows, first if at is since else (at - EPOCH) // MICROSECOND, reason,
+                *counts[:6], model or None, response, self.owner or session or alike or None, cwd or None,
+                effort or None, "error" if failed is True else None, "fast" if speed == "fast" else tier or None,
+                region or None, key,
             )
         )  # fmt: skip
-        self.rows = 0
 
     def seen(self, left: Sequence[Odd] = (), lines: int = 0, until: int | None = None) -> Seen:
         """All of it, when it is read."""
         self.finish()
         skipped = self.skipped + Counter({f"{kind.decode()[:60]}{UNREAD}": n for kind, n in self.by_head.items()})
         return Seen(self.ready, dict(skipped), left, lines, until)
-
-
-def _names(said: Cells) -> Cells:
-    """What a row says of its response, as columns have it."""
-    _, _, _, model, session, alike, cwd, effort, failed, speed, tier, region = said
-    return (
-        model or None, session or alike or None, cwd or None, effort or None, "error" if failed is True else None,
-        "fast" if speed == "fast" else tier or None, region or None,
-    )  # fmt: skip
 
 
 def _this(stamp: str) -> bool:

@@ -279,7 +279,7 @@ class _Reader:
             return
         if self.told and (found := results(message.content)):
             lane.results += found
-        elif not self.told and answers(message.content):
+        elif answers(message.content):  # of which no result can be read, or is wanted
             pass
         elif row.isMeta is not True and row.isCompactSummary is not True:
             lane.asked(row.uuid or "")
@@ -384,8 +384,9 @@ class _Reader:
             known = (True, attempt, replies[-1].sha if replies else None, spoken, calls, results)
         else:
             known = (True, attempt, None, None, None, None)
-        self.ready.append(merged(lane.rows) + known)
-        self.ready += [step.cells() + UNKNOWN for step in lane.steps]
+        largest, *others = merged(lane.rows)
+        self.ready.append(largest + known)
+        self.ready += [row + UNKNOWN for row in (*others, *(step.cells(step.at) for step in lane.steps))]
         lane.rows, lane.steps, lane.blocks = [], [], {}
 
 
