@@ -19,7 +19,7 @@ DECISIVE = 100  # the highest score
 DEPTH = 4  # how deep a response may stand in a home-made record
 SAMPLE = 50  # records looked at before a file's main format is decided
 SHAPES = 1_000  # sets of keys of which is remembered who is asked about them
-SURE, AGREED = 90, 4  # a score that leaves no doubt, and how many records in a row that agree on it end the sample
+SURE, AGREED = 80, 4  # what an API says of itself leaves no doubt, and how many records in a row end the sample
 
 
 class Guess(NamedTuple):
