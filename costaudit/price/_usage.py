@@ -65,11 +65,13 @@ def _extras(calls: pl.DataFrame) -> pl.DataFrame:
 
 def _parts(extras: pl.DataFrame, height: int) -> list[pl.Series]:
     """Per row, how much of each inclusive total is named apart: columns `parts_<total>`."""
+    nothing = [pl.zeros(height, pl.Int64, eager=True).alias(f"parts_{total}") for total in _TOTALS]
+    if extras.is_empty():
+        return nothing
     within = {c.name: c.within for c in CLASSES.values() if c.within in _TOTALS}
     named = extras.filter(pl.col("class").is_in(list(within)))
     made = []
-    for total in _TOTALS:
-        column = pl.zeros(height, pl.Int64, eager=True).alias(f"parts_{total}")
+    for total, column in zip(_TOTALS, nothing, strict=True):
         mine = named.filter(pl.col("class").replace_strict(within, default="", return_dtype=pl.String) == total)
         if mine.height:
             sums = mine.group_by("at", maintain_order=True).agg(pl.col("quantity").sum().cast(pl.Int64))

@@ -61,7 +61,8 @@ class Ledger(msgspec.Struct, frozen=True):
     def _now(self, names: Sequence[str]) -> pl.DataFrame:
         """Columns of this state, one row a call of `original`, gone ones included."""
         changed = {name for table in self.news for name in table.columns} & set(names)
-        return self.original.select(names).with_columns(self.value(name) for name in names if name in changed)
+        frame = self.original[list(names)]
+        return frame.with_columns(self.value(name) for name in names if name in changed) if changed else frame
 
     def each(self, made: Sequence[str | pl.Expr], where: pl.Expr | None = None) -> pl.DataFrame:
         """Columns of every call that still exists, or of some of these, and what expressions say about each.
@@ -69,7 +70,9 @@ class Ledger(msgspec.Struct, frozen=True):
         The original is looked at where it is, and only what is asked for is copied; so every expression must look at
         one call at a time and name its columns.
         """
-        frame, kept = self._now(_roots(made)).select(made), None if self.gone is None else ~self.gone
+        frame, kept = self._now(_roots(made)), None if self.gone is None else ~self.gone
+        if any(isinstance(one, pl.Expr) for one in made):  # names alone are there, without a query
+            frame = frame.select(made)
         if where is not None:
             some = self._now(_roots([where])).select(where).to_series()
             kept = some if kept is None else kept & some
