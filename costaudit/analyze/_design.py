@@ -138,7 +138,9 @@ def _auc(known: pl.DataFrame, is_cheap: pl.Series, seed: int) -> float:
     if n < 4 or not known.width:
         return 0.5
     random = np.random.Generator(np.random.PCG64(seed))
-    order = np.argsort(random.random(n), kind="stable")[:SAMPLE]
+    drawn = random.random(n)
+    least = np.argpartition(drawn, SAMPLE)[:SAMPLE] if n > SAMPLE else np.arange(n)
+    order = least[np.lexsort((least, drawn[least]))]
     y = is_cheap.to_numpy()[order]
     train = np.arange(len(order)) % 2 == 0
     if not (0 < y[train].sum() < train.sum() and 0 < y[~train].sum() < (~train).sum()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import msgspec
 import polars as pl
@@ -13,6 +14,7 @@ from polars import selectors as cs
 
 from costaudit.analyze._compare_models import Comparison, paired, switched, unpaired
 from costaudit.analyze._design import Balance, balance, mechanism, switch_time
+from costaudit.analyze._places import repeated
 from costaudit.analyze._quality import Quality
 from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import Arm
@@ -25,7 +27,7 @@ SAME_PROMPT = 0.9  # share of units whose prompt family both models got
 MIXED = 0.05  # share of units answered by several models that leaves the others a selection
 WORK = (
     *("unit", "task", "tenant", "key_id", "started_at", "provider", "model", "outages", "opening_tokens", "history"),
-    *("tools", "step", "hour", "first_block", "front"),
+    *("tools", "step", "hour", "first_block", "front", "order"),
 )
 SHOWN = ("request_id", "quality", "cost_usd", "calls", "input_tokens", "output_tokens", "reasoning", "runs")
 AGAIN = timedelta(minutes=10)  # the same question asked again so soon was not answered well
@@ -78,17 +80,52 @@ def of_arm(units: pl.DataFrame, arm: Arm) -> pl.DataFrame:
     return units.filter((pl.col("provider") == arm.provider) & (pl.col("model") == arm.model))
 
 
-def judge(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: TaskUnits, by: Standard) -> Verdict:
+class Sides:
+    """The units of one task, with `quality`, by model: each model is gathered once, not once for each of its pairs."""
+
+    def __init__(self, task: pl.DataFrame) -> None:
+        self.task = task
+        self._known: dict[Arm, pl.DataFrame] = {}
+        self._cases: dict[Arm, pl.DataFrame] = {}
+
+    def known(self, arm: Arm) -> pl.DataFrame:
+        """The units of a model whose quality is known, with `order`, their place in time among all of the task."""
+        if arm not in self._known:
+            own = of_arm(self.task.with_columns(self._order), arm)
+            self._known[arm] = own.filter(pl.col("quality").is_not_null()) if own["quality"].null_count() else own
+        return self._known[arm]
+
+    def cases(self, arm: Arm) -> pl.DataFrame:
+        """The same with one row a case."""
+        if arm not in self._cases:
+            self._cases[arm] = _per_case(self.known(arm))
+        return self._cases[arm]
+
+    def paired(self, arm: Arm) -> pl.DataFrame:
+        """The units of a model whose case was worked on more than once."""
+        return self.known(arm).filter(pl.col("case").is_in(self._again.implode()))
+
+    @cached_property
+    def _order(self) -> pl.Series:
+        at = self.task.select("started_at", "unit").with_row_index("at").sort("started_at", "unit")["at"]
+        place = pl.int_range(at.len(), dtype=pl.UInt32, eager=True)
+        return pl.repeat(0, at.len(), dtype=pl.UInt32, eager=True).scatter(at, place).alias("order")
+
+    @cached_property
+    def _again(self) -> pl.Series:
+        return repeated(self.task["case"].drop_nulls(), 2)
+
+
+def judge(task: Sides, quality: Quality, cheap: Arm, dear: Arm, others: TaskUnits, by: Standard) -> Verdict:
     """The best design the log holds for one task and two models, and its result.
 
-    task     units of the task, with `quality`
     others   the units of all tasks: the other ones are controls of a switch
     """
     verdict = _judged(task, quality, cheap, dear, others, by)
     # Verdicts outlive their task: they keep what is said of their units, not all that was asked.
     new, old = (units.select(cs.by_name(SHOWN, require_all=False)) for units in (verdict.new, verdict.old))
     verdict = replace(verdict, new=new, old=old)
-    if verdict.proven and (why := _censored(task, cheap, dear, verdict)) is not None:
+    if verdict.proven and (why := _censored(task.task, cheap, dear, verdict)) is not None:
         return replace(verdict, grade=Grade.NO_EVIDENCE, proven=False, because=(*verdict.because, why))
     return verdict
 
@@ -108,24 +145,21 @@ def _censored(task: pl.DataFrame, cheap: Arm, dear: Arm, verdict: Verdict) -> st
     )
 
 
-def _judged(task: pl.DataFrame, quality: Quality, cheap: Arm, dear: Arm, others: TaskUnits, by: Standard) -> Verdict:
+def _judged(task: Sides, quality: Quality, cheap: Arm, dear: Arm, others: TaskUnits, by: Standard) -> Verdict:
     margin = by.margin[quality.level]
-    known = task.filter(pl.col("quality").is_not_null())
-    new, old = of_arm(known, cheap), of_arm(known, dear)
-    pairs = pairs_of(new, old)
+    pairs = pairs_of(task.paired(cheap), task.paired(dear))
     if pairs[0].height >= by.minimum:
-        return _paired(pairs, (new, old), quality, margin, by)
-    new, old = _per_case(new), _per_case(old)
-    mixed = task["model"].null_count() / task.height
+        return _paired(pairs, (task.known(cheap), task.known(dear)), quality, margin, by)
+    new, old = task.cases(cheap), task.cases(dear)
+    mixed = task.task["model"].null_count() / task.task.height
     few = f"too few units: {new.height} of {cheap.model} and {old.height} of {dear.model} with {quality.name}"
     if min(new.height, old.height) < by.minimum:
         return Verdict(Grade.NO_EVIDENCE, (f"{few}; {by.minimum} each are needed",), quality, margin=margin)
     if mixed > MIXED:
         why = f"{mixed:.0%} of the units used several models: escalations take the hard work out of the comparison"
         return Verdict(Grade.NO_EVIDENCE, (why,), quality, margin=margin)
-    both = pl.concat([new.select(WORK, cheap=pl.lit(value=True)), old.select(WORK, cheap=pl.lit(value=False))]).sort(
-        "started_at", "unit"
-    )
+    both = pl.concat([new.select(WORK, cheap=pl.lit(value=True)), old.select(WORK, cheap=pl.lit(value=False))])
+    both = both.sort("order").drop("order")
     return _unpaired(both, (new, old), quality, margin, others, by)
 
 

@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 from msgspec.structs import replace
 
-from costaudit.analyze._judge import Standard, Verdict, judge
+from costaudit.analyze._judge import Sides, Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, Quality, broken, measure, stated_mean
 from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import Arm
@@ -77,6 +77,7 @@ def _all(
     by: Standard,
 ) -> Iterator[Pair]:
     arms, dear = _arms(values, by.minimum if tenant is not None else 0)
+    sides = Sides(values)
     for place, arm in enumerate(arms):
         if arm not in dear:
             continue
@@ -84,7 +85,7 @@ def _all(
             if why is not None:
                 verdict = Verdict(Grade.NO_EVIDENCE, (f"scores look broken: {why}",), quality)
             else:
-                verdict = _capped(judge(values, quality, cheap, arm, tasks, by), values)
+                verdict = _capped(judge(sides, quality, cheap, arm, tasks, by), values)
             yield Pair(task, tenant, arm, cheap, verdict)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need, option, single_calls, total_usd
 from costaudit.analyze._candidates import SHAPE, brief, simple
-from costaudit.analyze._judge import Standard, Verdict, judge
+from costaudit.analyze._judge import Sides, Standard, Verdict, judge
 from costaudit.analyze._places import places
 from costaudit.analyze._quality import broken, measure
 from costaudit.analyze._task_units import TaskUnits
@@ -104,10 +104,10 @@ class ReasoningOverspend(Analyzer):
         values, quality = measure(units(ledger, ALONE & THINKING & own, provider=pl.lit(""), model=effort))
         if quality is None or broken(values, quality, None, None) is not None:
             return None
-        others = TaskUnits(Work(ledger))
+        sides, others = Sides(values), TaskUnits(Work(ledger))
         for high in reversed(efforts[1:]):
             for low in efforts[: efforts.index(high)]:
-                verdict = judge(values, quality, Arm("", low), Arm("", high), others, by)
+                verdict = judge(sides, quality, Arm("", low), Arm("", high), others, by)
                 if verdict.proven:
                     return _compared(task, arm.model, low, high, mine, verdict)
         return None
