@@ -153,6 +153,8 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
     cum = np.cumsum(known["block_tokens"].explode(keep_nulls=False).fill_null(0).to_numpy())
     if len(cum):
         cum -= np.repeat(np.concatenate([[0], cum[ends[:-1] - 1]]), sizes)
+        if cum.max() < 2**31:  # half the memory, and half the time to move it about
+            cum = cum.astype(np.int32)
     place, new = _in_order(_keys(known, call, starts))
     first = np.bincount(call[place[np.flatnonzero(new)]], minlength=known.height)
     starts, cum, place, new = _longest(starts, cum, place, new)
@@ -263,7 +265,7 @@ def played(found: Occurrences, policy: Policy, begins: Vector) -> tuple[Vector, 
     # The first of the stretch that writes: what it wrote can be read by those after it, once its answer has begun.
     hit = found.at_us >= ready[begins]
     hit &= following[begins] < np.arange(len(begins), dtype=np.int32)
-    read = found.in_calls(hit)
+    read = found.in_calls(hit).astype(np.int64)
     return read, np.maximum(most - read, 0)
 
 

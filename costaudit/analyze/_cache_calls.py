@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
 from costaudit.analyze import _cache
 from costaudit.analyze._analyzer import NO_MODEL, NO_TASK
+from costaudit.analyze._beside import beside
 from costaudit.analyze._cache import LIVES, WRITES, Policy, Vector
 from costaudit.analyze._places import places
 from costaudit.price.ledger import Ledger
@@ -15,7 +16,7 @@ from costaudit.price.ledger import Ledger
 CHANGES = 0.5  # share of calls of one template with a first block of their own, from which the prefix is unstable
 STEADY = 1.2  # largest over smallest of the changing blocks, ends aside
 LEAST = 5  # calls of a template; fewer cannot show a habit
-TOGETHER = 1_000_000  # prefixes that are looked at in one go; caches that share nothing can be played one by one
+TOGETHER = 500_000  # prefixes that are looked at in one go; caches that share nothing can be played one by one
 KIND = ("provider", "price_entry", "service_tier", "region")
 LISTS = ("block_sha", "block_tokens")
 SENT = (*LISTS, "started_at", "ended_at", "ttft_s", "run_id", "template_sha")
@@ -33,46 +34,43 @@ MODEL = pl.col("model").fill_null(NO_MODEL)
 CACHED_AS = pl.reduce(lambda a, b: a ^ b, [pl.col(name).hash(nth) for nth, name in enumerate(KIND)]).alias("cached_as")
 SCOPE = (pl.col("model").hash(0) ^ _TENANT.hash(1) ^ pl.col("region").hash(2)).alias("scope")
 COUNTED = tuple(pl.col(name).fill_null(0) for name in ("cache_read_tokens", "cache_write_tokens", *WRITES.values()))
-MARKED: tuple[pl.Expr, ...] = (
-    *FIRST,
-    (TASK.hash(0) ^ MODEL.hash(1) ^ pl.col("template_sha").hash(2)).alias("family"),
-    pl.col("template_sha").is_not_null().alias("known"),
-    (
-        pl.col("template_sha").is_not_null()
-        & pl.col("system_sha").is_not_null()
-        & pl.col("block_sha").list.first().is_not_null()
-    ).alias("instructed"),
-)
+FAMILY = (TASK.hash(0) ^ MODEL.hash(1) ^ pl.col("template_sha").hash(2)).alias("family")
+KNOWN = pl.col("template_sha").is_not_null()
+INSTRUCTED = KNOWN & pl.col("system_sha").is_not_null() & pl.col("block_sha").list.first().is_not_null()
 
 
 def named(calls: pl.DataFrame) -> pl.DataFrame:
     """The priced calls with task and model named, what caches of their kind cost (`cached_as`) and who shares one
     (`scope`), as numbers, and whether their prefix is unstable."""
     priced = calls.filter(PRICED).with_columns(TASK, MODEL, CACHED_AS, SCOPE, *COUNTED, *FIRST).sort("row")
-    return priced.with_columns(unstable=unstable(priced.select(MARKED)))
+    mark = unstable(lambda made, where: priced.filter(where).select(made))
+    return priced.with_columns(unstable=mark)
 
 
-def unstable(marked: pl.DataFrame) -> pl.Series:
-    """Whether a call's first block changes from call to call among those of its template, and is all that changes.
+def unstable(say: Callable[[Sequence[pl.Expr], pl.Expr], pl.DataFrame]) -> pl.Expr:
+    """Whether an instructed call's first block changes from call to call among those of its template, and is all that
+    changes.
 
-    marked   MARKED
+    say   what expressions say of the calls for which something holds
     """
-    nothing = pl.repeat(value=False, n=marked.height, eager=True)
-    if not marked["instructed"].any():
+    nothing = pl.lit(value=False)
+    first, front = FIRST
+    # Numbers of all calls at once would be most of the memory: no more than two are held.
+    if not say([INSTRUCTED.alias("instructed")], KNOWN)["instructed"].any():
         return nothing
-    sizes = marked.filter("known").group_by("family").agg(n=pl.len(), kinds=pl.col("first").n_unique())
+    sizes = say([FAMILY, first], KNOWN).group_by("family").agg(n=pl.len(), kinds=pl.col("first").n_unique())
     changing = sizes.filter((pl.col("kinds") > CHANGES * pl.col("n")) & (pl.col("n") >= LEAST))
     if changing.is_empty():
         return nothing
     # A clock or an id leaves the size as it is; a document in quotes, masked as well, is no stable prefix.
-    front = pl.col("front")
+    size = pl.col("front")
     steady = (
-        marked.filter(pl.col("known") & pl.col("family").is_in(changing["family"].implode()))
+        say([FAMILY, front], KNOWN & FAMILY.is_in(changing["family"].implode()))
         .group_by("family")
-        .agg(steady=front.quantile(0.95) <= STEADY * front.quantile(0.05))
+        .agg(steady=size.quantile(0.95) <= STEADY * size.quantile(0.05))
         .filter("steady")
     )
-    return marked.select(pl.col("instructed") & pl.col("family").is_in(steady["family"].implode())).to_series()
+    return INSTRUCTED & FAMILY.is_in(steady["family"].implode())
 
 
 class Replay:
@@ -88,8 +86,8 @@ class Replay:
         kind = np.int32 if (calls["input_tokens"] < 2**31).all() else np.int64
         self._rows = calls["row"]
         self.read, self.write = ({p: np.zeros(calls.height, kind) for p in policies} for _ in range(2))
-        for part in _apart(calls):
-            self._play(calls[part], ledger)
+        for _ in beside(lambda part: self._play(calls[part], ledger), _apart(calls)):
+            pass  # each part fills places of its own
 
     def _play(self, calls: pl.DataFrame, ledger: Ledger) -> None:
         """Calls that share no cache with any others."""

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import polars as pl
 from msgspec.structs import replace
 
+from costaudit.analyze._beside import beside
 from costaudit.analyze._judge import Sides, Standard, Verdict, judge
 from costaudit.analyze._quality import LABELS, Quality, broken, measure, stated_mean
 from costaudit.analyze._task_units import TaskUnits
@@ -23,6 +25,7 @@ DEAR = 6  # models of a task, by spend, for which a cheaper one is looked for
 CHEAP = 12  # others of it, by units, that may be that one: the cheapest models spend least
 TENANTS = 10  # of a task, by spend, that are looked at on their own
 SURE_Z = 2.576  # standard errors (one-sided 0.5 %) from which a tenant is left out of advice for all
+FIRST = 50 * LABELS  # answers of a task that show whether they are labels
 MIXED = 5 / 9  # Sarle's bimodality coefficient above which a family holds several kinds of work
 MIXED_FROM = 100  # units from which it means anything
 
@@ -42,23 +45,30 @@ def compared(tasks: TaskUnits, floor: Decimal, by: Standard, stated: Mapping[str
 
     floor   what a task or tenant must spend to hold a finding [USD]
     """
-    for task in tasks.comparable(floor):
-        mine = tasks.of(task, fronts=True)
-        if not _large(mine, "task", floor):
-            continue
-        values, quality = measure(mine)
-        if quality is None:
-            continue
-        labels = _labels(tasks.answers(task)) if quality.binary else None
-        why = broken(values, quality, stated_mean(stated, task), labels)
-        yield from _all(task, None, values, quality, why, tasks, by)
-        if why is not None or values["tenant"].n_unique() < 2:
-            continue
-        for tenant in _large(values, "tenant", floor)[:TENANTS]:
-            part = values.filter(pl.col("tenant") == tenant)
-            enough = part.filter(pl.col("quality").is_not_null())
-            if broken(enough, quality, None, None) is None:
-                yield from _all(task, tenant, part, quality, None, tasks, by)
+    of_task = partial(_of_task, tasks, floor=floor, by=by, stated=stated)
+    for pairs in beside(of_task, tasks.comparable(floor)):
+        yield from pairs
+
+
+def _of_task(tasks: TaskUnits, task: str, floor: Decimal, by: Standard, stated: Mapping[str, float]) -> list[Pair]:
+    mine = tasks.of(task, fronts=True)
+    if not _large(mine, "task", floor):
+        return []
+    values, quality = measure(mine)
+    if quality is None:
+        return []
+    del mine
+    labels = _labels(tasks, task) if quality.binary else None
+    why = broken(values, quality, stated_mean(stated, task), labels)
+    pairs = list(_all(task, None, values, quality, why, tasks, by))
+    if why is not None or values["tenant"].n_unique() < 2:
+        return pairs
+    for tenant in _large(values, "tenant", floor)[:TENANTS]:
+        part = values.filter(pl.col("tenant") == tenant)
+        enough = part.filter(pl.col("quality").is_not_null())
+        if broken(enough, quality, None, None) is None:
+            pairs.extend(_all(task, tenant, part, quality, None, tasks, by))
+    return pairs
 
 
 def _large(units: pl.DataFrame, name: str, floor: Decimal) -> list[str]:
@@ -112,10 +122,13 @@ def _arms(values: pl.DataFrame, least: int) -> tuple[list[Arm], set[Arm]]:
     return arms, {Arm(provider, model) for provider, model in seen.head(DEAR).select("provider", "model").iter_rows()}
 
 
-def _labels(answers: pl.Series) -> int | None:
+def _labels(tasks: TaskUnits, task: str) -> int | None:
     """Distinct answers of a task, where they are few enough to be labels."""
-    answers = answers.drop_nulls()
-    if answers.len() < 50 or answers.head(50 * LABELS).n_unique() > LABELS:
+    first = tasks.answers(task, FIRST).drop_nulls()
+    if first.n_unique() > LABELS:  # most tasks have as many answers as calls, and their first calls say so
+        return None
+    answers = tasks.answers(task).drop_nulls()
+    if answers.len() < 50 or answers.head(FIRST).n_unique() > LABELS:
         return None
     distinct = answers.n_unique()
     return distinct if distinct <= LABELS else None

@@ -44,9 +44,10 @@ class TaskUnits:
         """The units of a task, as `units` gives them."""
         return units(self._ledger, rows=self.rows(task), fronts=fronts)
 
-    def answers(self, task: str) -> pl.Series:
-        """What the calls of a task answered: their `output_sha`."""
-        return self._ledger.at(self.rows(task), ("output_sha",))["output_sha"]
+    def answers(self, task: str, first: int | None = None) -> pl.Series:
+        """What the calls of a task, or the first of them, answered: their `output_sha`."""
+        rows = self.rows(task)
+        return self._ledger.at(rows if first is None else rows.head(first), ("output_sha",))["output_sha"]
 
     def controls(self, task: str, moment: datetime, minimum: int) -> list[tuple[int, int, int, int]]:
         """The other tasks that kept one model across a moment: good after, n after, good before, n before."""

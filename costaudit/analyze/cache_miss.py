@@ -8,13 +8,12 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls, without
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import (
     BLOCKS,
     CACHED_AS,
     COUNTED,
-    MARKED,
     MODEL,
     PRICED,
     SCOPE,
@@ -33,7 +32,10 @@ GROUP = ("task", "cached_as", "unstable")
 COUNTS = ("cache_write_tokens", "cache_read_tokens")
 SUMMED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
-JUDGED = ("row", "input_tokens", TASK.hash().alias("task"), MODEL.hash().alias("model"), CACHED_AS, SCOPE, BLOCKS)
+JUDGED: tuple[str | pl.Expr, ...] = (
+    *("row", "input_tokens", CACHED_AS, SCOPE, BLOCKS),
+    *(TASK.hash().alias("task"), MODEL.hash().alias("model")),
+)
 """What is kept of each call while all of them are looked at: numbers, for there may be very many."""
 
 REMEDY = {
@@ -157,14 +159,14 @@ def _unsaid(ledger: Ledger) -> pl.Series:
 def _judged(ledger: Ledger, unsaid: pl.Series) -> tuple[pl.DataFrame, dict[int, Rates | None]]:
     """The priced calls with prompt blocks or cache counts, as JUDGED says, with `unstable` and the counts; and what the
     book asks for cached tokens of each kind."""
-    calls = single_calls(ledger, (*JUDGED, *COUNTED[:2], *MARKED), PRICED)
-    calls = without(calls, pl.col("row").is_in(unsaid.implode()))
-    kinds = calls.select("row", "cached_as").unique("cached_as", keep="first", maintain_order=True)
+    said = PRICED & ~pl.col("row").is_in(unsaid.implode()) if unsaid.len() else PRICED
+    kinds = single_calls(ledger, ("row", CACHED_AS), said).unique("cached_as", keep="first", maintain_order=True)
     asked = ledger.at(kinds["row"], tuple(dict.fromkeys(("price_entry", *PRICING))))
     rates = rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
-    marks = [mark.meta.output_name() for mark in MARKED]
-    calls = calls.with_columns(unstable=unstable(calls.select(marks))).drop(marks)
-    return calls.filter((pl.col("blocks") > 0) | pl.any_horizontal(pl.col(COUNTS) > 0)), rates
+    mark = unstable(lambda made, where: single_calls(ledger, made, said & where))
+    served = (pl.col("block_sha").list.len() > 0) | pl.any_horizontal([one > 0 for one in COUNTED[:2]])
+    made: tuple[str | pl.Expr, ...] = (*JUDGED, *COUNTED[:2], mark.alias("unstable"))
+    return single_calls(ledger, made, said & served.fill_null(value=False)), rates
 
 
 def _hidden(ledger: Ledger) -> bool:

@@ -15,6 +15,7 @@ from costaudit.price.engine import READS, in_slices, price
 _PRICE = ("cost_usd", "price_status", "price_entry")
 DENSE = 16  # places a number, up to which a table of all of them is found faster in than by halving
 AT_ONCE = 1_000_000  # calls whose columns, lists among them, are gathered in one go
+SAID = 1_000_000  # calls of which something is said in one go, where it is kept of some of them
 _ALWAYS = ("row", "rollup", "summed", "gateway_cache_hit")
 
 
@@ -71,12 +72,19 @@ class Ledger(msgspec.Struct, frozen=True):
         one call at a time and name its columns.
         """
         frame, kept = self._now(_roots(made)), None if self.gone is None else ~self.gone
-        if any(isinstance(one, pl.Expr) for one in made):  # names alone are there, without a query
-            frame = frame.select(made)
+        plain = all(isinstance(one, str) for one in made)  # names alone are there, without a query
         if where is not None:
             some = self._now(_roots([where])).select(where).to_series()
             kept = some if kept is None else kept & some
-        return frame if kept is None or kept.all(ignore_nulls=False) else frame.filter(kept)
+        if kept is None or kept.all(ignore_nulls=False):
+            return frame if plain else frame.select(made)
+        if plain:
+            return frame.filter(kept)
+        # What is said of the others is never held for all of them.
+        found = frame.head(SAID).select(made).filter(kept.head(SAID))
+        for start in range(SAID, frame.height, SAID):
+            found.extend(frame.slice(start, SAID).select(made).filter(kept.slice(start, SAID)))
+        return found
 
     def reading(self, columns: Sequence[str] | None) -> Ledger:
         """The same state with `calls` of these columns only, and of those that every reader needs; None: all."""

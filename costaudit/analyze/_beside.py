@@ -1,0 +1,33 @@
+"""Parts of a rule that know nothing of each other, two at a time: most of the work of one is done by one thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE = 2  # more would hold more in memory than they save in time
+
+
+def beside(said: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+    """What is said of each part, in order of the parts, whichever is done first.
+
+    Never more than AT_ONCE are worked on, or wait behind one that is. An error of a part is raised in its turn; what
+    was begun meanwhile is waited for.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        begun: deque[Future[R]] = deque()
+        try:
+            for part in parts:
+                ready = [begun.popleft().result()] if len(begun) == AT_ONCE else []
+                begun.append(pool.submit(said, part))
+                yield from ready
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for one in begun:
+                one.cancel()
