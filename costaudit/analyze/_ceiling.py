@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from math import ceil, log
 
 import msgspec
 import polars as pl
 
-from costaudit.analyze._analyzer import ALONE
+from costaudit.analyze._analyzer import ALONE, RUN
 from costaudit.analyze._by_run import in_runs, running
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
@@ -26,6 +26,8 @@ CALLS = (
     (pl.col("run_source") == "guessed").fill_null(value=False).alias("guessed"),
 )
 METRICS = {"steps": "calls", "usd": "USD", "input_tokens": "tokens", "minutes": "minutes"}
+SAID = {"steps": "nth", "usd": "spent"}  # what says the running total of a metric
+TOGETHER = 4_000_000  # calls whose runs are put in order in one go
 CANDIDATES = 40  # limits tried a metric; the frontier bends in few places
 LEAST_FINISHED = 10  # runs; fewer say nothing about a limit
 PROVISIONAL = 1.5  # times the largest reference run, where there are too few runs for a tolerance bound
@@ -45,21 +47,59 @@ class Pick(msgspec.Struct, frozen=True):
     provisional: bool
 
 
-def runs_of(ledger: Ledger, where: pl.Expr = ALONE, metrics: Iterable[str] = METRICS) -> pl.DataFrame:
-    """The calls of runs in order of run and step: row, run_id, run, nth, begins, tokens; what they spent so far [USD],
-    and the running total of each metric.
+def replayed(
+    ledger: Ledger, where: pl.Expr = ALONE, metrics: Collection[str] = tuple(METRICS)
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The runs, as `summary` gives them, and of their calls what a limit asks: row, run, nth, tokens, spent, and the
+    running totals of metrics that these do not say.
 
     where  which calls of the ledger
     """
-    timed = ["started_at"] if "minutes" in metrics else []
-    counted = in_runs(ledger.each([*CALLS, *timed], where)).drop("step").with_columns(spent=running("spent"))
+    parts = -(-ledger.original.height // TOGETHER)
+    if parts <= 1:
+        steps = runs_of(ledger, where, metrics)
+        return summary(steps, ledger), _kept(steps)
+    # All columns of all calls at once would be most of the memory: whole runs, so many calls at a time.
+    of_part = ledger.each(("row", (RUN % parts).alias("part")), where & pl.col("run_id").is_not_null())
+    runs, kept = [], []
+    at = number = 0
+    for nth in range(parts):
+        steps = runs_of(ledger, where, metrics, rows=of_part.filter(pl.col("part") == nth)["row"])
+        steps = steps.with_columns(run=(pl.col("begins").cum_sum() + (number - 1)).cast(pl.UInt32))
+        runs.append(summary(steps, ledger).with_columns(pl.col("place") + at))
+        kept.append(_kept(steps))
+        at, number = at + steps.height, number + runs[-1].height
+    return pl.concat(runs), pl.concat(kept).rechunk()
+
+
+def _kept(steps: pl.DataFrame) -> pl.DataFrame:
+    more = [name for name in METRICS if name in steps.columns and name not in SAID]
+    return steps.select("row", "run", pl.col("nth").cast(pl.UInt32), "tokens", "spent", *more)
+
+
+def _total(steps: pl.DataFrame, metric: str, places: pl.Series) -> pl.Series:
+    """The running total of a metric at some of the calls."""
+    return steps[SAID.get(metric, metric)].gather(places).cast(pl.Float64)
+
+
+def runs_of(
+    ledger: Ledger, where: pl.Expr = ALONE, metrics: Collection[str] = tuple(METRICS), rows: pl.Series | None = None
+) -> pl.DataFrame:
+    """The calls of runs in order of run and step: row, run_id, run, nth, begins, tokens; what they spent so far [USD],
+    and the running total of each metric.
+
+    where  which calls of the ledger; rows: these calls instead, in order
+    """
+    read: list[str | pl.Expr] = [*CALLS, *(["started_at"] if "minutes" in metrics else [])]
+    calls = ledger.each(read, where) if rows is None else ledger.told(rows, read)
+    counted = in_runs(calls).drop("step").with_columns(spent=running("spent"))
     totals = {"steps": pl.col("nth").cast(pl.Float64), "usd": pl.col("spent").cast(pl.Float64)}
     if "input_tokens" in metrics:
         totals["input_tokens"] = running("tokens").cast(pl.Float64)
     if "minutes" in metrics:
         since = pl.col("started_at") - pl.col("started_at").min().over("run")
         totals["minutes"] = (since.dt.total_microseconds() / 6e7).cum_max().over("run")
-    return counted.with_columns(**totals).drop(timed)
+    return counted.with_columns(**totals).drop("started_at", strict=False)
 
 
 def summary(steps: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
@@ -155,7 +195,7 @@ def cuts(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[
     over = named.filter(pl.col(metric).fill_null(0) > tried.min(initial=np.inf))
     places = calls_of(over)
     first = steps["nth"].gather(places).to_numpy() == 1
-    passed = np.searchsorted(tried, steps[metric].gather(places).fill_null(0).to_numpy(), side="left")
+    passed = np.searchsorted(tried, _total(steps, metric, places).fill_null(0).to_numpy(), side="left")
     before = np.concatenate([[0], passed[:-1]]) * ~first
     times = passed - before
     cut = np.repeat(np.arange(len(places)), times)
@@ -169,7 +209,7 @@ def cuts(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[
             "limit": tried[which],
             "run": run["run"],
             "nth": run["which"],
-            "cut": made["nth"],
+            "cut": made["nth"].cast(pl.Int64),
             "saved_usd": (run["total_usd"] - made["spent"]).cast(USD),
         }
     ).filter(pl.col("saved_usd") > 0)

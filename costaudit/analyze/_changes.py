@@ -57,11 +57,8 @@ def _limited(change: Change, ledger: Ledger) -> Patch:
             f"--ceiling {change.written!r}: these logs know no runs",
             hint="`costaudit doctor PATH` says how to log them",
         )
-    steps = _ceiling.runs_of(ledger, ONCE, [change.metric])
-    runs = _ceiling.summary(steps, ledger).with_columns(
-        pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL)
-    )
-    runs = _of_task(change, runs)
+    runs, steps = _ceiling.replayed(ledger, ONCE, [change.metric])
+    runs = _of_task(change, runs.with_columns(pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL)))
     parts = [_ceiling.with_reference(part) for _, part in runs.group_by("task", "model", maintain_order=True)]
     if not parts:
         return Patch(_none())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 
 import polars as pl
 
 from costaudit.analyze import _ceiling
 from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need, option, single_calls
+from costaudit.analyze._beside import beside
 from costaudit.analyze._places import places
 from costaudit.errors import ConfigError
 from costaudit.finding import Confidence, Kind, Severity
@@ -61,21 +63,26 @@ class MissingCeiling(Analyzer):
                     f"missing-ceiling.metrics: unknown metric {metric!r}", hint="known: " + ", ".join(_ceiling.METRICS)
                 )
         need(single_calls(ledger, ("run_id", "cost_usd")), {"run_id": "no runs", "cost_usd": "no known prices"})
-        steps = _ceiling.runs_of(ledger, metrics=self.metrics)
-        runs = _ceiling.summary(steps, ledger).with_columns(
-            pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL)
-        )
+        runs, steps = _ceiling.replayed(ledger, metrics=self.metrics)
+        runs = runs.with_columns(pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL))
         if runs["n"].max() == 1:
             raise CannotCheck("no run has more than one call")
         groups = places(runs.select("task", "model", "n"), ["task", "model"], runs=pl.len(), most=pl.col("n").max())
         several = groups.filter((pl.col("runs") > 2) & (pl.col("most") > 1))
-        for nth, (task, model) in enumerate(several.select("task", "model").iter_rows()):
-            found = runs[several["at"][nth]].sort("run_id")
-            group = _ceiling.with_reference(found)
-            if group["reference"].sum() < _ceiling.LEAST_FINISHED:
-                yield from _at_risk(task, model, found)
-            elif group["reference"].sum() < group.height:  # every good run that is cut costs more than it saves
-                yield from self._advice(task, model, group, steps)
+        of_group = partial(self._said, runs, steps)
+        for claims in beside(of_group, zip(several["task"], several["model"], several["at"], strict=True)):
+            yield from claims
+
+    def _said(self, runs: pl.DataFrame, steps: pl.DataFrame, of: tuple[str, str, pl.Series]) -> list[Claim]:
+        """What is said of the runs of one task and model."""
+        task, model, at = of
+        found = runs[at].sort("run_id")
+        group = _ceiling.with_reference(found)
+        if group["reference"].sum() < _ceiling.LEAST_FINISHED:
+            return list(_at_risk(task, model, found))
+        if group["reference"].sum() == group.height:  # every good run that is cut costs more than it saves
+            return []
+        return list(self._advice(task, model, group, steps))
 
     def _advice(self, task: str, model: str, runs: pl.DataFrame, steps: pl.DataFrame) -> Iterator[Claim]:
         tables = [_ceiling.frontier(steps, runs, metric, self.redo_factor) for metric in self.metrics]
@@ -103,8 +110,12 @@ class MissingCeiling(Analyzer):
             )
             .otherwise(pl.lit(Decimal(0), USD)),
         )
-        removed = steps.select("row", "run_id")[_ceiling.calls_of(cut, after="cut")]
-        patch = removed.with_columns(exists=pl.lit(value=False))
+        patch = pl.DataFrame(
+            {
+                "row": steps["row"].gather(_ceiling.calls_of(cut, after="cut")),
+                "run_id": cut.select(pl.col("run_id").repeat_by(pl.col("n") - pl.col("cut")).explode()).to_series(),
+            }
+        ).with_columns(exists=pl.lit(value=False))
         harmed, good = int(cut["reference"].sum()), int(runs["reference"].sum())
         yield Claim(
             subject={"task": task, "model": model},
