@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from costaudit.errors import CostAuditError, LogError
 from costaudit.ingest import _store, ingest
 from costaudit.price import engine
 from costaudit.report import View, renderer
+from costaudit.scratch import _shelf
 
 LOGS = ROOT / "sample_logs" / "analyzers"
 
@@ -26,7 +28,9 @@ LOGS = ROOT / "sample_logs" / "analyzers"
 def filed(monkeypatch):
     """Every table is long."""
     monkeypatch.setattr(scratch, "MANY", 1)
-    monkeypatch.setattr(scratch, "AT_ONCE", 1)
+    monkeypatch.setattr(_store, "AT_ONCE", 1)
+    monkeypatch.setattr(_store, "GROUP", 2)
+    monkeypatch.setattr(_shelf, "FILLED", 2)
 
 
 def report(path, **settings):
@@ -90,7 +94,7 @@ def test_a_store_read_in_batches_of_columns_is_in_the_same_order(tmp_path, monke
         _store.merge(part, tmp_path / "store")
     in_memory = _store.read(tmp_path / "store")
     monkeypatch.setattr(scratch, "MANY", 1)
-    monkeypatch.setattr(scratch, "AT_ONCE", 1)
+    monkeypatch.setattr(_store, "AT_ONCE", 1)
     assert _store.read(tmp_path / "store").equals(in_memory)
 
 
@@ -146,7 +150,7 @@ def test_what_many_calls_will_lack_is_said_before_they_are_read(tmp_path, monkey
     monkeypatch.setattr(scratch, "MANY", 1)
     monkeypatch.setattr(scratch, "MEMORY", meminfo)
     monkeypatch.setattr(scratch, "disk_usage", lambda _: SimpleNamespace(free=599 * 7))
-    scratch.read(rows(7).schema, 7, rows(7).select)
+    scratch.read(7, [partial(rows, 7)])
     disk, memory = (record.getMessage() for record in caplog.records)
     assert disk.startswith("7 calls: a working file of some 0 GB, ")
     assert "TMPDIR" in disk
@@ -157,5 +161,5 @@ def test_nothing_is_said_where_there_is_room(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(scratch, "MANY", 1)
     monkeypatch.setattr(scratch, "MEMORY", tmp_path / "no such file")
     monkeypatch.setattr(scratch, "disk_usage", lambda _: SimpleNamespace(free=600 * 7))
-    scratch.read(rows(7).schema, 7, rows(7).select)
+    scratch.read(7, [partial(rows, 7)])
     assert not caplog.records

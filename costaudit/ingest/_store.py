@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -142,19 +143,19 @@ def window(store: Where, start: datetime | None, end: datetime | None) -> Window
 
 def _rows(store: Where, opened: Sequence[Part]) -> pl.DataFrame:
     """The requests of some parts, in order of time; many of them stand in a file of their own (`scratch`)."""
-
-    def columns(names: Sequence[str]) -> pl.DataFrame:
-        return pl.concat([schema.REQUESTS.to_frame().select(names), *parts.read_all(store, opened, names)])
-
-    place = None
-    if not _in_order(opened):
-        times = columns(ORDER[:3])
-        place = times.select(pl.arg_sort_by(ORDER[:3], nulls_last=True)).to_series()
-    return scratch.read(
-        schema.REQUESTS,
-        sum(part.rows for part in opened),
-        lambda names: columns(names) if place is None else columns(names)[place],
-    )
+    names = schema.REQUESTS.names()
+    if not opened:
+        return schema.REQUESTS.to_frame()
+    if any(not part.xxh3 for part in opened):  # from before there were lists: in any order
+        rows = pl.concat(parts.read(store, part, names) for part in opened)
+        return scratch.kept(rows.sort(ORDER[:3], nulls_last=True, maintain_order=True))
+    if _in_order(opened):
+        pieces = parts.read_pieces(store, opened, names)
+    else:
+        months = (list(month) for _, month in groupby(opened, key=lambda part: part.month))
+        frames = (frame for month in months for frame in merged(at(store), month))
+        pieces = (partial(frame.select, names) for frame in frames)
+    return scratch.read(sum(part.rows for part in opened), pieces)
 
 
 def _in_order(opened: Sequence[Part]) -> bool:
