@@ -6,17 +6,20 @@ import tempfile
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from console import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from costaudit import pipeline, schema, scratch
 from costaudit.config import Settings
 from costaudit.errors import CostAuditError, LogError
-from costaudit.ingest import _store, ingest
+from costaudit.ingest import _parts, _store, ingest
 from costaudit.price import engine
 from costaudit.report import View, renderer
 from costaudit.scratch import _shelf
@@ -28,8 +31,7 @@ LOGS = ROOT / "sample_logs" / "analyzers"
 def filed(monkeypatch):
     """Every table is long."""
     monkeypatch.setattr(scratch, "MANY", 1)
-    monkeypatch.setattr(_store, "AT_ONCE", 1)
-    monkeypatch.setattr(_store, "GROUP", 2)
+    monkeypatch.setattr(_parts, "TOGETHER", 1)
     monkeypatch.setattr(_shelf, "FILLED", 2)
 
 
@@ -56,6 +58,42 @@ def test_a_table_in_a_file_is_the_table(table):
     filed = scratch.kept(table)
     assert filed.equals(table)
     assert filed.schema == table.schema
+
+
+KINDS = {
+    "text": [None, "", "twelve bytes", "a name longer than twelve bytes", "another one that is as long"],
+    "twin": [None, "", "twelve bytes", "a name longer than twelve bytes", "another one that is as long"],
+    "number": [None, 0, 2**62],
+    "flag": [None, True, False],
+    "usd": [None, Decimal("0.000000000000000001")],
+    "shas": [None, [], [2**64 - 1], [1, None, 2]],
+    "calls": [None, [], [{"id": 1, "name": "a tool with a long name", "error": None}, {"id": 2, "error": True}, None]],
+}
+TYPES = {
+    **{"text": pl.String, "twin": pl.String, "number": pl.Int64, "flag": pl.Boolean, "usd": schema.USD},
+    **{"shas": pl.List(schema.SHA)},
+    **{"calls": pl.List(pl.Struct({"id": schema.SHA, "name": pl.String, "error": pl.Boolean}))},
+}
+
+
+ROW = st.tuples(*(st.sampled_from(kind) for kind in KINDS.values()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(pieces=st.lists(st.lists(ROW, min_size=1, max_size=4), min_size=1, max_size=5), apart=st.integers(0, 5))
+def test_pieces_that_are_written_one_after_the_other_are_one_table(pieces, apart):
+    tables = [pl.DataFrame(piece, schema=TYPES, orient="row") for piece in pieces]
+    tables = [t.with_columns(twin="text") if nth < apart else t for nth, t in enumerate(tables)]
+    whole = pl.concat(tables)
+    with _shelf.Shelf(whole.height, tempfile.TemporaryFile) as shelf, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_shelf, "FILLED", 2)
+        jobs = []
+        for at, table in zip(accumulate((t.height for t in tables), initial=0), tables, strict=False):
+            jobs += shelf.placed(table, at)
+        for job in reversed(jobs):  # in whatever order
+            job()
+        found = pl.DataFrame({"": range(whole.height)}).with_columns(shelf.columns())
+    assert found.select(list(TYPES)).equals(whole)
 
 
 @pytest.mark.usefixtures("filed")
@@ -94,7 +132,6 @@ def test_a_store_read_in_batches_of_columns_is_in_the_same_order(tmp_path, monke
         _store.merge(part, tmp_path / "store")
     in_memory = _store.read(tmp_path / "store")
     monkeypatch.setattr(scratch, "MANY", 1)
-    monkeypatch.setattr(_store, "AT_ONCE", 1)
     assert _store.read(tmp_path / "store").equals(in_memory)
 
 

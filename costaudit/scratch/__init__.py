@@ -69,9 +69,11 @@ def read(height: int, pieces: Iterable[Callable[[], pl.DataFrame]]) -> pl.DataFr
             if not ahead:
                 break
             frame = ahead.popleft().result()
-            behind.append(pool.submit(_write, shelf.placed(frame, at)))
+            with _room():
+                jobs = shelf.placed(frame, at)
+            behind.append(pool.submit(_write, jobs))
             at += frame.height
-            del frame
+            del frame, jobs
             if len(behind) == READERS:
                 behind.popleft().result()
         for written in behind:
