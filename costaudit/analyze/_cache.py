@@ -110,6 +110,7 @@ class Occurrences(msgspec.Struct, frozen=True, dict=True):
         import numpy as np
 
         if write not in self._writers:
+            self._writers.clear()  # one way of writing is asked about after the other
             nothing = len(self.place) - 1
             at = np.arange(len(self.place), dtype=np.int32)
             if write == ALL:

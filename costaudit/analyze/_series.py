@@ -11,10 +11,10 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import NO_TASK
-from costaudit.analyze._units import KIND, UNIT, spend_rows
-from costaudit.price.book import PriceBook
+from costaudit.analyze._units import KIND, SPENT
+from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
-from costaudit.price.ledger import Ledger
+from costaudit.price.ledger import AT_ONCE, Ledger
 from costaudit.price.tariff import Key, timeline
 
 SEASON = 21  # daily points from which a weekday has an effect of its own
@@ -60,75 +60,88 @@ def weekday_effects(days: Sequence[date], values: Sequence[float]) -> list[float
     return [median(found) if found else 0.0 for found in apart]
 
 
+def spending(ledger: Ledger) -> pl.DataFrame:
+    """The calls that can carry spend, with what units of work are made of: row, run_id, WORKED; in order of `row`."""
+    return ledger.each(("row", "run_id", *WORKED), SPENT)
+
+
 def at_one_price(ledger: Ledger) -> pl.DataFrame:
     """The spending calls as if all of them had been sent at the end of the log: price moves belong to `price-change`.
 
     Calls without a price at that moment keep their cost.
     """
-    calls = spend_rows(ledger.calls)
+    calls = spending(ledger)
     now = calls["started_at"].max()
-    if now is None or not _price_moved(calls, ledger.book):
+    if now is None or not _price_moved(ledger):
         return calls
-    moved = calls.with_columns(started_at=pl.lit(now, calls.schema["started_at"]))
-    again = price(moved.drop("cost_usd"), ledger.book)
+    sent = pl.lit(now, calls.schema["started_at"]).alias("started_at")
     kept = (pl.col("price_status") != "priced") | pl.col("again").is_null()
-    return (
-        calls.with_columns(again=again["cost_usd"])
-        .with_columns(cost_usd=pl.when(kept.fill_null(value=True)).then("cost_usd").otherwise("again"))
-        .drop("again")
-    )
+    read = tuple(dict.fromkeys((*PRICING, "cost_usd", "price_status")))
+    costs = []
+    for start in range(0, calls.height, AT_ONCE):
+        part = ledger.at(calls["row"].slice(start, AT_ONCE), read)
+        again = price(part.drop("cost_usd").with_columns(sent), ledger.book)["cost_usd"]
+        cost = pl.when(kept.fill_null(value=True)).then("cost_usd").otherwise("again")
+        costs.append(part.with_columns(again=again).select(cost).to_series())
+    return calls.with_columns(pl.concat(costs).alias("cost_usd"))
 
 
-def _price_moved(calls: pl.DataFrame, book: PriceBook) -> bool:
-    """Whether a tariff of these calls changes within them, or with the hour of the day."""
+def _price_moved(ledger: Ledger) -> bool:
+    """Whether a tariff of the spending calls changes within them, or with the hour of the day."""
     kinds = (
-        calls.select(KIND, "started_at")
-        .with_row_index("at")
+        ledger.each(("row", KIND, "started_at"), SPENT & pl.col("started_at").is_not_null())
         .group_by("kind")
-        .agg(pl.first("at"), first=pl.min("started_at"), last=pl.max("started_at"))
-        .drop_nulls("first")
+        .agg(pl.first("row"), first=pl.min("started_at"), last=pl.max("started_at"))
     )
-    keys = calls.select(Key._fields)[kinds["at"]]
+    keys = ledger.at(kinds["row"], Key._fields).drop("row")
     for key, (first, last) in zip(keys.iter_rows(), kinds.select("first", "last").iter_rows(), strict=True):
-        line = timeline(book, Key(*key))
+        line = timeline(ledger.book, Key(*key))
         if any(first < start <= last for start in line.starts) or any(tariff.hours for tariff in line.tariffs):
             return True
     return False
 
 
 def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
-    """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd."""
+    """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd.
+
+    calls   as `spending` gives them
+    """
+    # Names are looked up when the units are in order: until then the place of a call stands for them.
     found = pl.concat([_alone(calls), _of_runs(calls)]).sort("unit")
     if not found["started_at"].is_sorted():
         found = found.sort("started_at", maintain_order=True)
-    return found.with_columns(day=local_day(zone))
+    task = calls["task"].gather(found["at"]).fill_null(NO_TASK)
+    tenant = calls["tenant"].gather(found["named"])
+    return found.select("unit", task, tenant, *WORKED[2:]).with_columns(day=local_day(zone))
 
 
 def _alone(calls: pl.DataFrame) -> pl.DataFrame:
     """The calls without a run: most of the units, and they need no grouping."""
     known = pl.all_horizontal(pl.col("started_at", "cost_usd").is_not_null())
-    place = calls.select(pl.col("run_id").is_null() & known).to_series().arg_true()
-    return calls.select("row", *WORKED)[place].select(pl.col("row").alias("unit"), TASK, *WORKED[1:])
+    at = calls.select(pl.col("run_id").is_null() & known).to_series().arg_true().alias("at")
+    return calls.select(pl.col("row").alias("unit"), *WORKED[2:])[at].select(
+        "unit", *WORKED[2:], at.alias("at"), at.alias("named")
+    )
 
 
 def _of_runs(calls: pl.DataFrame) -> pl.DataFrame:
-    place = calls.select(pl.col("run_id").is_not_null() & pl.col("started_at").is_not_null()).to_series().arg_true()
-    return (
-        calls.select("row", "run_id", *WORKED)[place]
-        .with_columns(TASK)
-        .with_columns(UNIT)
+    at = calls.select(pl.col("run_id").is_not_null() & pl.col("started_at").is_not_null()).to_series().arg_true()
+    key = (TASK.hash(1) ^ pl.col("run_id").hash(2)).alias("key")
+    has = pl.col("tenant").is_not_null().alias("has")
+    own = calls.select(key, has, *WORKED[2:])[at].with_columns(at.alias("at"))
+    sums = (
+        own.with_columns(named=pl.when("has").then("at"))
         .group_by("key")
         .agg(
-            pl.min("row").alias("unit"),
-            pl.first("task"),
-            pl.col("tenant").first(ignore_nulls=True),
+            pl.min("at", "named"),
             pl.min("started_at"),
             pl.sum("cost_usd"),
             unknown=pl.col("cost_usd").null_count(),
         )
         .filter(pl.col("unknown") == 0)
-        .select("unit", *WORKED)
     )
+    unit = calls["row"].gather(sums["at"]).alias("unit")
+    return sums.select(unit, *WORKED[2:], "at", pl.coalesce("named", "at").alias("named"))
 
 
 def local_day(zone: tzinfo) -> pl.Expr:

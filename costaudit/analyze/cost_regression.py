@@ -11,14 +11,13 @@ import msgspec
 import polars as pl
 from msgspec.structs import replace
 
-from costaudit.analyze._analyzer import NO_TASK, Analyzer, CannotCheck, Claim, need, option, total_usd
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, columns_of, need, option, total_usd
 from costaudit.analyze._places import places
 from costaudit.analyze._segments import FIRM as SHUFFLES
 from costaudit.analyze._segments import Step, came_back, lasting, only_down, steps
-from costaudit.analyze._series import Series, at_one_price, partial_day, series, work
+from costaudit.analyze._series import TASK, Series, at_one_price, partial_day, series, spending, work
 from costaudit.analyze._units import spend_rows, with_unit
 from costaudit.finding import Confidence, Kind, Severity
-from costaudit.price.book import PriceBook
 from costaudit.price.bridge import FACTORS, between
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.exact import amount
@@ -96,7 +95,7 @@ class CostRegression(Analyzer):
     q: float = option(0.10, "share", "False discoveries allowed among all series of an audit.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = spend_rows(ledger.calls)
+        calls = spending(ledger)
         need(calls, {"started_at": "no call has a time", "cost_usd": "no call has a price"})
         zone = ledger.settings.zone
         floor = ledger.settings.floor(total_usd(calls))
@@ -108,9 +107,8 @@ class CostRegression(Analyzer):
         compared = [] if ledger.baseline is None else list(self._months(ledger, units, looked))
         if not looked and not compared:
             raise CannotCheck(f"no task has {LEAST} days (or bins) with enough units")
-        numbered = with_unit(constant.with_columns(pl.col("task").fill_null(NO_TASK))) if found else constant
         for change in found:
-            claim = _claim(change, units, numbered, ledger.book)
+            claim = _claim(change, units, constant, ledger)
             if claim is not None:
                 yield claim
         yield from compared
@@ -226,24 +224,27 @@ def _beyond(points: pl.DataFrame, start: int, index: int, end: int) -> pl.DataFr
     return after.with_columns(excess_usd=pl.Series(excess, dtype=USD))
 
 
-def _claim(change: Change, units: pl.DataFrame, calls: pl.DataFrame, book: PriceBook) -> Claim | None:
-    """The claim of a change; None where only the mix of tenants moved, or nothing was lost."""
+def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: Ledger) -> Claim | None:
+    """The claim of a change; None where only the mix of tenants moved, or nothing was lost.
+
+    constant   the spending calls, as `at_one_price` gives them
+    """
     one, points = change.series, change.series.points
     beyond = _beyond(points, change.start, change.index, change.end)
     excess = _sum(beyond["excess_usd"])
     sides = [_within(units, one, points, a, b) for a, b in ((change.start, change.index), (change.index, change.end))]
     if excess <= ZERO or _only_mix(sides[0], sides[1], change.ratio):
         return None
-    bars = _bars(sides, calls, book)
+    calls = with_unit(constant.select("row", "run_id", TASK, "cost_usd").filter(pl.col("task") == one.task))
+    now = pl.lit(constant["started_at"].max(), constant.schema["started_at"])
+    bars = _bars(sides, calls, now, ledger)
     since, until = points["day"][change.low], points["last_day"][change.high]
     low, high = _ends(points, change, excess)
     certain = change.p <= FIRM and min(change.index - change.start, change.end - change.index) >= FIRM_POINTS
     confidence = Confidence.LOW if change.drift else Confidence.HIGH if certain else Confidence.MEDIUM
-    opening = calls.select("unit", "request_id", "source_file", "source_line").filter(
-        pl.col("unit").is_in(beyond["first"].implode())
-    )
-    first = opening.unique("unit", keep="first", maintain_order=True)
-    evidence = beyond.join(first, left_on="first", right_on="unit", how="left", maintain_order="left").select(
+    opening = beyond["first"].filter(beyond["first"].is_in(calls["unit"].implode()))
+    first = ledger.at(opening, ("request_id", "source_file", "source_line"))
+    evidence = beyond.join(first, left_on="first", right_on="row", how="left", maintain_order="left").select(
         "day",
         "last_day",
         "units",
@@ -325,13 +326,17 @@ def _only_mix(before: pl.DataFrame, after: pl.DataFrame, ratio: float) -> bool:
     return bool(then > 0 and math.log(max(now, 1e-300) / then) < math.log(ratio) / 2)
 
 
-def _bars(sides: list[pl.DataFrame], calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
-    """The bridge of unit cost between two stretches: factor, group, usd_per_unit; the largest rise first."""
-    now = pl.lit(calls["started_at"].max(), calls.schema["started_at"])
+def _bars(sides: list[pl.DataFrame], calls: pl.DataFrame, now: pl.Expr, ledger: Ledger) -> pl.DataFrame:
+    """The bridge of unit cost between two stretches: factor, group, usd_per_unit; the largest rise first.
+
+    calls   of the task: row, unit, task, cost_usd
+    """
+    read = [name for name in columns_of(ledger) if name not in ("row", "task", "cost_usd")]
     mixes = []
     for units in sides:
-        mine = calls.join(units.select("unit"), on="unit", how="semi").with_columns(started_at=now)
-        mixes.append(mix(mine.drop("unit"), book).per_unit(units["task"][0]))
+        mine = calls.join(units.select("unit"), on="unit", how="semi", maintain_order="left")
+        told = ledger.at(mine["row"], read).with_columns(mine["task", "cost_usd"].get_columns())
+        mixes.append(mix(told.with_columns(now.alias("started_at")), ledger.book).per_unit(units["task"][0]))
     rows = [(f, group, usd) for f, group, usd in between(mixes[0], mixes[1]).by_factor() if FACTORS[f] != "growth"]
     bars = pl.DataFrame(rows, schema={"factor": pl.String, "group": pl.String, "usd_per_unit": USD}, orient="row")
     return bars.sort("usd_per_unit", "factor", descending=[True, False])

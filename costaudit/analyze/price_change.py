@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
 
 from costaudit.analyze._analyzer import Analyzer, Claim, need, these, total_usd
+from costaudit.analyze._beside import beside
 from costaudit.analyze._units import KIND, SPENT
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.book import PriceBook
@@ -20,6 +22,7 @@ from costaudit.schema import USD
 
 RECENT = timedelta(days=28)  # use that an announced price is applied to: four whole weeks
 WEEK = timedelta(weeks=1)
+AT_ONCE = 500_000  # calls whose bills are held at a time
 KEYS: tuple[str, ...] = Key._fields
 
 
@@ -82,12 +85,12 @@ class PriceChange(Analyzer):
             of_kind = pl.col("kind") == move.kind
             if first < move.moment <= last:
                 after = pl.col("started_at").is_between(move.moment, _next(move, ledger.book, last), closed="left")
-                mine = these(ledger, paid.filter(of_kind & after)["row"])
-                _note(past, move, mine, _by_class(mine, _before(mine, move), mine, ledger.book))
+                mine = paid.filter(of_kind & after)["row"]
+                _note(past, move, ledger, mine, _by_class(mine, ledger, partial(_past, move)))
             elif move.moment > last and move.key not in ahead:  # only the next one: later ones start from its price
                 ahead.add(move.key)
-                mine = these(ledger, recent.filter(of_kind)["row"])
-                _note(future, move, mine, _by_class(mine, mine, _after(mine, move), ledger.book))
+                mine = recent.filter(of_kind)["row"]
+                _note(future, move, ledger, mine, _by_class(mine, ledger, partial(_ahead, move)))
         yield from (_claim(model, moment, parts, announced=False) for (model, moment), parts in sorted(past.items()))
         yield from (_claim(model, moment, parts, announced=True) for (model, moment), parts in sorted(future.items()))
 
@@ -112,6 +115,14 @@ def _next(move: Move, book: PriceBook, last: datetime) -> datetime:
     return min([*later, last + timedelta(microseconds=1)])
 
 
+def _past(move: Move, calls: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return _before(calls, move), calls
+
+
+def _ahead(move: Move, calls: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    return calls, _after(calls, move)
+
+
 def _before(calls: pl.DataFrame, move: Move) -> pl.DataFrame:
     """The calls sent just before the change; where the hour matters, at the same hour of whole weeks earlier."""
     if not move.hours:
@@ -132,11 +143,26 @@ def _sent(calls: pl.DataFrame, moment: pl.Expr) -> pl.DataFrame:
     return calls.with_columns(started_at=moment.cast(calls.schema["started_at"]))
 
 
-def _by_class(calls: pl.DataFrame, old: pl.DataFrame, new: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+def _by_class(
+    rows: pl.Series, ledger: Ledger, sides: Callable[[pl.DataFrame], tuple[pl.DataFrame, pl.DataFrame]]
+) -> pl.DataFrame:
     """class, old_rate, new_rate [USD per unit of the class], calls, excess_usd; without classes whose price stayed.
 
+    sides   calls as billed at the old, and at the new price
     Calls that one of the two prices does not cover are left out: a first price is no change.
     """
+    starts = range(0, max(1, rows.len()), AT_ONCE)
+    parts = (sides(these(ledger, rows.slice(start, AT_ONCE))) for start in starts)
+    sums = pl.concat(beside(lambda part: _apart(*part, ledger.book), parts)).group_by("class")
+    return (
+        sums.agg(pl.max("old_rate", "new_rate"), pl.sum("calls", "excess_usd"))
+        .filter(pl.col("excess_usd") != 0)
+        .with_columns(pl.col("excess_usd").cast(USD), requests=pl.lit(rows.len(), pl.Int64))
+    )
+
+
+def _apart(old: pl.DataFrame, new: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+    """The same of some of the calls, for every class."""
     sides = [bill(side, book).select("row", "class", "rate", "multiplier", "usd") for side in (old, new)]
     both = sides[0].join(sides[1], on=["row", "class"], how="full", suffix="_new", coalesce=True)
     bad = both.filter(pl.col("usd").is_null() | pl.col("usd_new").is_null())["row"].unique()
@@ -149,18 +175,20 @@ def _by_class(calls: pl.DataFrame, old: pl.DataFrame, new: pl.DataFrame, book: P
             calls=pl.len(),
             excess_usd=pl.col("usd_new").sum() - pl.col("usd").sum(),
         )
-        .filter(pl.col("excess_usd") != 0)
-        .with_columns(pl.col("excess_usd").cast(USD), requests=pl.lit(calls.height, pl.Int64))
     )
 
 
 def _note(
-    book: dict[tuple[str, datetime], list[pl.DataFrame]], move: Move, calls: pl.DataFrame, parts: pl.DataFrame
+    book: dict[tuple[str, datetime], list[pl.DataFrame]],
+    move: Move,
+    ledger: Ledger,
+    rows: pl.Series,
+    parts: pl.DataFrame,
 ) -> None:
     if parts.is_empty():
         return
     tier = move.key.service_tier or "standard"
-    model = str(calls["price_entry"][0])
+    model = str(ledger.at(rows.head(1), ("price_entry",))["price_entry"][0])
     book.setdefault((model, move.moment), []).append(parts.with_columns(service_tier=pl.lit(tier)))
 
 

@@ -12,8 +12,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need, option, total_usd
 from costaudit.analyze._places import places
-from costaudit.analyze._series import partial_day, work
-from costaudit.analyze._units import spend_rows
+from costaudit.analyze._series import partial_day, spending, work
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.exact import amount
@@ -59,7 +58,7 @@ class SpendAnomaly(Analyzer):
     z: float = option(4.0, "robust standard deviations", "Distance from the usual that stands out.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = spend_rows(ledger.calls)
+        calls = spending(ledger)
         need(calls, {"started_at": "no call has a time", "cost_usd": "no call has a price"})
         zone = ledger.settings.zone
         floor = ledger.settings.floor(total_usd(calls))
