@@ -326,14 +326,18 @@ def cuts_of(of: Asked, size: int, most: int) -> list[int]:
         return []
 
 
+_Part = tuple[_Reading, pl.DataFrame]
+
+
 def _frame(readings: Sequence[_Reading]) -> None:
     """The rows of all readings as columns; like rows of several files share a frame."""
-    groups: dict[tuple[object, ...], list[tuple[_Reading, pl.DataFrame]]] = {}
+    groups: dict[tuple[str, ...], list[_Part]] = {}
     for reading in readings:
         for name, frame in reading.frames:
-            groups.setdefault((name, *frame.schema.items()), []).append((reading, frame))
-    for (named, *_), parts in groups.items():
-        _share(str(named), [(of, frame.height) for of, frame in parts], pl.concat([frame for _, frame in parts]))
+            groups.setdefault((name, *frame.columns), []).append((reading, frame))
+    for (name, *_), parts in groups.items():
+        for some, whole in _joined(parts):
+            _share(name, [(of, frame.height) for of, frame in some], whole)
     tables: dict[tuple[str, int], list[tuple[_Reading, Rows]]] = {}
     for reading in readings:
         for name, rows in reading.rows:
@@ -343,6 +347,17 @@ def _frame(readings: Sequence[_Reading]) -> None:
         frame, derive = columns(cells, made[0][1].dtypes), made[0][1].derive
         frame = frame if derive is None else derive(frame)
         _share(form, [(of, len(rows.cells)) for of, rows in made], frame)
+
+
+def _joined(parts: list[_Part]) -> Iterable[tuple[list[_Part], pl.DataFrame]]:
+    """Frames of the same columns as one, or as many as they have types: to ask each for its types takes longest."""
+    try:
+        return [(parts, pl.concat([frame for _, frame in parts]))]
+    except pl.exceptions.SchemaError:
+        alike: dict[tuple[object, ...], list[_Part]] = {}
+        for of, frame in parts:
+            alike.setdefault(tuple(frame.schema.items()), []).append((of, frame))
+        return [(some, pl.concat([frame for _, frame in some])) for some in alike.values()]
 
 
 def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFrame) -> None:
