@@ -39,12 +39,15 @@ def series(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
 
 
 def plain(name: str, cells: Sequence[Any], dtype: Any) -> pl.Series:
-    """A column of cells that are no lists; amounts as text, times as numbers, which polars takes six times as fast."""
+    """A column of cells that are no lists; amounts as text, times as numbers, which polars takes six times as fast.
+
+    A time may be given in microseconds.
+    """
     if isinstance(dtype, pl.Decimal):
         return amounts(cells, dtype, name)
     if dtype != UTC:
         return pl.Series(name, cells, dtype=dtype)
-    micros = [None if cell is None else (cell - EPOCH) // MICROSECOND for cell in cells]
+    micros = [cell if cell is None or type(cell) is int else (cell - EPOCH) // MICROSECOND for cell in cells]
     return pl.Series(name, micros, dtype=pl.Int64).cast(UTC)
 
 

@@ -10,6 +10,8 @@ import msgspec
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._spans import listed
 
+DIGITS = 18  # of a number that surely has 64 bits
+
 
 def flat(attributes: Any) -> Mapping[str, Any]:
     """Attributes as a plain dictionary, from the list of OTLP or from a dictionary that is flat already."""
@@ -50,6 +52,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 def whole(value: Any) -> Any:
     """OTLP writes 64-bit integers as text."""
     if isinstance(value, str):
+        if value.isascii() and value.isdecimal() and value[0] != "0" and len(value) < DIGITS:
+            return int(value)
         try:
             return msgspec.json.decode(value, type=int)
         except UNREADABLE:

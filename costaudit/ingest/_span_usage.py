@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from costaudit.ingest._decode import opened
+from costaudit.ingest._limits import MOST_TOKENS
 from costaudit.ingest._otel_names import BARE, EXTRAS, FACTS, WHERE_FACTS, WHERE_USAGE
 from costaudit.ingest._plain import part
 from costaudit.ingest._values import count, text
@@ -84,21 +85,22 @@ def usage(attributes: Mapping[str, Any], kind: str, shape: Shape) -> dict[str, A
     for column, read, names in shape.usage:
         for name in names:
             if (value := attributes[name]) is not None:
-                found[column] = read(value)
+                found[column] = value if type(value) is int and 0 <= value <= MOST_TOKENS else read(value)
                 break
     if found.get("input_tokens") is None and found.get("output_tokens") is None:
         if found.get("_total") is not None and kind in ("embeddings", "embedding", "chat"):
             return {"input_tokens": found["_total"]}  # the Vercel SDK gives embeddings one figure
         return _bare(attributes)
     found |= _of_provider(attributes, found) if shape.passed else INSIDE
+    if hidden := found.get("reasoning_tokens"):
+        given, out = found.get("input_tokens") or 0, found.get("output_tokens") or 0
+        if found.get("_total") == given + out + hidden:
+            found["output_tokens"] = out + hidden  # reasoning stands beside the output, as the total proves
     extras = [
         {"class": EXTRAS[name], "quantity": Decimal(n)}
         for name in shape.extras
         if attributes[name] is not None and (n := counted(name, attributes[name]))
     ]
-    given, out, hidden = found.get("input_tokens") or 0, found.get("output_tokens") or 0, found.get("reasoning_tokens")
-    if hidden and found.get("_total") == given + out + hidden:
-        found["output_tokens"] = out + hidden  # reasoning stands beside the output, as the total proves
     if extras:
         found["extras"] = extras
     return found

@@ -71,29 +71,34 @@ class Collected:
         self.told = told
         self.rows: list[dict[str, Any]] = []
         self.nodes: list[dict[str, Any]] = []
+        self.resource: Mapping[str, Any] = {}
+        self.lent: Mapping[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.nodes)
 
     def add(self, spans: Iterable[Span], out: Out) -> None:
         for span in spans:
+            if span.resource is not self.resource:  # many spans have the same
+                self.resource, self.lent = span.resource, _known(span.resource, shape_of(tuple(span.resource)))
             try:
-                made = _row(span, told=self.told)
+                row, kind = _row(span, self.lent, told=self.told)
             except ValueError as problem:
                 out.rejects.append((span.line, str(problem)))
                 continue
-            if made.pop("_request"):
-                self.rows.append(made)
+            if kind is None:
+                self.rows.append(row)
             else:
-                out.skipped[made.pop("_kind")] += 1
-                if made["_span"] is not None:
-                    self.nodes.append({name: made.get(name) for name in _tree.NODES})
+                out.skipped[kind] += 1
+                if row.get("_span") is not None:
+                    self.nodes.append(row)
 
     def frame(self, out: Out) -> None:
         """Hand over what there is."""
         out.rows(self.rows, ROWS)
         if self.nodes:
-            out.nodes.append(pl.DataFrame([[n[name] for n in self.nodes] for name in _tree.NODES], schema=_tree.NODES))
+            cells = [[node.get(name) for node in self.nodes] for name in _tree.NODES]
+            out.nodes.append(pl.DataFrame(cells, schema=_tree.NODES))
         self.rows, self.nodes = [], []
 
 
@@ -104,12 +109,15 @@ def collect(spans: Iterable[Span], out: Out) -> None:
     collected.frame(out)
 
 
-def _row(span: Span, *, told: bool) -> dict[str, Any]:
-    """A span's columns; ValueError where a count is none."""
+def _row(span: Span, lent: Mapping[str, Any], *, told: bool) -> tuple[dict[str, Any], str | None]:
+    """A span's columns, and what it is if it is no request; ValueError where a count is none.
+
+    lent  what its resource says
+    """
     attributes = span.attributes
     shape = shape_of(tuple(attributes))
     kind = _kind(span, shape)
-    row = _facts(span, shape)
+    row = _facts(span, shape, lent)
     if span.known:
         row |= _stated(span.known)
     usage = usage_of(attributes, kind, shape)
@@ -118,23 +126,16 @@ def _row(span: Span, *, told: bool) -> dict[str, Any]:
     asked = row["model"] is not None
     called = kind in CALLS or (asked and kind not in AROUND)
     if attributes.get("logfire.span_type") == "pending_span":
-        return {"_request": False, "_kind": "pending span", "_span": None}
+        return {}, "pending span"
     if not usage and (shape.partial or not called):
-        label = f"span: {kind}" if kind in AROUND else "span with partial usage" if shape.partial else "span"
-        row["_request"], row["_kind"], row["_label"] = False, label, span.name
-        return row
+        row["_label"] = span.name
+        return row, f"span: {kind}" if kind in AROUND else "span with partial usage" if shape.partial else "span"
     row |= usage
     row |= _doubt(span, row, usage)
-    row |= {
-        "_request": True,
-        "source_line": span.line,
-        "source_offset": span.offset,
-        "started_at": _time(span.start),
-        "ended_at": _time(span.end),
-        "parent_id": span.parent,
-        "status": "error" if span.failed or row.get("error_type") else None,
-        "_scope": span.scope or None,
-    }
+    row["source_line"], row["source_offset"] = span.line, span.offset
+    row["started_at"], row["ended_at"] = _time(span.start), _time(span.end)
+    row["parent_id"], row["_scope"] = span.parent, span.scope or None
+    row["status"] = "error" if span.failed or row.get("error_type") else None
     if row.get("ttft_s") is None and row.get("_ttft_ms") is not None:
         row["ttft_s"] = row["_ttft_ms"] / 1_000
     found: dict[str, Any] = (
@@ -146,7 +147,7 @@ def _row(span: Span, *, told: bool) -> dict[str, Any]:
         identity, reason = answered(attributes)
         row.setdefault("request_id", identity)
         found.setdefault("finish_reason", reason)
-    return found | {name: value for name, value in row.items() if value is not None}
+    return found | {name: value for name, value in row.items() if value is not None}, None
 
 
 def _stated(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,17 +173,9 @@ def _kind(span: Span, shape: Shape) -> str:
     return span.kind.lower()
 
 
-def _facts(span: Span, shape: Shape) -> dict[str, Any]:
-    """Columns that are not counts; a value that cannot be read is as if it were absent."""
-    found: dict[str, Any] = {}
-    for attributes, facts in ((span.attributes, shape.facts), (span.resource, shape_of(tuple(span.resource)).facts)):
-        for column, one, names in facts:
-            if column in found:
-                continue
-            for name in names:
-                if (value := attributes[name]) is not None:
-                    found[column] = _read(one, value)
-                    break
+def _facts(span: Span, shape: Shape, lent: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns that are not counts, of the span or else of its resource."""
+    found = {**lent, **_known(span.attributes, shape)}
     if shape.attached:
         found |= _metadata(span.attributes, found)
     if span.events and found.get("error_type") is None:
@@ -191,6 +184,17 @@ def _facts(span: Span, shape: Shape) -> dict[str, Any]:
                 found["error_type"] = _read(text, attributes.get("exception.type"))
     if (shape.costs or shape.passed) and found.get("cost_logged_usd") is None:
         found["cost_logged_usd"] = _parts_of_cost(span.attributes, shape)
+    return found
+
+
+def _known(attributes: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
+    """What attributes say beside counts; a value that cannot be read is as if it were absent."""
+    found: dict[str, Any] = {}
+    for column, one, names in shape.facts:
+        for name in names:
+            if (value := attributes[name]) is not None:
+                found[column] = _read(one, value)
+                break
     return found
 
 
@@ -253,19 +257,19 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-_HEX = re.compile(r"[0-9a-f]+\Z").match
+_HEX = re.compile(r"0*[1-9a-f][0-9a-f]*\Z").match
 
 
 def hex_id(value: Any, width: int) -> str | None:
     """An id in lower hex, however the dump writes it: hex, `0x…`, base64, or a whole number. `width` in digits."""
+    if type(value) is str and len(value) == width and _HEX(value):
+        return value
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int):
         return f"{value:0{width}x}" if value > 0 else None
     if not isinstance(value, str):
         return None
-    if len(value) == width and _HEX(value):
-        return value if value.strip("0") else None
     given = value.strip().lower().removeprefix("0x")
     if not given.strip("0"):
         return None  # the id of no span
@@ -281,12 +285,16 @@ def hex_id(value: Any, width: int) -> str | None:
     return given[:200]
 
 
-def _time(value: Any) -> datetime | None:
-    """The time of a span; one that cannot be read is as if it were absent, for the usage is still right."""
-    if type(value) is str and len(value) == NANOSECONDS and value.isdigit():
-        when = EPOCH + timedelta(microseconds=int(value) // 1_000)
-        return when if EARLIEST <= when < LATEST else None
+def _time(value: Any) -> datetime | int | None:
+    """The time of a span, also in microseconds; one that cannot be read is as if it were absent, for the usage is still
+    right."""
+    if type(value) is str and len(value) == NANOSECONDS and value.isdecimal():
+        micros = int(value) // 1_000
+        return micros if FIRST <= micros < LAST else None
     return None if value is None else _read(moment, value)
+
+
+FIRST, LAST = ((limit - EPOCH) // timedelta(microseconds=1) for limit in (EARLIEST, LATEST))
 
 
 def _service(span: Span) -> str | None:
