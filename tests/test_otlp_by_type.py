@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_format_otlp import attributes, export, span, used
 
-from costaudit.ingest import _otel_prompt, otlp
+from costaudit.ingest import _otel_prompt, _otlp_typed, otlp
+from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Out
 from costaudit.ingest._messages import encoded
@@ -112,6 +116,39 @@ def test_messages_that_are_not_wanted_are_not_read(monkeypatch):
     reader.feed([Record(1, 0, msgspec.json.encode(export(span_)))], out)
     reader.close(out)
     assert out.frames[0].select("input_tokens", "has_text").rows() == [(12, True)]
+
+
+def made(record, told):
+    reader, out = otlp._Reader(told=told), Out()
+    reader.feed([Record(1, 0, record)], out)
+    reader.close(out)
+    return [frame.to_dicts() for frame in out.frames], out.rejects, out.skipped
+
+
+SPELLINGS = {
+    "as it is": lambda line: line,
+    "as ASCII": lambda line: json.dumps(json.loads(line)).encode(),
+    "escaped as Go does": lambda line: line.replace(b"<", b"\\u003c"),
+    "with a byte that is no text": lambda line: line.replace(b"hello", b"he\xffllo"),
+    "broken in a text": lambda line: line.replace(b"hello", b"he\\x"),
+    "with half a character": lambda line: line.replace(b"hello", b"\\ud83d hello"),
+    "cut off": lambda line: line[:-9],
+}
+GREETING = '[{"role":"user","content":"hello <é> \\n"}]'
+
+
+@given(said, st.sampled_from(["", GREETING, GREETING[:-1], f" {GREETING}"]), st.sampled_from(sorted(SPELLINGS)))
+@settings(max_examples=80, deadline=None)
+def test_texts_that_are_read_later_say_what_the_general_way_makes_of_them(attributes_, greeting, spelling):
+    asked = span("b", None, **used(12))
+    asked["attributes"] += attributes({"gen_ai.input.messages": greeting} | attributes_ if greeting else attributes_)
+    line = SPELLINGS[spelling](msgspec.json.encode(export(asked)))
+    general_ = parsed(line)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_otlp_typed, "LONG", 0)
+        for told in (True, False):
+            expected = made(general_, told) if isinstance(general_, dict) else ([], [(1, general_)], {})
+            assert made(line, told) == expected
 
 
 texts = st.sampled_from(["", "ok", '[{"type":"text","text":"a"}]', "[no list", '{"a": 1}'])

@@ -7,7 +7,9 @@ Structured attributes (`gen_ai.input.messages`) and their JSON text, numbered at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from costaudit.ingest._decode import opened
 from costaudit.ingest._messages import Block, answers, decode, encoded
@@ -16,6 +18,7 @@ from costaudit.ingest._talk import Conversations, Told
 from costaudit.ingest._wire import chat, general
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
+LISTS = frozenset(MESSAGES)
 ANSWERS = ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.output", "llm.completions")
 SYSTEM = ("gen_ai.system_instructions", "gen_ai.request.instructions")
 TOOLS = ("gen_ai.tool.definitions", "gen_ai.request.tools", "llm.request.functions", "ai.prompt.tools", "llm.tools")
@@ -42,7 +45,25 @@ FINISH = (
     "gen_ai.completion.0.finish_reason",
 )
 IDS = ("chatcmpl-", "resp_", "msg_", "gen-", "cmpl-")  # of responses; frameworks put ids of their own there
+HEAD = b'"[{'  # of a list of messages as it stands
 MOST = 2_000  # numbered messages of one span; a number beyond is not one
+
+
+class Quoted(NamedTuple):
+    """A text as it stands in its line, to be read where it is needed."""
+
+    raw: msgspec.Raw
+
+
+def unquoted(raw: msgspec.Raw) -> Any:
+    """The value that JSON says; a byte that is no UTF-8 costs one character."""
+    try:
+        return _decode(raw)
+    except UnicodeDecodeError:
+        return _decode(bytes(raw).decode("utf-8", "replace"))
+
+
+_decode = msgspec.json.Decoder().decode
 
 
 def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -83,6 +104,8 @@ def has_text(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[
     """What `prompt_facts` says of the column, mostly without a look into the texts."""
     for name in MESSAGES:
         if (value := attributes.get(name)) is not None:
+            if type(value) is Quoted and memoryview(value.raw)[: len(HEAD)].tobytes() == HEAD:
+                return True
             if type(value) is str and value.startswith("[{"):
                 return True
             break
@@ -92,7 +115,7 @@ def has_text(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[
 def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
     """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
     for name in MESSAGES:
-        if (value := attributes.get(name)) is None:
+        if (value := _value(attributes, name)) is None:
             continue
         if isinstance(value, str) and value:
             text = value.lstrip()
@@ -101,6 +124,11 @@ def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
         if isinstance(value, (list, Mapping)) and value:
             return None
     return None
+
+
+def _value(attributes: Mapping[str, Any], name: str) -> Any:
+    value = attributes.get(name)
+    return unquoted(value.raw) if type(value) is Quoted else value
 
 
 def _block(data: bytes) -> Block:
@@ -113,7 +141,7 @@ _CONVERSATIONS = Conversations(_block)
 
 def _first(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
     for name in names:
-        if (value := attributes.get(name)) is None:
+        if (value := _value(attributes, name)) is None:
             continue
         if isinstance(value, str) and value:
             known = opened(value)

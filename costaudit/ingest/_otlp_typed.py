@@ -5,12 +5,13 @@ result.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET
 
 from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._otel_prompt import LISTS, Quoted, unquoted
 from costaudit.ingest._otlp_values import plain, whole
 
 
@@ -21,7 +22,7 @@ class _Strict(msgspec.Struct, gc=False, rename="camel", forbid_unknown_fields=Tr
 class Value(_Strict):
     """A value in its type; of several the first in this order counts."""
 
-    string_value: Any = UNSET
+    string_value: msgspec.Raw = cast(Any, UNSET)
     bool_value: Any = UNSET
     double_value: Any = UNSET
     int_value: Any = UNSET
@@ -107,19 +108,30 @@ def export(data: bytes) -> Export | None:
 
 
 def flat(attributes: Iterable[Attribute] | None) -> dict[str, Any]:
-    """Attributes as a plain dictionary."""
+    """Attributes as a plain dictionary; long texts that are lists of messages as they stand."""
     found: dict[str, Any] = {}
     for attribute in attributes or ():
-        value = attribute.value
-        text = value.string_value if value is not None else None
-        found[attribute.key] = text if type(text) is str else _plain(value)
+        value, key = attribute.value, attribute.key
+        if value is None:
+            found[key] = None
+        elif type(raw := value.string_value) is not msgspec.Raw:
+            found[key] = _plain(value)
+        else:
+            found[key] = Quoted(raw) if key in LISTS and _long_list(raw) else unquoted(raw)
     return found
 
 
-def _plain(value: Value | None) -> Any:
-    if value is None:
-        return None
-    if value.string_value is value.bool_value is value.double_value is UNSET and value.int_value is not UNSET:
+LONG = 200  # bytes of a text from which reading it later is worth it
+
+
+def _long_list(raw: msgspec.Raw) -> bool:
+    view = memoryview(raw)
+    return len(view) > LONG and view[:2].tobytes() == b'"['
+
+
+def _plain(value: Value) -> Any:
+    """A value that is no text."""
+    if value.bool_value is value.double_value is UNSET and value.int_value is not UNSET:
         return whole(value.int_value)
     return plain(
         {name: said for name, said in zip(NAMES, msgspec.structs.astuple(value), strict=True) if said is not UNSET}
