@@ -6,9 +6,12 @@ by part, once all have been seen. So memory holds one part, and the figures are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, time
 from itertools import chain
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
@@ -19,10 +22,12 @@ from costaudit.config import Settings
 from costaudit.errors import LogError
 from costaudit.ingest import SOURCES
 from costaudit.ingest import _parts as parts
+from costaudit.ingest._footer import facts
 from costaudit.ingest._listing import Part
 from costaudit.ingest._parts import Where
 from costaudit.pipeline import outside_all, unnamed
 from costaudit.price import linear, sums
+from costaudit.price._facts import Facts
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import KIND, SUMMED, cells, moments
 from costaudit.price.engine import price
@@ -34,10 +39,13 @@ from costaudit.price.trust import NO_PEERS, Others, by_others, dearest_calls, hi
 PLACE = ("part", "hinges")
 BUCKETS = 16  # in which cells are summed, where they are many
 AT_ONCE = 250_000  # rows that are priced together: parts may be small
+READERS = 2  # parts that are read at the same time: decoding one leaves half of two cores idle
 SUMMED_BY = ("day", "task")  # what sums are kept by, beside provider and model
 
 
 T = TypeVar("T", pl.DataFrame, pl.LazyFrame)
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 
 class Held(NamedTuple):
@@ -75,6 +83,7 @@ class _Reading:
         self.start, self.end = settings.window
         self.opened = [part for part in found if part.within(self.start, self.end)]
         self.stale = 0
+        self.lock = Lock()
         self.others = unnamed(settings)
         self.kinds = pl.DataFrame(schema={name: schema.REQUESTS[name] for name in Key._fields})
         if not self.opened:
@@ -117,9 +126,9 @@ class _Reading:
     ) -> Iterator[pl.DataFrame]:
         """Cells of parts: what is linear in tokens is summed before it is priced, the rest call by call."""
         batch: list[tuple[pl.DataFrame, pl.DataFrame]] = []
-        for at, part in asked:
+        places = ((at, part, parts.path_of(self.store, part)) for at, part in asked)  # fetched one after the other
+        for (at, _, _), (alike, rest) in ahead(self._read, places, READERS):
             place = pl.lit(at, pl.UInt32).alias("part")
-            alike, rest = self._read(part)
             batch.append((alike.with_columns(place), rest.with_columns(place)))
             if sum(one.height + other.height for one, other in batch) > AT_ONCE:
                 yield from self._priced(batch, voted, others, also)
@@ -141,42 +150,41 @@ class _Reading:
                 hinged = trusted.with_columns(hinges(trusted))
                 yield cells(hinged, self.book, (*self.names, *also), self.settings.tz)
 
-    def _read(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _read(self, place: tuple[int, Part, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """A part as sums of calls that prices treat alike (`linear`), and the other calls one by one."""
+        _, part, path = place
         if not part.xxh3:  # as it was before there were lists: columns may be absent
             rows = self._rows(part)
             return rows.clear(), rows
         try:
-            return self._condensed(part)
+            return self._condensed(part, path)
         except (pl.exceptions.PolarsError, OSError) as problem:
             raise parts.damaged(self.store, part) from problem
 
-    def _condensed(self, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
-        scan = self._inside(pl.scan_parquet(parts.path_of(self.store, part), hive_partitioning=False))
-        nulls = scan.select(pl.len().alias(""), pl.col(*Key._fields[2:], "cache_read_tokens").null_count()).collect()
-        rows, *counts = nulls.row(0)
-        absent = {name for name, count in zip(nulls.columns[1:], counts, strict=True) if count == rows}
-        full = {name for name, count in zip(nulls.columns[1:], counts, strict=True) if not count}
-        alike, plain = self._alike(part, scan, absent - {"cache_read_tokens"}, full)
-        if alike["_calls"].sum() == part.rows - part.restated:
+    def _condensed(self, part: Part, path: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        scan = self._inside(pl.scan_parquet(path, glob=False, hive_partitioning=False), part)
+        alike, plain = self._alike(part, scan, facts(path, READ))
+        if plain is None or alike["_calls"].sum() == part.rows - part.restated:
             return alike, alike.clear()
         return alike, scan.filter(~plain).select(self._columns()).collect(engine="streaming")
 
-    def _alike(self, part: Part, scan: pl.LazyFrame, absent: set[str], full: set[str]) -> tuple[pl.DataFrame, pl.Expr]:
-        """Sums of the calls that prices treat alike, and which calls these are."""
+    def _alike(self, part: Part, scan: pl.LazyFrame, known: Facts) -> tuple[pl.DataFrame, pl.Expr | None]:
+        """Sums of the calls that prices treat alike, and which calls these are; None: all."""
         zone = self.settings.tz
         same = part.first and part.last and part.first.date() == part.last.date() and zone == "UTC"
         day = pl.lit(part.first.date() if part.first else None, pl.Date)
         told = [name for name in self.names if not (same and name == "day")]
         by = [*moments(told, zone), *(pl.col(name) for name in told if name in schema.REQUESTS)]
         while True:
-            plain = linear.plain(self.kinds, self.book)
-            asked = linear.condensed(scan, plain, self.kinds, self.book, by, part.last, absent, full)
+            kinds = self.kinds
+            plain = linear.plain(kinds, self.book, known)
+            asked = linear.condensed(scan, plain, kinds, self.book, by, part.first, part.last, known)
             found = asked.collect(engine="streaming")
-            new = found.select(Key._fields).unique().join(self.kinds, on=Key._fields, how="anti", nulls_equal=True)
+            new = found.select(Key._fields).unique().join(kinds, on=Key._fields, how="anti", nulls_equal=True)
             if new.is_empty():
                 break
-            self.kinds = pl.concat([self.kinds, new])
+            with self.lock:
+                self.kinds = pl.concat([self.kinds, new]).unique()
         if len(told) < len(self.names):
             found = found.with_columns(day=day)
         return found.select(*self.names, pl.exclude(self.names)), plain
@@ -206,10 +214,13 @@ class _Reading:
     def _columns(self, also: Sequence[str] = ()) -> list[str]:
         return list(dict.fromkeys((*READ, *(name for name in (*self.names, *also) if name in schema.REQUESTS))))
 
-    def _inside(self, rows: T) -> T:
-        if self.start is not None:
+    def _inside(self, rows: T, part: Part | None = None) -> T:
+        """The rows of the window; nothing is asked of them where the part says that all are."""
+        if self.start is not None and not (part and part.first and part.first >= self.start):
             rows = rows.filter(pl.col("started_at") >= self.start)
-        return rows if self.end is None else rows.filter(pl.col("started_at") < self.end)
+        if self.end is not None and not (part and part.last and part.last < self.end):
+            rows = rows.filter(pl.col("started_at") < self.end)
+        return rows
 
     def _again(self, again: Sequence[Part], bits: int) -> Iterator[pl.DataFrame]:
         """Cells of parts that rest on others, now that all can be asked."""
@@ -274,6 +285,20 @@ class _Reading:
                 first, last = low, high
             found.append((first.astimezone(UTC), last.astimezone(UTC)))
         return min((a for a, _ in found), default=None), max((b for _, b in found), default=None)
+
+
+def ahead(work: Callable[[Item], Done], items: Iterable[Item], threads: int) -> Iterator[tuple[Item, Done]]:
+    """What becomes of each item, in order; as many are worked on at a time, and no more wait than that."""
+    waiting: deque[tuple[Item, Future[Done]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > threads:
+                first, done = waiting.popleft()
+                yield first, done.result()
+        while waiting:
+            first, done = waiting.popleft()
+            yield first, done.result()
 
 
 def _settled(known: list[pl.DataFrame], open_: pl.Series) -> Iterator[pl.DataFrame]:

@@ -7,11 +7,12 @@ trust takes looking at each (`plain`), are left to `engine.price`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
 
+from costaudit.price._facts import Facts
 from costaudit.price._usage import COUNTS, LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import TOKENS
@@ -19,8 +20,8 @@ from costaudit.price.classes import rate_of
 from costaudit.price.engine import LENGTH
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.tariff import ALWAYS, Key, Tariff, timeline
+from costaudit.price.trust import BESIDE, CACHED_FROM, bare, reads_unsaid, tokens
 from costaudit.price.trust import READS as TRUSTED
-from costaudit.price.trust import bare, reads_unsaid, tokens
 from costaudit.schema import REQUESTS
 
 CLASSES_OF_TEXT = ("input", "cache_read", *(f"cache_write_{life}" for life in LIFETIMES), "output", "reasoning")
@@ -29,95 +30,135 @@ FILES = ("format", "source_file")
 READ = tuple(dict.fromkeys(n for n in (*PRICING, *TRUSTED, *TOKENS, "cost_logged_usd", "started_at") if n in REQUESTS))
 """The columns of requests that say what calls cost, and how far that can be believed."""
 _SUMMED = tuple(dict.fromkeys((*TOKENS, *COUNTS)))
+_SORTS = ("input", "cache_read", "cache_write", "output", "reasoning")
+DOUBTFUL = {"usage_source": ("tokenizer", "gateway"), "convention": ("undecided", "assumed")}
+NOTHING_KNOWN = Facts()
 
 
 def condensed(
     calls: pl.LazyFrame,
-    plain: pl.Expr,
+    alike: pl.Expr | None,
     kinds: pl.DataFrame,
     book: PriceBook,
     by: Sequence[pl.Expr],
+    first: datetime | None,
     end: datetime | None,
-    absent: Collection[str] = (),
-    full: Collection[str] = (),
+    facts: Facts = NOTHING_KNOWN,
 ) -> pl.LazyFrame:
     """Plain calls as few that stand for many, which `price` and `trust` read like any others.
 
-    by      what is told apart, beside what prices tell apart
-    end     time of the last call; later prices are not asked for
-    absent  columns in which no call has a value; full: in which every call has one
-    out     the names of `by`, Key, what trust reads, tokens summed; _calls: how many; _prompt: a length of prompt that
-            is priced like each of theirs
+    alike  `plain`
+    by     what is told apart, beside what prices tell apart
+    first, end  times of the first and the last call; other prices are not asked for
+    out    the names of `by`, Key, what trust reads, tokens summed; _calls: how many; _prompt: a length of prompt that
+           is priced like each of theirs
     """
     tariffs = [(start, t) for key in _keys(kinds) for start, t in _tariffs(book, key)]
-    turns = sorted({start for start, _ in tariffs if start != ALWAYS and (end is None or start <= end)})
-    steps = sorted({above for _, tariff in tariffs for above, _ in tariff.steps if above > 0})
-    uses = _uses([tariff for _, tariff in tariffs])
-    prompt = _count("input_tokens")
-    quiet = reads_unsaid() & ~_nothing()
+    turns = _turns(tariffs, first, end) if "started_at" not in facts.absent else []
+    short, long = facts.bounds("input_tokens")
+    steps = sorted({above for _, tariff in tariffs for above, _ in tariff.steps if max(short, 1) <= above < long})
+    uses = _uses([tariff for _, tariff in tariffs], facts)
+    prompt = facts.count("input_tokens")
+    nothing = _nothing(facts)
     names = [expr.meta.output_name() for expr in by]
-    own: dict[str, pl.Expr] = {name: pl.col(name) for name in Key._fields if name not in absent}
-    own["_nothing"] = _nothing()
+    own: dict[str, pl.Expr] = {}
+    told: dict[str, pl.Expr] = {}
+    for name in Key._fields:
+        if (one := facts.one(name)) is not None:
+            told[name] = pl.lit(one, pl.String)
+        elif name not in facts.absent:
+            own[name] = pl.col(name)
+    if nothing is not None:
+        own["_nothing"] = nothing
     if turns:
         own["_epoch"] = pl.sum_horizontal((pl.col("started_at") >= turn).fill_null(value=False) for turn in turns)
     if steps:
         own["_length"] = pl.sum_horizontal(prompt > step for step in steps)
     if uses:
         own["_uses"] = pl.sum_horizontal(use.cast(pl.Int64) * 2**nth for nth, use in enumerate(uses))
-    if "cache_read_tokens" not in full:
-        own["_quiet"] = quiet
-        own |= {name: pl.when(quiet).then(name) for name in FILES}
+    if _may_hide_reads(facts):
+        own["_quiet"] = reads_unsaid() if nothing is None else reads_unsaid() & ~nothing
+        own |= {name: pl.when(own["_quiet"]).then(name) for name in FILES}
+    if not (own or by):
+        own["provider"] = pl.col("provider")
     apart = [expr.alias(name) for name, expr in own.items() if name not in names]
+    sums = {name: pl.col(name).sum() for name in _SUMMED if name not in facts.absent}
+    if turns or first is None:
+        sums["started_at"] = pl.col("started_at").min()
+    else:
+        told["started_at"] = pl.lit(first, REQUESTS["started_at"])
     summed = (
-        calls.filter(plain)
+        (calls if alike is None else calls.filter(alike))
         .group_by(*by, *apart)
-        .agg(
-            _calls=pl.len().cast(pl.Int64),
-            _prompt=prompt.max(),
-            started_at=pl.col("started_at").min(),
-            **{name: pl.col(name).sum() for name in _SUMMED},
-        )
+        .agg(_calls=pl.len().cast(pl.Int64), _prompt=prompt.max(), **sums)
     )
-    said = {*names, *own, *_SUMMED, "started_at", "gateway_cache_hit", "usage_source"}
+    told |= {name: pl.lit(0, pl.Int64) for name in _SUMMED if name in facts.absent}
+    if "_quiet" in own:
+        told["cache_read_tokens"] = pl.when(~pl.col("_quiet")).then(told.get("cache_read_tokens", "cache_read_tokens"))
+    told |= {"gateway_cache_hit": pl.lit(value=False) if nothing is None else pl.col("_nothing")}
+    told |= {"usage_source": pl.lit("provider")}
+    said = {*names, *own, *_SUMMED, *told, "started_at"}
     missing = (pl.lit(None, REQUESTS[name]).alias(name) for name in READ if name not in said)
-    silent = {"cache_read_tokens": pl.when(~pl.col("_quiet")).then("cache_read_tokens")} if "_quiet" in own else {}
     order = dict.fromkeys((*names, *READ, "_calls", LENGTH))
-    return summed.with_columns(
-        *missing, gateway_cache_hit="_nothing", usage_source=pl.lit("provider"), **silent
-    ).select(*order)
+    return summed.with_columns(*missing, **{n: e for n, e in told.items() if n not in {*names, *own}}).select(*order)
 
 
-def plain(kinds: pl.DataFrame, book: PriceBook) -> pl.Expr:
-    """Whether a call is one of many: its counts are the provider's, and what it cost is linear in them."""
-    read, write = _count("cache_read_tokens"), _count("cache_write_tokens")
-    lives = [pl.col(f"cache_write_{life}_tokens") for life in LIFETIMES]
-    stated = _sum([life.fill_null(0) for life in lives])
-    counted = (
-        pl.col("input_tokens").is_not_null()
-        & pl.col("output_tokens").is_not_null()
-        & pl.all_horizontal(pl.col(name).fill_null(0) >= 0 for name in _SUMMED)
-        & (tokens() > 0)
-        & (_count("input_tokens") >= read + write)
-        & (write >= stated)
-        & ((write == 0) | pl.any_horizontal(life.is_not_null() for life in lives))
-        & (_count("output_tokens") >= _count("reasoning_tokens"))
-        & ~(reads_unsaid() & (write > 0))
-        & ~pl.col("usage_source").is_in(["tokenizer", "gateway"]).fill_null(value=False)
-        & ~pl.col("convention").is_in(["undecided", "assumed"]).fill_null(value=False)
-        & ~bare()
+def plain(kinds: pl.DataFrame, book: PriceBook, facts: Facts = NOTHING_KNOWN) -> pl.Expr | None:
+    """Whether a call is one of many: its counts are the provider's, its cost is linear in them. None: all are."""
+    usual = [~pl.col(name).fill_null(value=False) for name in ("rollup", "summed") if name not in facts.absent]
+    if "extras" not in facts.absent:
+        usual.append(pl.col("extras").list.len().fill_null(0) == 0)
+    special = {k[:2] for k in _keys(kinds) if any(_by_call(tariff) for _, tariff in _tariffs(book, k))}
+    linear = _counted(facts)
+    linear += [~(pl.col("provider").eq_missing(p) & pl.col("model").eq_missing(m)) for p, m in sorted(special, key=str)]
+    if linear:
+        nothing = _nothing(facts)
+        usual.append(pl.all_horizontal(linear) if nothing is None else nothing | pl.all_horizontal(linear))
+    return pl.all_horizontal(usual).fill_null(value=False) if usual else None
+
+
+def _counted(facts: Facts) -> list[pl.Expr]:
+    """What must hold for counts to be the provider's and whole, as far as the facts do not say that it does."""
+    put, read, write, out, thought = (facts.count(f"{name}_tokens") for name in _SORTS)
+    lives = [f"cache_write_{life}_tokens" for life in LIFETIMES]
+    (least_in, _), (_, most_read), (least_write, most_write), (least_out, _), (_, most_thought) = (
+        facts.bounds(f"{name}_tokens") for name in _SORTS
     )
-    alike = [key for key in _keys(kinds) if any(_by_call(tariff) for _, tariff in _tariffs(book, key))]
-    special = [pl.col("provider").eq_missing(p) & pl.col("model").eq_missing(m) for p, m in {k[:2] for k in alike}]
-    usual = ~(
-        pl.col("rollup").fill_null(value=False)
-        | pl.col("summed").fill_null(value=False)
-        | (pl.col("extras").list.len().fill_null(0) > 0)
+    found = [pl.col(name).is_not_null() for name in ("input_tokens", "output_tokens") if name not in facts.full]
+    found += [facts.count(name) >= 0 for name in _SUMMED if facts.least(name) < 0]
+    if least_in + least_out <= 0:
+        found.append(tokens() > 0)
+    if least_in < most_read + most_write:
+        found.append(put >= read + write)
+    if least_write < sum(facts.most(name) for name in lives):
+        found.append(write >= _sum([facts.count(name) for name in lives if name not in facts.absent]))
+    if most_write > 0 and not any(name in facts.full for name in lives):
+        stated = [pl.col(name).is_not_null() for name in lives if name not in facts.absent]
+        found.append(pl.any_horizontal(write == 0, *stated))
+    if least_out < most_thought:
+        found.append(out >= thought)
+    if most_write > 0 and _may_hide_reads(facts):
+        found.append(~(reads_unsaid() & (write > 0)))
+    for name, texts in DOUBTFUL.items():
+        if facts.holds(name, *texts):
+            found.append(~pl.col(name).is_in(texts).fill_null(value=False))
+    if not {"cache_read_tokens", "cache_write_tokens"} & set(facts.full) and facts.holds("format", *BESIDE):
+        found.append(~bare())
+    return found
+
+
+def _turns(tariffs: Sequence[tuple[datetime, Tariff]], first: datetime | None, end: datetime | None) -> list[datetime]:
+    """When prices change between the first and the last call."""
+    return sorted(
+        {
+            start
+            for start, _ in tariffs
+            if start != ALWAYS and (end is None or start <= end) and (first is None or start > first)
+        }
     )
-    linear = counted & ~pl.any_horizontal(special) if special else counted
-    return (usual & (_nothing() | linear)).fill_null(value=False)
 
 
-def _uses(tariffs: Sequence[Tariff]) -> list[pl.Expr]:
+def _uses(tariffs: Sequence[Tariff], facts: Facts) -> list[pl.Expr]:
     """Whether a call uses each of the classes that some tariff has no rate for: one alone leaves it without a price."""
     lacking = {
         name
@@ -127,14 +168,14 @@ def _uses(tariffs: Sequence[Tariff]) -> list[pl.Expr]:
         for name in CLASSES_OF_TEXT
         if rate_of(name, rates) is None
     }
-    read, write, out = (_count(f"{name}_tokens") for name in ("cache_read", "cache_write", "output"))
-    lives = [_count(f"cache_write_{life}_tokens") for life in LIFETIMES]
+    read, write, out = (facts.count(f"{name}_tokens") for name in ("cache_read", "cache_write", "output"))
+    lives = [facts.count(f"cache_write_{life}_tokens") for life in LIFETIMES]
     bits = {
-        "input": [_count("input_tokens") > read + write],
+        "input": [facts.count("input_tokens") > read + write],
         "cache_read": [read > 0],
         **{f"cache_write_{life}": [write > _sum(lives), *(n > 0 for n in lives)] for life in LIFETIMES},
-        "output": [out > 0, out > _count("reasoning_tokens")],
-        "reasoning": [_count("reasoning_tokens") > 0],
+        "output": [out > 0, out > facts.count("reasoning_tokens")],
+        "reasoning": [facts.count("reasoning_tokens") > 0],
     }
     return [use for name in CLASSES_OF_TEXT if name in lacking for use in bits[name]]
 
@@ -153,15 +194,20 @@ def _by_call(tariff: Tariff) -> bool:
     return tariff.hours is not None or any(name in rates for _, rates in tariff.steps for name in BY_CALL)
 
 
-def _nothing() -> pl.Expr:
-    """Whether nothing was billed, whatever the prices: a gateway's own cache, an error without usage."""
-    failed = (pl.col("status") == "error").fill_null(value=False)
-    used = (_count("input_tokens") > 0) | (_count("output_tokens") > 0)
-    return pl.col("gateway_cache_hit").fill_null(value=False) | (failed & ~used)
+def _nothing(facts: Facts) -> pl.Expr | None:
+    """Whether nothing was billed, whatever the prices: a gateway's own cache, an error without usage; None: never."""
+    found = []
+    if "gateway_cache_hit" not in facts.absent:
+        found.append(pl.col("gateway_cache_hit").fill_null(value=False))
+    if facts.holds("status", "error") and facts.least("input_tokens") <= 0 and facts.least("output_tokens") <= 0:
+        used = (facts.count("input_tokens") > 0) | (facts.count("output_tokens") > 0)
+        found.append((pl.col("status") == "error").fill_null(value=False) & ~used)
+    return pl.any_horizontal(found) if found else None
 
 
-def _count(name: str) -> pl.Expr:
-    return pl.col(name).fill_null(0)
+def _may_hide_reads(facts: Facts) -> bool:
+    """Whether some call can be one of which nobody says what it read from a cache (`reads_unsaid`)."""
+    return "cache_read_tokens" not in facts.full and facts.most("input_tokens") >= CACHED_FROM
 
 
 def _sum(parts: Sequence[pl.Expr]) -> pl.Expr:
