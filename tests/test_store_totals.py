@@ -129,9 +129,9 @@ def same(one, other) -> None:
 
 
 def of_store(rows: pl.DataFrame, settings: Settings, by, *, summed: bool, at: Settings | None = None):
-    """What a store of these rows says, a part a day."""
+    """What a store of these rows says, in some five parts and one of calls without a time."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as few:
-        few.setattr(_store, "ROWS", 1)
+        few.setattr(_store, "ROWS", rows.height // 4)
         few.setattr(_store, "PARTS", 1_000)
         store = Path(folder) / "store"
         _store.merge(rows, store, summary=_sums.summary(at or settings) if summed else None)
@@ -199,7 +199,7 @@ def test_sums_that_say_it_are_all_that_is_read(monkeypatch):
 
 
 def test_sums_that_are_damaged_leave_the_others_to_answer(tmp_path, monkeypatch):
-    monkeypatch.setattr(_store, "ROWS", 1)
+    monkeypatch.setattr(_store, "ROWS", 20)
     monkeypatch.setattr(_store, "PARTS", 1_000)
     rows = calls(6, 60)
     _store.merge(rows, tmp_path, summary=_sums.summary(Settings()))
@@ -213,7 +213,7 @@ def test_sums_that_are_damaged_leave_the_others_to_answer(tmp_path, monkeypatch)
     assert all(told.get(n) == told.get(n + len(held)) for n in range(len(held)))
     again = []
     real = stored._Reading._read
-    monkeypatch.setattr(stored._Reading, "_read", lambda self, part: again.append(part) or real(self, part))
+    monkeypatch.setattr(stored._Reading, "_read", lambda self, place: again.append(place[1]) or real(self, place))
     same(totals.spent([str(tmp_path)], Settings(), TABLES), in_one_table(rows, Settings(), TABLES))
     assert held[1] in again
 
