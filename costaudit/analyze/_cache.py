@@ -16,6 +16,8 @@ import msgspec
 import polars as pl
 from msgspec.structs import replace
 
+from costaudit.analyze._analyzer import without
+
 Vector = Any  # a one-dimensional array of numpy, which is imported where it is used
 
 LIVES: dict[str, int] = {"5m": 300, "30m": 1_800, "1h": 3_600, "12h": 43_200}  # s
@@ -141,10 +143,13 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
     """
     import numpy as np
 
-    known = calls.filter(
-        pl.col("started_at").is_not_null()
-        & (pl.col("block_sha").list.len() > 0)
-        & (pl.col("block_sha").list.len() == pl.col("block_tokens").list.len())
+    known = without(
+        calls,
+        ~(
+            pl.col("started_at").is_not_null()
+            & (pl.col("block_sha").list.len() > 0)
+            & (pl.col("block_sha").list.len() == pl.col("block_tokens").list.len())
+        ).fill_null(value=False),
     )
     known = known if known["row"].is_sorted() else known.sort("row")
     sizes = known["block_sha"].list.len().to_numpy().astype(np.int64)
@@ -156,8 +161,12 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
         cum -= np.repeat(np.concatenate([[0], cum[ends[:-1] - 1]]), sizes)
         if cum.max() < 2**31:  # half the memory, and half the time to move it about
             cum = cum.astype(np.int32)
-    place, new = _in_order(_keys(known, call, starts))
+    keys = _keys(known, call, starts)
+    known, calls = known.drop("block_sha", "block_tokens"), known.clear()  # the lists are most of what is held
+    place, new = _in_order(keys)
+    del keys
     first = np.bincount(call[place[np.flatnonzero(new)]], minlength=known.height)
+    del call
     starts, cum, place, new = _longest(starts, cum, place, new)
     of = np.repeat(np.arange(known.height, dtype=np.int32), np.diff(np.append(starts, len(cum))))[place]
     at = known["started_at"].dt.epoch("us").cast(pl.Float64).to_numpy()[of]

@@ -93,8 +93,8 @@ class Replay:
         """Calls that share no cache with any others."""
         import numpy as np
 
-        sent = ledger.at(calls["row"], SENT).with_columns(calls["scope", "unstable"].get_columns())
-        found = _cache.occurrences(sent)
+        marks = calls["scope", "unstable"].get_columns()
+        found = _cache.occurrences(ledger.at(calls["row"], SENT).with_columns(marks))
         if not len(found.starts):
             return
         own = calls[np.searchsorted(calls["row"].to_numpy(), found.rows.to_numpy())]

@@ -67,8 +67,14 @@ def _of_task(tasks: TaskUnits, task: str, floor: Decimal, by: Standard, stated: 
         part = values.filter(pl.col("tenant") == tenant)
         enough = part.filter(pl.col("quality").is_not_null())
         if broken(enough, quality, None, None) is None:
-            pairs.extend(_all(task, tenant, part, quality, None, tasks, by))
+            pairs.extend(_bare(pair) for pair in _all(task, tenant, part, quality, None, tasks, by))
     return pairs
+
+
+def _bare(pair: Pair) -> Pair:
+    """A pair of a tenant without its units where nothing is proven: then it is never shown."""
+    none = pl.DataFrame()
+    return pair if pair.verdict.proven else replace(pair, verdict=replace(pair.verdict, new=none, old=none))
 
 
 def _large(units: pl.DataFrame, name: str, floor: Decimal) -> list[str]:

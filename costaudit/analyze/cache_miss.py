@@ -91,7 +91,7 @@ class CacheMiss(Analyzer):
         shown = self._shown(ledger)
         unsaid = _unsaid(ledger)
         calls, rates = _judged(ledger, unsaid)
-        found = [*self._simulated(calls.filter(pl.col("blocks") > 0), ledger, rates), *_unread(calls, ledger, rates)]
+        found = [*self._simulated(calls, ledger, rates), *_unread(calls, ledger, rates)]
         if not found and unsaid.len():
             raise CannotCheck("cache writes are logged, and what was read from the cache is not")
         if not found and shown and _hidden(ledger):
@@ -114,16 +114,16 @@ class CacheMiss(Analyzer):
         """Groups of calls with prompt blocks for which another policy is cheaper by `min_saving`."""
         known = {key: rate for key, rate in rates.items() if rate is not None}
         explicit = [key for key, rate in known.items() if rate.writes]
-        wanted = calls.filter(
-            _one_of("cached_as", known) & (pl.col("unstable") | _one_of("cached_as", explicit))
-        ).with_columns(
-            minimum=pl.col("cached_as").replace_strict(
-                {key: rate.minimum for key, rate in known.items()}, default=0, return_dtype=pl.Int64
-            )
+        wanted = (
+            (pl.col("blocks") > 0) & _one_of("cached_as", known) & (pl.col("unstable") | _one_of("cached_as", explicit))
         )
+        minimum = pl.col("cached_as").replace_strict(
+            {key: rate.minimum for key, rate in known.items()}, default=0, return_dtype=pl.Int64
+        )
+        at = calls.select(wanted).to_series().arg_true()
         # No cache is shared between models.
-        for at in places(wanted, ["model"])["at"]:
-            own = wanted[at]
+        for of_model in places(calls.select("model")[at], ["model"])["at"]:
+            own = calls[at.gather(of_model)].with_columns(minimum=minimum)
             policies = _policies_of([known[key] for key in own["cached_as"].unique()])
             done = Replay(own, ledger, policies)
             for at_group in own.with_row_index("at").group_by(GROUP, maintain_order=True).agg("at")["at"]:
@@ -262,7 +262,8 @@ def _cause(sums: dict[str, int], best: Bill, rate: Rates, *, unstable: bool) -> 
 
 def _unread(calls: pl.DataFrame, ledger: Ledger, rates: dict[int, Rates | None]) -> Iterator[_Group]:
     """Calls without prompt blocks whose writes are never read: all that counts alone can show."""
-    blind = calls.filter(pl.col("blocks") == 0)
+    asked = calls.select("row", "task", "model", "cached_as", "blocks", *COUNTS)
+    blind = asked.filter(pl.col("blocks") == 0)
     of_model = blind.group_by("task", "model").agg(pl.sum("cache_read_tokens"))
     reads = {(task, model): read for task, model, read in of_model.iter_rows()}
     writers = blind.filter(pl.col("cache_write_tokens") > 0)
