@@ -45,7 +45,7 @@ __all__ = [
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 USUAL = ("task", "model", "tenant", "day")  # tables of every audit
-PRICE, TRUST = ("cost_usd", "price_status", "price_entry"), ("low_usd", "high_usd", "trust")
+PRICE = ("cost_usd", "price_status", "price_entry")
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
 
 
@@ -92,12 +92,11 @@ def loaded(
     book = book or prices(settings)
     known = Attributed(inside) if as_logged else attribute(inside, settings)
     scratch.release()
-    priced = scratch.kept(price(known.requests, book), PRICE)
+    priced = price(known.requests, book, filed=True)
     told = by_cost(priced, read.sources, book)
     moved = told.calls if told.calls is priced else scratch.kept(told.calls, PRICE)
     others = unnamed(settings) if as_logged else Others()
-    trusted = trust(moved.with_row_index("row"), book, others)
-    calls = scratch.kept(trusted, ("row", *TRUST), moved.select("cost_usd"))
+    calls = trust(scratch.kept(moved.with_row_index("row"), ["row"]), book, others, filed=True)
     scratch.release()
     window = window_of(calls, settings)
     believed = coverage(

@@ -51,8 +51,8 @@ def attribute(requests: pl.DataFrame, settings: Settings) -> Attributed:
 def _written(requests: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     """The requests with columns written over; what says the same as before is not kept twice."""
     filed = scratch.kept(made, beside=requests.select(made.columns))
-    if requests.height >= scratch.MANY:  # as a table: a column of one value takes no room
-        return pl.concat([requests.drop(made.columns), filed], how="horizontal").select(requests.columns)
+    if requests.height >= scratch.MANY:
+        return scratch.with_columns(requests, filed)
     written = requests.clone()
     for column in filed:
         written.replace_column(written.get_column_index(column.name), column)

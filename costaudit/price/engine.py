@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
 
+from costaudit import scratch
 from costaudit.price._table import Lines, lines
 from costaudit.price._usage import COUNTS, QUANTITY, Totals, text_classes, totals
 from costaudit.price.book import PriceBook
@@ -35,7 +37,7 @@ READS = (
 )
 
 
-def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+def price(calls: pl.DataFrame, book: PriceBook, *, filed: bool = False) -> pl.DataFrame:
     """Add to each call its cost on the day it was sent.
 
     in      columns of schema.REQUESTS, any number of rows; a missing time is priced at the book's own date
@@ -43,15 +45,28 @@ def price(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
             no price is known for something the call used. Roll-ups, gateway cache hits and errors without usage
             cost 0 with status null: nothing was billed. Free calls and calls under a subscription cost 0.
     exact   decimal throughout; only durations are rounded (half-even at 15 places)
+    filed   what is added to many calls stands in a file (`scratch`)
     """
-    if calls.height <= AT_ONCE:
+    if calls.height <= AT_ONCE and not filed:
         return calls.with_columns(_costs(calls, book).get_columns())
     read = calls.select(name for name in (*READS, LENGTH) if name in calls.columns)
-    return calls.with_columns(in_slices(read, lambda part: _costs(part, book)).get_columns())
+    return scratch.with_columns(calls, in_slices(read, lambda part: _costs(part, book), filed=filed))
 
 
-def in_slices(calls: pl.DataFrame, said: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
-    """What is said of each call by itself, of so many at a time that their working columns stay small."""
+def in_slices(
+    calls: pl.DataFrame,
+    said: Callable[[pl.DataFrame], pl.DataFrame],
+    *,
+    filed: bool = False,
+    beside: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """What is said of each call by itself, of so many at a time that their working columns stay small.
+
+    filed   it goes to a file, if the calls are many; `beside` as in `scratch.kept`
+    """
+    if filed and calls.height:
+        parts = (partial(said, part) for part in calls.iter_slices(AT_ONCE))
+        return scratch.made(calls.height, parts, beside)
     if calls.height <= AT_ONCE:
         return said(calls)
     with ThreadPoolExecutor(SLICES) as pool:

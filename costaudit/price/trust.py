@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from costaudit import scratch
 from costaudit.price._usage import LIFETIMES
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import INPUT_SIDE
@@ -48,21 +49,30 @@ class Others(NamedTuple):
     named: bool = True
 
 
-def trust(calls: pl.DataFrame, book: PriceBook, others: Others = Others()) -> pl.DataFrame:  # noqa: B008
+def trust(
+    calls: pl.DataFrame,
+    book: PriceBook,
+    others: Others = Others(),  # noqa: B008
+    *,
+    filed: bool = False,
+) -> pl.DataFrame:
     """Add to each priced call its trust status and the interval its cost lies in.
 
     in      priced calls [schema.REQUESTS + cost_usd, price_status]
     out     low_usd, high_usd [USD; high null: no upper bound], trust (null for roll-ups, which are no calls)
+    filed   what is added to many calls stands in a file (`scratch`)
     """
     frame = calls.select(name for name in (*READS, LENGTH) if name in calls.columns)
     frame = frame.with_columns(_stated(frame, others.files).alias("_stated"))
-    judged = in_slices(frame, lambda part: _judged(part, book))
+    judged = in_slices(frame, lambda part: _judged(part, book), filed=filed, beside=calls.select("cost_usd"))
     alone = judged["_alone"].arg_true()
     high = judged["high_usd"]
     if alone.len():
         peers = dearest_calls(frame.with_columns(judged["trust"])) if others.peers is None else others.peers
         high = high.scatter(alone, _with_peers(frame[alone], peers, named=others.named))
-    return calls.with_columns(judged["trust"], judged["low_usd"], high)
+        judged = judged.with_columns(high)
+        judged = scratch.kept(judged, ["high_usd"]) if filed else judged
+    return scratch.with_columns(calls, judged.select("trust", "low_usd", "high_usd"))
 
 
 def bounded_by_others(calls: pl.DataFrame) -> bool:

@@ -21,7 +21,7 @@ from typing import IO
 import polars as pl
 
 from costaudit.errors import CostAuditError
-from costaudit.scratch._shelf import Shelf, mappings, same
+from costaudit.scratch._shelf import Shelf, mappings
 
 MANY = 100_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
 READERS = 2  # pieces that are read at the same time, while as many are written
@@ -36,17 +36,15 @@ def kept(frame: pl.DataFrame, names: Iterable[str] | None = None, beside: pl.Dat
     """
     if frame.height < MANY:
         return frame
-    wanted = frame.select(frame.columns if names is None else list(names))
-    known = [] if beside is None else beside.get_columns()
-    pairs = ((column.name, next((one.name for one in known if same(column, one)), "")) for column in wanted)
-    old = {name: one for name, one in pairs if one}
-    with Shelf(frame.height, _nameless) as shelf, _room():
-        shelf.put(wanted.drop(old))
-        found = frame.with_columns(shelf.columns())
-    if not old or beside is None:
-        return found
-    twins = beside.select(pl.col(one).alias(name) for name, one in old.items())  # as a table: literals stay literals
-    return pl.concat([found.drop(old), twins], how="horizontal").select(frame.columns)
+    with _room(), Shelf(frame.height, _nameless, beside) as shelf:
+        shelf.put(frame if names is None else frame.select(list(names)))
+        return frame.with_columns(shelf.columns())
+
+
+def with_columns(frame: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
+    """The table with the columns of another one, added or in its own place; one of one value still takes no room."""
+    names = list(dict.fromkeys((*frame.columns, *made.columns)))
+    return pl.concat([frame.drop(made.columns, strict=False), made], how="horizontal").select(names)
 
 
 def read(height: int, pieces: Iterable[Callable[[], pl.DataFrame]]) -> pl.DataFrame:
@@ -54,11 +52,17 @@ def read(height: int, pieces: Iterable[Callable[[], pl.DataFrame]]) -> pl.DataFr
 
     pieces   each reads the next rows, all columns of them; some are read at the same time, and few are in memory
     """
+    if height >= MANY:
+        for lack in _lacking(height):
+            logging.getLogger(__name__).warning("%s calls: %s", f"{height:,}", lack)
+    return made(height, pieces)
+
+
+def made(height: int, pieces: Iterable[Callable[[], pl.DataFrame]], beside: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The same without a word about what it takes; `beside` as in `kept`."""
     if height < MANY:
         return pl.concat([piece() for piece in pieces])
-    for lack in _lacking(height):
-        logging.getLogger(__name__).warning("%s calls: %s", f"{height:,}", lack)
-    with Shelf(height, _nameless) as shelf, ThreadPoolExecutor(READERS) as pool:
+    with Shelf(height, _nameless, beside) as shelf, ThreadPoolExecutor(READERS) as pool:
         ahead: deque[Future[pl.DataFrame]] = deque()
         behind: deque[Future[None]] = deque()
         at = 0

@@ -28,10 +28,12 @@ class Shelf:
     """Columns of so many rows.
 
     opened  a new file without a name
+    beside  columns of the same rows that stand somewhere already: what says the same is not written again
     """
 
-    def __init__(self, height: int, opened: Callable[[], IO[bytes]]) -> None:
+    def __init__(self, height: int, opened: Callable[[], IO[bytes]], beside: pl.DataFrame | None = None) -> None:
         self.height = height
+        self._given = [] if beside is None else [_Column(known.name, known) for known in beside.get_columns()]
         self._rooms = _Rooms(opened)
         self._columns: dict[str, _Column] = {}
 
@@ -49,13 +51,15 @@ class Shelf:
         """What is to be written so that rows from `at` on are these; pieces are placed one after the other, and can be
         written at the same time."""
         jobs: list[Job] = []
-        fresh: list[_Column] = []  # columns that are written from this piece on
+        for column in self._given:
+            column.now = None if column.known is None else column.known.slice(at, piece.height)
+        fresh = [] if at else list(self._given)  # columns that are written from this piece on, or given
         columns = [self._columns.setdefault(s.name, _Column(s.name)) for s in piece.get_columns()]
         for column, now in zip(columns, piece.get_columns(), strict=True):
             column.now = now
             if column.written(at, fresh):
                 jobs += self._put(column, now, at)
-        for column in columns:
+        for column in (*columns, *self._given):
             column.now = None
         return jobs
 
@@ -87,7 +91,7 @@ class Shelf:
         made: dict[str, pl.Series | pl.Expr] = {}
         for column in self._columns.values():
             if column.twin is not None:
-                made[column.name] = made[column.twin.name].alias(column.name)
+                made[column.name] = self._made(column.twin).alias(column.name)
             elif column.sink is not None:
                 made[column.name] = self._made(column)
             elif column.one is not None:
@@ -110,10 +114,11 @@ class Shelf:
                 job()
 
     def _made(self, column: _Column) -> pl.Series:
-        assert column.sink is not None
-        made = pl.from_arrow(column.sink.made(self.height))
-        assert isinstance(made, pl.Series)
-        return made.alias(column.name)
+        if column.known is None and column.sink is not None:
+            made = pl.from_arrow(column.sink.made(self.height))
+            column.known = made.alias(column.name) if isinstance(made, pl.Series) else None
+        assert column.known is not None
+        return column.known
 
 
 class _Column:
@@ -123,10 +128,12 @@ class _Column:
     sink    where it is written from row `since` on
     twin    the column that has said the same so far; `before`: that did so before row `since`
     now     its piece, while one is placed
+    known   the whole of it, once it is known
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, known: pl.Series | None = None) -> None:
         self.name = name
+        self.known = known
         self.one: pl.Series | None = None
         self.sink: Sink | None = None
         self.since = 0
