@@ -7,6 +7,7 @@ Ten tasks, six models of three providers, forty tenants of very different sizes.
 Six tasks are agents: runs of about ten steps with tool calls and their results, some of them stuck; every third run
 carries the hash chain of its prompt and the tokens of each block. The other tasks are single calls, some sent twice.
 Every column comes from vectors, and a day from the seed and its number alone.
+More than ten million requests are those of ten million told again, sixty days later each time, under other ids.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from costaudit.commands._sums import summary
 from costaudit.config import Settings
 from costaudit.ingest import _parts as files
 
+LARGEST = 10_000_000  # requests that are made one by one
 DAYS = 60
 FIRST = date(2026, 9, 20)
 MODELS = (
@@ -44,6 +46,7 @@ LONGEST = 60  # steps
 STUCK = 0.01  # share of runs that repeat one call to their end
 CHAINED = 1 / 3  # share of runs with the hash chain of their prompts
 TENANTS = 40
+ODD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
 
 
 class Task(NamedTuple):
@@ -92,10 +95,35 @@ def write(folder: Path, rows: int, seed: int = 1) -> None:
     files.at(folder).change(
         lambda _: [
             files.write(folder, f"{day:%Y-%m}", schema.conform(frame, files.STORED), summed)
-            for day, frame in parts(rows, seed)
+            for day, frame in (parts(rows, seed) if rows <= LARGEST else _told_again(folder, rows, seed))
         ]
     )
     mark.write_text(made)
+
+
+def _told_again(folder: Path, rows: int, seed: int) -> Iterator[tuple[date, pl.DataFrame]]:
+    """The days of the largest store that is made, as often as it takes: later, and calls and runs with other ids."""
+    base = folder.with_name(f"{LARGEST}-{seed}")
+    write(base, LARGEST, seed)
+    for nth in range(-(-rows // LARGEST)):
+        left = rows - nth * LARGEST
+        for part in files.load(base):
+            day = _later(files.read(base, part).head(max(0, left)), nth)
+            left -= day.height
+            if day.height:
+                yield day["started_at"][0].date(), day
+
+
+def _later(day: pl.DataFrame, nth: int) -> pl.DataFrame:
+    other = pl.lit(nth * ODD % 2**64, pl.UInt64)
+    return day.with_columns(
+        pl.col("started_at", "ended_at") + timedelta(days=nth * DAYS),
+        pl.col("request_sha", "output_sha", "reply_sha") ^ other,
+        pl.col("block_sha").list.eval(pl.element() ^ other),
+        pl.col("request_id") + f"-{nth}",
+        pl.col("run_id") + f"-{nth}",
+        source_file=pl.lit(f"logs/{nth}/") + pl.col("source_file").str.slice(len("logs/")),
+    )
 
 
 def parts(rows: int, seed: int) -> Iterator[tuple[date, pl.DataFrame]]:

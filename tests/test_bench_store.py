@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
@@ -10,6 +12,7 @@ from bench import totals as totals_bench
 from costaudit import pipeline, totals
 from costaudit.commands._sums import priced_sums
 from costaudit.config import Settings
+from costaudit.ingest import _store
 
 ROWS = 6_000
 
@@ -69,3 +72,18 @@ def test_a_store_of_totals_has_the_calls_asked_for_and_its_links_as_many_again(t
     assert (one.coverage.fates.requests, three.coverage.fates.requests) == (100, 300)
     assert three.total_usd == 3 * one.total_usd
     assert three.stale == 0
+
+
+def test_a_store_of_more_calls_than_are_made_one_by_one_is_one_told_again_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "DAYS", 2)
+    monkeypatch.setattr(bench, "LARGEST", 300)
+    bench.write(tmp_path / "700-1", 700)
+    calls = _store.read(tmp_path / "700-1")
+    first, second, third = calls[:300], calls[300:600], calls[600:]
+    assert calls["request_id"].n_unique() == 700
+    assert (second["started_at"] - first["started_at"]).unique().to_list() == [timedelta(days=2)]
+    for column in ("input_tokens", "task", "block_tokens"):
+        assert third[column].equals(first[column].head(100))
+    prompts = [part["block_sha"].list.first().drop_nulls() for part in (first, second)]
+    assert not set(prompts[0]) & set(prompts[1])
+    assert not set(first["run_id"].drop_nulls()) & set(second["run_id"].drop_nulls())
