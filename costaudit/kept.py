@@ -3,6 +3,7 @@
     CACHE/<version>/<folder>/*.pack     what log files gave (`ingest._cache`)
     CACHE/answers/<two digits>/*.answer what was worked out from them (`known`)
     CACHE/formats/keys/*.answer         what formats look for (`ingest._marks`)
+    CACHE/prices/*.answer               price files, parsed (`price.book`)
 
 Nothing in it is needed: it may be deleted at any time, and what is damaged counts as absent.
 """

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from urllib.parse import parse_qs, unquote
 
 import msgspec
@@ -23,6 +24,8 @@ VARIABLES = {
     "AWS_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+NUMBERS = count(1)  # of buckets: no test finds what another one has left
 
 
 def lines(*numbers):
@@ -82,10 +85,10 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(server, monkeypatch, request):
+def bucket(server, monkeypatch):
     for name, value in (VARIABLES | {"AWS_ENDPOINT_URL": server}).items():
         monkeypatch.setenv(name, value)
-    made = Bucket(f"b-{abs(hash(request.node.name)) % 10**9}", server)
+    made = Bucket(f"bucket-{next(NUMBERS)}", server)
     original = _remote._get
 
     def counted(item, place):

@@ -20,6 +20,13 @@ settings.load_profile("suite")
 
 # The suite's own cache: never the user's, and empty at the start.
 os.environ["COSTAUDIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="costaudit-tests-")
+# Nor does a terminal, a CI job, an account or a time zone of whoever runs the suite say what is printed.
+for name in list(os.environ):
+    if name.startswith(("AWS_", "AZURE_", "GOOGLE_", "RAY_", "GITHUB_", "OTEL_")) or name in (
+        *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COSTAUDIT_DEBUG", "STORAGE_EMULATOR_HOST"),
+        *("EMAIL", "GIT_AUTHOR_EMAIL"),
+    ):
+        del os.environ[name]
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared"

@@ -115,7 +115,7 @@ def test_a_small_audit_imports_tables_and_nothing_else_that_is_large(logs, tmp_p
     told = [
         subprocess.run(
             [sys.executable, "-c", code],
-            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+            env=os.environ | {"COSTAUDIT_CACHE_DIR": str(tmp_path / "cache")},
             capture_output=True,
             text=True,
             check=True,

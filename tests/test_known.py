@@ -328,10 +328,10 @@ def ended(program):
 def test_two_processes_at_once_leave_answers_that_are_whole_and_a_third_imports_neither_tables_nor_rules(tmp_path, log):
     os.utime(log, (1, 1))
     words = (tmp_path, log.parent, "--format", "json")
-    (first, told), (second, _) = map(ended, [starting(*words), starting(*words)])
+    (first, told), (second, also) = map(ended, [starting(*words), starting(*words)])
     assert first == second
     assert json.loads(first)["coverage"]["requests"] == 12
-    assert told[-1] != "[]"
+    assert "[]" not in (told[-1], also[-1]) or told[-1] != also[-1]  # one may have begun when the other had ended
     assert all(kept.take(path) for path in answers(tmp_path))
     assert len(answers(tmp_path)) == 2  # the audit and its report
     assert not list((tmp_path / "cache").rglob("*.writing"))

@@ -65,9 +65,10 @@ def test_parsed_files_are_kept_by_content_and_a_broken_cache_is_no_matter(tmp_pa
     kept = sorted(cache.iterdir())
     assert len(kept) == 2  # the names of the providers, and the one that was asked for
     assert PriceBook.load(files, cache=cache).provider("acme") == first
-    for file in kept:
-        file.write_bytes(b"\x00broken")
-    assert PriceBook.load(files, cache=cache).provider("acme") == first
+    for damage in (lambda data: data[:-1], lambda data: data[:-1] + bytes([data[-1] ^ 1])):
+        for file in kept:
+            file.write_bytes(damage(file.read_bytes()))
+        assert PriceBook.load(files, cache=cache).provider("acme") == first
     write(files, acme=ACME.replace("rates: {input: 2, cache_read: 0.2, output: 8}", "rates: {input: 7, output: 8}"))
     changed = PriceBook.load(files, cache=cache).provider("acme")
     assert changed is not None

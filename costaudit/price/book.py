@@ -1,16 +1,14 @@
 """The price book: a folder of YAML files, one a provider, read when a log names the provider.
 
 Parsing 300 kB of YAML takes a third of a second, decoding the same as MessagePack a hundredth: a parsed file is kept in
-the user's cache folder under the hash of its bytes, so that a changed file is another key and never a stale answer.
+the cache folder under the hash of its bytes, so that a changed file is another key and never a stale answer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from functools import reduce
@@ -18,17 +16,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import platformdirs
 
 from costaudit.data import bundled
 from costaudit.errors import PriceError
+from costaudit.kept import keep, place, take
 from costaudit.price.entry import Model, Provider
 from costaudit.price.overrides import Override
 
 T = TypeVar("T")
 
 NAMES = "_names.yaml"  # provider -> other names logs use for it; read for every book
-PARSED = Path(platformdirs.user_cache_dir("costaudit")) / "prices"
+PARSED = Path("prices")  # in the cache folder
 CACHE_VERSION = 1  # of the nouns in `entry`; raised when they change
 
 
@@ -69,9 +67,10 @@ class PriceBook(msgspec.Struct, frozen=True, eq=False):
 
         A folder without `_names.yaml` is no book but a layer over the bundled one: its price files add to it, its files
         with a list `prices:` are overrides, before those given here.
-        cache   folder of parsed files; None: parse every time
+        cache   folder of parsed files, in the cache folder unless it is absolute; None: parse every time
         Raises PriceError naming file and entry for anything that is no price file.
         """
+        cache = None if cache is None else place() / cache
         layers = (folder,) if (folder / NAMES).is_file() else (bundled("pricing"), folder)
         names = _read_names(layers[0] / NAMES, cache)
         spelled = {other: name for name, others in names.providers.items() for other in (name, *others)}
@@ -158,22 +157,14 @@ def read(path: Path, cache: Path | None = None) -> Provider:
 def _kept(path: Path, kind: type[T], cache: Path | None) -> T:
     """A file of the book, from the cache where the same bytes were parsed before."""
     raw = path.read_bytes()
-    kept = cache / f"{hashlib.sha256(raw).hexdigest()}-{CACHE_VERSION}.msgpack" if cache else None
-    if kept is not None:
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.msgpack.decode(kept.read_bytes(), type=kind)
+    kept = cache / f"{hashlib.sha256(raw).hexdigest()}-{CACHE_VERSION}.answer" if cache else None
+    if kept is not None and (whole := take(kept)) is not None:
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(whole, type=kind)
     from costaudit.price import _file  # the reader of YAML is imported where there is some to parse
 
     parsed: Any = _file.parse(raw, path) if kind is Provider else _file.convert(raw, path, kind)
     if kept is not None:
         with contextlib.suppress(OSError):  # a read-only home costs time, never an answer
-            _write_atomically(kept, msgspec.msgpack.encode(parsed))
+            keep(kept, msgspec.msgpack.encode(parsed))
     return parsed  # type: ignore[no-any-return]
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    Path(temporary).replace(path)
