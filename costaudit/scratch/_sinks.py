@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-
 INLINE = 12  # bytes of a text that its view holds; a longer one stands in a buffer that the view names
 VIEW, OFFSET = 16, 8  # bytes
 
@@ -144,6 +142,8 @@ class _Lists(Sink):
         self.end = 0
 
     def _values(self, array: Array, at: int) -> list[Job]:
+        import numpy as np
+
         ends = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
         first, last = int(ends[0]), int(ends[-1])
         moved = ends[1:] + (self.end - first)
@@ -187,6 +187,8 @@ def sink(kind: Any, rooms: Rooms, most: int | None) -> Sink:
 
 def _later(views: Any, before: int) -> Any:
     """Views of texts whose buffers come after others."""
+    import numpy as np
+
     words = np.frombuffer(views, np.uint32).reshape(-1, 4).copy()
     words[words[:, 0] > INLINE, 2] += before
     return words
