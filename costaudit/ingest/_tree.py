@@ -111,6 +111,12 @@ def _met(placed: pl.DataFrame, nodes: pl.DataFrame) -> bool:
     return any(frame["_span"].is_in(parents.implode()).any() for frame in (placed, nodes))
 
 
+def _where(named: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
+    """The number of the span that has each of the names; null where none has."""
+    found = named.join(spans, on=["_trace", "_span"], how="left", nulls_equal=True, maintain_order="left")
+    return found["_first"].cast(pl.Int64)
+
+
 class _Tree:
     """All spans of the log as parent pointers: rows first, in their order, then nodes."""
 
@@ -119,15 +125,12 @@ class _Tree:
         both = pl.concat([placed.select(list(NODES)), nodes.select(list(NODES))])
         self.context: list[tuple[str | None, ...]] = both.select(LENT).rows()
         self.labels: list[str | None] = both["_label"].to_list()
-        spans: dict[tuple[str | None, str | None], int] = {}
-        for n, (trace, span) in enumerate(both.select("_trace", "_span").iter_rows()):
-            spans.setdefault((trace, span), n)
-        self.parent = [
-            spans.get((trace, parent), -1) if parent is not None else -1
-            for trace, parent in both.select("_trace", "_parent").iter_rows()
-        ]
+        at = both.select(PLACE).with_row_index("_first")
+        spans = at.unique(["_trace", "_span"], keep="first", maintain_order=True).drop("_parent")
         # A copy of a span is the same span: it stands where the first one stands.
-        self.first = [spans[place] for place in both.select("_trace", "_span").iter_rows()]
+        self.first = _where(at.drop("_first", "_parent"), spans).to_list()
+        above = _where(at.select("_trace", _span="_parent"), spans)
+        self.parent: list[int] = above.zip_with(at["_parent"].is_not_null(), above.clear(1)).fill_null(-1).to_list()
         self.tokens: list[int] = (
             placed.select(pl.sum_horizontal(pl.col("input_tokens", "output_tokens").fill_null(0))).to_series().to_list()
         )
