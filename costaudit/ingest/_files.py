@@ -248,7 +248,7 @@ def split(block: Lines) -> Iterator[Record | Bad]:
     while at < block.end:
         end = block.data.find(b"\n", at, block.end)
         end = block.end if end < 0 else end
-        yield from line(bytes(block.data[at:end]), number, offset + at)
+        yield from line(bytes(memoryview(block.data)[at:end]), number, offset + at)
         number, at = number + 1, end + 1
     block.lines = number - block.line
 

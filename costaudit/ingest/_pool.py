@@ -23,10 +23,9 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest import _detect
 from costaudit.ingest._ahead import taken
 from costaudit.ingest._processes import SHARE, WORTH, cores, receive, send
-from costaudit.ingest._read import Asked, FileRead, read_files, read_on
+from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on
 from costaudit.ingest._slices import joined, slices
 from costaudit.ingest._transcript_sums import Seen, sums_alone
 from costaudit.ingest._tree import NODES
@@ -59,7 +58,7 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     rest = [n for n in range(len(flat)) if n not in known]
     if rest:
         if workers > 1:
-            _detect.formats()  # once, for all workers
+            prepare(flat[rest[0]])  # once, for all workers
         told.files = [told.files[n] for n in rest]
         read = _read([flat[n] for n in rest], _groups([shares[n] for n in rest], workers), told, workers)
         known |= dict(zip(rest, read, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -163,15 +164,20 @@ class _Reading:
 
     def cuts(self, size: int, most: int) -> list[int]:
         """Where a file of lines may be cut, as its beginning tells."""
-        head = next(pieces(self.read.file), None)
-        guess = self._decided(head) if isinstance(head, Lines) else None
-        if guess is None or not isinstance(head, Lines):
+        begun = self.begin()
+        if begun is None:
             return []
-        reader = self._reader(guess)[0]
+        reader, head = begun
         if _alone(reader, [item for item in split(head) if isinstance(item, Record)]):
             return list(cuts(self.read.file.path, size, most))
         places: Callable[[int, int], Iterable[int]] | None = getattr(reader, "cuts", None)
         return [] if places is None else list(places(size, most))
+
+    def begin(self) -> tuple[FileReader, Lines] | None:
+        """The reader of the format that the beginning of a file of lines tells, and that beginning."""
+        head = next(pieces(self.read.file), None)
+        guess = self._decided(head) if isinstance(head, Lines) else None
+        return None if guess is None or not isinstance(head, Lines) else (self._reader(guess)[0], head)
 
     def _seam(self) -> Any:
         """What has to be known of a slice to put it beside the others; None: nothing, or it cannot be."""
@@ -315,15 +321,27 @@ def _alone(reader: FileReader, records: Sequence[Record] = ()) -> bool:
 
 def cuts_of(of: Asked, size: int, most: int) -> list[int]:
     """Places between lines, about `most` bytes apart, where a plain file may be cut."""
-    file, columns = of
+    with suppress(LogError, OSError):
+        return _Reading(*of).cuts(size, most) if _is_lines(of[0]) else []
+    return []
+
+
+def prepare(of: Asked) -> None:
+    """Import and compile what a file is read with, so that processes which are forked afterwards have it."""
+    if of[1]:
+        _detect.formats()
+        return
+    with suppress(LogError, OSError):
+        if _is_lines(of[0]):
+            _Reading(*of).begin()
+
+
+def _is_lines(file: LogFile) -> bool:
+    """Whether it is a plain file that begins as objects do."""
     if file.path == STDIN or not file.path.is_file():
-        return []
-    try:
-        with file.path.open("rb") as stream:
-            plain = stream.read(1) == b"{"
-        return _Reading(file, columns).cuts(size, most) if plain else []
-    except (LogError, OSError):
-        return []
+        return False
+    with file.path.open("rb") as stream:
+        return stream.read(1) == b"{"
 
 
 _Part = tuple[_Reading, pl.DataFrame]

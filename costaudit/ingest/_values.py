@@ -19,6 +19,7 @@ from costaudit.price.exact import amounts
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST, LATEST = datetime(2015, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+PLACES = Decimal("1e-18")  # of dollars
 FROM, TO = EARLIEST.timestamp(), LATEST.timestamp() - 1
 
 
@@ -115,12 +116,13 @@ def usd(value: Any) -> Decimal | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        amount = Decimal(str(value).strip().removeprefix("$").replace(",", ""))
+        written = repr(value) if type(value) is float else str(value).strip().removeprefix("$").replace(",", "")
+        amount = Decimal(written)
     except InvalidOperation:
         raise ValueError(f"not an amount ({shown(value)})") from None
     if not amount.is_finite() or abs(amount) > 10**12:
         raise ValueError(f"not an amount ({shown(value)})")
-    return amount.quantize(Decimal("1e-18"))
+    return amount.quantize(PLACES)
 
 
 def moment(value: Any) -> datetime | None:
@@ -170,7 +172,7 @@ def _texts(values: Sequence[Any]) -> pl.Series | None:
     """A column of nothing but texts; None if some value needs a look of its own."""
     if not set(map(type, values)) <= {str, NoneType}:
         return None
-    if max((len(value) for value in values if value is not None), default=0) > MOST_TEXT:
+    if max(map(len, filter(None, values)), default=0) > MOST_TEXT:
         return None
     return pl.Series([value or None for value in values] if "" in values else values, dtype=pl.String)
 
