@@ -216,15 +216,15 @@ class _Writer:
 
     def _start(self) -> None:
         self.entries: list[Entry] = []
-        self.tables: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([ROWS.to_frame()], [NODES.to_frame()])
+        self.tables: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [NODES.to_frame()])
         self.heights = [0, 0]
 
     def add(self, entry: Entry, rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> None:
         places: list[tuple[int, int]] = []
-        for n, (frames, form) in enumerate(((rows, ROWS), (nodes, NODES))):
+        for n, frames in enumerate((rows, (schema.conform(frame, NODES) for frame in nodes))):
             first = self.heights[n]
             for frame in frames:
-                self.tables[n].append(schema.conform(frame, form))
+                self.tables[n].append(frame)
                 self.heights[n] += frame.height
             places.append((first, self.heights[n] - first))
         self.entries.append(msgspec.structs.replace(entry, rows=places[0], nodes=places[1]))
@@ -233,7 +233,9 @@ class _Writer:
 
     def close(self) -> None:
         if self.entries:
-            _pack.write(self.folder, self.entries, *(pl.concat(table) for table in self.tables))
+            rows, nodes = self.tables
+            whole = pl.concat([ROWS.to_frame(), *(schema.conform(part, ROWS) for part in schema.joined(rows))])
+            _pack.write(self.folder, self.entries, whole, pl.concat(nodes))
         self._start()
 
 

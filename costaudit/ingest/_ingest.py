@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -198,9 +197,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
 
 def _rows(reads: Sequence[FileRead]) -> pl.DataFrame:
     """The rows of all files, without most of the columns that none of them has: those would be half of the memory."""
-    # Each has the types of `ROWS`; to ask a thousand frames for theirs takes longer than to put them together.
-    alike = groupby((frame for read in reads for frame in read.frames), key=lambda frame: frame.columns)
-    frames = [pl.concat(some) for _, some in alike]
+    frames = schema.joined(frame for read in reads for frame in read.frames)
     for read in reads:
         read.frames = []
     held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
