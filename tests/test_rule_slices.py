@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costaudit import pipeline
-from costaudit.analyze import _cache_calls, _ceiling, analyze, dearer_sibling
+from costaudit.analyze import (
+    _by_run,
+    _cache_calls,
+    _series,
+    analyze,
+    dearer_sibling,
+    price_change,
+    tenant_concentration,
+)
 from costaudit.analyze._places import places, repeated
 from costaudit.config import Settings
 from costaudit.data import bundled
@@ -18,8 +26,10 @@ from costaudit.price.ledger import Ledger
 
 @pytest.fixture(scope="module")
 def loaded():
-    names = ("cache-miss", "dearer-sibling", "overpowered-model", "reasoning-overspend", "context-bloat")
-    names = (*names, "missing-ceiling")
+    names = (
+        *("cache-miss", "dearer-sibling", "overpowered-model", "reasoning-overspend", "context-bloat"),
+        *("missing-ceiling", "price-change"),
+    )
     logs = [str(bundled("sample_logs") / "analyzers" / f"{name}.jsonl") for name in names]
     asked = pipeline.checked(Settings(cache=False))
     return pipeline.load(logs, asked), asked
@@ -36,8 +46,10 @@ def said(loaded, settings):
 @pytest.mark.parametrize("size", [1, 7])
 def test_findings_do_not_depend_on_the_size_of_a_slice(loaded, size, monkeypatch):
     whole = said(*loaded)
-    slices = ((ledger, "AT_ONCE"), (ledger, "SAID"), (_cache_calls, "TOGETHER"), (dearer_sibling, "TOGETHER"))
-    slices = (*slices, (_ceiling, "TOGETHER"))
+    slices = (
+        *((ledger, "AT_ONCE"), (price_change, "AT_ONCE"), (tenant_concentration, "AT_ONCE"), (_series, "AT_ONCE")),
+        *((ledger, "SAID"), (_cache_calls, "TOGETHER"), (dearer_sibling, "TOGETHER"), (_by_run, "TOGETHER")),
+    )
     for module, name in slices:
         assert getattr(module, name) > size
         monkeypatch.setattr(module, name, size)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import polars as pl
 
+from costaudit.analyze._analyzer import NO_TASK
+from costaudit.price.ledger import Ledger
+
+TOGETHER = 4_000_000  # calls whose runs are put in order in one go, with what is said of them
+TASK_ROW = pl.when(pl.col("task").is_not_null()).then("row").alias("task_row")
 _WHOLE = 62  # bits for run, step and place of a call together; what needs more is sorted the slow way
 
 
@@ -59,3 +66,50 @@ def running(name: str) -> pl.Expr:
     """The running total of a column of `in_runs` within each run; the column has no nulls."""
     total = pl.col(name).cum_sum()
     return total - pl.when("begins").then(total - pl.col(name)).forward_fill()
+
+
+def named_by(ledger: Ledger, rows: pl.Series, name: str) -> pl.Series:
+    """A column of some calls; null where there is no call."""
+    known = rows.drop_nulls()
+    values = ledger.at(known, (name,))[name]
+    at = pl.int_range(values.len(), dtype=pl.UInt32, eager=True)
+    places = pl.repeat(None, rows.len(), dtype=pl.UInt32, eager=True).scatter(rows.is_not_null().arg_true(), at)
+    return values.gather(places)
+
+
+def parts(calls: pl.DataFrame) -> Iterator[pl.Series]:
+    """The `row` of calls [row, run: a number], so many at a time; a run is never cut."""
+    count = max(1, -(-calls.height // TOGETHER))
+    of_part = calls.select("row", part=pl.col("run") % count)
+    for nth in range(count):
+        yield of_part.filter(pl.col("part") == nth)["row"]
+
+
+def whole_runs(ledger: Ledger, calls: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
+    """The `row` of calls [row, run: a number] in order of run and step; and one row a run: run_id, n calls, task,
+    opening (input of its first call), place (of that call in the order)."""
+    ordered, named = [], []
+    for rows in parts(calls):
+        steps = in_runs(ledger.told(rows, ("row", "run_id", "step", TASK_ROW)))
+        runs = steps.group_by("run", maintain_order=True).agg(
+            pl.first("row", "run_id"), pl.len().alias("n"), pl.col("task_row").first(ignore_nulls=True)
+        )
+        task = named_by(ledger, runs["task_row"], "task").fill_null(NO_TASK).alias("task")
+        opening = ledger.at(runs["row"], ("input_tokens",))["input_tokens"].alias("opening")
+        ordered.append(steps["row"])
+        named.append(runs.select("run_id", "n", task, opening))
+    found = pl.concat(named)
+    return pl.concat(ordered, rechunk=True), found.with_columns(place=pl.col("n").cum_sum() - pl.col("n"))
+
+
+def steps_of(ledger: Ledger, ordered: pl.Series, runs: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The calls of some runs in order, as `whole_runs` gives both: row, columns; run (a number), run_id, n and opening
+    of their run; nth in it, from 1; begins, whether it is the first."""
+    import numpy as np
+
+    n = runs["n"].to_numpy().astype(np.int64)
+    nth = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    at = pl.Series(np.repeat(runs["place"].to_numpy(), n) + nth, dtype=pl.UInt32)
+    of_run = runs.select("run_id", "n", "opening").with_row_index("run")[pl.Series(np.repeat(np.arange(len(n)), n))]
+    calls = ledger.at(ordered.gather(at), columns)
+    return calls.hstack(of_run).with_columns(nth=pl.Series(nth + 1, dtype=pl.Int64), begins=pl.Series(nth == 0))

@@ -8,8 +8,9 @@ from math import ceil, log
 import msgspec
 import polars as pl
 
+from costaudit.analyze import _by_run
 from costaudit.analyze._analyzer import ALONE, RUN
-from costaudit.analyze._by_run import in_runs, running
+from costaudit.analyze._by_run import in_runs, named_by, parts, running
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 from costaudit.stats import theil_sen, tolerance_rank, wilson
@@ -27,7 +28,6 @@ CALLS = (
 )
 METRICS = {"steps": "calls", "usd": "USD", "input_tokens": "tokens", "minutes": "minutes"}
 SAID = {"steps": "nth", "usd": "spent"}  # what says the running total of a metric
-TOGETHER = 4_000_000  # calls whose runs are put in order in one go
 CANDIDATES = 40  # limits tried a metric; the frontier bends in few places
 LEAST_FINISHED = 10  # runs; fewer say nothing about a limit
 PROVISIONAL = 1.5  # times the largest reference run, where there are too few runs for a tolerance bound
@@ -55,16 +55,14 @@ def replayed(
 
     where  which calls of the ledger
     """
-    parts = -(-ledger.original.height // TOGETHER)
-    if parts <= 1:
+    if ledger.original.height <= _by_run.TOGETHER:
         steps = runs_of(ledger, where, metrics)
         return summary(steps, ledger), _kept(steps)
     # All columns of all calls at once would be most of the memory: whole runs, so many calls at a time.
-    of_part = ledger.each(("row", (RUN % parts).alias("part")), where & pl.col("run_id").is_not_null())
     runs, kept = [], []
     at = number = 0
-    for nth in range(parts):
-        steps = runs_of(ledger, where, metrics, rows=of_part.filter(pl.col("part") == nth)["row"])
+    for rows in parts(ledger.each(("row", RUN), where & pl.col("run_id").is_not_null())):
+        steps = runs_of(ledger, where, metrics, rows=rows)
         steps = steps.with_columns(run=(pl.col("begins").cum_sum() + (number - 1)).cast(pl.UInt32))
         runs.append(summary(steps, ledger).with_columns(pl.col("place") + at))
         kept.append(_kept(steps))
@@ -129,23 +127,14 @@ def summary(steps: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     return (
         sums.with_columns(
             ledger.at(sums["opening"], ("source_file", "source_line")).drop("row").get_columns(),
-            task=_told(ledger, sums["task_row"], "task"),
-            model=_told(ledger, sums["model_row"], "model"),
-            success=_told(ledger, sums["success_row"], "success"),
+            task=named_by(ledger, sums["task_row"], "task"),
+            model=named_by(ledger, sums["model_row"], "model"),
+            success=named_by(ledger, sums["success_row"], "success"),
             finished=last.select(ended.fill_null(value=False)).to_series(),
         )
         .drop("opening", "ending", "task_row", "model_row", "success_row")
         .update(_mixed(steps, ledger), on="run")
     )
-
-
-def _told(ledger: Ledger, rows: pl.Series, name: str) -> pl.Series:
-    """A column of some calls; null where there is no call."""
-    known = rows.drop_nulls()
-    values = ledger.at(known, (name,))[name]
-    at = pl.int_range(values.len(), dtype=pl.UInt32, eager=True)
-    places = pl.repeat(None, rows.len(), dtype=pl.UInt32, eager=True).scatter(rows.is_not_null().arg_true(), at)
-    return values.gather(places)
 
 
 def _mixed(steps: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

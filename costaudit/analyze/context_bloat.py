@@ -17,7 +17,7 @@ from costaudit.analyze._analyzer import (
     option,
     single_calls,
 )
-from costaudit.analyze._by_run import in_runs
+from costaudit.analyze._by_run import in_runs, steps_of, whole_runs
 from costaudit.analyze._cache import WRITES
 from costaudit.analyze._places import places, repeated
 from costaudit.finding import Confidence, Kind, Severity
@@ -29,7 +29,7 @@ TASK = pl.col("task").fill_null(NO_TASK)
 CALLED = pl.col("tool_calls").list.eval(pl.element().struct.field("name")).alias("called")
 DECLARED = pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n")
 TOLD = ("source_file", "source_line", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
-HISTORY = ("run_id", "step", "task", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
+HISTORY = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 RESULTS = ("run_id", "step", "task", *TOLD, "tool_results", "block_sha", "block_tokens")
 SLOPES = 50  # longest runs from which a task's growth is read
 
@@ -130,11 +130,10 @@ class ContextBloat(Analyzer):
         if runs.is_empty():
             raise CannotCheck("long history: no runs with token counts")
         long = repeated(runs["run"], self.keep + 1)
-        rows = runs.filter(pl.col("run").is_in(long.implode()))["row"]
-        steps = _steps(ledger.at(rows, HISTORY))
-        groups = places(steps, ["task"])
+        steps, named = whole_runs(ledger, runs.filter(pl.col("run").is_in(long.implode())))
+        groups = places(named.select("task"), ["task"])
         for task, at in zip(groups["task"], groups["at"], strict=True):
-            one = steps[at]
+            one = steps_of(ledger, steps, named[at], HISTORY)
             slope = _growth(one)
             if slope >= LEAST_GROWTH:
                 yield from _history_claim(task, one, slope, self.keep, ledger)

@@ -69,7 +69,7 @@ class FailedCalls(Analyzer):
         named = these(ledger, rows).with_columns(TASK, MODEL, cause=self._cause(), usd=COST)
         if not (named["usd"] > 0).any():
             return
-        rates = requests_of(ledger, (TASK, MODEL)).group_by("task", "model").agg(all_calls=pl.len().cast(pl.Int64))
+        rates = _counted(ledger)
         groups = (
             named.group_by("task", "model", "cause")
             .agg(
@@ -98,6 +98,14 @@ class FailedCalls(Analyzer):
         return (
             pl.when(self._refused()).then("finish_reason").otherwise(pl.coalesce(status, "error_type", pl.lit("error")))
         )
+
+
+def _counted(ledger: Ledger) -> pl.DataFrame:
+    """task, model, all_calls."""
+    # Names of all calls at once would be most of the memory: one call of each group says them.
+    group = (TASK.hash(0) ^ MODEL.hash(1)).alias("group")
+    found = requests_of(ledger, ("row", group)).group_by("group").agg(pl.first("row"), pl.len().cast(pl.Int64))
+    return ledger.told(found["row"], (TASK, MODEL)).with_columns(found["len"].alias("all_calls"))
 
 
 def _claim(task: str, groups: pl.DataFrame) -> Claim:

@@ -83,12 +83,19 @@ class ReasoningOverspend(Analyzer):
             {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"},
         )
         floor = ledger.settings.floor(total_usd(single_calls(ledger, ("cost_usd",))))
-        calls = single_calls(ledger, JUDGED, THINKING)
-        by, hidden = ("task", PROVIDER, "model"), pl.col("reasoning_tokens") > 0
-        groups = places(calls, by, some=hidden.any(), spend=pl.col("cost_usd").filter(hidden).sum())
-        large = groups.filter(pl.col("some") & (pl.col("spend") >= floor)).drop_nulls("model")
-        for nth, (task, *names) in enumerate(large.select("task", "provider", "model").iter_rows()):
-            mine, arm = calls[large["at"][nth]], Arm(*names)
+        group = (pl.col("task").hash(0) ^ PROVIDER.hash(1) ^ pl.col("model").hash(2)).alias("group")
+        hidden = (pl.col("reasoning_tokens") > 0).fill_null(value=False).alias("hidden")
+        calls = single_calls(ledger, ("row", group, hidden, "cost_usd"), THINKING)
+        spend = pl.col("cost_usd").filter("hidden").sum()
+        found = places(calls, ["group"], first=pl.first("row"), some=pl.col("hidden").any(), spend=spend)
+        large = found.filter(pl.col("some") & (pl.col("spend") >= floor))
+        # Names of all calls at once would be most of the memory: one call of each group says them.
+        names = ledger.told(large["first"], ("task", PROVIDER, "model"))
+        groups = large.select("at").hstack(names).drop_nulls("model").sort("task", "provider", "model")
+        rows = calls["row"]
+        del calls
+        for nth, (task, *of) in enumerate(groups.select("task", "provider", "model").iter_rows()):
+            mine, arm = ledger.told(rows.gather(groups["at"][nth]), JUDGED), Arm(*of)
             claim = self._levels(task, arm, mine, ledger) or self._shape(task, arm.model, mine, ledger)
             if claim is not None:
                 yield claim
