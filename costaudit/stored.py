@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, time
-from itertools import chain
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,13 +30,13 @@ from costaudit.price._facts import Facts
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import KIND, SUMMED, cells, moments
 from costaudit.price.engine import price
+from costaudit.price.folded import Folded
 from costaudit.price.linear import FILES, READ
 from costaudit.price.readings import by_cost, votes
 from costaudit.price.tariff import Key
 from costaudit.price.trust import NO_PEERS, Others, by_others, dearest_calls, hinges, trust
 
 PLACE = ("part", "hinges")
-BUCKETS = 16  # in which cells are summed, where they are many
 AT_ONCE = 250_000  # rows that are priced together: parts may be small
 READERS = 2  # parts that are read at the same time: decoding one leaves half of two cores idle
 SUMMED_BY = ("day", "task")  # what sums are kept by, beside provider and model
@@ -51,10 +50,11 @@ Done = TypeVar("Done")
 class Held(NamedTuple):
     """The calls of a window as cells, what became of all rows, and the times of the first and the last one.
 
+    cells  to be taken piece by piece, once
     stale  parts whose sums could have answered, were they of these prices and of this program
     """
 
-    cells: pl.DataFrame
+    cells: Folded
     fates: Fates
     first: datetime | None
     last: datetime | None
@@ -91,25 +91,31 @@ class _Reading:
             raise outside_all(parts.at(store).shown, min(first, default=None), max(last, default=None))  # type: ignore[type-var]
 
     def held(self) -> Held:
-        known = [self._empty(PLACE), *self._first()]
-        hinged = pl.concat([frame["hinges"].unique() for frame in known])
-        # Costs that no call states decide nothing.
-        bits = 7 if ((hinged & 4) != 0).any() else 1
-        open_ = pl.concat([frame.filter((pl.col("hinges") & bits) != 0)["part"].unique() for frame in known]).unique()
-        asked = set(open_)
-        again = [part for at, part in enumerate(self.opened) if at in asked]
-        summed = _folded(chain(_settled(known, open_), self._again(again, bits)), [*self.names, *KIND])
-        calls = int(summed["requests"].sum())
+        summed, doubtful = self._folded(), self._folded()
+        again: set[int] = set()
+        doubted: set[int] = set()
+        decided = False
+        for frame in self._first():
+            asked, unsure, stated = _hinged(frame)
+            again, doubted, decided = again | asked, doubted | unsure, decided or stated
+            summed.add(_without(frame, asked | unsure))
+            doubtful.add(frame.filter(pl.col("part").is_in(unsure)))
+        if decided:
+            again |= doubted
+        else:  # costs that no call states decide nothing
+            summed.take(doubtful)
+        for frame in self._again([part for at, part in enumerate(self.opened) if at in again], decided=decided):
+            summed.add(frame)
         rows = sum(part.rows for part in self.all)
         restated = sum(part.restated for part in self.all)
+        calls = summed.requests
         fates = Fates(lines=rows, requests=calls, rollups=restated, outside=rows - restated - calls)
         return Held(summed, fates, *self._span(), stale=self.stale)
 
-    def _empty(self, also: tuple[str, ...] = ()) -> pl.DataFrame:
+    def _folded(self) -> Folded:
         made: dict[str, Any] = {"day": pl.Date(), "hour": pl.Datetime("us"), "trust": pl.String()}
-        made |= {"part": pl.UInt32(), "hinges": pl.Int8()}
-        columns = {name: made.get(name) or schema.REQUESTS[name] for name in (*self.names, *also, *KIND)}
-        return pl.DataFrame(schema=columns | dict(SUMMED))
+        columns = {name: made.get(name) or schema.REQUESTS[name] for name in (*self.names, *KIND)}
+        return Folded(self.names, pl.Schema(columns | dict(SUMMED)))
 
     def _first(self) -> Iterator[pl.DataFrame]:
         """Cells by part, those that rest on something else apart (`hinges`)."""
@@ -142,13 +148,16 @@ class _Reading:
         others: Others,
         also: tuple[str, ...],
     ) -> Iterator[pl.DataFrame]:
+        found = []
         for nth in (0, 1):
             frames = [both[nth] for both in batch if both[nth].height]
             if frames:
                 calls = self._decided(pl.concat(frames), voted if nth else None)
                 trusted = trust(calls, self.book, others)
                 hinged = trusted.with_columns(hinges(trusted))
-                yield cells(hinged, self.book, (*self.names, *also), self.settings.tz)
+                found.append(cells(hinged, self.book, (*self.names, *also), self.settings.tz))
+        if found:
+            yield pl.concat(found)
 
     def _read(self, place: tuple[int, Part, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """A part as sums of calls that prices treat alike (`linear`), and the other calls one by one."""
@@ -222,11 +231,11 @@ class _Reading:
             rows = rows.filter(pl.col("started_at") < self.end)
         return rows
 
-    def _again(self, again: Sequence[Part], bits: int) -> Iterator[pl.DataFrame]:
-        """Cells of parts that rest on others, now that all can be asked."""
+    def _again(self, again: Sequence[Part], *, decided: bool) -> Iterator[pl.DataFrame]:
+        """Cells of parts that rest on others, now that all can be asked; decided: some call states what it cost."""
         if not again:
             return
-        voted = self._votes(again) if bits & 4 else None
+        voted = self._votes(again) if decided else None
         others = self.others._replace(files=self._files())
         if others.peers is None:
             others = others._replace(peers=self._peers(again, voted, others))
@@ -301,24 +310,13 @@ def ahead(work: Callable[[Item], Done], items: Iterable[Item], threads: int) -> 
             yield first, done.result()
 
 
-def _settled(known: list[pl.DataFrame], open_: pl.Series) -> Iterator[pl.DataFrame]:
-    """Cells that rest on nothing else, which are then no longer in the list: there can be as many as calls."""
-    while known:
-        frame = known.pop()
-        yield frame.filter(~pl.col("part").is_in(open_.implode())).drop("part", "hinges")
+def _hinged(cells: pl.DataFrame) -> tuple[set[int], set[int], bool]:
+    """Parts that rest on others, those that do if some call of them all states a cost, and whether one here does."""
+    bits = {bit: ((pl.col("hinges") & bit) != 0).any() for bit in (1, 2, 4)}
+    found = cells.group_by("part").agg(asked=bits[1] | bits[4], unsure=bits[2], stated=bits[4])
+    asked = set(found.filter("asked")["part"])
+    return asked, set(found.filter("unsure")["part"]) - asked, bool(found["stated"].any())
 
 
-def _folded(frames: Iterable[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
-    """Cells of equal keys as one; many of them bucket by bucket, so that memory holds them once."""
-    waiting: list[pl.DataFrame] = []
-    buckets: dict[int, list[pl.DataFrame]] = {}
-    rows = 0
-    for frame in frames:
-        waiting.append(frame)
-        rows += frame.height
-        while waiting and rows > AT_ONCE:
-            some = waiting.pop().with_columns(_n=pl.struct(by).hash(seed=0) % BUCKETS)
-            for (n,), piece in some.partition_by("_n", as_dict=True, include_key=False).items():
-                buckets.setdefault(int(n), []).append(piece)
-    buckets = buckets or {0: waiting}
-    return pl.concat([pl.concat(buckets.pop(n)).group_by(by).agg(pl.sum(*SUMMED)) for n in sorted(buckets)])
+def _without(cells: pl.DataFrame, gone: set[int]) -> pl.DataFrame:
+    return cells.filter(~pl.col("part").is_in(gone)) if gone else cells

@@ -14,7 +14,7 @@ from costaudit.ingest import SOURCES
 from costaudit.ingest._streams import STDIN
 from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
-from costaudit.price.cells import cells, covered, keys, table
+from costaudit.price.cells import added, cells, covered, keys, table
 from costaudit.price.linear import READ
 from costaudit.price.trust import bounded_by_others
 from costaudit.schema import REQUESTS
@@ -47,7 +47,7 @@ def spent(
     if kept is not None and not _attributed(by, settings, stored=True):
         book = pipeline.prices(settings)
         found = held(kept, settings, keys(by), book)
-        if "task" not in found.cells.columns or not found.cells["task"].null_count():
+        if "task" not in found.cells.lacking:
             return _of_store(found, by, settings, paths, book)
     return answered(_calls(paths, settings, by, progress), by, settings, paths)
 
@@ -56,12 +56,14 @@ def _of_store(
     found: Held, by: Sequence[Sequence[str]], settings: Settings, paths: Sequence[str], book: PriceBook
 ) -> Spent:
     window = pipeline.window_over(found.first, found.last, settings)
-    coverage = replace(covered(found.cells, found.fates, SOURCES.to_frame()), floor=settings.min_coverage)
-    return _spent(found.cells, by, window, pipeline.used(book, window), coverage, paths, found.stale)
+    kinds, rows = added(found.cells.pieces(), by)
+    coverage = replace(covered(kinds, found.fates, SOURCES.to_frame()), floor=settings.min_coverage)
+    return _spent(kinds, rows, by, window, pipeline.used(book, window), coverage, paths, found.stale)
 
 
 def _spent(
-    found: pl.DataFrame,
+    kinds: pl.DataFrame,
+    rows: Sequence[pl.DataFrame],
     by: Sequence[Sequence[str]],
     window: Window,
     prices: Prices,
@@ -69,14 +71,14 @@ def _spent(
     paths: Sequence[str],
     stale: int = 0,
 ) -> Spent:
-    total = usd(found["cost_usd"])
+    total = usd(kinds["cost_usd"])
     return Spent(
         window=window,
         prices=prices,
         coverage=coverage,
         total_usd=total,
-        tables=tuple(table(found, one, total) for one in by),
-        subscription_usd=usd(found["allowance_usd"]),
+        tables=tuple(table(found, one, total) for found, one in zip(rows, by, strict=True)),
+        subscription_usd=usd(kinds["allowance_usd"]),
         paths=tuple(map(str, paths)),
         stale=stale,
     )
@@ -86,8 +88,8 @@ def answered(
     known: pipeline.Loaded, by: Sequence[Sequence[str]], settings: Settings, paths: Sequence[str] = ()
 ) -> Spent:
     """The total and the tables of calls that are already read and priced."""
-    found = cells(known.calls, known.book, keys(by), settings.tz)
-    return _spent(found, by, known.window, known.prices, known.coverage, paths)
+    kinds, rows = added([cells(known.calls, known.book, keys(by), settings.tz)], by)
+    return _spent(kinds, rows, by, known.window, known.prices, known.coverage, paths)
 
 
 def _calls(

@@ -19,6 +19,7 @@ from costaudit.commands import _sums
 from costaudit.config import Assignment, Located, Settings
 from costaudit.errors import LogError
 from costaudit.ingest import _parts, _store, _store_check
+from costaudit.price import folded
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.schema import REQUESTS
@@ -153,8 +154,14 @@ def test_a_store_says_what_all_rows_in_one_table_say(seed, costs, plain, summed,
 
 def test_cells_that_are_many_are_summed_bucket_by_bucket_to_the_same(monkeypatch):
     rows = calls(9, 120)
+    files = []
+    real = folded.scratch.nameless
     monkeypatch.setattr(stored, "AT_ONCE", 10)
+    monkeypatch.setattr(folded, "HELD", 10)
+    monkeypatch.setattr(folded.scratch, "nameless", lambda: files.append(real()) or files[-1])
     same(of_store(rows, Settings(), OTHERS, summed=False), in_one_table(rows, Settings(), OTHERS))
+    assert files
+    assert all(file.closed for file in files)
 
 
 @pytest.mark.parametrize("summed", [True, False])

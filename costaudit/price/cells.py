@@ -6,7 +6,7 @@ adds up, so the cells of two parts of a log are the cells of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import polars as pl
@@ -94,13 +94,36 @@ def summed(*, weighted: bool = False) -> list[pl.Expr]:
     ]
 
 
-def table(found: pl.DataFrame, by: Sequence[str], total: Decimal) -> Table:
-    """Cells as a table: spans of time in their order, everything else by dollars, ties by name."""
-    names = [*by, *(["provider"] if "model" in by and "provider" not in by else [])]
-    told_apart = [_named(name) if name in by else pl.col(name) for name in names]
-    # There can be as many rows as calls: nothing is summed here that the table does not say.
-    summed = found.lazy().group_by(told_apart).agg(pl.sum("requests", "known", "cost_usd", *TOKENS))
-    rows = summed.collect(engine="streaming")
+def added(pieces: Iterable[pl.DataFrame], tables: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Cells that come in pieces as cells by KIND alone, and as rows of each table (`table`)."""
+    kinds: list[pl.DataFrame] = []
+    rows: list[list[pl.DataFrame]] = [[] for _ in tables]
+    for piece in pieces:
+        kinds.append(piece.group_by(KIND).agg(pl.sum(*SUMMED)))
+        for by, found in zip(tables, rows, strict=True):
+            named = [_named(name) if name in by else pl.col(name) for name in _names(by)]
+            # There can be as many rows as calls: nothing is summed here that the table does not say.
+            summed = piece.lazy().group_by(named).agg(pl.sum("requests", "known", "cost_usd", *TOKENS))
+            found.append(summed.collect(engine="streaming"))
+    return _again(kinds, KIND), [_again(found, _names(by)) for by, found in zip(tables, rows, strict=True)]
+
+
+def _again(frames: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+    """Sums as one; those that came are no longer in the list."""
+    if len(frames) > 1:
+        whole = pl.concat(frames)
+        frames.clear()
+        return whole.lazy().group_by(by).agg(pl.exclude(by).sum()).collect(engine="streaming")
+    return frames[0]
+
+
+def _names(by: Sequence[str]) -> list[str]:
+    return [*by, *(["provider"] if "model" in by and "provider" not in by else [])]
+
+
+def table(rows: pl.DataFrame, by: Sequence[str], total: Decimal) -> Table:
+    """The rows as a table: spans of time in their order, everything else by dollars, ties by name."""
+    names = _names(by)
     share = pl.col("cost_usd").cast(pl.Float64) / float(total) if total else pl.lit(None, pl.Float64)
     known = pl.col("known") > 0
     # What belongs together stands together: the outer grouping by its time or its sum, then the rows of each.

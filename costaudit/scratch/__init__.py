@@ -36,7 +36,7 @@ def kept(frame: pl.DataFrame, names: Iterable[str] | None = None, beside: pl.Dat
     """
     if frame.height < MANY:
         return frame
-    with _room(), Shelf(frame.height, _nameless, beside) as shelf:
+    with no_room(), Shelf(frame.height, nameless, beside) as shelf:
         shelf.put(frame if names is None else frame.select(list(names)))
         return frame.with_columns(shelf.columns())
 
@@ -62,7 +62,7 @@ def made(height: int, pieces: Iterable[Callable[[], pl.DataFrame]], beside: pl.D
     """The same without a word about what it takes; `beside` as in `kept`."""
     if height < MANY:
         return pl.concat([piece() for piece in pieces])
-    with Shelf(height, _nameless, beside) as shelf, ThreadPoolExecutor(READERS) as pool:
+    with Shelf(height, nameless, beside) as shelf, ThreadPoolExecutor(READERS) as pool:
         ahead: deque[Future[pl.DataFrame]] = deque()
         behind: deque[Future[None]] = deque()
         at = 0
@@ -73,7 +73,7 @@ def made(height: int, pieces: Iterable[Callable[[], pl.DataFrame]], beside: pl.D
             if not ahead:
                 break
             frame = ahead.popleft().result()
-            with _room():
+            with no_room():
                 jobs = shelf.placed(frame, at)
             behind.append(pool.submit(_write, jobs))
             at += frame.height
@@ -86,13 +86,13 @@ def made(height: int, pieces: Iterable[Callable[[], pl.DataFrame]], beside: pl.D
 
 
 def _write(jobs: list[Callable[[], None]]) -> None:
-    with _room():
+    with no_room():
         for job in jobs:
             job()
 
 
 def _table(height: int, shelf: Shelf) -> pl.DataFrame:
-    with _room():
+    with no_room():
         columns = shelf.columns()
     found = pl.DataFrame([pl.int_range(height, dtype=pl.UInt32, eager=True).alias("")])
     return found.with_columns(columns).select(shelf.names)
@@ -127,12 +127,14 @@ def size() -> int:
     return sum(len(whole) for whole in mappings)
 
 
-def _nameless() -> IO[bytes]:
+def nameless() -> IO[bytes]:
+    """A working file that is gone once it is closed, whatever happens to the program."""
     with _told("no working file can be made there", "name a folder that can be written"):
         return tempfile.TemporaryFile(prefix="costaudit-", dir=folder())
 
 
-def _room() -> AbstractContextManager[None]:
+def no_room() -> AbstractContextManager[None]:
+    """While a working file is written: a full disk is told as such."""
     return _told("no room for the working file of so many requests", "make room there, or name a folder that has it")
 
 

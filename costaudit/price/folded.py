@@ -1,0 +1,98 @@
+"""Cells of any number of calls, summed while they come; what memory does not hold stands in a file without a name.
+
+Many keys are met again soon (those of an hour) or never (those of a user's one day). So cells are first summed in
+memory; once they are too many there, they go to the file in buckets of their keys, and are summed bucket by bucket.
+"""
+
+from __future__ import annotations
+
+import io
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+import polars as pl
+
+from costaudit import scratch
+from costaudit.price.cells import KIND, SUMMED
+
+HELD = 1_000_000  # cells in memory: some 200 MB
+BUCKETS = 64
+
+
+class Folded:
+    """Cells by `names`, KIND.
+
+    requests  of all cells that were added
+    lacking   those of `names` that some cell has no value of
+    """
+
+    def __init__(self, names: Sequence[str], schema: pl.Schema) -> None:
+        self.by = [*names, *KIND]
+        self.names = list(names) or self.by
+        self.few = pl.DataFrame(schema=schema)
+        self.new: list[pl.DataFrame] = []
+        self.requests = 0
+        self.lacking: set[str] = set()
+        self.file: IO[bytes] | None = None
+        self.places: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
+
+    def add(self, cells: pl.DataFrame) -> None:
+        """Cells [names, KIND, SUMMED], in any order, with equal keys too."""
+        if cells.is_empty():
+            return
+        self.requests += int(cells["requests"].sum())
+        self.lacking |= {name for name in self.by[: -len(KIND)] if cells[name].null_count()}
+        self.new.append(cells.select(self.few.columns))
+        if sum(frame.height for frame in self.new) > max(HELD // 2, self.few.height):
+            self._sum_up()
+            if self.few.height > HELD:
+                self._put_away()
+
+    def take(self, other: Folded) -> None:
+        """All that another one has, which is then empty."""
+        for cells in other.pieces():
+            self.add(cells)
+
+    def pieces(self) -> Iterator[pl.DataFrame]:
+        """Each key once; those of equal `names` in one piece. It is then empty."""
+        self._sum_up()
+        if self.file is None:
+            few, self.few = self.few, self.few.clear()
+            yield few
+            return
+        self._put_away()
+        with self.file as file:
+            for places in self.places:
+                found = [self._read(file, *place) for place in places]
+                if found:
+                    yield self._summed(found)
+        self.file, self.places = None, [[] for _ in range(BUCKETS)]
+
+    def _sum_up(self) -> None:
+        if self.new:
+            frames, self.new = [self.few, *self.new], []
+            self.few = self._summed(frames)
+
+    def _summed(self, frames: list[pl.DataFrame]) -> pl.DataFrame:
+        return pl.concat(frames).lazy().group_by(self.by).agg(pl.sum(*SUMMED)).collect(engine="streaming")
+
+    def _put_away(self) -> None:
+        """What memory holds goes to the file."""
+        if self.file is None:
+            self.file = scratch.nameless()
+            weakref.finalize(self, self.file.close)
+        bucket = pl.struct(self.names).hash(seed=0) % BUCKETS
+        parts = self.few.with_columns(_bucket=bucket).partition_by("_bucket", as_dict=True, include_key=False)
+        self.few = self.few.clear()
+        with scratch.no_room():
+            for (number,), cells in parts.items():
+                stream = io.BytesIO()
+                cells.write_ipc_stream(stream, compression="lz4")
+                self.places[int(number)].append((self.file.tell(), stream.tell()))
+                self.file.write(stream.getbuffer())
+            self.file.flush()
+
+    def _read(self, file: IO[bytes], start: int, size: int) -> pl.DataFrame:
+        file.seek(start)
+        return pl.read_ipc_stream(io.BytesIO(file.read(size)))
