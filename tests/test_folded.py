@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date, timedelta
 from decimal import Decimal
 
 import polars as pl
@@ -10,9 +11,11 @@ import pytest
 
 from costaudit.errors import CostAuditError
 from costaudit.price import folded
-from costaudit.price.cells import KIND, SUMMED
+from costaudit.price._sum import usd
+from costaudit.price.cells import KIND, SUMMED, added, table
 from costaudit.price.folded import Folded
 
+FIRST = date(2026, 9, 24)
 SCHEMA = pl.Schema({"day": pl.Date(), "user": pl.String(), **dict.fromkeys(KIND, pl.String()), **SUMMED})
 
 
@@ -21,7 +24,8 @@ def cells(seed: int, number: int) -> pl.DataFrame:
     count = [name for name, dtype in SUMMED.items() if dtype == pl.Int64]
     rows = [
         {
-            "user": dice.choice(["ann", "bob", "a name that is longer than others", None]),
+            "day": FIRST + timedelta(days=dice.randrange(9)),
+            "user": dice.choice(["ann", "bob", "a name that is longer than others", "(no user)", None]),
             "model": dice.choice(["one", "two"]),
             "trust": dice.choice(["exact", "estimated"]),
             **{name: dice.randrange(10) for name in count},
@@ -43,7 +47,7 @@ def test_pieces_are_the_sums_of_all_cells_with_the_keys_of_a_name_in_one(held, n
         (half if nth % 2 else whole).add(frame)
     whole.take(half)
     assert whole.requests == sum(frame["requests"].sum() for frame in given)
-    assert whole.lacking == ({"day", "user"} if names else set())
+    assert whole.lacking == ({"user"} if names else set())
     pieces = list(whole.pieces())
     expected = pl.concat(given).group_by(by).agg(pl.sum(*SUMMED)).sort(by, nulls_last=True)
     assert pl.concat(pieces).sort(by, nulls_last=True).equals(expected)
@@ -51,6 +55,18 @@ def test_pieces_are_the_sums_of_all_cells_with_the_keys_of_a_name_in_one(held, n
         met = pl.concat(piece.select(names).unique() for piece in pieces)
         assert met.is_unique().all()
     assert sum(piece.height for piece in whole.pieces()) == 0
+
+
+@pytest.mark.parametrize("by", [("day", "user"), ("user", "day"), ("week", "user"), ("day",), ("model", "month")])
+def test_a_table_of_pieces_is_that_of_all_cells(by, monkeypatch):
+    monkeypatch.setattr(folded, "HELD", 4)
+    given = pl.concat(cells(seed, 40) for seed in range(6))
+    some = Folded(("day", "user"), SCHEMA)
+    some.add(given)
+    (kinds, (rows,)), (others, (whole,)) = (added(pieces, [by]) for pieces in (some.pieces(), [given]))
+    assert kinds.sort(KIND).equals(others.sort(KIND))
+    total = usd(kinds["cost_usd"])
+    assert table(rows, by, total).rows.equals(table(whole, by, total).rows)
 
 
 def test_cells_that_nobody_takes_leave_no_file_open(monkeypatch):

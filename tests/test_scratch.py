@@ -147,7 +147,7 @@ def test_no_file_has_a_name(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("filed")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_told_with_the_folder_and_what_to_do(monkeypatch):
-    monkeypatch.setattr(scratch, "_nameless", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+    monkeypatch.setattr(scratch, "nameless", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
     with pytest.raises(CostAuditError, match="no room for the working file of so many requests") as told:
         scratch.kept(rows(5))
     assert "TMPDIR" in told.value.hint
@@ -158,7 +158,7 @@ def test_a_full_disk_is_told_with_the_folder_and_what_to_do(monkeypatch):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_disk_that_fills_while_a_store_is_read_is_told(tmp_path, monkeypatch):
     _store.merge(ingest([LOGS / "batchable.jsonl"]).requests, tmp_path / "store")
-    monkeypatch.setattr(scratch, "_nameless", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
+    monkeypatch.setattr(scratch, "nameless", lambda: Path("/dev/full").open("wb"))  # noqa: SIM115
     with pytest.raises(CostAuditError, match="no room for the working file"):
         _store.read(tmp_path / "store")
 

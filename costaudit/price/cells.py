@@ -95,29 +95,47 @@ def summed(*, weighted: bool = False) -> list[pl.Expr]:
 
 
 def added(pieces: Iterable[pl.DataFrame], tables: Sequence[Sequence[str]]) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """Cells that come in pieces as cells by KIND alone, and as rows of each table (`table`)."""
+    """Cells that come in pieces as cells by KIND alone, and as rows of each table (`table`).
+
+    Cells of equal `keys` are in one piece.
+    """
     kinds: list[pl.DataFrame] = []
     rows: list[list[pl.DataFrame]] = [[] for _ in tables]
+    met = [False for _ in tables]
     for piece in pieces:
         kinds.append(piece.group_by(KIND).agg(pl.sum(*SUMMED)))
-        for by, found in zip(tables, rows, strict=True):
+        for nth, by in enumerate(tables):
             named = [_named(name) if name in by else pl.col(name) for name in _names(by)]
             # There can be as many rows as calls: nothing is summed here that the table does not say.
             summed = piece.lazy().group_by(named).agg(pl.sum("requests", "known", "cost_usd", *TOKENS))
-            found.append(summed.collect(engine="streaming"))
-    return _again(kinds, KIND), [_again(found, _names(by)) for by, found in zip(tables, rows, strict=True)]
+            rows[nth].append(summed.collect(engine="streaming"))
+            met[nth] |= not _told_whole(piece, by)
+    again = [_again(found, _names(by) if meet else ()) for by, found, meet in zip(tables, rows, met, strict=True)]
+    return _again(kinds, KIND), again
+
+
+def _told_whole(piece: pl.DataFrame, by: Sequence[str]) -> bool:
+    """Whether a table has all keys of its cells as they are: then no row of it comes from two pieces.
+
+    A week has several days; what has no name gets one that something else may have.
+    """
+    told = [columns(one)[0] for one in by if one not in ("week", "month")]
+    others = set(piece.columns) - {*KIND, *SUMMED}
+    return others <= set(told) and not any(piece[name].null_count() for name in told)
 
 
 def _again(frames: list[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
-    """Sums as one; those that came are no longer in the list."""
-    if len(frames) > 1:
-        whole = pl.concat(frames)
-        frames.clear()
-        return whole.lazy().group_by(by).agg(pl.exclude(by).sum()).collect(engine="streaming")
-    return frames[0]
+    """Sums as one, those of equal keys as well; nothing of them is left in the list."""
+    whole = pl.concat(frames)
+    several = len(frames) > 1
+    frames.clear()
+    if not (several and by):
+        return whole
+    return whole.lazy().group_by(by).agg(pl.exclude(by).sum()).collect(engine="streaming")
 
 
 def _names(by: Sequence[str]) -> list[str]:
+    """The columns that tell rows of a table apart: a model is told with who sells it."""
     return [*by, *(["provider"] if "model" in by and "provider" not in by else [])]
 
 
