@@ -2,7 +2,7 @@
 
     CACHE/<version>/<folder>/*.pack     what log files gave (`ingest._cache`)
     CACHE/answers/<two digits>/*.answer what was worked out from them (`known`)
-    CACHE/formats/keys/*.answer         what formats look for (`ingest._marks`)
+    CACHE/formats/<what>/*.answer       what formats look for (`ingest._marks`), and what they say of themselves
     CACHE/prices/*.answer               price files, parsed (`price.book`)
 
 Nothing in it is needed: it may be deleted at any time, and what is damaged counts as absent.
@@ -13,16 +13,19 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import xxhash
 
 LIMIT = 2 << 30  # bytes of all files; the least recently used go first
 SUFFIXES = (".pack", ".answer")
 HALVES_S = 3600  # seconds after which a file that is being written has no writer any more
 MAGIC = b"costaudit-kept1\n"
+T = TypeVar("T")
 _START = len(MAGIC) + 16  # magic, then the hash of the rest
 
 
@@ -73,6 +76,23 @@ def take(path: Path) -> bytes | None:
         return None
     used(path)
     return data[_START:]
+
+
+def learned(what: str, code: str, kind: type[T], made: Callable[[], T]) -> T:
+    """What modules in a folder say of themselves: kept while none of them changes, else found out.
+
+    what  names it in the cache; kind: what `msgspec` reads it as
+    """
+    name = xxhash.xxh3_128_hexdigest(stamp(code, ".py"))
+    path = place() / "formats" / what / f"{name}{SUFFIXES[1]}"
+    data = take(path)
+    if data is not None:
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(data, type=kind)
+    found = made()
+    with suppress(OSError):
+        keep(path, msgspec.msgpack.encode(found))
+    return found
 
 
 def used(path: Path) -> None:

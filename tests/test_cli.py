@@ -90,6 +90,19 @@ def test_a_command_has_a_line_for_the_list_and_a_page_of_its_own(name, run):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["explain", "runaway-loop"], ["no-such-command"]])
 def test_what_needs_no_table_imports_none(arguments):
     """Milliseconds are not asserted; the packages that cost them are."""
+    assert alone(arguments).stderr.splitlines()[-1] == "heavy: []"
+
+
+def test_formats_are_imported_once_to_say_what_they_are(run):
+    listed, one = run("formats").out, run("formats", "litellm").out
+    for arguments, said in ((["formats"], listed), (["formats", "litellm"], one)):
+        again = alone(arguments)
+        assert again.stdout.split() == said.split()
+        assert again.stderr.splitlines()[-1] == "heavy: []"
+
+
+def alone(arguments):
+    """The command in a process of its own, which tells last what it imported."""
     code = (
         "import sys\n"
         "from costaudit.cli import main\n"
@@ -98,8 +111,7 @@ def test_what_needs_no_table_imports_none(arguments):
         "heavy = {'polars', 'pyarrow', 'pydantic', 'rich.console', 'tiktoken'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1] == "heavy: []"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
 
 def test_a_small_audit_imports_tables_and_nothing_else_that_is_large(logs, tmp_path):

@@ -8,16 +8,14 @@ keys is always asked. What was found out is kept in the cache, under the code it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import xxhash
 
 from costaudit.ingest._format import Format
-from costaudit.kept import keep, place, stamp, take
+from costaudit.kept import learned
 
 
 class Marks(msgspec.Struct, array_like=True, frozen=True):
@@ -52,17 +50,7 @@ def indexes(forms: Callable[[], tuple[type[Format], ...]]) -> tuple[Index, Index
 
     forms  all formats; not asked for where what they look for is known
     """
-    name = xxhash.xxh3_128_hexdigest(stamp(str(Path(__file__).parent), ".py"))
-    path = place() / "formats" / "keys" / f"{name}.answer"
-    data = take(path)
-    marks = None
-    if data is not None:
-        with suppress(msgspec.MsgspecError):
-            marks = msgspec.msgpack.decode(data, type=Marks)
-    if marks is None:
-        marks = found_out(forms())
-        with suppress(OSError):
-            keep(path, msgspec.msgpack.encode(marks))
+    marks = learned("keys", str(Path(__file__).parent), Marks, lambda: found_out(forms()))
     return Index(marks.top), Index(marks.inside)
 
 
