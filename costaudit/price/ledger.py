@@ -71,20 +71,36 @@ class Ledger(msgspec.Struct, frozen=True):
         The original is looked at where it is, and only what is asked for is copied; so every expression must look at
         one call at a time and name its columns.
         """
-        frame, kept = self._now(_roots(made)), None if self.gone is None else ~self.gone
-        plain = all(isinstance(one, str) for one in made)  # names alone are there, without a query
+        kept = None if self.gone is None else ~self.gone
         if where is not None:
             some = self._now(_roots([where])).select(where).to_series()
             kept = some if kept is None else kept & some
-        if kept is None or kept.all(ignore_nulls=False):
-            return frame if plain else frame.select(made)
-        if plain:
-            return frame.filter(kept)
-        # What is said of the others is never held for all of them.
-        found = frame.head(SAID).select(made).filter(kept.head(SAID))
-        for start in range(SAID, frame.height, SAID):
-            found.extend(frame.slice(start, SAID).select(made).filter(kept.slice(start, SAID)))
+        kept = None if kept is None or kept.all(ignore_nulls=False) else kept
+        if kept is None and (self.untouched or all(isinstance(one, str) for one in made)):
+            return self._said(made, None)
+        # Neither what has changed nor what is said of the others is ever held for all calls.
+        found = self._some(0)._said(made, kept)
+        for start in range(SAID, self.original.height, SAID):
+            found.extend(self._some(start)._said(made, None if kept is None else kept.slice(start)))
         return found
+
+    def _some(self, start: int) -> Ledger:
+        """The same of some calls."""
+        if self.original.height <= SAID:
+            return self
+        gone = None if self.gone is None else self.gone.slice(start, SAID)
+        news = []
+        for table in self.news:
+            first, last = (int(table["place"].search_sorted(at)) for at in (start, start + SAID))
+            if last > first:
+                news.append(table.slice(first, last - first).with_columns(pl.col("place") - start))
+        return replace(self, original=self.original.slice(start, SAID), gone=gone, news=tuple(news))
+
+    def _said(self, made: Sequence[str | pl.Expr], kept: pl.Series | None) -> pl.DataFrame:
+        frame = self._now(_roots(made))
+        if not all(isinstance(one, str) for one in made):  # names alone are there, without a query
+            frame = frame.select(made)
+        return frame if kept is None else frame.filter(kept.head(frame.height))
 
     def reading(self, columns: Sequence[str] | None) -> Ledger:
         """The same state with `calls` of these columns only, and of those that every reader needs; None: all."""
@@ -100,7 +116,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def value(self, name: str) -> pl.Series:
         """A column in this state, one value a call of `original`, gone ones included."""
-        column = self.original[name]
+        column = self.original.select(name).to_series()  # taken out of the table itself, it would take room for good
         for table in self.news:
             if name in table.columns:
                 column = column.scatter(table["place"], table[name])
