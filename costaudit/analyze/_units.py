@@ -119,9 +119,10 @@ def units(
     else:
         calls = ledger.told(rows.filter(ledger.told(rows, [SPENT]).to_series()), made)
     names = (provider.alias("provider"), model.alias("model"))
-    sums = _summed(calls)
     arms = calls.select("arm", "row").drop_nulls("arm").group_by("arm").agg(pl.first("row"))
-    failed = calls.filter("outage").select("key", "row")
+    failed = calls.select("key", "row", "outage").filter("outage").drop("outage")
+    sums = _summed(calls)
+    del calls
     out = ledger.told(failed["row"], names).select(failed["key"], outages=pl.format("{}/{}", "provider", "model"))
     opening = ledger.told(sums["row"], (*OPENED, FRONT if fronts else pl.lit(None, pl.Int64).alias("front")))
     none = pl.lit([], pl.List(pl.String))
@@ -159,8 +160,9 @@ def _summed(calls: pl.DataFrame) -> pl.DataFrame:
             pl.any("malformed", "seen"),
         )
     ]
-    # Calls without a run are most of the units, and need no grouping.
-    if (alone := calls.filter("single")).height:
+    alone = calls if calls["single"].all() else calls.filter("single")
+    if alone.height:
+        # Calls without a run are most of the units, and need no grouping.
         one = alone.select(
             *("key", "arm", "row"),
             pl.col("arm").alias("last_arm"),
@@ -172,5 +174,7 @@ def _summed(calls: pl.DataFrame) -> pl.DataFrame:
             *("success", "score"),
             pl.col("malformed", "seen").fill_null(value=False),
         )
+        if alone is calls and one["row"].is_sorted():
+            return one
         parts.append(one)
     return pl.concat(parts).sort("row")

@@ -12,9 +12,9 @@ import polars as pl
 from costaudit.analyze._analyzer import single_calls
 from costaudit.analyze._cache import WRITES
 from costaudit.analyze._candidates import SHAPE, brief, entries, simple
-from costaudit.analyze._places import places
+from costaudit.analyze._places import places, repeated
 from costaudit.analyze._swap import shared_requests
-from costaudit.analyze._units import ASKS, FIRST_BLOCK, LISTED, TOOLS, Arm
+from costaudit.analyze._units import ASKS, FIRST_BLOCK, LISTED, PROVIDER, TOOLS, Arm
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
@@ -80,12 +80,20 @@ class Work:
     @cached_property
     def used(self) -> dict[Arm, str]:
         """The models of the log and the entries of the book that price them."""
-        return entries(single_calls(self.ledger, ("provider", "model", "price_status", "price_entry")))
+        arm = (PROVIDER.hash(0) ^ pl.col("model").hash(1)).alias("arm")
+        calls = single_calls(self.ledger, ("row", arm), pl.col("price_status") == "priced")
+        first = calls.group_by("arm").agg(pl.first("row"))["row"]
+        return entries(self.ledger.told(first, ("provider", "model", "price_status", "price_entry")))
 
     @cached_property
     def shared(self) -> pl.DataFrame:
         """Requests that several models answered, as `shared_requests` gives them."""
-        return shared_requests(single_calls(self.ledger, ("request_sha", "provider", "model", "input_tokens")))
+        sent = single_calls(
+            self.ledger, ("row", "request_sha"), pl.col("request_sha").is_not_null() & (pl.col("input_tokens") > 0)
+        )
+        again = repeated(sent["request_sha"], 2)
+        rows = sent.filter(pl.col("request_sha").is_in(again.implode()))["row"]
+        return shared_requests(self.ledger.told(rows, ("request_sha", "provider", "model", "input_tokens")))
 
     def _of(self, task: str, arm: Arm, made: Sequence[str | pl.Expr], tenant: str | None = None) -> pl.DataFrame:
         at = self._at.get((task, arm))
