@@ -15,7 +15,6 @@ from costaudit.analyze import analyze, checked
 from costaudit.attribute import Attributed, attribute
 from costaudit.audit import AT_LEAST, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
-from costaudit.data import bundled
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import REJECTS, Ingested, ingest
 from costaudit.ingest import _store as store
@@ -25,7 +24,6 @@ from costaudit.price.book import PriceBook
 from costaudit.price.coverage import coverage
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
-from costaudit.price.overrides import parse_overrides
 from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
 from costaudit.price.trust import NO_PEERS, Others, trust
@@ -201,7 +199,7 @@ def stored(held: pl.DataFrame, outside: int = 0, outside_rollups: int = 0) -> In
 
 def prices(settings: Settings) -> PriceBook:
     """The price book of the settings: the bundled one or a folder of the user's, with the user's overrides."""
-    return PriceBook.load(settings.prices_dir or bundled("pricing"), overrides=parse_overrides(settings.prices))
+    return PriceBook.of(settings)
 
 
 def used(book: PriceBook, window: Window) -> Prices:

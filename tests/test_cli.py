@@ -87,7 +87,17 @@ def test_a_command_has_a_line_for_the_list_and_a_page_of_its_own(name, run):
     assert not ran.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["explain", "runaway-loop"], ["no-such-command"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["explain", "runaway-loop"],
+        ["prices", "list"],
+        ["prices", "show", "gpt-4o"],
+        ["no-such-command"],
+    ],
+)
 def test_what_needs_no_table_imports_none(arguments):
     """Milliseconds are not asserted; the packages that cost them are."""
     assert alone(arguments).stderr.splitlines()[-1] == "heavy: []"

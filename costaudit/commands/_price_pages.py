@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-import polars as pl
-
-from costaudit.commands._price_quote import plain
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
-from costaudit.price.engine import price
 from costaudit.price.entry import Model, Period, Provider, Rates
-from costaudit.price.quote import Answer
 from costaudit.report._text import clean, width
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from costaudit.price.quote import Answer
 
 SHOWN = ("input", "cache_read", "cache_write_5m", "cache_write_30m", "cache_write_1h", "cache_write_12h", "output")
 
@@ -122,6 +122,14 @@ def _sum(answer: Answer) -> str:
     return table(("class", "quantity × rate", "uplift", "cost"), rows, left=4)
 
 
+def plain(amount: Decimal | None) -> str | None:
+    """A decimal string without exponent or trailing zeros."""
+    if amount is None:
+        return None
+    text = f"{amount:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
 def _grouped(quantity: Decimal | None) -> str:
     """A quantity with its thousands apart and no zeros at the end."""
     if quantity is None:
@@ -155,6 +163,10 @@ def _changed(before: Rates, after: Rates) -> Iterable[tuple[str, str]]:
 
 def costs(requests: pl.DataFrame, old: PriceBook, new: PriceBook) -> str:
     """What the same calls cost under two books, by model, the largest change first; unpriced calls count nothing."""
+    import polars as pl
+
+    from costaudit.price._sum import usd
+    from costaudit.price.engine import price
 
     def by_model(book: PriceBook, name: str) -> pl.DataFrame:
         priced = price(requests, book)

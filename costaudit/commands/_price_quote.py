@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from costaudit.commands._price_pages import plain
 from costaudit.errors import PriceError
 from costaudit.ingest._usage import normalise
 from costaudit.price.book import PriceBook
@@ -64,14 +65,6 @@ def _record(case: Case, answer: Answer) -> dict[str, Any]:
     if answer.list_usd is not None:
         record["list_usd"] = plain(answer.list_usd)
     return record
-
-
-def plain(amount: Decimal | None) -> str | None:
-    """A decimal string without exponent or trailing zeros."""
-    if amount is None:
-        return None
-    text = f"{amount:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
 def _case(line: str, where: str) -> Case:

@@ -232,8 +232,8 @@ def _day(written: str | None) -> date:
 
 
 def _book(prices: Path | None, config: Path | None) -> PriceBook:
-    from costaudit import pipeline
+    from costaudit.price.book import PriceBook
 
     if prices is not None and not prices.is_dir():
         raise PriceError(f"{prices} is no folder", hint="--prices takes a folder of price files")
-    return pipeline.prices(options.settings(config, prices_dir=prices))
+    return PriceBook.of(options.settings(config, prices_dir=prices))

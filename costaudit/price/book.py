@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from costaudit.config import Settings
 from costaudit.data import bundled
 from costaudit.errors import PriceError
 from costaudit.kept import keep, place, take
 from costaudit.price.entry import Model, Provider
-from costaudit.price.overrides import Override
+from costaudit.price.overrides import Override, parse_overrides
 
 T = TypeVar("T")
 
@@ -53,6 +54,11 @@ class PriceBook(msgspec.Struct, frozen=True, eq=False):
     cache: Path | None = None
     _files: dict[str, Provider | None] = msgspec.field(default_factory=dict)
     memo: dict[Any, Any] = msgspec.field(default_factory=dict)  # what `tariff` and `match` worked out
+
+    @classmethod
+    def of(cls, settings: Settings) -> PriceBook:
+        """The book of the settings: the bundled one or with a folder of the user's, and with the user's overrides."""
+        return cls.load(settings.prices_dir or bundled("pricing"), overrides=parse_overrides(settings.prices))
 
     @classmethod
     def load(
