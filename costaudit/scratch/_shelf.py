@@ -180,8 +180,7 @@ class _Rooms:
     def of(self, size: int) -> _Region:
         if self._main is None:
             self._main = self._new()
-        start = -(-self._main.size // ALIGNED) * ALIGNED
-        self._main.size = start + size
+        start = self._main.taken(size)
         if hasattr(os, "posix_fallocate") and size:  # half the time to write there; and a full disk is told at once
             os.posix_fallocate(self._main.file.fileno(), start, size)
         return _Region(self._main, start, size)
@@ -219,6 +218,13 @@ class _File:
         self.size = 0
         self._turn = threading.Lock()  # the system writes to one file one after the other anyway
         self._whole: Any = None
+
+    def taken(self, size: int) -> int:
+        """Where so many bytes have their place from now on."""
+        with self._turn:  # else a write that ends meanwhile would forget it, and the next place would lie in this one
+            start = -(-self.size // ALIGNED) * ALIGNED
+            self.size = start + size
+        return start
 
     def write(self, at: int, data: Any) -> None:
         with self._turn:
