@@ -38,6 +38,7 @@ from costaudit.price.trust import NO_PEERS, Others, by_others, dearest_calls, hi
 
 PLACE = ("part", "hinges")
 AT_ONCE = 250_000  # rows that are priced together: parts may be small
+MANY = 1_000_000  # rows from which footers are asked: who reads them takes a tenth of a second to import
 READERS = 2  # parts that are read at the same time: decoding one leaves half of two cores idle
 SUMMED_BY = ("day", "task")  # what sums are kept by, beside provider and model
 
@@ -82,6 +83,7 @@ class _Reading:
         self.store, self.all, self.settings, self.names, self.book = store, found, settings, names, book
         self.start, self.end = settings.window
         self.opened = [part for part in found if part.within(self.start, self.end)]
+        self.many = sum(part.rows for part in self.opened) >= MANY
         self.stale = 0
         self.lock = Lock()
         self.others = unnamed(settings)
@@ -172,7 +174,7 @@ class _Reading:
 
     def _condensed(self, part: Part, path: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         scan = self._inside(pl.scan_parquet(path, glob=False, hive_partitioning=False), part)
-        alike, plain = self._alike(part, scan, facts(path, READ))
+        alike, plain = self._alike(part, scan, facts(path, READ) if self.many else Facts())
         if plain is None or alike["_calls"].sum() == part.rows - part.restated:
             return alike, alike.clear()
         return alike, scan.filter(~plain).select(self._columns()).collect(engine="streaming")

@@ -129,11 +129,12 @@ def same(one, other) -> None:
     assert one.coverage.unpriced.equals(other.coverage.unpriced)
 
 
-def of_store(rows: pl.DataFrame, settings: Settings, by, *, summed: bool, at: Settings | None = None):
-    """What a store of these rows says, in some five parts and one of calls without a time."""
+def of_store(rows: pl.DataFrame, settings: Settings, by, *, summed: bool, at: Settings | None = None, footers=True):
+    """What a store of these rows says, in some five parts and one of calls without a time; with or without footers."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as few:
         few.setattr(_store, "ROWS", rows.height // 4)
         few.setattr(_store, "PARTS", 1_000)
+        few.setattr(stored, "MANY", 0 if footers else rows.height + 1)
         store = Path(folder) / "store"
         _store.merge(rows, store, summary=_sums.summary(at or settings) if summed else None)
         return totals.spent([str(store)], settings, by)
@@ -144,12 +145,13 @@ def of_store(rows: pl.DataFrame, settings: Settings, by, *, summed: bool, at: Se
     costs=st.booleans(),
     plain=st.booleans(),
     summed=st.booleans(),
+    footers=st.booleans(),
     by=st.sampled_from([TABLES, OTHERS]),
 )
 @trials(max_examples=3, deadline=None, phases=[Phase.generate])  # a smaller number is no smaller case
-def test_a_store_says_what_all_rows_in_one_table_say(seed, costs, plain, summed, by):
+def test_a_store_says_what_all_rows_in_one_table_say(seed, costs, plain, summed, footers, by):
     rows = calls(seed, 120, costs=costs, plain=plain)
-    same(of_store(rows, Settings(), by, summed=summed), in_one_table(rows, Settings(), by))
+    same(of_store(rows, Settings(), by, summed=summed, footers=footers), in_one_table(rows, Settings(), by))
 
 
 def test_cells_that_are_many_are_summed_bucket_by_bucket_to_the_same(monkeypatch):

@@ -16,7 +16,7 @@ import polars as pl
 from costaudit import scratch
 from costaudit.price.cells import KIND, SUMMED
 
-HELD = 1_000_000  # cells in memory: some 200 MB
+HELD = 500_000  # cells in memory, which take some 100 MB, and several times that while they are summed
 BUCKETS = 64
 
 
