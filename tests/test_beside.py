@@ -6,9 +6,13 @@ from threading import Event
 
 import pytest
 
-from costaudit.analyze._beside import AT_ONCE, beside
+from costaudit.analyze._beside import AT_ONCE, LARGE, beside
 
 LONG = 60  # s; only a test that fails waits for so long
+
+
+def small(_):
+    return 1
 
 
 def test_what_is_done_first_is_not_told_first():
@@ -21,7 +25,7 @@ def test_what_is_done_first_is_not_told_first():
             second.set()
         return n
 
-    assert list(beside(said, range(7))) == list(range(7))
+    assert list(beside(said, range(7), small)) == list(range(7))
 
 
 def test_an_error_is_raised_in_its_turn_and_what_was_begun_is_waited_for():
@@ -33,7 +37,7 @@ def test_an_error_is_raised_in_its_turn_and_what_was_begun_is_waited_for():
         done.append(n)
         return n
 
-    told = beside(said, range(9))
+    told = beside(said, range(9), small)
     assert next(told) == 0
     with pytest.raises(ValueError, match="the second"):
         next(told)
@@ -49,7 +53,7 @@ def test_no_more_is_begun_than_can_be_held():
             begun.append(n)
             yield n
 
-    told = beside(lambda n: n, parts())
+    told = beside(lambda n: n, parts(), small)
     for n in range(10):
         assert next(told) == n
         assert len(begun) <= n + 1 + AT_ONCE
@@ -57,4 +61,16 @@ def test_no_more_is_begun_than_can_be_held():
 
 
 def test_nothing_is_said_of_no_parts():
-    assert list(beside(str, [])) == []
+    assert list(beside(str, [], small)) == []
+
+
+def test_a_large_part_is_worked_on_alone():
+    at_work = []
+
+    def said(n):
+        at_work.append(n)
+        assert at_work == [n]
+        at_work.remove(n)
+        return n
+
+    assert list(beside(said, range(5), lambda _: LARGE)) == list(range(5))

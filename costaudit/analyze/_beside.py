@@ -11,23 +11,26 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 2  # more would hold more in memory than they save in time
+LARGE = 4_000_000  # calls, or prefixes of prompts: parts that have more together are worked on one by one
 
 
-def beside(said: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+def beside(said: Callable[[T], R], parts: Iterable[T], size: Callable[[T], int]) -> Iterator[R]:
     """What is said of each part, in order of the parts, whichever is done first.
 
-    Never more than AT_ONCE are worked on, or wait behind one that is. An error of a part is raised in its turn; what
-    was begun meanwhile is waited for.
+    Never more than AT_ONCE are worked on, or wait behind one that is, and none beside one with which it is LARGE. An
+    error of a part is raised in its turn; what was begun meanwhile is waited for.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun: deque[Future[R]] = deque()
+        begun: deque[tuple[int, Future[R]]] = deque()
         try:
             for part in parts:
-                ready = [begun.popleft().result()] if len(begun) == AT_ONCE else []
-                begun.append(pool.submit(said, part))
+                ready, own = [], size(part)
+                while begun and (len(begun) == AT_ONCE or own + sum(large for large, _ in begun) > LARGE):
+                    ready.append(begun.popleft()[1].result())
+                begun.append((own, pool.submit(said, part)))
                 yield from ready
             while begun:
-                yield begun.popleft().result()
+                yield begun.popleft()[1].result()
         finally:
-            for one in begun:
+            for _, one in begun:
                 one.cancel()

@@ -86,7 +86,11 @@ class Replay:
         kind = np.int32 if (calls["input_tokens"] < 2**31).all() else np.int64
         self._rows = calls["row"]
         self.read, self.write = ({p: np.zeros(calls.height, kind) for p in policies} for _ in range(2))
-        for _ in beside(lambda part: self._play(calls[part], ledger), _apart(calls)):
+        blocks = calls["blocks"]
+        parts = beside(
+            lambda part: self._play(calls[part], ledger), _apart(calls), lambda part: int(blocks.gather(part).sum())
+        )
+        for _ in parts:
             pass  # each part fills places of its own
 
     def _play(self, calls: pl.DataFrame, ledger: Ledger) -> None:

@@ -46,7 +46,7 @@ def compared(tasks: TaskUnits, floor: Decimal, by: Standard, stated: Mapping[str
     floor   what a task or tenant must spend to hold a finding [USD]
     """
     of_task = partial(_of_task, tasks, floor=floor, by=by, stated=stated)
-    for pairs in beside(of_task, tasks.comparable(floor)):
+    for pairs in beside(of_task, tasks.comparable(floor), tasks.size):
         yield from pairs
 
 

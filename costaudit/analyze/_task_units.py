@@ -36,6 +36,10 @@ class TaskUnits:
         may = (pl.col("at").list.len() > 1) & (pl.col("spend") >= amount(floor))
         return self._groups.filter(may)["task"].to_list()
 
+    def size(self, task: str) -> int:
+        """How many calls a task has."""
+        return int(self._at[task].list.len().sum())
+
     def rows(self, task: str) -> pl.Series:
         """The `row` of the calls of a task, in order."""
         return self._work.rows(self._at[task].explode().sort())

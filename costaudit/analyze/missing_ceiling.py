@@ -67,15 +67,17 @@ class MissingCeiling(Analyzer):
         runs = runs.with_columns(pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL))
         if runs["n"].max() == 1:
             raise CannotCheck("no run has more than one call")
-        groups = places(runs.select("task", "model", "n"), ["task", "model"], runs=pl.len(), most=pl.col("n").max())
+        sums = {"runs": pl.len(), "most": pl.max("n"), "steps": pl.sum("n")}
+        groups = places(runs.select("task", "model", "n"), ["task", "model"], **sums)
         several = groups.filter((pl.col("runs") > 2) & (pl.col("most") > 1))
         of_group = partial(self._said, runs, steps)
-        for claims in beside(of_group, zip(several["task"], several["model"], several["at"], strict=True)):
+        some = zip(*several["task", "model", "at", "steps"], strict=True)
+        for claims in beside(of_group, some, lambda group: int(group[-1])):
             yield from claims
 
-    def _said(self, runs: pl.DataFrame, steps: pl.DataFrame, of: tuple[str, str, pl.Series]) -> list[Claim]:
+    def _said(self, runs: pl.DataFrame, steps: pl.DataFrame, of: tuple[str, str, pl.Series, int]) -> list[Claim]:
         """What is said of the runs of one task and model."""
-        task, model, at = of
+        task, model, at, _ = of
         found = runs[at].sort("run_id")
         group = _ceiling.with_reference(found)
         if group["reference"].sum() < _ceiling.LEAST_FINISHED:

@@ -153,7 +153,8 @@ def _by_class(
     """
     starts = range(0, max(1, rows.len()), AT_ONCE)
     parts = (sides(these(ledger, rows.slice(start, AT_ONCE))) for start in starts)
-    sums = pl.concat(beside(lambda part: _apart(*part, ledger.book), parts)).group_by("class")
+    billed = beside(lambda part: _apart(*part, ledger.book), parts, lambda part: part[0].height)
+    sums = pl.concat(billed).group_by("class")
     return (
         sums.agg(pl.max("old_rate", "new_rate"), pl.sum("calls", "excess_usd"))
         .filter(pl.col("excess_usd") != 0)
