@@ -7,9 +7,11 @@ import gc
 import importlib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +23,9 @@ from costaudit.commands import _flags
 from costaudit.errors import CostAuditError, UsageError
 
 COLLECTED = 300_000  # objects made before lost cycles are looked for: at the usual 700 a fifth of a small audit is that
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+SIGNALLED = 128  # and the number of the signal that ended the program, as shells count
+INTERRUPTED = SIGNALLED + signal.SIGINT
+ASKED = ("SIGTERM", "SIGHUP")  # to end, by those who stop a job and by a terminal that is closed
 BUG_EXIT = 3  # never 1: a crash must not read as a proved regression, nor as findings
 NAME = 200  # characters of a path in a message
 _TYPE = re.compile(r" <[\w\[\] ]+>\Z")  # `PATH <list[str]>`: how Python calls it is no help
@@ -128,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     atexit.register(gc.freeze)  # at the end the system takes all memory back: a search for cycles is a fifth of a run
     if sys.stdout is None:  # closed by whoever started the program
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    _end_when_asked()
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
@@ -152,6 +157,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "hint: the same command with COSTAUDIT_DEBUG=1 prints the traceback to report",
         )
         sys.exit(BUG_EXIT)
+
+
+def _end_when_asked() -> None:
+    """Let signals that ask for the end end the program as errors do: workers stopped, temporary files removed."""
+
+    def end(number: int, _: Any) -> None:
+        sys.exit(SIGNALLED + number)
+
+    for known in (getattr(signal, name) for name in ASKED if hasattr(signal, name)):
+        with suppress(ValueError):  # not in the main thread: then whoever called answers for it
+            if signal.getsignal(known) is signal.SIG_DFL:  # `nohup` has it ignored
+                signal.signal(known, end)
 
 
 def _named(error: OSError) -> str:

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -216,6 +217,45 @@ def test_an_interrupt_is_no_error_message(run, monkeypatch):
 
     monkeypatch.setattr("costaudit.pipeline.audit", stop)
     assert run("analyze", __file__) == Ran(130, "", "")
+
+
+WAITING = """
+import signal, sys, tempfile, time
+from costaudit import cli, pipeline
+for name, usual in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal.SIG_DFL), ("SIGHUP", signal.SIG_DFL)):
+    signal.signal(getattr(signal, name), usual)  # whatever the suite was started by
+
+def wait(*_):
+    with tempfile.TemporaryDirectory() as folder:
+        print(folder, flush=True)
+        while True:
+            time.sleep(0.05)  # a signal that comes just before a pause would not end it
+
+pipeline.audit = wait
+cli.main(["analyze", sys.argv[1], "--no-cache"])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_the_program_without_a_word_and_without_a_file_left(name, logs):
+    told = signal.Signals[name]
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(logs)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_dir()
+        process.send_signal(told)
+        assert process.communicate(timeout=300) == ("", "")
+    assert process.returncode == 128 + told
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("group", ["baseline", "prices", "store"])
+def test_a_group_without_a_command_prints_its_help(group, run):
+    ran = run(group)
+    assert ran.code == 2
+    assert "Commands:" in ran.out + ran.err
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_path_too_long_for_the_machine_is_wrong_usage_and_no_bug(run):
 
 def test_a_group_lists_its_commands_in_whole_sentences():
     group = cli.load("prices")
-    text = group.get_help(typer.Context(group, info_name="prices"))
+    text = group.get_help(typer.Context(group, info_name="prices", terminal_width=80))
     assert "as files to" in text
     assert "use with --prices DIR." in text
 

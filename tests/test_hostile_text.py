@@ -126,6 +126,7 @@ def test_json_gives_every_text_back_as_the_log_had_it(text):
 def test_markdown_holds_no_html_link_or_mention_from_a_log(text):
     shown = renderer("markdown")(infected(text), View())
     ours = re.sub(r"<!-- costaudit report -->|</?(details|summary)>|&#8203;", "\u200b", shown)
+    ours = re.sub(r"(?ms)^  ````yaml$.*?^  ````$", "", ours)  # what is to be copied calls nobody
     assert not re.search(r"(?<!\\)<[a-zA-Z/!]", ours)
     assert not re.search(r"(?<!\\)\]\(", ours)
     assert not re.search(r"@\w|#\w|://|www\.", ours)

@@ -159,6 +159,20 @@ def test_a_decoder_that_learns_its_keys_finds_what_one_that_knows_all_finds(reco
     assert [[_shown(cell) for (cell,) in columns] for columns in found] == [list(map(_shown, row)) for row in rows]
 
 
+@pytest.mark.parametrize("key", ["m\nodel", 'mo"del', "mo\\del", "\x00"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_key_that_no_struct_can_have_costs_nothing(key, first, tmp_path):
+    lines = sample("openai-chat.jsonl")[:3]
+    at, call = 0 if first else 3, json.loads(sample("openai-chat.jsonl")[4])
+    made = []
+    for more in ({}, {key: {key: 1}}):
+        (tmp_path / "log.jsonl").write_text("\n".join([*lines[:at], json.dumps(more | call), *lines[at:]]))
+        made.append(taken([tmp_path]))
+    plain, odd = made
+    assert odd.requests.drop("source_offset").equals(plain.requests.drop("source_offset"))
+    assert odd.fates == plain.fates
+
+
 def _shown(cell):
     return bytes(cell) or None if isinstance(cell, msgspec.Raw) else cell
 

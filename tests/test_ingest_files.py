@@ -229,6 +229,7 @@ def test_a_folder_is_walked_in_the_order_of_paths_without_hidden_folders_links_t
     (tmp_path / "logs" / "linked").symlink_to(tmp_path / "logs" / "a")
     (tmp_path / "logs" / "loop").symlink_to(tmp_path / "logs")
     (tmp_path / "logs" / "gone").symlink_to(tmp_path / "nothing")
+    (tmp_path / "logs" / "itself").symlink_to(tmp_path / "logs" / "itself")
     shown = [
         file.shown.removeprefix(f"{tmp_path}/logs/") for file in walk([tmp_path / "logs", tmp_path / "logs" / "a"])
     ]

@@ -10,7 +10,9 @@ import typer
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, note, progress, writable
 
-app = typer.Typer(help="Keep what `check` needs of these logs in a small file: no content, no rows of calls.")
+app = typer.Typer(
+    no_args_is_help=True, help="Keep what `check` needs of these logs in a small file: no content, no rows of calls."
+)
 
 
 @app.callback()

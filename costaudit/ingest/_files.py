@@ -6,6 +6,7 @@ Content decides, never a file's name. One damaged record costs one record.
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -109,9 +110,18 @@ def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED:
                 yield from _below(folder / entry.name, f"{real}/{entry.name}")
-        elif entry.is_file() and not _beside_database(folder / entry.name):
+        elif _is_file(entry) and not _beside_database(folder / entry.name):
             whole = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
             yield whole, folder / entry.name
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as problem:
+        if problem.errno == errno.ELOOP:  # a link that leads to itself leads to no file
+            return False
+        raise
 
 
 def _expand(path: Path) -> list[Path]:

@@ -6,6 +6,7 @@ key is learned, and the record decoded again: so nothing can be missed, and what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 from costaudit.ingest._decode import Decoder, Node, Path, all_below, dug
 
 MOST = 40  # times a file may show new keys; records keyed by ids are decoded the other way
+_UNNAMED = re.compile(r'["\\\x00-\x1f]').search  # what msgspec has in no name of a field
 SEVERAL = 20  # records whose keys are learned before the first is decoded
 
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -38,14 +40,15 @@ class Lean:
         """Learn the keys of records before they are decoded; raises msgspec.DecodeError for what is no object."""
         if sum(self._learned(self.decoder.root, (), data) for data in records):
             self.generation += 1
-            self._shaped()
+            if not self.exhausted:
+                self._shaped()
 
     def _shaped(self) -> None:
         self.shape = _Shape(self.decoder.root, (), self)
         self._decode = msgspec.json.Decoder(self.shape.struct).decode
 
     def one(self, data: bytes) -> Any:
-        """A record as a struct of the present shape; raises as `Decoder.typed` does."""
+        """A record as a struct of the present shape; raises as `Decoder.typed` does, and where that exhausts it."""
         try:
             return self._decode(data)
         except msgspec.ValidationError:
@@ -65,8 +68,11 @@ class Lean:
         known = self.known.setdefault(path, set())
         new = False
         for key, value in _keys(data).items():
-            new |= key not in known
-            known.add(key)
+            if key not in known:
+                new = True
+                known.add(key)
+                if _UNNAMED(key):  # no struct can have it: the other way of decoding can
+                    self.generation = MOST
             child = node.below.get(key)
             if child is not None and not child.whole and bytes(memoryview(value)[:1]) == b"{":
                 new |= self._learned(child, (*path, key), value)

@@ -110,12 +110,12 @@ class TableReader:
             self._decode(parts, out)
 
     def _decode(self, records: Sequence[Record], out: Out) -> None:
+        if self.lean is not None and not self.lean.generation:
+            self._learn(records)
         if self.lean is None or self.lean.exhausted:
             self.lean, one = None, self.plan.decoder.typed
         else:
             one = self.lean.one
-            if not self.lean.generation:
-                self._learn(records)
         lean, generation = self.lean, self.lean.generation if self.lean else 0
         kept: list[Record] = []
         rows: list[Any] = []
