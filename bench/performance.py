@@ -45,7 +45,7 @@ its totals do not need the calls at all (`costaudit spend`).
 TOTALS = """## Totals
 
 `costaudit spend` asked of a store: from the sums of its parts, which hold for the prices they were made with; and from
-the calls, one part after the other, where sums do not say what is asked.
+the calls, two parts at a time, where sums do not say what is asked. Ten rows of a table are shown.
 """
 STARTUP = """## What is small
 
