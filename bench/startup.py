@@ -65,6 +65,7 @@ def cases(folder: Path) -> list[Case]:
         Case("analyze --help", ["analyze", "--help"]),
         Case("explain runaway-loop", ["explain", "runaway-loop"]),
         Case("formats", ["formats"]),
+        Case("prices show gpt-4o", ["prices", "show", "gpt-4o"]),
         Case("analyze, an empty folder", ["analyze", str(folder / "empty")]),
         Case("analyze, 10 small files, read anew", ["analyze", "--no-cache", few]),
         Case("analyze, 10 small files, unchanged", ["analyze", few]),

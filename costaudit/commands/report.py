@@ -77,7 +77,9 @@ def command(
     known = Known(places, settings)
     how = f"report {month} {compare} {format} {view} {settings.currency}"
     said = None if against else known.said(how)
-    if said is None:
+    if said is not None:
+        emit(said.text, output)
+    else:
         from costaudit import pipeline, questions
         from costaudit.analyze import checked
         from costaudit.compare import month as months
@@ -91,8 +93,8 @@ def command(
         review = questions.reviewed(read, settings, places, reviewed, compared, against or ())
         with options.money(settings, review.audit.window):
             said = Said(_month.RENDERERS[format](review, view), None, review.audit.coverage.enough)
+        emit(said.text, output)
         if not against:
             known.say(how, said)
-    emit(said.text, output)
     if min_coverage is not None and not said.enough:
         raise typer.Exit(3)
