@@ -70,15 +70,10 @@ def unpriced(calls: pl.DataFrame) -> pl.DataFrame:
 
 def with_entries(models: pl.DataFrame) -> pl.DataFrame:
     """Models without a price [provider, model, requests, tokens] in the order of the header, with an entry each."""
-    return (
-        models.sort("tokens", "requests", "provider", "model", descending=[True, True, False, False], nulls_last=True)
-        .with_columns(
-            pl.struct("provider", "model")
-            .map_elements(lambda row: _entry(row["provider"], row["model"]), return_dtype=pl.String)
-            .alias("entry")
-        )
-        .cast(_UNPRICED)  # type: ignore[arg-type]
-    )
+    order = ("tokens", "requests", "provider", "model")
+    models = models.sort(order, descending=[True, True, False, False], nulls_last=True)
+    entries = [_entry(*named) for named in models.select("provider", "model").iter_rows()]
+    return models.with_columns(pl.Series("entry", entries, pl.String)).cast(_UNPRICED)  # type: ignore[arg-type]
 
 
 def _entry(provider: str | None, model: str | None) -> str:
