@@ -150,8 +150,7 @@ def requests(
     """
     kept = only_store(paths)
     if kept is None:
-        read = ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings), only=only)
-        return replace(read, requests=scratch.kept(read.requests))
+        return ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings), only=only)
     held = store.window(kept, *settings.window)
     return stored(held.requests, held.outside, held.outside_restated)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -200,3 +201,33 @@ def test_nothing_is_said_where_there_is_room(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(scratch, "disk_usage", lambda _: SimpleNamespace(free=600 * 7))
     scratch.read(7, [partial(rows, 7)])
     assert not caplog.records
+
+
+def test_a_place_that_is_given_out_while_another_is_written_lies_in_no_other():
+    rooms = _shelf._Rooms(tempfile.TemporaryFile)
+    first = rooms.of(10)
+    places = []
+    asking = threading.Thread(target=lambda: places.append(rooms.of(1_000)))
+
+    class Slow:
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def tell(self):
+            at = self.file.tell()
+            asking.start()
+            asking.join(0.1)  # it may be given its place only when this write has ended
+            return at
+
+    whole = first.file
+    whole.file = Slow(whole.file)
+    first.write(0, b"0123456789")
+    asking.join()
+    whole.file = whole.file.file
+    places.append(rooms.of(1_000))
+    assert first.start + 10 <= places[0].start
+    assert places[0].start + 1_000 <= places[1].start
+    rooms.close()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.ingest._pieces import added
+from costaudit.ingest._pieces import COUNTS, added
 
 COLUMNS: dict[str, pl.DataType] = {
     "_reading": pl.String(),
@@ -29,6 +29,7 @@ AGREE = 0.99  # share of them that must agree
 IMPOSSIBLE = 3  # rows whose cached part exceeds their input: these alone decide
 
 SOURCE = ["format", "_scope", "provider"]
+LOOKED_AT = ("source_file", "source_line", "format", "provider", "model", "convention", "_key", *COUNTS, *COLUMNS)
 PROOFS = pl.Schema({"source_file": pl.String, "format": pl.String, "convention": pl.String, "proof": pl.String})
 
 
@@ -53,7 +54,9 @@ def settle(rows: pl.DataFrame) -> Settled:
         for name in COLUMNS:
             plain.drop_in_place(name)
         return Settled(plain, PROOFS.to_frame())
-    marked = added(rows, doubtful).with_columns(
+    # What is not looked at is neither filtered nor copied: it is most of the memory.
+    looked_at = rows.select(name for name in LOOKED_AT if name in rows.columns)
+    marked = added(looked_at, doubtful).with_columns(
         _said=_evidence(),
         _impossible=_cached() > pl.col("input_tokens"),
         _informative=_cached() > 0,
@@ -91,7 +94,8 @@ def settle(rows: pl.DataFrame) -> Settled:
         _hidden_beside=hidden,
     )
     proofs = _proofs(told.filter(doubtful & (pl.col("_informative") | hidden | pl.col("_pieces"))))
-    return Settled(told.select(name for name in rows.columns if name not in COLUMNS), proofs)
+    changed = told.select(name for name in (*COUNTS, "convention") if name in looked_at.columns)
+    return Settled(rows.drop(COLUMNS).with_columns(changed.get_columns()), proofs)
 
 
 def _decided(rows: pl.DataFrame, of: str, doubtful: pl.Expr) -> pl.DataFrame:

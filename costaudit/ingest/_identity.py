@@ -11,6 +11,7 @@ Machinery columns that formats may fill beside those of the schema:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import polars as pl
@@ -34,12 +35,27 @@ FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.St
 
 
 COPY = "another copy of the same response"
+AT_ONCE = 50_000  # copies that are looked at together
 
 
 class Collapsed(NamedTuple):
     """Requests without copies, and the copies by file, format and reason."""
 
     requests: pl.DataFrame
+    duplicates: pl.DataFrame
+
+
+class Apart(NamedTuple):
+    """Calls of which there is one copy, and those of which there are several.
+
+    alone       places of the first in `rows`; None: all of them are
+    best        of each of the second the one row that is kept [as `rows`]
+    duplicates  [FATE]
+    """
+
+    rows: pl.DataFrame
+    alone: pl.Series | None
+    best: pl.DataFrame
     duplicates: pl.DataFrame
 
 
@@ -50,14 +66,48 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
     application knows the task, a stream's last chunk knows the counts. The earliest start is the call's start.
     Rows without identity are all kept. The machinery columns are kept too, for those who merge once more.
     """
-    copies = pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)
-    marked = _widened(frame)
-    copied = marked.select(copies).to_series()
-    # What is not filtered is not copied: most logs hold each call once.
-    several, alone = (marked.filter(copied), marked.filter(~copied)) if copied.any() else (marked.clear(), marked)
-    del marked
-    if several.is_empty() and not (alone["_rows"].max() or 1) > 1:  # type: ignore[operator]
-        return Collapsed(alone, pl.DataFrame(schema=FATE))
+    found = apart(frame)
+    if found.alone is None:
+        return Collapsed(found.rows, found.duplicates)
+    return Collapsed(pl.concat([found.rows[found.alone], found.best]), found.duplicates)
+
+
+def apart(frame: pl.DataFrame) -> Apart:
+    """The same without a copy of the rows that are as they were: most logs hold each call once."""
+    rows = _widened(frame)
+    copied = rows.select(pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)).to_series()
+    several = copied.any()
+    if not several and not (rows["_rows"].max() or 1) > 1:  # type: ignore[operator]
+        return Apart(rows, None, rows.clear(), pl.DataFrame(schema=FATE))
+    alone = (~copied).arg_true()
+    single = rows.select("source_file", "format", "_rows")[alone].select(
+        "source_file", "format", reason=pl.lit(COPY), count=pl.col("_rows").fill_null(1) - 1
+    )
+    kept = [_best(rows[places]) for places in _portions(rows, copied)] if several else []
+    dropped = (
+        pl.concat([*(duplicates for _, duplicates in kept), single])
+        .group_by("source_file", "format", "reason")
+        .agg(pl.sum("count"))
+        .filter(pl.col("count") > 0)
+        .sort("source_file", "format", "reason")
+    )
+    best = pl.concat([rows.clear(), *(best for best, _ in kept)])
+    return Apart(rows, alone if several else None, best, schema.conform(dropped, FATE))
+
+
+def _portions(rows: pl.DataFrame, copied: pl.Series) -> Iterator[pl.Series]:
+    """Places of the copies in order of their keys, all of a key together; not all of them at once."""
+    keys = rows.select("_key").with_row_index("_at").filter(copied).sort("_key", maintain_order=True)
+    ends = keys.select((pl.col("_key") != pl.col("_key").shift(-1)).fill_null(value=True)).to_series().arg_true() + 1
+    first = 0
+    while first < keys.height:
+        last = int(ends[min(int(ends.search_sorted(first + AT_ONCE)), ends.len() - 1)])
+        yield keys["_at"][first:last]
+        first = last
+
+
+def _best(several: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of each key the row that is kept, and what became of the others."""
     needed = {
         "_key",
         "_rank",
@@ -103,16 +153,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
         .with_columns(count=pl.col("_rows").fill_null(1) - (pl.col("nth") == 0).cast(pl.Int64))
         .select("source_file", "format", "reason", "count")
     )
-    single = alone.select("source_file", "format", reason=pl.lit(COPY), count=pl.col("_rows").fill_null(1) - 1)
-    dropped = (
-        pl.concat([dropped, single])
-        .group_by("source_file", "format", "reason")
-        .agg(pl.sum("count"))
-        .filter(pl.col("count") > 0)
-        .sort("source_file", "format", "reason")
-    )
-    requests = pl.concat([alone, schema.conform(best, frame.schema)]) if best.height else alone
-    return Collapsed(requests, schema.conform(dropped, FATE))
+    return schema.conform(best, several.schema), dropped
 
 
 def _widened(frame: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -15,12 +14,12 @@ from costaudit import schema
 from costaudit.audit import Fates
 from costaudit.config import Columns
 from costaudit.errors import ConfigError, LogError
-from costaudit.ingest import _convention, _detect
+from costaudit.ingest import _assembled, _convention, _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
 from costaudit.ingest._files import LogFile, nothing
 from costaudit.ingest._format import Format
-from costaudit.ingest._identity import MACHINERY, ROWS, USAGE, collapse
+from costaudit.ingest._identity import MACHINERY, ROWS, USAGE
 from costaudit.ingest._pool import Progress, read_all
 from costaudit.ingest._read import Asked, FileRead, read_file
 from costaudit.ingest._remote import Fetcher, walk
@@ -155,17 +154,21 @@ def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
-    settled = settle(_rows(reads))
+    frames = [frame for read in reads for frame in read.frames]
+    for read in reads:
+        read.frames = []
+    rows = _assembled.rows(frames, ROWS, JOINED)
+    del frames
+    settled = settle(rows)
+    del rows
     proofs = settled.proofs
     traced = resolve(settled.rows, [node for read in reads for node in read.nodes])
     del settled  # no stage's rows outlive the next: each is as large as all that was read
     adopted = adopt(traced.rows)
     told = (*traced.notes, *adopted.notes)
     del traced
-    requests, duplicates = collapse(adopted.rows)
+    requests, duplicates = _assembled.requests(adopted.rows)
     del adopted
-    order = ("started_at", "source_file", "source_line")
-    requests = requests.sort(order, nulls_last=True, maintain_order=True)
     identities = requests.select("_key", "_also", "_rank")
     requests = schema.conform(requests)
     rejects = pl.DataFrame(
@@ -193,27 +196,6 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     notes = (*said, *told, *suspected(requests))
     sources = _sources(reads, requests, duplicates, rejects, proofs)
     return Ingested(requests, fates, sources, rejects, notes, identities)
-
-
-def _rows(reads: Sequence[FileRead]) -> pl.DataFrame:
-    """The rows of all files, without most of the columns that none of them has: those would be half of the memory."""
-    frames = schema.joined(frame for read in reads for frame in read.frames)
-    for read in reads:
-        read.frames = []
-    held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
-    kept = pl.Schema({name: dtype for name, dtype in ROWS.items() if name in held or name in JOINED})
-    # Column by column, so that of one at a time there is a copy: the next stage would make one of all of them.
-    return pl.DataFrame([_column(frames, name, dtype) for name, dtype in kept.items()])
-
-
-def _column(frames: Sequence[pl.DataFrame], name: str, dtype: Any) -> pl.Series:
-    """A column of all frames, in one piece; it is taken out of them."""
-    nothing = pl.Series(name, [None], dtype=dtype)
-    parts = [
-        frame.drop_in_place(name).cast(dtype) if name in frame.columns else nothing.new_from_index(0, frame.height)
-        for frame in frames
-    ]
-    return pl.concat([nothing.clear(), *parts]).rechunk()
 
 
 def _split(why: str) -> tuple[str, str]:

@@ -13,22 +13,19 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO
 
 import msgspec
-import polars as pl
 
-from costaudit import schema
 from costaudit.ingest._ahead import taken
+from costaudit.ingest._answers import Answers, Group, packed
 from costaudit.ingest._processes import SHARE, WORTH, cores, receive, send
 from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on
 from costaudit.ingest._slices import joined, slices
 from costaudit.ingest._transcript_sums import Seen, sums_alone
-from costaudit.ingest._tree import NODES
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
@@ -36,8 +33,6 @@ LARGEST = 96 << 20
 TOGETHER = 20_000  # rows read ahead that become columns together
 FILES = 500  # at most, of an answer
 IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them
-
-Group = list[int]  # numbers of files that are read together
 
 
 def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: int | None = None) -> list[FileRead]:
@@ -77,21 +72,20 @@ def _ahead(asked: Sequence[Asked], told: _Told) -> dict[int, FileRead]:
         for n, (file, names) in enumerate(asked)
         if not names and sums_alone(file)
     }
-    known: dict[int, FileRead] = {}
+    answers = Answers()
     waiting: list[tuple[int, Seen]] = []
     for place, seen in taken(list(places)):
         if place in places:
             told.of([places[place]])
             waiting.append((places[place], seen))
         if sum(len(part.rows) for _, part in waiting) >= TOGETHER:
-            _take(asked, waiting, known)
-    _take(asked, waiting, known)
-    return known
+            _take(asked, waiting, answers)
+    _take(asked, waiting, answers)
+    return answers.reads()
 
 
-def _take(asked: Sequence[Asked], waiting: list[tuple[int, Seen]], known: dict[int, FileRead]) -> None:
-    reads = read_on([(asked[n], seen) for n, seen in waiting])
-    known |= {n: read for (n, _), read in zip(waiting, reads, strict=True)}
+def _take(asked: Sequence[Asked], waiting: list[tuple[int, Seen]], answers: Answers) -> None:
+    answers.add([n for n, _ in waiting], read_on([(asked[n], seen) for n, seen in waiting]))
     waiting.clear()
 
 
@@ -154,24 +148,24 @@ class _Pool:
         for group in groups:
             self.groups.put(group)
         self.number = len(groups)
-        self.answers: SimpleQueue[tuple[Group, list[FileRead] | None]] = SimpleQueue()
+        self.answers: SimpleQueue[tuple[Group, bytes | None]] = SimpleQueue()
         self.workers = [_start() for _ in range(workers)]  # before any thread is
 
     def run(self) -> list[FileRead]:
-        found: dict[int, FileRead] = {}
+        found = Answers()
         try:
             for worker in self.workers:
                 Thread(target=self._serve, args=(worker,), daemon=True).start()
             for _ in range(self.number):
-                group, reads = self.answers.get()
-                if reads is None:  # the worker is gone
-                    reads = read_files([self.asked[n] for n in group])
-                found |= dict(zip(group, reads, strict=True))
+                group, data = self.answers.get()
+                # Without an answer the worker is gone.
+                found.add(group, read_files([self.asked[n] for n in group]) if data is None else data)
                 self.told.of(group)
         finally:
             for worker in self.workers:
                 worker.stop()
-        return [found[n] for n in range(len(self.asked))]
+        reads = found.reads()
+        return [reads[n] for n in range(len(self.asked))]
 
     def _serve(self, worker: _Worker) -> None:
         """Give a worker group after group; if it dies, its groups are left to this process."""
@@ -189,14 +183,13 @@ class _Worker(msgspec.Struct):
     forked: int = 0
     started: subprocess.Popen[bytes] | None = None
 
-    def ask(self, files: Sequence[Asked]) -> list[FileRead] | None:
-        """What the files gave; None if the process is gone."""
+    def ask(self, files: Sequence[Asked]) -> bytes | None:
+        """What the files gave (`packed`); None if the process is gone."""
         try:
             send(self.questions, pickle.dumps(files))
-            data = receive(self.answers)
+            return receive(self.answers)
         except (OSError, ValueError):  # closed on its side or, at the end of everything, on ours
             return None
-        return None if data is None else unpacked(data)
 
     def stop(self) -> None:
         with suppress(OSError):
@@ -267,43 +260,3 @@ def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
         while (data := receive(questions)) is not None:
             send(answers, packed(read_files(pickle.loads(data))))
             gc.collect()
-
-
-def packed(reads: Sequence[FileRead]) -> bytes:
-    """What files gave, as bytes for another process; the reads are empty afterwards."""
-    heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
-    rows = _joined([frame for read in reads for frame in read.frames])
-    nodes = _joined([frame for read in reads for frame in read.nodes])
-    for read in reads:
-        read.frames, read.nodes = [], []
-    return pickle.dumps((list(reads), heights, _arrow(rows), _arrow(nodes)), protocol=5)
-
-
-def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
-
-
-def _arrow(frame: pl.DataFrame) -> bytes:
-    kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
-    stream = BytesIO()
-    if kept:
-        frame.select(kept).write_ipc(stream, compression="uncompressed")
-    return stream.getvalue()
-
-
-def unpacked(data: bytes) -> list[FileRead]:
-    """What `packed` was given."""
-    reads: list[FileRead]
-    reads, heights, rows, nodes = pickle.loads(data)
-    tables = (_frame(rows), schema.conform(_frame(nodes), NODES))
-    at = [0, 0]
-    for read, height in zip(reads, heights, strict=True):
-        for n, into in enumerate((read.frames, read.nodes)):
-            if height[n]:
-                into.append(tables[n].slice(at[n], height[n]))
-            at[n] += height[n]
-    return reads
-
-
-def _frame(data: bytes) -> pl.DataFrame:
-    return pl.read_ipc(data) if data else pl.DataFrame()

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest._pool import Group, Progress, groups_of
+from costaudit.ingest._answers import Group
+from costaudit.ingest._pool import Progress, groups_of
 from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._task import Answer, costaudit_read
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from costaudit.errors import UsageError
+from costaudit.ingest._answers import packed, unpacked
 from costaudit.ingest._cache import version
-from costaudit.ingest._pool import packed, unpacked
 from costaudit.ingest._read import Asked, FileRead, read_files
 from costaudit.ingest._remote import Fetcher
 

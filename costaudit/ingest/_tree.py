@@ -78,7 +78,8 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
         },
         schema_overrides={"_twin": pl.String(), **{f"_lent_{name}": NODES[name] for name in LENT}},
     )
-    joined = rows.with_row_index("_at").join(found, on="_at", how="left", maintain_order="left")
+    at = pl.DataFrame([pl.int_range(rows.height, dtype=pl.get_index_type(), eager=True).alias("_at")])
+    joined = rows.hstack(at.join(found, on="_at", how="left", maintain_order="left").drop("_at"))
     rolled_up = pl.col("_rolled").fill_null(value=False)
     nameless = pl.col("model").is_null()  # a call that names its model was not made with another one
     marked = joined.with_columns(

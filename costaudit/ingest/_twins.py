@@ -36,15 +36,15 @@ def adopt(rows: pl.DataFrame) -> Adopted:
     if told.is_empty():
         return Adopted(rows)
     sessions = told["parent_id"].drop_nulls().unique()
-    rows = rows.with_row_index("_at")
-    sent = rows.filter(
+    looked_at = rows.select("_key", "run_id", "started_at", "format", "rollup", *COUNTS).with_row_index("_at")
+    sent = looked_at.filter(
         (pl.col("format") != TRANSCRIPT)
         & pl.col("run_id").is_in(sessions.implode())
         & ~pl.col("rollup").fill_null(value=False)
         & (pl.col("input_tokens").is_not_null() | pl.col("output_tokens").is_not_null())
     )
     if sent.is_empty():
-        return Adopted(rows.drop("_at"))
+        return Adopted(rows)
     best = told.sort(
         pl.col("_rank").fill_null(0), pl.col("output_tokens").fill_null(-1), descending=True, maintain_order=True
     ).unique("_key", keep="first", maintain_order=True)
@@ -63,15 +63,16 @@ def adopt(rows: pl.DataFrame) -> Adopted:
     )
     homes = pl.concat([by_id, by_counts])
     lost = sent.height - homes.height
+    home = looked_at.select("_at").join(homes, on="_at", how="left", maintain_order="left").select("_home")
     adopted = (
-        rows.join(homes, on="_at", how="left", maintain_order="left")
+        rows.hstack(home)
         .with_columns(
             _key=pl.coalesce("_home", "_key"),
             _also=pl.when(pl.col("_home").is_null()).then("_also"),
             # The transcript has the prompt's lane, its tools and the lifetimes of its cache: it stays the row.
             _rank=pl.when(pl.col("_home").is_not_null()).then(pl.lit(-1, pl.Int64)).otherwise("_rank"),
         )
-        .drop("_at", "_home")
+        .drop("_home")
     )
     if not lost:
         return Adopted(adopted)

@@ -16,11 +16,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from shutil import disk_usage
-from typing import IO
+from typing import IO, Any
 
 import polars as pl
 
 from costaudit.errors import CostAuditError
+from costaudit.scratch._heap import Heap
 from costaudit.scratch._shelf import Shelf, mappings
 
 MANY = 100_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
@@ -47,6 +48,11 @@ def with_columns(frame: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.drop(made.columns, strict=False), made], how="horizontal").select(names)
 
 
+def heap() -> Heap[Any]:
+    """A file for bytes that come in pieces."""
+    return Heap(nameless, no_room)
+
+
 def read(height: int, pieces: Iterable[Callable[[], pl.DataFrame]]) -> pl.DataFrame:
     """A table of so many rows, in a file if they are many.
 
@@ -60,8 +66,13 @@ def read(height: int, pieces: Iterable[Callable[[], pl.DataFrame]]) -> pl.DataFr
 
 def made(height: int, pieces: Iterable[Callable[[], pl.DataFrame]], beside: pl.DataFrame | None = None) -> pl.DataFrame:
     """The same without a word about what it takes; `beside` as in `kept`."""
-    if height < MANY:
-        return pl.concat([piece() for piece in pieces])
+    return filed(height, pieces, beside) if height >= MANY else pl.concat([piece() for piece in pieces])
+
+
+def filed(
+    height: int, pieces: Iterable[Callable[[], pl.DataFrame]], beside: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """The same in a file, however few the rows are."""
     with Shelf(height, nameless, beside) as shelf, ThreadPoolExecutor(READERS) as pool:
         ahead: deque[Future[pl.DataFrame]] = deque()
         behind: deque[Future[None]] = deque()

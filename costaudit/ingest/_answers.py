@@ -1,0 +1,118 @@
+"""What processes that read side by side answer: reads as bytes and back; where they are many, they wait in a file."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+
+from costaudit import schema, scratch
+from costaudit.ingest._read import FileRead
+from costaudit.ingest._tree import NODES
+
+HELD = 24 << 20  # bytes of answers that wait in memory
+HEAD = struct.Struct("<QQQ")  # bytes of counts, rows and nodes
+ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to be read
+
+Group = list[int]  # numbers of files that are read together
+
+
+def packed(reads: Sequence[FileRead]) -> bytes:
+    """What files gave, as bytes for another process; the reads are empty afterwards."""
+    heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
+    rows = _joined([frame for read in reads for frame in read.frames])
+    nodes = _joined([frame for read in reads for frame in read.nodes])
+    for read in reads:
+        read.frames, read.nodes = [], []
+    parts = (pickle.dumps((list(reads), heights), protocol=5), _arrow(rows), _arrow(nodes))
+    return b"".join(_padded(part) for part in (HEAD.pack(*map(len, parts)), *parts))
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % ALIGNED)
+
+
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
+    stream = BytesIO()
+    if kept:
+        frame.select(kept).write_ipc(stream, compression="uncompressed")
+    return stream.getvalue()
+
+
+def unpacked(data: bytes) -> list[FileRead]:
+    """What `packed` was given."""
+    counts, rows, nodes = (bytes(part) for part in _parts(memoryview(data)))
+    return _shared(counts, *(pl.read_ipc(part) if part else pl.DataFrame() for part in (rows, nodes)))
+
+
+def _mapped(data: Any) -> list[FileRead]:
+    """The same from a part of a file that is mapped [pyarrow.Buffer]: the rows stay where they are."""
+    import pyarrow as pa
+
+    counts, *tables = _parts(data)
+    frames: list[Any] = [
+        pl.from_arrow(pa.ipc.open_file(part).read_all(), rechunk=False) if len(part) else pl.DataFrame()
+        for part in tables
+    ]
+    return _shared(memoryview(counts), *frames)
+
+
+def _parts(data: Any) -> Iterator[Any]:
+    """Counts, rows and nodes."""
+    sizes = HEAD.unpack(memoryview(data)[: HEAD.size])
+    at = ALIGNED
+    for size in sizes:
+        yield data[at : at + size]
+        at += -(-size // ALIGNED) * ALIGNED
+
+
+def _shared(counts: Any, rows: pl.DataFrame, nodes: pl.DataFrame) -> list[FileRead]:
+    reads: list[FileRead]
+    reads, heights = pickle.loads(counts)
+    tables = (rows, schema.conform(nodes, NODES))
+    at = [0, 0]
+    for read, height in zip(reads, heights, strict=True):
+        for n, into in enumerate((read.frames, read.nodes)):
+            if height[n]:
+                into.append(tables[n].slice(at[n], height[n]))
+            at[n] += height[n]
+    return reads
+
+
+class Answers:
+    """What groups of files gave, until the last one has."""
+
+    def __init__(self) -> None:
+        self._few: list[tuple[Group, bytes | list[FileRead]]] = []
+        self._held = 0
+        self._heap = scratch.heap()
+
+    def add(self, group: Group, answer: bytes | list[FileRead]) -> None:
+        self._few.append((group, answer))
+        self._held += len(answer) if isinstance(answer, bytes) else sum(map(_size, answer))
+        if self._held > HELD:
+            for waiting, said in self._few:
+                self._heap.put(waiting, said if isinstance(said, bytes) else packed(said))
+            self._few, self._held = [], 0
+
+    def reads(self) -> dict[int, FileRead]:
+        """What each file gave, by its number."""
+        waiting = [(group, unpacked(said) if isinstance(said, bytes) else said) for group, said in self._few]
+        self._few = []
+        for group, data in self._heap.taken():
+            waiting.append((group, _mapped(data)))
+            scratch.release()  # it was read once, for texts are checked to be texts
+        return {n: read for group, reads in waiting for n, read in zip(group, reads, strict=True)}
+
+
+def _size(read: FileRead) -> int:
+    return int(sum(frame.estimated_size() for frame in (*read.frames, *read.nodes)))

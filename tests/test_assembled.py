@@ -1,0 +1,106 @@
+"""Requests of long logs stand in files, piece by piece: they are what they are in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costaudit import schema, scratch
+from costaudit.data import bundled
+from costaudit.ingest import _answers, _assembled, _identity, ingest
+from costaudit.ingest._answers import Answers, packed, unpacked
+from costaudit.ingest._files import LogFile, walk
+from costaudit.ingest._identity import ROWS, apart
+from costaudit.ingest._ingest import JOINED
+from costaudit.ingest._read import read_files
+
+START = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Everything is long, and pieces are short."""
+    monkeypatch.setattr(_assembled, "PIECE", 700)
+    monkeypatch.setattr(_assembled, "LONG", 0)
+    monkeypatch.setattr(_answers, "HELD", 0)
+    monkeypatch.setattr(_identity, "AT_ONCE", 50)
+
+
+def test_a_log_read_piece_by_piece_is_the_log_read_at_once(request):
+    path = bundled("sample_logs") / "demo"
+    whole = ingest([path])
+    request.getfixturevalue("small")
+    pieces = ingest([path])
+    assert pieces.requests.equals(whole.requests)
+    assert pieces.identities.equals(whole.identities)
+    assert pieces.sources.equals(whole.sources)
+    assert (pieces.fates, pieces.notes) == (whole.fates, whole.notes)
+
+
+ROW = st.fixed_dictionaries(
+    {
+        "_key": st.sampled_from([None, "a", "b", "c", "a much longer identity of a call"]),
+        "_rank": st.sampled_from([None, 1, 2]),
+        "_rows": st.sampled_from([None, 1, 3]),
+        "output_tokens": st.sampled_from([None, 5, 9]),
+        "tenant": st.sampled_from([None, "t", "a tenant with a name that is long"]),
+        "block_sha": st.sampled_from([None, [], [1, 2, 3]]),
+        "started_at": st.sampled_from([None, *(START + timedelta(seconds=n) for n in range(4))]),
+        "source_file": st.sampled_from(["one.jsonl", "another.jsonl"]),
+    }
+)
+
+
+@given(st.lists(ROW, max_size=40), st.integers(1, 9), st.integers(1, 9))
+@settings(max_examples=12, deadline=None)
+def test_calls_are_the_same_for_any_size_of_piece(rows, piece, copies):
+    told = [row | {"source_line": n, "format": "generic"} for n, row in enumerate(rows)]
+    frames = [
+        schema.narrow(pl.DataFrame(told[n : n + 3], schema_overrides=_types(told)), ROWS)
+        for n in range(0, len(told), 3)
+    ]
+    at_once, said = _assembled.requests(_assembled.rows(frames, ROWS, JOINED))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_assembled, "PIECE", piece)
+        patch.setattr(_assembled, "LONG", 0)
+        patch.setattr(_identity, "AT_ONCE", copies)
+        found = _assembled.rows(frames, ROWS, JOINED)
+        pieces, same = _assembled.requests(found)
+        assert apart(found).best["_key"].is_unique().all()
+    assert pieces.select(at_once.columns).equals(at_once)
+    assert same.equals(said)
+
+
+def _types(rows):
+    return {name: ROWS[name] for row in rows for name in row}
+
+
+def test_answers_that_wait_in_a_file_are_those_that_came(small):
+    del small
+    asked = [(file, {}) for file in walk([bundled("sample_logs") / "demo"])]
+    answers, direct = Answers(), read_files(asked)
+    for n, of in enumerate(asked):
+        answers.add([n], packed(read_files([of])) if n % 2 else read_files([of]))
+    found = answers.reads()
+    assert sorted(found) == list(range(len(asked)))
+    for n, read in enumerate(direct):
+        assert isinstance(found[n].file, LogFile)
+        assert (found[n].lines, found[n].skipped, found[n].rejects) == (read.lines, read.skipped, read.rejects)
+        assert _all(found[n].frames).equals(_all(read.frames))
+    assert scratch.size() > 0
+
+
+def _all(frames):
+    return schema.conform(pl.concat([ROWS.to_frame(), *frames], how="diagonal"), ROWS)
+
+
+def test_what_is_packed_is_unpacked():
+    asked = [(file, {}) for file in walk([bundled("sample_logs") / "formats"])][:20]
+    given_, back = read_files(asked), unpacked(packed(read_files(asked)))
+    for read, same in zip(given_, back, strict=True):
+        assert (read.file, read.lines, read.problem, read.notes) == (same.file, same.lines, same.problem, same.notes)
+        assert _all(read.frames).equals(_all(same.frames))
