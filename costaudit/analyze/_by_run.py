@@ -9,7 +9,7 @@ import polars as pl
 from costaudit.analyze._analyzer import NO_TASK
 from costaudit.price.ledger import Ledger
 
-TOGETHER = 4_000_000  # calls whose runs are put in order in one go, with what is said of them
+TOGETHER = 1_000_000  # calls whose runs are put in order in one go, with what is said of them
 TASK_ROW = pl.when(pl.col("task").is_not_null()).then("row").alias("task_row")
 _WHOLE = 62  # bits for run, step and place of a call together; what needs more is sorted the slow way
 
