@@ -83,6 +83,16 @@ def test_the_files_are_written_whole_and_hold_no_text(run):
         assert sum(Decimal(row["BilledCost"]) for row in csv.DictReader(file)) == made["cost_usd"].sum()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("form", [(), ("-f", "focus", "--account", "acme")], ids=["parquet", "focus"])
+def test_a_full_disk_is_no_bug(run, form):
+    shutil.copy(ROOT / "sample_logs" / "analyzers" / "duplicate-requests.jsonl", "log.jsonl")
+    Path("out.parquet").symlink_to("/dev/full")
+    ran = run("export", "log.jsonl", *form, "-o", "out.parquet")
+    assert (ran.code, ran.out) == (2, "")
+    assert "cannot write /dev/full: No space left on device\n" in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LINE = 78  # columns of the progress line; every terminal has them
 PATIENCE = 0.5  # seconds of silence that need no explanation
+PIECE = 1 << 16  # bytes that find out whether a disk is full
 
 
 def emit(text: str, output: Path | None = None) -> None:
@@ -86,7 +88,17 @@ def note(text: str, *, quiet: bool = False) -> None:
 
 def emit_table(table: pl.DataFrame, output: Path) -> None:
     """Write a table to a Parquet file as a whole."""
-    _whole(output, lambda path: table.write_parquet(path, compression="zstd"))
+    import polars as pl
+
+    def write(path: Path) -> None:
+        try:
+            table.write_parquet(path, compression="zstd")
+        except pl.exceptions.ComputeError as problem:
+            with path.open("ab") as file:  # a full disk says here what it is, which polars does not
+                file.write(bytes(PIECE))
+            raise OSError(errno.EIO, str(problem).partition("\n")[0]) from problem
+
+    _whole(output, write)
 
 
 def _write(path: Path, text: str) -> None:
