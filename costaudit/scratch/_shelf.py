@@ -6,6 +6,7 @@ the pieces come; what a later piece contradicts is written after all.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import threading
@@ -181,8 +182,7 @@ class _Rooms:
         if self._main is None:
             self._main = self._new()
         start = self._main.taken(size)
-        if hasattr(os, "posix_fallocate") and size:  # half the time to write there; and a full disk is told at once
-            os.posix_fallocate(self._main.file.fileno(), start, size)
+        _reserve(self._main.file, start, size)
         return _Region(self._main, start, size)
 
     def growing(self) -> _Region:
@@ -196,6 +196,17 @@ class _Rooms:
         for file in self._files:
             with suppress(OSError):  # what could not be written was told
                 file.file.close()
+
+
+def _reserve(file: IO[bytes], start: int, size: int) -> None:
+    """Take room before it is written, which then costs half the time; OSError where there is none."""
+    if not size or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file.fileno(), start, size)
+    except OSError as problem:
+        if problem.errno == errno.ENOSPC:
+            raise  # else a system that takes room only when it is written
 
 
 class _Region:
