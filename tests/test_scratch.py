@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import threading
 from datetime import UTC, datetime
@@ -95,6 +96,24 @@ def test_pieces_that_are_written_one_after_the_other_are_one_table(pieces, apart
             job()
         found = pl.DataFrame({"": range(whole.height)}).with_columns(shelf.columns())
     assert found.select(list(TYPES)).equals(whole)
+
+
+def test_places_are_given_out_whatever_is_written_meanwhile(monkeypatch):
+    rooms = _shelf._Rooms(io.BytesIO)
+    monkeypatch.setattr(_shelf, "_reserve", lambda *_: None)
+    first = rooms.of(100)
+    placed = []
+
+    class Slow(io.BytesIO):
+        def tell(self):  # another piece is placed while this one is written
+            placed.append(rooms.of(1_000))
+            return super().tell()
+
+    rooms._main.file = Slow()
+    first.write(0, b"a" * 100)
+    placed.append(rooms.of(10))
+    assert placed[0].start >= 100
+    assert placed[1].start >= placed[0].start + 1_000
 
 
 @pytest.mark.usefixtures("filed")

@@ -37,13 +37,14 @@ def apply_rules(requests: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 def apply_names(requests: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """The requests renamed: rules that match on a discovered task, then old names -> new names."""
     sections = _sections(settings)
-    about_tasks = [rule for rule in _rules(sections, "task") if "task" in rule.match]
-    found = requests["task_source"].is_in(DISCOVERED)
-    given = _given(requests, "task", about_tasks)
-    requests = _write(requests, "task", pl.select(pl.when(found).then(given)).to_series())
+    if about_tasks := [rule for rule in _rules(sections, "task") if "task" in rule.match]:
+        found = pl.col("task_source").is_in(DISCOVERED)
+        given = _given(requests, "task", about_tasks)
+        requests = _write(requests, "task", requests.select(pl.when(found).then(given)).to_series())
     for target, section in sections.items():
-        new = requests[target].replace_strict(section.names, default=None, return_dtype=pl.String)
-        requests = _write(requests, target, new)
+        if section.names:
+            new = pl.col(target).replace_strict(section.names, default=None, return_dtype=pl.String)
+            requests = _write(requests, target, requests.select(new).to_series())
     return requests
 
 

@@ -36,7 +36,7 @@ def coverage(
     """
     read = ("provider", "model", "input_tokens", "output_tokens", "cost_usd", "low_usd", "high_usd", "trust")
     counted = calls.select(read)
-    if calls["trust"].null_count():  # else no copy of them
+    if counted["trust"].null_count():  # else no copy of them
         counted = counted.filter(pl.col("trust").is_not_null())
     counted = counted.with_columns(tokens_of().alias("_tokens"))
     return header(

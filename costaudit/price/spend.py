@@ -168,7 +168,8 @@ def _cause() -> pl.Expr:
 
 
 def _subscription(calls: pl.DataFrame, book: PriceBook | None) -> Decimal:
-    under = (calls["price_status"] == "subscription") & ~calls["rollup"].fill_null(value=False)
+    mine = (pl.col("price_status") == "subscription") & ~pl.col("rollup").fill_null(value=False)
+    under = calls.select(mine).to_series()
     if book is None or not under.any():
         return ZERO
     priced = calls.select(name for name in PRICING if name in calls.columns)

@@ -181,7 +181,8 @@ class _Rooms:
     def of(self, size: int) -> _Region:
         if self._main is None:
             self._main = self._new()
-        start = self._main.taken(size)
+        start = -(-self._main.taken // ALIGNED) * ALIGNED
+        self._main.taken = start + size
         _reserve(self._main.file, start, size)
         return _Region(self._main, start, size)
 
@@ -224,34 +225,34 @@ class _Region:
 
 
 class _File:
+    """
+    taken    bytes that regions are given out of, by the thread that places pieces
+    written  bytes up to the last one that was written, by any thread
+    """
+
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
-        self.size = 0
+        self.taken = 0
+        self.written = 0
         self._turn = threading.Lock()  # the system writes to one file one after the other anyway
         self._whole: Any = None
-
-    def taken(self, size: int) -> int:
-        """Where so many bytes have their place from now on."""
-        with self._turn:  # else a write that ends meanwhile would forget it, and the next place would lie in this one
-            start = -(-self.size // ALIGNED) * ALIGNED
-            self.size = start + size
-        return start
 
     def write(self, at: int, data: Any) -> None:
         with self._turn:
             self.file.seek(at)
             self.file.write(data)
-            self.size = max(self.size, self.file.tell())
+            self.written = max(self.written, self.file.tell())
 
     def mapped(self) -> Any:
-        """All of it as an Arrow buffer; what is written later is seen too, as far as the file goes now."""
+        """All of it as an Arrow buffer, once all is written; what is written there later is seen too."""
         import pyarrow as pa
 
-        if self._whole is None or self._whole.size < self.size:
-            self.file.flush()
+        self.file.flush()
+        size = max(self.taken, self.written)
+        if self._whole is None or self._whole.size < size:
             self._whole = pa.py_buffer(b"")
-            if self.size:
-                self.file.truncate(self.size)
+            if size:
+                self.file.truncate(size)
                 mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
                 mappings.add(mapped)
                 self._whole = pa.py_buffer(mapped)
