@@ -108,14 +108,18 @@ CALLS = [
 
 @given(st.lists(st.lists(st.sampled_from(CALLS), max_size=9), min_size=1, max_size=3), st.sampled_from([0, 1 << 20]))
 @settings(max_examples=15, deadline=None)
-def test_calls_that_wait_with_nothing_but_their_sums_give_the_columns_they_are_asked_for(files, large):
+def test_calls_that_wait_without_their_lines_give_what_they_give_at_once(files, large):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for n, lines in enumerate([*files, CALLS[:1]]):
             (Path(folder) / f"{n}.jsonl").write_text("\n".join(map(str, lines)))
-        patch.setattr(_table, "LARGE", large)
+        patch.setattr(_table, "LARGE", -1)
         patch.setattr(_table, "SMALL", -1)
+        whole = ingest([folder])
+        patch.setattr(_table, "LARGE", large)
         patch.setattr(_table, "BATCH", 4)
-        agrees(ingest([folder]), ingest([folder], only=SUMS), SUMS)
+        patch.setattr(_table, "TOLD", 4)
+        agrees(whole, ingest([folder], only=SUMS), SUMS)
+        assert ingest([folder]).requests.equals(whole.requests)
 
 
 def test_a_reading_of_some_columns_is_not_kept_and_takes_what_a_whole_one_has_kept(tmp_path):

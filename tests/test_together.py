@@ -88,10 +88,10 @@ def test_rows_go_back_to_the_file_they_are_of(tmp_path):
 def test_a_record_too_deep_to_be_read_costs_itself_and_no_other_file(tmp_path, monkeypatch):
     tidied = _table.TableReader._tidied
 
-    def deep(self, records, values):
+    def deep(self, records, values, facts):
         if any(b"deep" in record.data for record in records):
             raise RecursionError
-        return tidied(self, records, values)
+        return tidied(self, records, values, facts)
 
     monkeypatch.setattr(_table.TableReader, "_tidied", deep)
     for number in range(3):

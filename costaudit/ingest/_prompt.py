@@ -54,6 +54,14 @@ def wanted(only: Collection[str] | None, *more: str) -> bool:
     return only is None or not FINGERPRINTS.isdisjoint(only) or any(name in only for name in more)
 
 
+Facts = list[dict[str, Any]]  # fingerprint columns by name, of each call
+
+
+def columns(rows: Facts) -> dict[str, pl.Series]:
+    """The fingerprint columns of calls."""
+    return {name: series(name, [row.get(name) for row in rows], dtype) for name, dtype in COLUMNS.items()}
+
+
 class PromptReader:
     """Computes the fingerprint columns of a batch from the raw JSON of the prompt's parts."""
 
@@ -74,10 +82,10 @@ class PromptReader:
             self.paths.append(path)
         return self.paths.index(path)
 
-    def columns(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
+    def facts(self, raws: Sequence[Sequence[Any]], height: int) -> Facts:
+        """What each call says; nothing of it holds a line in memory."""
         silent = all(column.count(None) == height for column in raws)
-        rows = [{"has_text": False}] * height if silent else self._rows(raws, height)
-        return {name: series(name, [row.get(name) for row in rows], dtype) for name, dtype in COLUMNS.items()}
+        return [{"has_text": False}] * height if silent else self._rows(raws, height)
 
     def presence(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
         """The same where no fingerprint is wanted: only whether there was text."""
@@ -88,7 +96,7 @@ class PromptReader:
         absent = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in COLUMNS.items()}
         return absent | {"has_text": pl.Series(known, dtype=pl.Boolean)}
 
-    def _rows(self, raws: Sequence[Sequence[Any]], height: int) -> list[dict[str, Any]]:
+    def _rows(self, raws: Sequence[Sequence[Any]], height: int) -> Facts:
         """The fingerprint columns of each call, of which one at a time is copied out of its line."""
         given = [raws[n] for n in self.parts["parameters"] if raws[n].count(None) < height]
         parameters = [cells for column in given if any(cells := list(map(_bytes, column)))]

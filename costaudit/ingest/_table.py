@@ -12,12 +12,15 @@ from costaudit.ingest._decode import Decoder, Path, parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import MOST, SEVERAL, Lean
-from costaudit.ingest._prompt import PromptReader, short, wanted
+from costaudit.ingest._prompt import Facts, PromptReader, short, wanted
+from costaudit.ingest._prompt import columns as fingerprints
 from costaudit.ingest._together import BATCH, SMALL, Held, Owners, framed
 from costaudit.ingest._values import Reader
 
 TOO_DEEP = "nested too deeply"
 COUNTS = ("input_tokens", "output_tokens")
+PORTION = 2 << 20  # bytes of records that are decoded together: their rows wait for others
+TOLD = 2_000  # rows held back of which prompts and answers are read
 LARGE = 1 << 20  # bytes of records that are held back as they are, of a portion of a file
 
 
@@ -77,6 +80,8 @@ class TableReader:
         self.lean: Lean | None = self.plan.lean()
         self.taught = False
         self.told = wanted(file.only)
+        if form.alone:
+            self.portion = PORTION
         self.waits = False  # rows may wait to share a frame with others, also of other files
 
     def alone(self, records: Sequence[Record]) -> bool:
@@ -97,7 +102,7 @@ class TableReader:
             self.feed(records[middle:], out)
         else:
             out.add(mine)
-            if sum(len(held.records) for held in out.held) >= BATCH:
+            if sum(len(held.records) for held in out.held) >= (TOLD if self.told else BATCH):
                 framed([out])
 
     def _feed(self, records: Sequence[Record], out: Out) -> None:
@@ -179,44 +184,57 @@ class TableReader:
             self.frame(records, values, Owners.of([out], [len(records)]))
 
     def _held(self, records: list[Record], values: Sequence[Sequence[Any]]) -> Held | None:
-        """The records for a frame that they share with others: few as they are, many with nothing but their sums; None
-        where that is little less.
+        """The records for a frame that they share with others: few as they are, many without their lines; None where
+        that is little less.
 
         A record with a count is one of this format, and nothing will be estimated from what it says.
         """
         if sum(len(record.data) for record in records) <= SMALL:
             return Held(self, records, values)
-        if self.told:
-            return None
         counted = [False] * len(records)
         for n in self.plan.counts:
             counted = [known or type(cell) is int for known, cell in zip(counted, values[n], strict=True)]
         if sum(len(r.data) for r, known in zip(records, counted, strict=True) if not known) > LARGE:
             return None
         kept = [r._replace(data=b"") if known else r for r, known in zip(records, counted, strict=True)]
+        facts = self._facts(values, len(records))
         slim = list(values)
         for n in self.plan.raws:
             if values[n].count(None) < len(records):
                 slim[n] = [short(v) if known else v for v, known in zip(values[n], counted, strict=True)]
-        return Held(self, kept, slim)
+        return Held(self, kept, slim, facts)
 
-    def frame(self, records: list[Record], values: Sequence[Sequence[Any]], owners: Owners) -> None:
-        """Values at the places of the plan to requests, each record to whom it belongs."""
+    def _facts(self, values: Sequence[Sequence[Any]], height: int) -> Facts | None:
+        """What prompts and answers say; None where that is not wanted, or there are none."""
+        if self.plan.prompt is None or not self.told:
+            return None
+        return self.plan.prompt.facts([values[n] for n in self.plan.raws], height)
+
+    def frame(
+        self, records: list[Record], values: Sequence[Sequence[Any]], owners: Owners, facts: Facts | None = None
+    ) -> None:
+        """Values at the places of the plan to requests, each record to whom it belongs.
+
+        facts  what their prompts and answers say, where it has been read
+        """
         try:
-            frame, refused = self._tidied(records, values)
+            frame, refused = self._tidied(records, values, facts)
         except RecursionError:  # as in `feed`
             if len(records) == 1:
                 owners.whose(0).rejects.append((records[0].line, TOO_DEEP))
                 return
             middle = len(records) // 2
             for start, end in ((0, middle), (middle, len(records))):
-                self.frame(records[start:end], [cells[start:end] for cells in values], owners.part(start, end))
+                some = None if facts is None else facts[start:end]
+                self.frame(records[start:end], [cells[start:end] for cells in values], owners.part(start, end), some)
             return
         owners.reject(refused, "_bad")
         if frame.height:
             _sort(frame, records, owners)
 
-    def _tidied(self, records: list[Record], values: Sequence[Sequence[Any]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _tidied(
+        self, records: list[Record], values: Sequence[Sequence[Any]], facts: Facts | None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The columns of the records, and of those with a value that was refused the reason as `_bad`."""
         height = len(records)
         bad: dict[int, str] = {}
@@ -224,8 +242,11 @@ class TableReader:
         for name, picks in self.plan.picks:
             columns[name] = _column(name, picks, values, height, bad)
         if self.plan.prompt is not None:
-            raws = [values[n] for n in self.plan.raws]
-            columns |= (self.plan.prompt.columns if self.told else self.plan.prompt.presence)(raws, height)
+            facts = self._facts(values, height) if facts is None else facts
+            if facts is None:
+                columns |= self.plan.prompt.presence([values[n] for n in self.plan.raws], height)
+            else:
+                columns |= fingerprints(facts)
         frame = pl.DataFrame(columns).with_columns(
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),

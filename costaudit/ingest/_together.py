@@ -12,6 +12,7 @@ import polars as pl
 if TYPE_CHECKING:
     from costaudit.ingest._files import Record
     from costaudit.ingest._format import Out
+    from costaudit.ingest._prompt import Facts
     from costaudit.ingest._table import TableReader
 
 BATCH = 5_000  # rows that become one frame: fewer, and the frame costs more than its rows
@@ -24,6 +25,7 @@ class Held(NamedTuple):
     reader: TableReader
     records: list[Record]
     values: Sequence[Sequence[Any]]
+    facts: Facts | None = None  # what their prompts and answers say, where that has been read
 
 
 class Owners:
@@ -80,7 +82,7 @@ def framed(outs: Iterable[Out]) -> bool:
     for out in outs:
         for held in out.held:
             reader = held.reader
-            groups.setdefault((id(reader.plan), reader.told), []).append((held, out))
+            groups.setdefault((id(reader.plan), reader.told, held.facts is None), []).append((held, out))
         out.held = []
     for group in groups.values():
         for some in _bearable(group):
@@ -110,4 +112,6 @@ def _frame(group: Sequence[tuple[Held, Out]]) -> None:
         absent if all(cells.count(None) == len(cells) for cells in several) else tuple(chain.from_iterable(several))
         for several in zip(*(part.values for part in parts), strict=True)
     ]
-    parts[0].reader.frame(records, values, Owners.of(outs, [len(part.records) for part in parts]))
+    known = [part.facts for part in parts if part.facts is not None]
+    facts = list(chain.from_iterable(known)) if known else None
+    parts[0].reader.frame(records, values, Owners.of(outs, [len(part.records) for part in parts]), facts)
