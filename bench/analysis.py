@@ -2,7 +2,8 @@
 
     python bench/analysis.py [--rows 200000 1000000] [--folder /tmp/costaudit-bench] [--markdown FILE]
 
-The stores come from `bench/_store.py`. Each size is measured in a process of its own, as `costaudit analyze STORE`
+The stores come from `bench/_store.py`; one of 100 million (`--rows 100000000`) takes 10 GB beside that of ten million,
+and some 60 GB for the working file. Each size is measured in a process of its own, as `costaudit analyze STORE`
 runs it: read, attribute, price, every rule, the ledger, the tables, the report. `rest` is what no stage claims; the
 last row is the size on disk of the working file of `costaudit.scratch`.
 Memory is told apart: what the process alone holds, and pages of files, which the system takes back when it needs them
