@@ -64,6 +64,14 @@ def test_a_refused_answer_may_be_asked_again_with_a_note():
     assert by_cause(rows) == {"validation retry": CALL}
 
 
+def test_steps_that_contradict_the_times_say_of_no_call_that_it_was_sent_again():
+    rows = [
+        call(0, 10, run_id="a", step=2, request_sha=8, input_tokens=1_200),
+        call(12, 20, run_id="a", step=1, schema_ok=False),  # a clock that is behind
+    ]
+    assert by_cause(rows) == {}
+
+
 def test_gaps_at_one_value_are_a_clients_timer_where_no_end_is_logged():
     rows = [call(1000 * nth + gap, request_sha=nth) for nth in range(6) for gap in (0, 30 + nth / 10)]
     assert by_cause(rows) == {"client timeout": 6 * CALL}

@@ -152,7 +152,8 @@ def _refused(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
             next=pl.col("row").shift(-1).over("run_id"),
             pause_s=_seconds(pl.col("started_at").shift(-1).over("run_id") - pl.col("ended")),
         )
-        .filter(bad & pl.col("next").is_not_null() & (pl.col("pause_s") <= timing.retry_window))
+        # Steps and times that contradict each other say of no call that it was sent again.
+        .filter(bad & (pl.col("next") > pl.col("row")) & (pl.col("pause_s") <= timing.retry_window))
     )
     return _links(pairs.with_columns(why=pl.lit(REFUSED)), numbered=False)
 
