@@ -1,7 +1,7 @@
 """docs/performance.md in one command: reading beside its peers, and analysis by stage, measured on this machine.
 
     python bench/performance.py [--megabytes 1000] [--runs 3] [--rows 200000 1000000] [--peers NODE_PREFIX]
-        [--totals 1000000 10000000] [--only reading|analysis|totals|startup]
+        [--largest 4000] [--totals 1000000 10000000] [--only reading|analysis|totals|startup]
 
 Each part is a bench of its own (`reading.py`, `analysis.py`, `totals.py`, `startup.py`), run in a process of its own;
 what a part prints is shown, and its section is written; with --only the others stay as they are. Peers that are absent
@@ -32,6 +32,9 @@ Reading begins while the program is still being imported, unless the cache knows
 `costaudit analyze` also takes tool calls, results and prompts from every row, for its rules need them:
 that is the table of reading alone. Logs are read in several processes from 50 MB on, and so is one large file of calls
 or traces, in slices; so is one transcript: anywhere for its sums, else cut where prompts of the user begin.
+What processes remember of prompts is bounded in bytes. Rows that take more than some megabytes wait in a file and are
+joined piece by piece, so memory hardly grows with the log: of each request it holds what copies of a call are known by
+and what puts it in order of time.
 """
 ANALYSIS = """## Analysis
 
@@ -58,6 +61,7 @@ HEADS = {"reading": READING, "analysis": ANALYSIS, "totals": TOTALS, "startup": 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--megabytes", default="1000")
+    parser.add_argument("--largest", help="megabytes of one more file whose reading's memory is measured")
     parser.add_argument("--runs", default="3")
     parser.add_argument("--rows", nargs="+", default=["200000", "1000000"])
     parser.add_argument("--totals", nargs="+", default=["1000000", "10000000"])
@@ -65,8 +69,9 @@ def main() -> None:
     parser.add_argument("--only", choices=list(HEADS))
     given = parser.parse_args()
     peers = ["--peers", given.peers] if given.peers else []
+    largest = ["--largest", given.largest] if given.largest else []
     commands = {
-        "reading": ["reading.py", "--megabytes", given.megabytes, "--runs", given.runs, *peers],
+        "reading": ["reading.py", "--megabytes", given.megabytes, "--runs", given.runs, *peers, *largest],
         "analysis": ["analysis.py", "--rows", *given.rows],
         "totals": ["totals.py", "--rows", *given.totals],
         "startup": ["startup.py"],

@@ -1,12 +1,13 @@
 """Reading measured: end to end against ccusage and tokscale, each format by itself, memory at its peak. No thresholds.
 
     python bench/reading.py [--megabytes 1000] [--runs 5] [--folder /tmp/costaudit-bench] [--peers NODE_PREFIX]
-                            [--only end-to-end sums formats memory] [--markdown FILE]
+                            [--only end-to-end sums formats memory] [--largest 4000] [--markdown FILE]
 
 End to end is `costaudit spend --by day,model` without its cache: reading, de-duplicating, pricing and summing, one
 process start included, in turns: ours, theirs, ours, theirs. Peers come from `npm install --prefix NODE_PREFIX ccusage
 tokscale bun`, or from PATH; one that is absent, or that does not run, is left out and the reason printed. Logs are
-those of `bench/_logs.py`.
+those of `bench/_logs.py`. `--largest` adds one file of as many megabytes to the table of memory, for the peak must not
+grow with the log.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/tmp/costaudit-bench"))
     parser.add_argument("--peers", type=Path, default=Path())
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--largest", type=int, help="megabytes of one more file whose reading's memory is measured")
     parser.add_argument("--markdown", type=Path, help="write the section for docs/performance.md")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -98,7 +100,8 @@ def main() -> None:
 
 
 def section(tables: Sequence[Table], given: argparse.Namespace) -> str:
-    command = f"bench/reading.py --megabytes {given.megabytes} --runs {given.runs}"
+    largest = f" --largest {given.largest}" if given.largest else ""
+    command = f"bench/reading.py --megabytes {given.megabytes} --runs {given.runs}{largest}"
     head = f"{measured_by(command)}; logs in the page cache, medians.\n"
     return "\n".join([head, *(table.markdown() for table in tables)])
 
@@ -335,6 +338,9 @@ def memory(given: argparse.Namespace) -> Table:
         ),
         f"OTLP, one file of {given.megabytes:,} MB": _logs.made("otlp", size, given.seed, given.folder),
     }
+    if given.largest:
+        name = f"Chat Completions, one file of {given.largest:,} MB"
+        logs[name] = _logs.made("openai-chat", given.largest * 1_000_000, given.seed, given.folder)
     for name, log in logs.items():
         run = timed([sys.executable, str(Path(__file__)), "--read", str(log)], sampled=True)
         table.rows.append((name, f"{run.wall:.2f}", f"{run.peak / MIB:,.0f}"))

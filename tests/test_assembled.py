@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from costaudit import schema, scratch
 from costaudit.data import bundled
-from costaudit.ingest import _answers, _assembled, _identity, ingest
+from costaudit.ingest import _answers, _assembled, _identity, _tree, ingest
 from costaudit.ingest._answers import Answers, packed, unpacked
 from costaudit.ingest._files import LogFile, walk
 from costaudit.ingest._identity import ROWS, apart
@@ -28,13 +28,15 @@ def small(monkeypatch):
     monkeypatch.setattr(_assembled, "LONG", 0)
     monkeypatch.setattr(_answers, "HELD", 0)
     monkeypatch.setattr(_identity, "AT_ONCE", 50)
+    monkeypatch.setattr(_tree, "AT_ONCE", 3)
 
 
 def test_a_log_read_piece_by_piece_is_the_log_read_at_once(request):
-    path = bundled("sample_logs") / "demo"
-    whole = ingest([path])
+    logs = bundled("sample_logs")
+    paths = [logs / "demo", *sorted((logs / "formats").glob("otlp*"))]
+    whole = ingest(paths)
     request.getfixturevalue("small")
-    pieces = ingest([path])
+    pieces = ingest(paths)
     assert pieces.requests.equals(whole.requests)
     assert pieces.identities.equals(whole.identities)
     assert pieces.sources.equals(whole.sources)

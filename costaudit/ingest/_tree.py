@@ -36,6 +36,7 @@ LENT = (
 MODEL = ("model_requested", "model")
 NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
 TOLD = (*NODES, "_key", "input_tokens", "output_tokens", "usage_source")  # what the tree of rows is made of
+AT_ONCE = 50_000  # spans that are linked together
 AGREES = 0.01  # share by which a roll-up may differ from the sum of its calls: rounding, not a missing call
 
 
@@ -66,18 +67,12 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
         # Most calls have both: what is not made anew is not copied.
         named = {"_key": pl.coalesce("_key", span), "run_id": pl.coalesce("run_id", own_trace)}
         return Resolved(rows.with_columns(**{n: new for n, new in named.items() if rows[n].null_count()}), ())
-    tree = _Tree(placed, above)
-    rolled = tree.rollups()
-    lent = tree.lent()
-    found = pl.DataFrame(
-        {
-            "_at": placed["_at"],
-            "_rolled": rolled,
-            "_twin": tree.twins(placed["_key"]),
-            **{f"_lent_{name}": cells for name, cells in lent.items()},
-        },
-        schema_overrides={"_twin": pl.String(), **{f"_lent_{name}": NODES[name] for name in LENT}},
-    )
+    parts, gaps = [], Gaps([], [])
+    for some, beside in _traces(placed, above):
+        tree = _Tree(some, beside)
+        parts.append(tree.found(some))
+        tree.add(gaps)
+    found = pl.concat(parts)
     at = pl.DataFrame([pl.int_range(rows.height, dtype=pl.get_index_type(), eager=True).alias("_at")])
     joined = rows.hstack(at.join(found, on="_at", how="left", maintain_order="left").drop("_at"))
     rolled_up = pl.col("_rolled").fill_null(value=False)
@@ -88,7 +83,7 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
         rollup=pl.when(rolled_up).then(pl.lit(value=True)).otherwise("rollup"),
         _key=pl.when(rolled_up).then(span).otherwise(pl.coalesce("_key", "_twin", span)),
     ).with_columns(run_id=pl.coalesce("run_id", own_trace))
-    return Resolved(marked.select(rows.columns), tree.notes())
+    return Resolved(marked.select(rows.columns), gaps.notes())
 
 
 def _linked(placed: pl.DataFrame, nodes: pl.DataFrame) -> pl.Series:
@@ -116,6 +111,40 @@ def _where(named: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
     """The number of the span that has each of the names; null where none has."""
     found = named.join(spans, on=["_trace", "_span"], how="left", nulls_equal=True, maintain_order="left")
     return found["_first"].cast(pl.Int64)
+
+
+def _traces(placed: pl.DataFrame, nodes: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows and the nodes in portions of whole traces: a span takes a thousand bytes here."""
+    number = (placed.height + nodes.height) // AT_ONCE + 1
+    if number == 1:
+        yield placed, nodes
+        return
+    of = pl.col("_trace").fill_null("").hash(0) % number
+    for n in range(number):
+        rows = placed.filter(of == n)
+        if rows.height:
+            yield rows, nodes.filter(of == n)
+
+
+class Gaps(NamedTuple):
+    """Tokens that roll-ups state beyond the calls below them, and fewer than those: not traced, or not summed."""
+
+    more: list[int]
+    less: list[int]
+
+    def add(self, said: int, below: int) -> None:
+        if said > below * (1 + AGREES):
+            self.more.append(said - below)
+        elif said < below * (1 - AGREES):
+            self.less.append(below - said)
+
+    def notes(self) -> tuple[str, ...]:
+        found = []
+        if self.more:
+            found.append(f"{_spans_state(self.more)} tokens more than the calls below: those were not traced")
+        if self.less:
+            found.append(f"{_spans_state(self.less)} tokens less than the calls below: the calls are what is counted")
+        return tuple(found)
 
 
 class _Tree:
@@ -202,17 +231,25 @@ class _Tree:
         *_, top = n, *self._above(n)
         return self.labels[top]
 
-    def notes(self) -> tuple[str, ...]:
-        """Where roll-ups and the calls below them do not add up: something was not traced, or not summed."""
-        stated = [(self.tokens[n], below) for n, below in self.below.items() if self.counted[n]]
-        more = [said - below for said, below in stated if said > below * (1 + AGREES)]
-        less = [below - said for said, below in stated if said < below * (1 - AGREES)]
-        found = []
-        if more:
-            found.append(f"{_spans_state(more)} tokens more than the calls below: those were not traced")
-        if less:
-            found.append(f"{_spans_state(less)} tokens less than the calls below: the calls are what is counted")
-        return tuple(found)
+    def found(self, placed: pl.DataFrame) -> pl.DataFrame:
+        """By `_at`: whether the row is a roll-up, the identity of its copy, and what it is lent."""
+        rolled = self.rollups()
+        lent = self.lent()
+        return pl.DataFrame(
+            {
+                "_at": placed["_at"],
+                "_rolled": rolled,
+                "_twin": self.twins(placed["_key"]),
+                **{f"_lent_{name}": cells for name, cells in lent.items()},
+            },
+            schema_overrides={"_twin": pl.String(), **{f"_lent_{name}": NODES[name] for name in LENT}},
+        )
+
+    def add(self, gaps: Gaps) -> None:
+        """Where roll-ups and the calls below them do not add up."""
+        for n, below in self.below.items():
+            if self.counted[n]:
+                gaps.add(self.tokens[n], below)
 
 
 def _spans_state(gaps: Sequence[int]) -> str:
