@@ -157,7 +157,7 @@ def writer(store, first, last):
 def test_two_processes_at_once_lose_nothing(store):
     running = [writer(store, n, n + 5) for n in (0, 100)]
     for process in running:
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=300) == 0
         process.stdout.close()
     assert _store.read(store).height == 50
     assert not _store_check.verify(store).problems
@@ -327,7 +327,7 @@ def test_no_secret_is_in_a_message(store, monkeypatch):
     assert "hunter2" not in str(error.value) + error.value.hint
     done = subprocess.run(
         [sys.executable, "-m", "costaudit", "store", "verify", store],
-        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ, timeout=120,
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ, timeout=300,
     )  # fmt: skip
     assert done.returncode == 3
     assert "hunter2" not in done.stdout + done.stderr

@@ -112,7 +112,7 @@ def step(name: str, runner: Path, **inputs: str) -> tuple[int, dict[str, str], s
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
     return done.returncode, outputs, done.stdout + done.stderr

@@ -321,7 +321,7 @@ def starting(folder, *words):
 
 
 def ended(program):
-    out, err = program.communicate(timeout=60)
+    out, err = program.communicate(timeout=300)
     return out, err.strip().splitlines()
 
 

@@ -347,7 +347,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
     store = tmp_path / "store"
     running = [writer(store, n, n + 6) for n in (0, 100)]
     for process in running:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
         process.stdout.close()
     assert _store.read(store).height == 60
     assert not _store_check.verify(store).problems
