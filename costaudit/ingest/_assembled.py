@@ -17,7 +17,7 @@ from costaudit import scratch
 from costaudit.ingest._identity import Apart, apart
 from costaudit.schema import joined
 
-LONG = 24 << 20  # bytes of rows from which they stand in a file
+LONG = 36 << 20  # bytes of rows from which they stand in a file
 PIECE = 5_000  # rows of a piece; a few of them are in memory at a time
 ORDER = ("started_at", "source_file", "source_line")
 
