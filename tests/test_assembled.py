@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from costaudit import schema, scratch
 from costaudit.data import bundled
-from costaudit.ingest import _answers, _assembled, _identity, _tree, ingest
+from costaudit.ingest import _assembled, _identity, _tree, ingest
 from costaudit.ingest._answers import Answers, packed, unpacked
 from costaudit.ingest._files import LogFile, walk
 from costaudit.ingest._identity import ROWS, apart
@@ -26,7 +26,6 @@ def small(monkeypatch):
     """Everything is long, and pieces are short."""
     monkeypatch.setattr(_assembled, "PIECE", 700)
     monkeypatch.setattr(_assembled, "LONG", 0)
-    monkeypatch.setattr(_answers, "HELD", 0)
     monkeypatch.setattr(_identity, "AT_ONCE", 50)
     monkeypatch.setattr(_tree, "AT_ONCE", 3)
 
@@ -81,10 +80,9 @@ def _types(rows):
     return {name: ROWS[name] for row in rows for name in row}
 
 
-def test_answers_that_wait_in_a_file_are_those_that_came(small):
-    del small
+def test_answers_that_wait_in_a_file_are_those_that_came():
     asked = [(file, {}) for file in walk([bundled("sample_logs") / "demo"])]
-    answers, direct = Answers(), read_files(asked)
+    answers, direct = Answers(0), read_files(asked)
     for n, of in enumerate(asked):
         answers.add([n], packed(read_files([of])) if n % 2 else read_files([of]))
     found = answers.reads()

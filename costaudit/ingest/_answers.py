@@ -14,7 +14,7 @@ from costaudit import schema, scratch
 from costaudit.ingest._read import FileRead
 from costaudit.ingest._tree import NODES
 
-HELD = 24 << 20  # bytes of answers that wait in memory
+HELD = 24 << 20  # bytes of answers that wait in memory beside processes that read
 HEAD = struct.Struct("<QQQ")  # bytes of counts, rows and nodes
 ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to be read
 
@@ -89,9 +89,10 @@ def _shared(counts: Any, rows: pl.DataFrame, nodes: pl.DataFrame) -> list[FileRe
 
 
 class Answers:
-    """What groups of files gave, until the last one has."""
+    """What groups of files gave, until the last one has; `most`: bytes of them that wait in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = HELD) -> None:
+        self._most = most
         self._few: list[tuple[Group, bytes | list[FileRead]]] = []
         self._held = 0
         self._heap = scratch.heap()
@@ -99,7 +100,7 @@ class Answers:
     def add(self, group: Group, answer: bytes | list[FileRead]) -> None:
         self._few.append((group, answer))
         self._held += len(answer) if isinstance(answer, bytes) else sum(map(_size, answer))
-        if self._held > HELD:
+        if self._held > self._most:
             for waiting, said in self._few:
                 self._heap.put(waiting, said if isinstance(said, bytes) else packed(said))
             self._few, self._held = [], 0

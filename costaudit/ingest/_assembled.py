@@ -47,7 +47,9 @@ def _long(frames: Sequence[pl.DataFrame]) -> bool:
     height = sum(frame.height for frame in frames)
     if height < PIECE:
         return False  # whatever they hold; and to ask many small frames takes time
-    return height >= scratch.MANY or sum(frame.estimated_size() for frame in frames) >= LONG
+    # Columns without a value take nothing, be they made of one that is told for all rows.
+    filled = (column for frame in frames for column in frame if column.null_count() < frame.height)
+    return height >= scratch.MANY or sum(column.estimated_size() for column in filled) >= LONG
 
 
 def _portions(frames: Sequence[pl.DataFrame]) -> Iterator[list[pl.DataFrame]]:

@@ -21,7 +21,7 @@ from typing import IO
 import msgspec
 
 from costaudit.ingest._ahead import taken
-from costaudit.ingest._answers import Answers, Group, packed
+from costaudit.ingest._answers import HELD, Answers, Group, packed
 from costaudit.ingest._processes import SHARE, WORTH, cores, receive, send
 from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on
 from costaudit.ingest._slices import joined, slices
@@ -72,7 +72,7 @@ def _ahead(asked: Sequence[Asked], told: _Told) -> dict[int, FileRead]:
         for n, (file, names) in enumerate(asked)
         if not names and sums_alone(file)
     }
-    answers = Answers()
+    answers = Answers(2 * HELD)  # processes that read sums alone take little
     waiting: list[tuple[int, Seen]] = []
     for place, seen in taken(list(places)):
         if place in places:
