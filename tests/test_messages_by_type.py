@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from costaudit.ingest import _openai, _results, _talk, _values, _wire
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import answer_blocks
-from costaudit.ingest._prompt import Prompt, PromptReader, facts
+from costaudit.ingest._prompt import Prompt, PromptReader, columns, facts
 from costaudit.ingest._values import Reader
 
 texts = st.sampled_from(
@@ -71,7 +71,7 @@ def test_the_prompts_of_a_batch_are_those_of_its_calls_one_by_one(rows):
         return next(known, None)
 
     cells = [(raw(m), raw(i), raw(s), a) for m, i, s, a in rows]
-    batch = READER.columns(list(zip(*cells, strict=True)), len(rows))
+    batch = columns(READER.facts(list(zip(*cells, strict=True)), len(rows)))
     alone = [facts(said(m, i), said(s), None, None, (), said(a)) for m, i, s, a in rows]
     for name, column in batch.items():
         assert column.equals(series(name, [row.get(name) for row in alone], column.dtype), check_names=True)
@@ -127,7 +127,7 @@ def test_the_answer_of_a_call_is_the_same_decoded_or_not():
     choices = [
         {"message": {"role": "assistant", "content": "yes", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}}
     ]
-    found = READER.columns([[None], [None], [None], [choices]], 1)
+    found = columns(READER.facts([[None], [None], [None], [choices]], 1))
     assert found["output_sha"].to_list() == [answer_blocks(msgspec.json.encode(choices))[0].sha]
     assert pl.DataFrame(found)["has_text"].all()
 
