@@ -29,7 +29,7 @@ from costaudit.ingest._transcript_sums import Seen, sums_alone
 
 Progress = Callable[[str, int, int], None]  # file, its number, of how many
 
-LARGEST = 96 << 20
+LARGEST = 64 << 20  # bytes of files that one answer is of, while many are left: a process holds their rows
 TOGETHER = 20_000  # rows read ahead that become columns together
 FILES = 500  # at most, of an answer
 IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them

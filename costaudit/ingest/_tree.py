@@ -36,7 +36,7 @@ LENT = (
 MODEL = ("model_requested", "model")
 NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
 TOLD = (*NODES, "_key", "input_tokens", "output_tokens", "usage_source")  # what the tree of rows is made of
-AT_ONCE = 50_000  # spans that are linked together
+AT_ONCE = 20_000  # spans that are linked together
 AGREES = 0.01  # share by which a roll-up may differ from the sum of its calls: rounding, not a missing call
 
 
