@@ -16,7 +16,6 @@ from costaudit.ingest._tree import NODES
 
 HELD = 24 << 20  # bytes of answers that wait in memory beside processes that read
 HEAD = struct.Struct("<QQQ")  # bytes of counts, rows and nodes
-ALIGNED = 64  # bytes; Arrow's own alignment, so that nothing need be copied to be read
 
 Group = list[int]  # numbers of files that are read together
 
@@ -33,7 +32,7 @@ def packed(reads: Sequence[FileRead]) -> bytes:
 
 
 def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % ALIGNED)
+    return data + bytes(scratch.aligned(len(data)) - len(data))
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -69,10 +68,10 @@ def _mapped(data: Any) -> list[FileRead]:
 def _parts(data: Any) -> Iterator[Any]:
     """Counts, rows and nodes."""
     sizes = HEAD.unpack(memoryview(data)[: HEAD.size])
-    at = ALIGNED
+    at = scratch.aligned(HEAD.size)
     for size in sizes:
         yield data[at : at + size]
-        at += -(-size // ALIGNED) * ALIGNED
+        at += scratch.aligned(size)
 
 
 def _shared(counts: Any, rows: pl.DataFrame, nodes: pl.DataFrame) -> list[FileRead]:

@@ -71,7 +71,7 @@ def _piece(frames: Sequence[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
 
 def _filed(height: int, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """The pieces as one table that stands in a file."""
-    return scratch.filed(height, (partial(_compact, piece) for piece in _alone(pieces)))
+    return scratch.filed(height, (partial(pl.read_ipc, piece) for piece in _alone(pieces)))
 
 
 def _alone(pieces: Iterable[pl.DataFrame]) -> Iterator[bytes]:
@@ -82,10 +82,6 @@ def _alone(pieces: Iterable[pl.DataFrame]) -> Iterator[bytes]:
         del piece
         scratch.release()  # here, where no other thread looks at what is mapped
         yield stream.getvalue()
-
-
-def _compact(piece: bytes) -> pl.DataFrame:
-    return pl.read_ipc(piece)
 
 
 def _column(frames: Sequence[pl.DataFrame], name: str, dtype: Any) -> pl.Series:

@@ -23,6 +23,7 @@ import polars as pl
 from costaudit.errors import CostAuditError
 from costaudit.scratch._heap import Heap
 from costaudit.scratch._shelf import Shelf, mappings
+from costaudit.scratch._shelf import aligned as aligned
 
 MANY = 100_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
 READERS = 2  # pieces that are read at the same time, while as many are written

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO, Any, Generic, TypeVar
 
-from costaudit.scratch._shelf import ALIGNED, mappings
+from costaudit.scratch._shelf import aligned, mappings
 
 K = TypeVar("K")
 
@@ -28,7 +28,7 @@ class Heap(Generic[K]):
         if self._file is None:
             self._file = self._opened()
         with self._room():
-            start = self._file.seek(-(-self._file.tell() // ALIGNED) * ALIGNED)
+            start = self._file.seek(aligned(self._file.tell()))
             self._file.write(data)
         self._pieces.append((name, start, len(data)))
 

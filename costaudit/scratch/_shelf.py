@@ -25,6 +25,11 @@ FILLED = 1_000_000  # rows of one value that are made at a time
 mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
+def aligned(size: int) -> int:
+    """Where what comes after so many bytes begins."""
+    return -(-size // ALIGNED) * ALIGNED
+
+
 class Shelf:
     """Columns of so many rows.
 
@@ -181,7 +186,7 @@ class _Rooms:
     def of(self, size: int) -> _Region:
         if self._main is None:
             self._main = self._new()
-        start = -(-self._main.taken // ALIGNED) * ALIGNED
+        start = aligned(self._main.taken)
         self._main.taken = start + size
         _reserve(self._main.file, start, size)
         return _Region(self._main, start, size)
