@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -19,8 +21,9 @@ from pages import body, read
 from priced import book, call, calls
 from test_hostile_text import ACTING, hostile
 
-from costaudit.analyze._growth import NEW_TENANTS, growth, lengthening, project
+from costaudit.analyze._growth import NEW_TENANTS, PROVED, growth, lengthening, project, proved
 from costaudit.analyze._plan import plan
+from costaudit.analyze.tenant_concentration import elasticity
 from costaudit.audit import Coverage, Fates, Prices, Window
 from costaudit.cli import main
 from costaudit.config import Forecast, Settings
@@ -181,11 +184,44 @@ def test_prompts_that_grow_week_by_week_go_on_and_a_step_does_not():
     assert lengthening(calls(stepped), 4) == {}
 
 
+def test_of_many_tasks_one_that_seems_to_grow_is_not_projected():
+    # Five weeks in a row by chance: p = 0.03 of one task, three in a hundred of any.
+    growing = [row for n in range(6) for row in week(n, input_tokens=round(1_000 * 1.03**n))]
+    others = [
+        row
+        for task in range(9)
+        for n in range(6)
+        for row in week(n, task=f"t{task}", input_tokens=(1_000, 1_020, 990, 1_010, 1_000, 995)[(n + task) % 6])
+    ]
+    assert set(lengthening(calls(growing), 4)) == {"triage"}
+    assert lengthening(calls(growing + others), 4) == {}
+
+
 def test_tenants_that_get_dearer_with_use_grow_faster_than_their_traffic():
     rows = [call(tenant=f"t{n}", input_tokens=100 * n * n, output_tokens=0) for n in range(1, 13) for _ in range(n * 2)]
     found = grown(rows, 10.0)
     assert float(found.then_usd / found.now_usd) == pytest.approx(10**3, rel=0.2)  # spend ~ calls^3
     assert drivers(found)["elasticity"] > drivers(found)["requests"]
+
+
+def test_two_kinds_of_tenants_say_nothing_of_how_spend_grows():
+    # Four small tenants and four large ones, who ask for more at a time: nobody is in between.
+    sizes = ((5, 1_000), (6, 1_000), (6, 1_000), (7, 1_000), (40, 1_500), (44, 1_500), (46, 1_500), (48, 1_500))
+    rows = [call(tenant=f"t{n}", input_tokens=tokens) for n, (times, tokens) in enumerate(sizes) for _ in range(times)]
+    assert proved(calls(rows)) is None
+    between = [call(tenant=f"u{k}", input_tokens=1_000 + 12 * k) for k in range(8, 40, 3) for _ in range(k)]
+    assert proved(calls(rows + between)) is not None
+
+
+def test_tenants_who_differ_by_chance_are_seldom_dearer_with_use():
+    source, said = Random(7), 0
+    for _ in range(100):
+        sizes = [max(1, round(math.exp(source.gauss(4, 1)))) for _ in range(12)]
+        known = [(size, size * math.exp(source.gauss(0, 0.3))) for size in sizes]
+        table = pl.DataFrame(known, schema=["calls", "spend_usd"], orient="row")
+        found = elasticity(table, PROVED)
+        said += found is not None and (found.low > 1 or found.high < 1)
+    assert said <= 3  # at 90 % twelve would
 
 
 # The plan

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from random import Random
 
 import polars as pl
@@ -111,9 +112,9 @@ def _shape(known: pl.DataFrame) -> str:
     return f"{tops} of what tenants spend; Gini {gini(values):.2f}, Herfindahl {herfindahl(values):.2f}"
 
 
-def elasticity(known: pl.DataFrame) -> Interval | None:
-    """How spend grows with use: slope of ln spend on ln calls over tenants, with a 90 % interval bootstrapped over
-    tenants; None under eight tenants, and where they are of much the same size.
+def elasticity(known: pl.DataFrame, level: float = 0.90) -> Interval | None:
+    """How spend grows with use: slope of ln spend on ln calls over tenants, with an interval bootstrapped over tenants;
+    None under eight tenants, where they are of much the same size, and where they are two clouds.
 
     known  tenant, calls, spend_usd of named tenants, the largest first
     """
@@ -122,14 +123,26 @@ def elasticity(known: pl.DataFrame) -> Interval | None:
         for calls, usd in known.select("calls", "spend_usd").head(MOST).iter_rows()
         if usd > 0
     ]
-    if len(points) < ENOUGH or max(x for x, _ in points) - min(x for x, _ in points) < APART:
+    sizes = sorted(x for x, _ in points)
+    if len(points) < ENOUGH or sizes[-1] - sizes[0] < APART or _two_clouds(sizes):
         return None
     slope = _slope(points)
     random = Random(seed_of("tenant-concentration", "elasticity"))
     draws = DRAWS if len(points) <= 100 else DRAWS // 5  # the slope takes all pairs of tenants
     samples = ([points[int(random.random() * len(points))] for _ in points] for _ in range(draws))
     drawn = sorted(_slope(sample) for sample in samples if len({x for x, _ in sample}) > 1)
-    return Interval(slope, drawn[int(0.05 * len(drawn))], drawn[int(0.95 * len(drawn))])
+    tail = int((1 - level) / 2 * len(drawn))
+    return Interval(slope, drawn[tail], drawn[-1 - tail])
+
+
+def _two_clouds(sizes: Sequence[float]) -> bool:
+    """Whether one gap takes more than half of the range, and most pairs of tenants lie across it.
+
+    Then the slope compares two kinds of customers, who differ in more than their size; between them nothing is known.
+    """
+    gap, below = max((high - low, place) for place, (low, high) in enumerate(pairwise(sizes), start=1))
+    across, pairs = below * (len(sizes) - below), len(sizes) * (len(sizes) - 1) / 2
+    return gap > (sizes[-1] - sizes[0]) / 2 and across > pairs / 2
 
 
 def _elasticity(known: pl.DataFrame) -> tuple[str, ...]:
