@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import importlib
 import os
@@ -128,8 +127,6 @@ def _program(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and end the process with its exit code."""
     gc.set_threshold(COLLECTED, 20, 100)
-    atexit.unregister(gc.freeze)  # once, however often this is called
-    atexit.register(gc.freeze)  # at the end the system takes all memory back: a search for cycles is a fifth of a run
     if sys.stdout is None:  # closed by whoever started the program
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     _end_when_asked()

@@ -1,0 +1,70 @@
+"""How the program begins and ends: what it does without, and that nothing is lost when it leaves."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+READER = """
+import sys
+from costaudit._unused import Unused
+sys.meta_path.insert(0, Unused())
+import polars
+print({"polars.io.iceberg", "polars.io.iceberg._dataset", "email", "importlib.metadata"} & set(sys.modules))
+"""
+
+
+def alone(code, *arguments, stdout=subprocess.PIPE):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    words = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(words, env=buffered, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+def test_the_program_imports_no_reader_of_tables_it_never_reads():
+    told = alone(READER)
+    assert told.stdout.strip() == "{'polars.io.iceberg'}", told.stderr
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "from polars.io.iceberg import IcebergCatalogConfig as asked",
+        "import polars.io.iceberg; asked = polars.io.iceberg.IcebergCatalogConfig",
+        "import polars.io.iceberg._dataset as true; asked = true.IcebergCatalogConfig",
+    ],
+)
+def test_whoever_asks_for_the_reader_later_gets_it(asked):
+    told = alone(f"{READER}{asked}\nprint(asked.__module__)")
+    assert told.stdout.splitlines()[1:] == ["polars.io.iceberg._dataset"], told.stderr
+
+
+def test_what_stands_in_for_a_function_of_the_reader_calls_it():
+    told = alone(f"{READER}\npolars.scan_iceberg('table', never=1)")
+    assert "TypeError: scan_iceberg() got an unexpected keyword argument 'never'" in told.stderr
+
+
+STARTED = """
+import atexit, sys
+from costaudit import __main__ as program, cli
+def main():
+    atexit.register(lambda: print("tidied"))
+    print("said")
+    sys.exit(eval(sys.argv[1]))
+cli.main = main
+program.start()
+"""
+
+
+@pytest.mark.parametrize(("ended", "code"), [("0", 0), ("1", 1), ("143", 143), ("None", 0), ("'why'", 1)])
+def test_the_end_of_the_program_says_all_tidies_up_and_keeps_its_exit_code(ended, code):
+    done = alone(STARTED, ended)
+    assert (done.returncode, done.stdout) == (code, "said\ntidied\n"), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_an_output_that_takes_nothing_at_the_end_is_told():
+    with Path("/dev/full").open("w") as full:
+        done = alone(STARTED, "0", stdout=full)
+    assert (done.returncode, "No space left on device" in done.stderr) == (120, True)
