@@ -26,6 +26,7 @@ class Record(NamedTuple):
     line: int  # from 1; for a container, the number of the element
     offset: int  # byte in the decompressed file where it starts; 0 where the shape has none
     data: bytes | dict[str, Any]
+    early: Any = None  # what a reader has decoded of it already (`_early`)
 
 
 class Bad(NamedTuple):

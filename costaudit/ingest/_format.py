@@ -189,6 +189,8 @@ class FileReader(Protocol):
     A reader may have `scan(block, out)` as well: it reads the lines of a block that begin with a brace, and yields
     number, offset and bytes of every other one in its place.
 
+    Or `records_of(block)`: the records of a block, of which it may have decoded some already.
+
     And `portion`: bytes of records that it is fed at once.
 
     And `alone(records)`: whether all that was fed to it, and these records, is read line by line, so that it may be

@@ -7,7 +7,7 @@ key is learned, and the record decoded again: so nothing can be missed, and what
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -45,18 +45,28 @@ class Lean:
 
     def _shaped(self) -> None:
         self.shape = _Shape(self.decoder.root, (), self)
-        self._decode = msgspec.json.Decoder(self.shape.struct).decode
+        self.decode = msgspec.json.Decoder(self.shape.struct).decode
 
     def one(self, data: bytes) -> Any:
         """A record as a struct of the present shape; raises as `Decoder.typed` does, and where that exhausts it."""
         try:
-            return self._decode(data)
+            return self.decode(data)
         except msgspec.ValidationError:
             before = self.generation
             self.learn([data])
             if self.generation == before:
                 raise
-            return self._decode(data)
+            return self.decode(data)
+
+    def field(self, path: Path, key: str) -> str:
+        """The name of a field in the struct at a path; empty where no record has it."""
+        keys = sorted(self.known.get(path, ()))
+        return f"f{keys.index(key)}" if key in keys else ""
+
+    def at(self, path: Path) -> Callable[[Any], Any]:
+        """What gives the value at a path of a struct of the present shape."""
+        steps = [(self.field(path[:n], key), key) for n, key in enumerate(path)]
+        return lambda struct: _found(struct, steps)
 
     def columns(self, structs: Sequence[Any]) -> list[Sequence[Any]]:
         """The values at every path of the decoder, one sequence a path."""
@@ -77,6 +87,14 @@ class Lean:
             if child is not None and not child.whole and bytes(memoryview(value)[:1]) == b"{":
                 new |= self._learned(child, (*path, key), value)
         return new
+
+
+def _found(value: Any, steps: Sequence[tuple[str, str]]) -> Any:
+    for field, key in steps:
+        value = value.get(key) if type(value) is dict else getattr(value, field, None)
+        if value is None:
+            return None
+    return value
 
 
 class _Shape:

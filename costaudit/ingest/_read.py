@@ -224,7 +224,8 @@ class _Reading:
         reader, out = self._reader(self.main) if self.main is not None else (None, Out())
         scan = getattr(reader, "scan", None)
         if self.main is None or scan is None:
-            self._batch(list(split(block)))
+            records: Callable[[Lines], Iterable[Record | Bad]] = getattr(reader, "records_of", split)
+            self._batch(list(records(block)))
             return
         self._flush()
         for number, offset, data in scan(block, out):

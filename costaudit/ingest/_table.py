@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from itertools import islice
+from typing import Any, ClassVar
 
 import polars as pl
 
+from costaudit.ingest._blocks import Lines
 from costaudit.ingest._decode import Decoder, Path, parsed
-from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._early import Early
+from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import MOST, SEVERAL, Lean
 from costaudit.ingest._prompt import Facts, PromptReader, short, wanted
@@ -52,7 +55,17 @@ class _Plan:
         self.own = [at[(*found.self, *path.split("."))] for path in signs]
         counts = [n for name, picks in self.picks if name in COUNTS for n, _ in picks]
         self.counts = [n for n in counts if n in self.own]
+        self.counted = [self.decoder.order[n] for n in self.counts]
+        self.repeated = self._repeated()
         self._lean: Lean | None = None
+
+    def _repeated(self) -> Path | None:
+        """Where messages stand of which nothing but their fingerprints is taken; None where there are none."""
+        if self.prompt is None or not self.form.alone:
+            return None
+        paths = [self.prompt.paths[n] for n in self.prompt.parts["messages"]]
+        taken = [path for _, places in self.columns for path, _ in places]
+        return next((p for p in paths if not any(other[: len(p)] == p for other in taken)), None)
 
     def lean(self) -> Lean:
         """What is known of the keys of files like this one; forgotten when they are too many."""
@@ -73,7 +86,12 @@ def _plan(form: TableFormat, found: Found) -> _Plan:
 
 
 class TableReader:
-    """Reads one file by a compiled table."""
+    """Reads one file by a compiled table.
+
+    passes  whether a reader that adds to this one never looks into messages
+    """
+
+    passes: ClassVar[bool] = False
 
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
@@ -82,7 +100,19 @@ class TableReader:
         self.told = wanted(file.only)
         if form.alone:
             self.portion = PORTION
+        self.early: Early | None = None
+        passes = self.passes or (type(self) is TableReader and type(form).explode is TableFormat.explode)
+        if passes and not self.told and self.plan.repeated is not None:
+            self.early = Early(self.plan.repeated, self.plan.counted)
         self.waits = False  # rows may wait to share a frame with others, also of other files
+
+    def records_of(self, block: Lines) -> Iterable[Record | Bad]:
+        """The records of a block; of some it is decoded already what sums need, and left out what was seen before."""
+        if self.early is None or self.lean is None:
+            return split(block)
+        if not self.lean.generation:
+            self._learn([item for item in islice(split(block), SEVERAL) if isinstance(item, Record)])
+        return self.early.records(block, self.lean)
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Whether each line is read by itself; a reader that adds to this one has to say so."""
@@ -127,7 +157,11 @@ class TableReader:
         odd: dict[int, tuple[Any, ...]] = {}  # rows of unexpected shape
         rejects: list[tuple[int, str]] = []
         for record in records:
-            data = record.data
+            data, early = record.data, record.early
+            if early is not None and early.generation == generation:
+                kept.append(record)
+                rows.append(early.row)
+                continue
             try:
                 row = None if isinstance(data, dict) else one(data)
             except UNREADABLE:

@@ -10,6 +10,7 @@ import polars as pl
 
 from costaudit.ingest import _cells
 from costaudit.ingest._decode import opened
+from costaudit.ingest._early import NOTICE
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     FileReader,
@@ -200,12 +201,13 @@ class LiteLLM(TableFormat):
 
 
 REDACTED = b"redacted-by-litellm"
-NOTICE = 1_000  # bytes that messages have, at most, of which LiteLLM has left nothing but that they are hidden
 OBJECTS = ("metadata", "response", "model_parameters", "hidden_params", "error_information", "cost_breakdown")
 
 
 class PayloadReader(TableReader):
     """Takes the words that stand in for hidden prompts for what they are: no prompt, and no answer."""
+
+    passes = True
 
     def alone(self, records: Sequence[Record]) -> bool:
         """Each payload is a call."""
@@ -229,6 +231,7 @@ class PayloadReader(TableReader):
 
 
 def _hidden(messages: msgspec.Raw) -> bool:
+    """Whether LiteLLM has left nothing of messages but that they are hidden."""
     view = memoryview(messages)
     return len(view) < NOTICE and REDACTED in view.tobytes()
 

@@ -10,6 +10,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._chunks import EVENT, Stream, deltas, is_chunk
 from costaudit.ingest._decode import dig, inside, parsed
+from costaudit.ingest._early import whole as undone
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     FileReader,
@@ -162,6 +163,8 @@ CHUNK = 8_192  # bytes of a record that may be a chunk by itself
 class ChatReader(TableReader):
     """Puts chunks together before their response is read; whole responses go straight through."""
 
+    passes = True
+
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
         super().__init__(form, file, found)
         self.streams: dict[str, Stream] = {}
@@ -173,7 +176,7 @@ class ChatReader(TableReader):
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         # A chunk is small: of a large record it is seen by what is decoded of it, without a search through its text.
-        apart = [len(record.data) < CHUNK and self._taken(record, out) for record in records]
+        apart = [r.early is None and len(r.data) < CHUNK and self._taken(r, out) for r in records]
         super().feed([record for record, taken in zip(records, apart, strict=True) if not taken], out)
 
     def _frame(self, records: list[Record], values: Sequence[Sequence[Any]], out: Out) -> None:
@@ -214,9 +217,10 @@ class ChatReader(TableReader):
 
     def _chunk(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The record and the chunk in it, if it is one."""
-        if isinstance(record.data, bytes) and b"delta" not in record.data and EVENT.encode() not in record.data:
+        data = undone(record)
+        if isinstance(data, bytes) and b"delta" not in data and EVENT.encode() not in data:
             return None
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        value = data if isinstance(data, dict) else parsed(data)
         chunk = inside(value, self.found.self) if isinstance(value, dict) else None
         return (value, chunk) if isinstance(value, dict) and isinstance(chunk, dict) and is_chunk(chunk) else None
 
