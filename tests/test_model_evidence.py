@@ -29,7 +29,7 @@ def seen(models, **columns):
     """Units of these models, in turn, and which of them are of the small one."""
     rows = [call(nth, model, **{k: v(nth, model) for k, v in columns.items()}) for nth, model in enumerate(models)]
     frame = units(ledger(rows))
-    return frame, frame["model"] == "small"
+    return frame, frame.select(pl.col("model") == "small").to_series()
 
 
 def coin(n, seed=0):
@@ -65,7 +65,7 @@ def test_a_fallback_after_outages_is_a_mechanism():
             rows.append(call(nth, "big", **run))
     frame = units(ledger(rows))
     assert frame.height == 200
-    assert mechanism(frame, frame["model"] == "small") == "fallback after limits and outages"
+    assert mechanism(frame, frame.select(pl.col("model") == "small").to_series()) == "fallback after limits and outages"
 
 
 def test_a_switch_is_found_with_its_moment_and_direction():

@@ -12,6 +12,7 @@ from costaudit.analyze._judge import Verdict
 from costaudit.analyze._swap import Ratios
 from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
+from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 from costaudit.stats import pairs_for_difference
 
@@ -125,15 +126,16 @@ def _per_success(arm: pl.DataFrame) -> Decimal | None:
     return (total_usd(arm) / good).quantize(Decimal("1e-12")) if good else None
 
 
-def details(verdict: Verdict) -> dict[str, pl.DataFrame]:
+def details(verdict: Verdict, ledger: Ledger) -> dict[str, pl.DataFrame]:
     tables: dict[str, pl.DataFrame] = {}
     if verdict.balance is not None and verdict.balance.height:
         tables["balance"] = verdict.balance
     if verdict.comparison is not None and verdict.comparison.design == "paired":
+        first = [ledger.at(side["unit"], ("request_id",))["request_id"] for side in (verdict.new, verdict.old)]
         both = pl.DataFrame(
             {
-                "request_to": verdict.new["request_id"],
-                "request_from": verdict.old["request_id"],
+                "request_to": first[0],
+                "request_from": first[1],
                 "quality_to": verdict.new["quality"],
                 "quality_from": verdict.old["quality"],
             }

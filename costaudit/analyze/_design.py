@@ -52,9 +52,9 @@ def features(units: pl.DataFrame) -> pl.DataFrame:
 
     A router that works by the week is no experiment either, so whether it was a weekend is among them.
     """
-    turn = pl.col("hour") * (2 * math.pi / 24)
+    turn = pl.col("hour").cast(pl.Float64) * (2 * math.pi / 24)
     named = units.select(
-        log_tokens=(pl.col("opening_tokens") + 1).log(),
+        log_tokens=(pl.col("opening_tokens").cast(pl.Int64) + 1).log(),
         history=pl.col("history").cast(pl.Float64),
         tools=pl.col("tools").cast(pl.Float64),
         hour_sin=turn.sin(),
@@ -65,8 +65,10 @@ def features(units: pl.DataFrame) -> pl.DataFrame:
     largest = (
         units.group_by("tenant").len().drop_nulls().sort("len", "tenant", descending=[True, False])["tenant"]
     ).head(LARGEST_TENANTS)
-    tenants = {f"tenant {name}": (units["tenant"] == name).fill_null(value=False).cast(pl.Float64) for name in largest}
-    table = named.with_columns(**tenants)
+    own = [
+        (pl.col("tenant") == name).fill_null(value=False).cast(pl.Float64).alias(f"tenant {name}") for name in largest
+    ]
+    table = named.hstack(units.select(own))
     least, most = (table.select(end).row(0) for end in (pl.all().min(), pl.all().max()))
     varied = [c for c, a, b in zip(table.columns, least, most, strict=True) if a is not None and a < b]
     return table.select(varied)

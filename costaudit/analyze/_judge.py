@@ -29,7 +29,8 @@ WORK = (
     *("unit", "task", "tenant", "key_id", "started_at", "provider", "model", "outages", "opening_tokens", "history"),
     *("tools", "step", "hour", "first_block", "front", "order"),
 )
-SHOWN = ("request_id", "quality", "cost_usd", "calls", "input_tokens", "output_tokens", "reasoning", "runs")
+SHOWN = ("unit", "quality", "cost_usd", "calls", "input_tokens", "output_tokens", "reasoning", "runs")
+OUTCOME = ("success", "score", "well_formed", "discovered")  # what `quality` says in short, and what no model says
 AGAIN = timedelta(minutes=10)  # the same question asked again so soon was not answered well
 MARGIN_OF_DRIFT = 0.05  # share of units more asked again that is worth a warning
 
@@ -91,7 +92,7 @@ class Sides:
     def known(self, arm: Arm) -> pl.DataFrame:
         """The units of a model whose quality is known, with `order`, their place in time among all of the task."""
         if arm not in self._known:
-            own = of_arm(self.task.with_columns(self._order), arm)
+            own = of_arm(self.task.drop(OUTCOME, strict=False).with_columns(self._order), arm)
             self._known[arm] = own.filter(pl.col("quality").is_not_null()) if own["quality"].null_count() else own
         return self._known[arm]
 
@@ -180,7 +181,7 @@ def pairs_of(new: pl.DataFrame, old: pl.DataFrame) -> tuple[pl.DataFrame, pl.Dat
         known = units.filter(pl.col("case").is_not_null())
         return known.group_by("case", maintain_order=True).agg(
             *(pl.mean(name).cast(pl.Float64) for name in means),
-            pl.first("request_id", "unit"),
+            pl.first("unit"),
             pl.sum("cost_usd"),
             runs=pl.len(),
         )

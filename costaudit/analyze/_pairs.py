@@ -142,9 +142,9 @@ def _labels(tasks: TaskUnits, task: str) -> int | None:
 
 def _capped(verdict: Verdict, mine: pl.DataFrame) -> Verdict:
     """A discovered prompt family that holds several kinds of work is never more than SUPPORTED (METHODS 5.1)."""
-    if verdict.grade is not Grade.PROVEN or not mine["task_source"].is_in(["family", "shape"]).any():
+    if verdict.grade is not Grade.PROVEN or not mine["discovered"].any():
         return verdict
-    sizes = (mine["output_tokens"] + 1).log()
+    sizes = (mine["output_tokens"].cast(pl.Int64) + 1).log()
     skew, peak = sizes.skew(), sizes.kurtosis(fisher=False)
     if mine.height >= MIXED_FROM and skew is not None and peak and (skew**2 + 1) / peak > MIXED:
         why = "the task was found by its prompt and its answers have two lengths: it may be two tasks"

@@ -61,7 +61,7 @@ def ratios(new: pl.DataFrame, old: pl.DataFrame, *, paired: bool, shared: Callab
 
 
 def _assumed(new: pl.DataFrame, old: pl.DataFrame, shared: Interval | None) -> Ratios:
-    reasoning = any(side["reasoning"].sum() for side in (new, old) if side.height)
+    reasoning = any((side["reasoning"] > 0).any() for side in (new, old) if side.height)
     return Ratios(shared or assumed(R_IN), assumed(R_OUT_REASONING if reasoning else R_OUT), 1.0, measured=False)
 
 

@@ -12,7 +12,9 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import Key
 
 NONE = "(none)"
-NAMED = ("task", "task_source", "tenant", "key_id", "started_at", "request_id", "step", "template_sha", "request_sha")
+NAME = pl.Categorical(pl.Categories("names", namespace="costaudit"))
+"""Names of which there are few, as numbers: a quarter of the memory, and compared and sorted as the names they are."""
+NAMED = ("task", "task_source", "tenant", "key_id", "started_at", "step", "template_sha", "request_sha")
 READS = (
     *("run_id", "provider", "model", "status", "http_status", "schema_ok", "tool_error", "finish_reason", "cost_usd"),
     *("output_tokens", "reasoning_tokens", "success", "score", "block_sha", "tools_declared"),
@@ -25,15 +27,18 @@ LISTED = (FIRST_BLOCK, pl.col("block_sha").list.len().alias("blocks"), TOOLS, AS
 """What is asked of the lists of a call; the lists themselves would be most of the memory."""
 FRONT = pl.col("block_tokens").list.first().alias("front")
 OPENED: tuple[str | pl.Expr, ...] = (
-    *NAMED,
+    *(pl.col(name).cast(NAME) for name in ("task", "tenant", "key_id")),
+    *("started_at", "step", "template_sha", "request_sha"),
+    pl.col("task_source").is_in(["family", "shape"]).alias("discovered"),
     pl.col("input_tokens").alias("opening_tokens"),
     pl.when(pl.col("instance_id").is_not_null()).then(pl.col("instance_id").hash()).alias("instance"),
-    pl.col("started_at").dt.hour().cast(pl.Int64).alias("hour"),
-    pl.col("block_sha").list.len().cast(pl.Int64).alias("history"),
-    pl.col("tools_declared").list.len().cast(pl.Int64).alias("tools"),
+    pl.col("started_at").dt.hour().alias("hour"),
+    pl.col("block_sha").list.len().alias("history"),
+    TOOLS,
     FIRST_BLOCK,
 )
 """What is asked of the first call of a unit."""
+COUNTS = ("input_tokens", "output_tokens", "reasoning", "opening_tokens", "step", "front")
 BAD_FINISH = ("length", "refusal", "content_filter")
 
 
@@ -92,14 +97,15 @@ def units(
     in    READS of the ledger; where: which calls; rows: these calls instead, in order, of known tasks; provider, model:
           who answered a call; fronts: whether to say how many tokens the first blocks have, where the models'
           tokenizers may differ
-    out   unit; task, task_source, tenant, key_id, started_at;
+    out   unit; task, discovered (whether its prompts alone say which task it is), tenant, key_id, started_at;
           provider, model (null: several models answered);
           calls, cost_usd [USD; null: part of it is not priced], input_tokens, output_tokens, reasoning;
-          case (what pairs units: the declared case, else the hash of the opening request), request_id of the opening;
+          case (what pairs units: the declared case, else the hash of the opening request);
           success, score, well_formed: outcome;
           outages: provider/model that failed in it by a limit or an outage;
           opening_tokens, history [messages], tools, step, hour, template_sha, first_block and its tokens
-          (`front`): known before the model answered
+          (`front`): known before the model answered.
+          Names are of type NAME; counts take no more room than they need, so widen them before adding to them
     """
     answered = pl.col("status").fill_null("ok") == "ok"
     limited = ((pl.col("http_status") == 429) | (pl.col("http_status") >= 500)).fill_null(value=False)
@@ -118,28 +124,41 @@ def units(
         calls = ledger.each(made, where & SPENT & pl.col("task").is_not_null())
     else:
         calls = ledger.told(rows.filter(ledger.told(rows, [SPENT]).to_series()), made)
-    names = (provider.alias("provider"), model.alias("model"))
+    names = (provider.cast(NAME).alias("provider"), model.cast(NAME).alias("model"))
     arms = calls.select("arm", "row").drop_nulls("arm").group_by("arm").agg(pl.first("row"))
     failed = calls.select("key", "row", "outage").filter("outage").drop("outage")
     sums = _summed(calls)
     del calls
     out = ledger.told(failed["row"], names).select(failed["key"], outages=pl.format("{}/{}", "provider", "model"))
     opening = ledger.told(sums["row"], (*OPENED, FRONT if fronts else pl.lit(None, pl.Int64).alias("front")))
-    none = pl.lit([], pl.List(pl.String))
-    return (
+    arm = sums.select(pl.when(pl.col("arm") == pl.col("last_arm")).then("arm"))
+    by_arm = ledger.told(arms["row"], names).with_columns(arms["arm"])
+    return _narrow(
         sums.rename({"row": "unit"})
         .hstack(opening)
         .with_columns(
-            arm=pl.when(pl.col("arm") == pl.col("last_arm")).then("arm"),
+            # Of the units themselves a join would copy every column.
+            *arm.join(by_arm, on="arm", how="left", maintain_order="left").drop("arm").get_columns(),
+            _outages(sums, out),
             cost_usd=pl.when(pl.col("unknown") == 0).then("cost_usd"),
             case=pl.coalesce("instance", "request_sha"),
             well_formed=pl.when("seen").then(~pl.col("malformed")),
         )
-        .join(ledger.told(arms["row"], names).with_columns(arms["arm"]), on="arm", how="left", maintain_order="left")
-        .join(out.group_by("key").agg(pl.col("outages").unique().sort()), on="key", how="left", maintain_order="left")
-        .with_columns(pl.col("outages").fill_null(none))
         .drop("key", "arm", "last_arm", "unknown", "instance", "request_sha", "malformed", "seen")
     )
+
+
+def _outages(units: pl.DataFrame, out: pl.DataFrame) -> pl.Series:
+    """What failed in each unit [key], by the failed calls [key, outages]: a list, empty of most."""
+    of_unit = out.group_by("key").agg(pl.col("outages").unique().sort())
+    found = units.select("key").join(of_unit, on="key", how="left", maintain_order="left")
+    return found.select(pl.col("outages").fill_null(pl.lit([], pl.List(pl.String)))).to_series()
+
+
+def _narrow(units: pl.DataFrame) -> pl.DataFrame:
+    """The same with counts as numbers of 32 bits where they fit; there may be very many units."""
+    most = units.select(pl.col(COUNTS).abs().max()).row(0, named=True)
+    return units.cast({name: pl.Int32 for name, size in most.items() if size is None or size < 2**31})
 
 
 def _summed(calls: pl.DataFrame) -> pl.DataFrame:

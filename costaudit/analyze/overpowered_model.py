@@ -198,7 +198,7 @@ def _comparison(
         evidence_key=advice.CASE,
         grade=grade,
         because=tuple(because),
-        details=advice.details(verdict),
+        details=advice.details(verdict, work.ledger),
     )
     if verdict.proven:
         low, mid, high = _patches(subject.case, work.swapped(movable["row"]), cheap, facts, ratio)
