@@ -180,9 +180,15 @@ def stored(held: pl.DataFrame, outside: int = 0, outside_rollups: int = 0) -> In
     """
     rolled = pl.col("rollup").fill_null(value=False)
     rollups = _restating(held)
-    sources = held.group_by(pl.col("source_file").alias("path"), "format").agg(
-        (~rolled).sum().cast(pl.Int64).alias("requests"),
-        pl.col("convention").drop_nulls().unique().sort().str.join(", "),
+    said = (
+        held.lazy()
+        .select("format", "convention", pl.col("source_file").alias("path"), requests=(~rolled).cast(pl.Int64))
+        .group_by("path", "format", "convention")
+        .agg(pl.col("requests").sum())
+        .collect(engine="streaming")  # some calls at a time
+    )
+    sources = said.group_by("path", "format").agg(
+        pl.col("requests").sum(), pl.col("convention").drop_nulls().sort().str.join(", ")
     )
     sources = sources.with_columns(
         convention=pl.col("convention").replace("", None), proof=pl.lit(None, pl.String)

@@ -104,20 +104,25 @@ def _dearer_than_p95() -> pl.Expr:
 
 def _by_model(calls: pl.DataFrame) -> pl.DataFrame:
     return (
-        calls.group_by(pl.col("model").fill_null(NO_MODEL), pl.col("provider").fill_null(""))
+        calls.lazy()
+        .group_by(pl.col("model").fill_null(NO_MODEL), pl.col("provider").fill_null(""))
         .agg(
             pl.len().cast(pl.Int64).alias("requests"),
             pl.col("cost_usd").fill_null(NOTHING).sum(),
             *(pl.col(name).sum() for name in TOKENS),
         )
+        .collect(engine="streaming")
         .sort("cost_usd", "requests", "model", "provider", descending=[True, True, False, False])
     )
 
 
 def _by_day_task(calls: pl.DataFrame, tz: str) -> pl.DataFrame:
     day = pl.col("started_at").dt.convert_time_zone(tz).dt.date().alias("day")
-    sums = calls.group_by(day, "task").agg(
-        pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(NOTHING).sum()
+    sums = (
+        calls.lazy()
+        .group_by(day, "task")
+        .agg(pl.len().cast(pl.Int64).alias("requests"), pl.col("cost_usd").fill_null(NOTHING).sum())
+        .collect(engine="streaming")
     )
     # Days and tasks are written out once a row of the table, not once a call.
     named = sums.with_columns(pl.col("day").cast(pl.String).fill_null(NO_DAY), pl.col("task").fill_null(NO_TASK))

@@ -280,4 +280,6 @@ def same(column: pl.Series, other: pl.Series) -> bool:
 
 
 def _alike(column: pl.Series, other: pl.Series) -> bool:
-    return not column.dtype.is_nested() and bool(column.eq_missing(other).all())
+    if column.dtype.is_nested():  # compared only where there is nothing to compare
+        return column.null_count() == column.len() and other.null_count() == other.len()
+    return bool(column.eq_missing(other).all())
