@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from typing import Any
 
 import polars as pl
 
 from costaudit import schema, scratch
+from costaudit.ingest._arrow import arrow, table
 from costaudit.ingest._read import FileRead
 from costaudit.ingest._tree import NODES
 
@@ -27,7 +27,7 @@ def packed(reads: Sequence[FileRead]) -> bytes:
     nodes = _joined([frame for read in reads for frame in read.nodes])
     for read in reads:
         read.frames, read.nodes = [], []
-    parts = (pickle.dumps((list(reads), heights), protocol=5), _arrow(rows), _arrow(nodes))
+    parts = (pickle.dumps((list(reads), heights), protocol=5), arrow(rows), arrow(nodes))
     return b"".join(_padded(part) for part in (HEAD.pack(*map(len, parts)), *parts))
 
 
@@ -39,18 +39,10 @@ def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
 
-def _arrow(frame: pl.DataFrame) -> bytes:
-    kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
-    stream = BytesIO()
-    if kept:
-        frame.select(kept).write_ipc(stream, compression="uncompressed")
-    return stream.getvalue()
-
-
 def unpacked(data: bytes) -> list[FileRead]:
     """What `packed` was given."""
     counts, rows, nodes = (bytes(part) for part in _parts(memoryview(data)))
-    return _shared(counts, *(pl.read_ipc(part) if part else pl.DataFrame() for part in (rows, nodes)))
+    return _shared(counts, table(rows), table(nodes))
 
 
 def _mapped(data: Any) -> list[FileRead]:
@@ -101,15 +93,15 @@ class Answers:
         self._held += len(answer) if isinstance(answer, bytes) else sum(map(_size, answer))
         if self._held > self._most:
             for waiting, said in self._few:
-                self._heap.put(waiting, said if isinstance(said, bytes) else packed(said))
-            self._few, self._held = [], 0
+                self._heap.put(tuple(waiting), said if isinstance(said, bytes) else packed(said))
+            self._few, self._held, self._most = [], 0, 0  # those that come later go there too
 
     def reads(self) -> dict[int, FileRead]:
         """What each file gave, by its number."""
         waiting = [(group, unpacked(said) if isinstance(said, bytes) else said) for group, said in self._few]
         self._few = []
         for group, data in self._heap.taken():
-            waiting.append((group, _mapped(data)))
+            waiting.append((list(group), _mapped(data)))
             scratch.release()  # it was read once, for texts are checked to be texts
         return {n: read for group, reads in waiting for n, read in zip(group, reads, strict=True)}
 

@@ -13,34 +13,38 @@ from typing import Any
 
 import polars as pl
 
-from costaudit import scratch
-from costaudit.ingest._identity import Apart, apart
+from costaudit import schema, scratch
+from costaudit.ingest._arrow import arrow
+from costaudit.ingest._identity import apart
+from costaudit.ingest._ordered import ORDER, in_time, pieces
 from costaudit.schema import joined
 
 LONG = 36 << 20  # bytes of rows from which they stand in a file
-PIECE = 5_000  # rows of a piece; a few of them are in memory at a time
-ORDER = ("started_at", "source_file", "source_line")
+PIECE = 5_000  # rows of a piece at most; a few pieces are in memory at a time
+WEIGHT = 4 << 20  # bytes of a piece, about
+FRAMES, SEEN = 8, 60  # and rows of each that what a row takes is told from
 
 
-def rows(frames: Sequence[pl.DataFrame], schema: pl.Schema, needed: Iterable[str]) -> pl.DataFrame:
+def rows(frames: Sequence[pl.DataFrame], columns: pl.Schema, needed: Iterable[str]) -> pl.DataFrame:
     """The rows of all frames, without the columns that none of them has: those would be half of the memory.
 
     needed   columns that are there all the same
     """
     held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
-    kept = pl.Schema({name: dtype for name, dtype in schema.items() if name in held})
+    kept = pl.Schema({name: dtype for name, dtype in columns.items() if name in held})
     height = sum(frame.height for frame in frames)
     if _long(frames):
-        found = _filed(height, (_piece(some, kept) for some in _portions(frames)))
+        size = _size(_weight(frames))
+        found = _filed(height, (_piece(some, kept) for some in _portions(frames, size)))
     else:
         alike = joined(frames)
         # Column by column, so that of one at a time there is a copy.
         found = pl.DataFrame([_column(alike, name, dtype) for name, dtype in kept.items()], height=height)
     if not height:
-        return schema.to_frame().select(name for name in schema if name in needed)
-    absent = [name for name in schema if name in needed and name not in held]
-    names = [name for name in schema if name in held or name in needed]
-    return found.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent).select(names)
+        return columns.to_frame().select(name for name in columns if name in needed)
+    absent = [name for name in columns if name in needed and name not in held]
+    names = [name for name in columns if name in held or name in needed]
+    return found.with_columns(pl.lit(None, columns[name]).alias(name) for name in absent).select(names)
 
 
 def _long(frames: Sequence[pl.DataFrame]) -> bool:
@@ -52,21 +56,36 @@ def _long(frames: Sequence[pl.DataFrame]) -> bool:
     return height >= scratch.MANY or sum(column.estimated_size() for column in filled) >= LONG
 
 
-def _portions(frames: Sequence[pl.DataFrame]) -> Iterator[list[pl.DataFrame]]:
+def _weight(frames: Sequence[pl.DataFrame]) -> float:
+    """Bytes of a row, by some of them: what a part of a table takes cannot be asked for."""
+    some = pl.concat([frame.head(SEEN) for frame in frames[:: len(frames) // FRAMES + 1]], how="diagonal")
+    told = (len(arrow(some)) + 1) / max(some.height, 1)
+    scratch.release()
+    return told
+
+
+def _size(weight: float) -> int:
+    """How many rows a piece has."""
+    return min(PIECE, max(int(WEIGHT / weight), 1))
+
+
+def _portions(frames: Sequence[pl.DataFrame], size: int) -> Iterator[list[pl.DataFrame]]:
     """Frames that make a piece together."""
     some: list[pl.DataFrame] = []
+    held = 0
     for whole in frames:
-        for frame in whole.iter_slices(PIECE):
-            if some and sum(f.height for f in some) + frame.height > PIECE:
+        for frame in whole.iter_slices(size):
+            if some and held + frame.height > size:
                 yield some
-                some = []
+                some, held = [], 0
             some.append(frame)
+            held += frame.height
     if some:
         yield some
 
 
-def _piece(frames: Sequence[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
-    return pl.DataFrame([_column(frames, name, dtype) for name, dtype in schema.items()])
+def _piece(frames: Sequence[pl.DataFrame], columns: pl.Schema) -> pl.DataFrame:
+    return pl.DataFrame([_column(frames, name, dtype) for name, dtype in columns.items()])
 
 
 def _filed(height: int, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -97,23 +116,12 @@ def _column(frames: Sequence[pl.DataFrame], name: str, dtype: Any) -> pl.Series:
 def requests(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The calls among the rows, each once and in order of time, and the copies (`_identity`)."""
     calls = apart(found)
-    single = calls.rows.select(ORDER)
-    times = pl.concat([single if calls.alone is None else single[calls.alone], calls.best.select(ORDER)])
-    places = times.with_row_index("_at").sort(ORDER, nulls_last=True, maintain_order=True)["_at"]
-    del single, times
+    height = calls.height
+    places = in_time(height, lambda at, number: calls.some(at, number, ORDER))
     if not _long([found]):
-        return _at(calls, places), calls.duplicates
-    height = places.len()
-    return _filed(height, (_at(calls, places[at : at + PIECE]) for at in range(0, height, PIECE))), calls.duplicates
-
-
-def _at(calls: Apart, places: pl.Series) -> pl.DataFrame:
-    """Some of the calls: the single ones by their number, behind them those of which there were copies."""
-    if calls.alone is None:
-        return calls.rows[places]
-    best = places >= calls.alone.len()
-    single = calls.rows[calls.alone.gather(places.filter(~best))]
-    if not best.any():
-        return single
-    both = pl.concat([single, calls.best[places.filter(best) - calls.alone.len()]])
-    return both[pl.concat([(~best).arg_true(), best.arg_true()]).arg_sort()]
+        return calls.some(0, height)[places], calls.duplicates
+    scratch.release()
+    weight = _weight([calls.some(at, SEEN) for at in range(0, height, height // FRAMES + 1)])
+    ordered = pieces(places, _size(weight), weight, calls.some)
+    names = calls.rows.schema
+    return _filed(height, (schema.conform(piece, names) for piece in ordered)), calls.duplicates

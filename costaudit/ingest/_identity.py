@@ -11,12 +11,12 @@ Machinery columns that formats may fill beside those of the schema:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import polars as pl
 
-from costaudit import schema
+from costaudit import schema, scratch
 from costaudit.ingest import _convention, _tree
 
 MACHINERY = ("_key", "_also", "_rank", "_rows", "_own_at", *_tree.PLACE, "_label")
@@ -36,6 +36,7 @@ FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.St
 
 COPY = "another copy of the same response"
 AT_ONCE = 50_000  # copies that are looked at together
+HASHED = 200_000  # keys that are
 
 
 class Collapsed(NamedTuple):
@@ -58,6 +59,22 @@ class Apart(NamedTuple):
     best: pl.DataFrame
     duplicates: pl.DataFrame
 
+    @property
+    def height(self) -> int:
+        """Calls of both kinds."""
+        return (self.rows.height if self.alone is None else self.alone.len()) + self.best.height
+
+    def some(self, at: int, number: int, names: Iterable[str] | None = None) -> pl.DataFrame:
+        """So many calls from one on, the single ones first; all columns, or the named ones."""
+        rows, best = (self.rows, self.best) if names is None else (self.rows.select(names), self.best.select(names))
+        if self.alone is None:
+            return rows[at : at + number]
+        single = rows[self.alone[at : at + number]]
+        if single.height == number:
+            return single
+        first = max(at - self.alone.len(), 0)
+        return pl.concat([single, best[first : first + number - single.height]])
+
 
 def collapse(frame: pl.DataFrame) -> Collapsed:
     """Keep one row of every identity: usage from the best copy whole, never mixed or summed.
@@ -75,7 +92,7 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
 def apart(frame: pl.DataFrame) -> Apart:
     """The same without a copy of the rows that are as they were: most logs hold each call once."""
     rows = _widened(frame)
-    copied = rows.select(pl.col("_key").is_not_null() & (pl.len().over("_key") > 1)).to_series()
+    copied = _copied(rows["_key"])
     several = copied.any()
     if not several and not (rows["_rows"].max() or 1) > 1:  # type: ignore[operator]
         return Apart(rows, None, rows.clear(), pl.DataFrame(schema=FATE))
@@ -93,6 +110,30 @@ def apart(frame: pl.DataFrame) -> Apart:
     )
     best = pl.concat([rows.clear(), *(best for best, _ in kept)])
     return Apart(rows, alone if several else None, best, schema.conform(dropped, FATE))
+
+
+def _copied(keys: pl.Series) -> pl.Series:
+    """Of which rows the key is that of another row too. Hashes are compared first: a key takes ten times their room."""
+    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashed(some) for some in _slices(keys))])
+    ordered = hashes.sort()
+    met = ordered[1:].filter(ordered[1:] == ordered[:-1]).unique()
+    del ordered
+    alike = hashes.is_in(met.implode()).fill_null(value=False)
+    if not met.len():
+        return alike
+    places = alike.arg_true()
+    same = pl.DataFrame({"_key": keys[places]}).select(pl.len().over("_key") > 1).to_series()
+    return alike.scatter(places.filter(~same), values=False)
+
+
+def _slices(keys: pl.Series) -> Iterator[pl.Series]:
+    for at in range(0, keys.len(), HASHED):
+        yield keys[at : at + HASHED]
+        scratch.release()
+
+
+def _hashed(keys: pl.Series) -> pl.Series:
+    return keys.to_frame().select(pl.when(pl.first().is_not_null()).then(pl.first().hash())).to_series()
 
 
 def _portions(rows: pl.DataFrame, copied: pl.Series) -> Iterator[pl.Series]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 from msgspec.structs import replace
 
+from costaudit import scratch
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._format import fits
 from costaudit.ingest._read import Asked, FileRead, cuts_of
@@ -45,6 +46,7 @@ def joined(file: LogFile, reads: Sequence[FileRead]) -> FileRead | None:
         whole.rejects += [(line + lines, form, reason) for line, form, reason in read.rejects]
         whole.until = None if read.until is None else Known(read.until.offset, lines + read.until.lines)
         lines = lines if whole.until is None else whole.until.lines
+        scratch.release()
     whole.until = None if seams[0] is not None else whole.until  # what is appended needs what is before it
     return whole
 

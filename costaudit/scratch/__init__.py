@@ -21,7 +21,7 @@ from typing import IO, Any
 import polars as pl
 
 from costaudit.errors import CostAuditError
-from costaudit.scratch._heap import Heap
+from costaudit.scratch._heap import Heap as Heap
 from costaudit.scratch._shelf import Shelf, mappings
 from costaudit.scratch._shelf import aligned as aligned
 

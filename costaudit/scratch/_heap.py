@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from typing import IO, Any, Generic, TypeVar
 
 from costaudit.scratch._shelf import aligned, mappings
@@ -13,7 +14,7 @@ K = TypeVar("K")
 
 
 class Heap(Generic[K]):
-    """Pieces with a name each.
+    """Pieces with a name each, one name for as many as are wanted.
 
     opened  a new file without a name
     room    tells what to do where there is no room to write
@@ -22,15 +23,33 @@ class Heap(Generic[K]):
     def __init__(self, opened: Callable[[], IO[bytes]], room: Callable[[], AbstractContextManager[None]]) -> None:
         self._opened, self._room = opened, room
         self._file: IO[bytes] | None = None
-        self._pieces: list[tuple[K, int, int]] = []
+        self._pieces: dict[K, list[tuple[int, int]]] = {}
+        self._end = 0
 
     def put(self, name: K, data: bytes) -> None:
         if self._file is None:
             self._file = self._opened()
+        start = aligned(self._end)
         with self._room():
-            start = self._file.seek(aligned(self._file.tell()))
+            self._file.seek(start)
             self._file.write(data)
-        self._pieces.append((name, start, len(data)))
+        self._end = start + len(data)
+        self._pieces.setdefault(name, []).append((start, len(data)))
+
+    def of(self, name: K) -> list[bytes]:
+        """The pieces of a name in the order they came, read into memory."""
+        found: list[bytes] = []
+        for start, size in self._pieces.get(name, ()):
+            assert self._file is not None
+            with self._room():
+                self._file.seek(start)
+                found.append(self._file.read(size))
+        return found
+
+    def close(self) -> None:
+        """Give up what is left; what was taken lives on."""
+        if self._file is not None:
+            self._file.close()
 
     def taken(self) -> Iterator[tuple[K, Any]]:
         """All pieces, each as a part of the mapped file [pyarrow.Buffer], which lives as long as one of them."""
@@ -44,5 +63,6 @@ class Heap(Generic[K]):
         self._file.close()
         mappings.add(mapped)
         whole = pa.py_buffer(mapped)
-        for name, start, size in self._pieces:
+        places = [(start, size, name) for name, several in self._pieces.items() for start, size in several]
+        for start, size, name in sorted(places, key=itemgetter(0)):
             yield name, whole.slice(start, size)
