@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import re
@@ -21,7 +20,6 @@ from costaudit import __version__, commands, plugins
 from costaudit.commands import _flags
 from costaudit.errors import CostAuditError, UsageError
 
-COLLECTED = 300_000  # objects made before lost cycles are looked for: at the usual 700 a fifth of a small audit is that
 SIGNALLED = 128  # and the number of the signal that ended the program, as shells count
 INTERRUPTED = SIGNALLED + signal.SIGINT
 ASKED = ("SIGTERM", "SIGHUP")  # to end, by those who stop a job and by a terminal that is closed
@@ -126,7 +124,6 @@ def _program(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and end the process with its exit code."""
-    gc.set_threshold(COLLECTED, 20, 100)
     if sys.stdout is None:  # closed by whoever started the program
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     _end_when_asked()
