@@ -17,6 +17,9 @@ COMPACTED = 20_000  # tokens; agents compact contexts that are near their window
 HISTORY = 3  # messages from which an opening carries the past of a conversation
 PLACES = 2**32  # more than there can be rows
 GUESS_BY = ["scope", "user", "system_sha"]
+AT_ONCE = 500_000  # calls that are taken out of the table in one go
+_KIND = ("key_id", "tenant", "model", "model_requested")
+_LINKED = ("format", "source_file", "request_id", "parent_id", "started_at", "status", "block_sha", "reply_sha")
 
 
 def shared_runs(requests: pl.DataFrame) -> pl.DataFrame:
@@ -48,7 +51,7 @@ def name_runs(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
     parent = parents(calls)
     if parent.null_count() == parent.len():
         return told
-    rebuilt = _rebuilt(calls, parent)
+    rebuilt = _rebuilt(requests, calls.select("row", "scope"), parent)
     found = spread(rebuilt, requests.height)
     return told.select(
         pl.coalesce("run_id", found["rebuilt_id"]).alias("run_id"),
@@ -70,60 +73,74 @@ def number_steps(requests: pl.DataFrame, order: pl.Series) -> pl.Series:
 
 
 def _calls(requests: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
-    """The calls that have no run yet, in order, numbered by `call`."""
-    anonymous = pl.col("run_id").is_null() & ~pl.col("rollup").fill_null(value=False)
-    calls = (
-        requests.lazy()
-        .with_row_index("row")
-        .with_columns(order)
-        .filter(anonymous)
-        .select(
-            *("row", "order"),
-            pl.coalesce("key_id", "tenant", pl.lit("")).alias("_key"),
-            pl.coalesce("model", "model_requested", pl.lit("")).alias("_model"),
-            pl.col("tool_calls").list.eval(pl.element().struct.field("id")).alias("called"),
-            pl.col("tool_results").list.eval(pl.element().struct.field("id")).alias("sent"),
-            *(
-                "format",
-                "source_file",
-                "source_line",
-                "request_id",
-                "parent_id",
-                "user",
-                "started_at",
-                "ended_at",
-                "status",
-            ),
-            *("input_tokens", "block_sha", "reply_sha", "system_sha"),
-        )
-        .collect()
+    """The calls that have no run yet, in order, numbered by `call`, with what links are found by."""
+    rows = requests.select(_anonymous()).to_series().arg_true()
+    places = order.gather(rows)
+    if not places.is_sorted():
+        by_place = places.arg_sort()
+        rows, places = rows.gather(by_place), places.gather(by_place)
+    scopes = _scopes(requests)
+    unasked = _unasked(requests)
+    read = [*_KIND, *(name for name in _LINKED if name not in unasked), "tool_calls", "tool_results"]
+    calls = pl.concat(
+        [
+            _linked(requests.select(read)[rows.slice(start, AT_ONCE)], scopes)
+            for start in range(0, max(1, rows.len()), AT_ONCE)
+        ]
     )
-    calls = calls if calls["order"].is_sorted() else calls.sort("order")
-    return _scoped(calls).with_columns(call=pl.int_range(pl.len(), dtype=pl.UInt32))
+    return calls.with_columns(rows.alias("row"), places, call=pl.int_range(pl.len(), dtype=pl.UInt32))
 
 
-def _scoped(calls: pl.DataFrame) -> pl.DataFrame:
-    """The calls with `scope`, a number for the key (or tenant) and the family of the model: runs stay within one."""
-    kinds = calls.select("_key", "_model").unique()
+def _anonymous() -> pl.Expr:
+    return pl.col("run_id").is_null() & ~pl.col("rollup").fill_null(value=False)
+
+
+def _unasked(requests: pl.DataFrame) -> set[str]:
+    """The columns that no link hangs on: ids where no call names one, files where all calls have a time."""
+    named, untimed = requests.select(pl.col("parent_id").is_not_null().any(), pl.col("started_at").is_null().any()).row(
+        0
+    )
+    return ({"request_id"} if not named else set()) | ({"source_file"} if not untimed else set())
+
+
+def _linked(part: pl.DataFrame, scopes: pl.DataFrame) -> pl.DataFrame:
+    """Some calls with their scope; a column that links do not hang on is null."""
+    scope = part.select(_kind()).join(scopes, on=["_key", "_model"], how="left", maintain_order="left")["scope"]
+    return part.select(
+        *(name if name in part.columns else pl.lit(None, pl.String).alias(name) for name in _LINKED),
+        pl.col("tool_calls").list.eval(pl.element().struct.field("id")).alias("called"),
+        pl.col("tool_results").list.eval(pl.element().struct.field("id")).alias("sent"),
+        scope=scope,
+    )
+
+
+def _kind() -> list[pl.Expr]:
+    return [
+        pl.coalesce("key_id", "tenant", pl.lit("")).alias("_key"),
+        pl.coalesce("model", "model_requested", pl.lit("")).alias("_model"),
+    ]
+
+
+def _scopes(requests: pl.DataFrame) -> pl.DataFrame:
+    """_key, _model, scope: a number for the key (or tenant) and the family of the model: runs stay within one."""
+    kinds = requests.lazy().filter(_anonymous()).select(_kind()).unique().collect(engine="streaming")
     # `us.anthropic.claude-…`, `openai/gpt-…`: the first word after the prefixes is the family.
     model = pl.col("_model").str.to_lowercase().str.replace(r"^.*/", "").str.replace(r"^([a-z-]+\.)+", "")
     scope = pl.concat_str("_key", pl.lit("\n"), model.str.extract(r"^([a-z]+)", 1).fill_null(""))
-    kinds = kinds.with_columns(scope=scope.rank("dense").cast(pl.UInt64))
-    found = calls.select("_key", "_model").join(kinds, on=["_key", "_model"], how="left", maintain_order="left")
-    return calls.drop("_key", "_model").with_columns(found["scope"])
+    return kinds.with_columns(scope=scope.rank("dense").cast(pl.UInt64))
 
 
-def _rebuilt(calls: pl.DataFrame, parent: pl.Series) -> pl.DataFrame:
-    """row, rebuilt_id, rebuilt_source of the calls that belong to a run of at least two."""
+def _rebuilt(requests: pl.DataFrame, calls: pl.DataFrame, parent: pl.Series) -> pl.DataFrame:
+    """row, rebuilt_id, rebuilt_source of the calls [row, scope] that belong to a run of at least two."""
     rooted = calls.with_columns(_roots(parent).alias("root"))
     runs = (
-        rooted.join(_bridged(rooted), on="root", how="left")
+        rooted.join(_bridged(requests, rooted), on="root", how="left")
         .with_columns(first=pl.coalesce("bridged", "root"))
         .select("row", "first", many=pl.len().over("first") > 1, guessed=pl.col("bridged").is_not_null())
         .filter("many")
     )
     firsts = runs.select("first", "guessed").unique("first").sort("first")
-    named = firsts.with_columns(rebuilt_id=_names(calls, firsts))
+    named = firsts.with_columns(rebuilt_id=_names(requests, calls["row"].gather(firsts["first"]), firsts["guessed"]))
     return runs.join(named.drop("guessed"), on="first").select(
         "row",
         "rebuilt_id",
@@ -139,7 +156,7 @@ def _roots(parent: pl.Series) -> pl.Series:
     return root
 
 
-def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
+def _bridged(requests: pl.DataFrame, rooted: pl.DataFrame) -> pl.DataFrame:
     """root, bridged: trees that are probably parts of one run, and the first call of that run (METHODS 5.2, step 4).
 
     Two trees of one user and system prompt, the second starting within minutes after the first ended and in the
@@ -149,8 +166,10 @@ def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
     """
     if rooted["root"].is_unique().all():  # no chain, so nothing that could go on
         return rooted.select("root", bridged="root").clear()
+    said = requests.select("user", "system_sha", "started_at", "ended_at", "input_tokens", "block_sha")[rooted["row"]]
     trees = (
-        rooted.group_by("root")
+        said.with_columns(rooted.get_columns())
+        .group_by("root")
         .agg(
             pl.len().alias("calls"),
             pl.coalesce("ended_at", "started_at").max().alias("ended"),
@@ -183,12 +202,13 @@ def _bridged(rooted: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _names(calls: pl.DataFrame, firsts: pl.DataFrame) -> pl.Series:
-    """A name for each run: the same in every audit that sees its first call, whatever else it sees."""
-    first = calls.select("request_id", "source_file", "source_line", "started_at")[firsts["first"]]
+def _names(requests: pl.DataFrame, firsts: pl.Series, guessed: pl.Series) -> pl.Series:
+    """A name for each run, by the row of its first call: the same in every audit that sees that call, whatever else
+    it sees."""
+    first = requests.select("request_id", "source_file", "source_line", "started_at")[firsts]
     names = []
-    for (request, file, line, started), guessed in zip(first.iter_rows(), firsts["guessed"], strict=True):
+    for (request, file, line, started), guess in zip(first.iter_rows(), guessed, strict=True):
         identity = f"{request}\n{started}" if request else f"{file}\n{line}\n{started}"
         digits = xxhash.xxh3_64_hexdigest(identity.encode())[:12]
-        names.append(f"{'guess' if guessed else 'chain'}-{digits}")
+        names.append(f"{'guess' if guess else 'chain'}-{digits}")
     return pl.Series(names, dtype=pl.String)
