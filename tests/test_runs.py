@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costaudit import schema
-from costaudit.attribute import attribute
+from costaudit.attribute import _runs, attribute
 from costaudit.config import Settings
 from costaudit.ingest._prompt import facts
 
@@ -293,9 +293,11 @@ def conversations(draw):
 
 
 @settings(max_examples=40, deadline=None)
-@given(conversations(), st.integers(0, 2**32))
-def test_interleaved_conversations_come_apart_again_in_any_order_of_rows(rows, seed):
-    found = attribute(shuffled(table(rows), seed), Settings()).requests.sort("source_line")
+@given(conversations(), st.integers(0, 2**32), st.integers(1, 9))
+def test_interleaved_conversations_come_apart_again_in_any_order_of_rows(rows, seed, at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_runs, "AT_ONCE", at_once)
+        found = attribute(shuffled(table(rows), seed), Settings()).requests.sort("source_line")
     assert list(letters(found["run_id"])) == list(letters(found["instance_id"]))
     by_step = found.sort("run_id", "step")
     assert by_step.select("run_id", "started_at").equals(
