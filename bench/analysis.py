@@ -4,8 +4,9 @@
 
 The stores come from `bench/_store.py`; one of 100 million (`--rows 100000000`) takes 10 GB beside that of ten million,
 and some 60 GB for the working file. Each size is measured in a process of its own, as `costaudit analyze STORE`
-runs it: read, attribute, price, every rule, the ledger, the tables, the report. `rest` is what no stage claims; the
-last row is the size on disk of the working file of `costaudit.scratch`.
+runs it: read, attribute, price, every rule, the ledger, the tables, the report. `rest` is what no stage claims. Stages
+are told apart, so no rule looks beside another there; `whole, as it runs` is a process that nobody watches. The last
+row is the size on disk of the working file of `costaudit.scratch`.
 Memory is told apart: what the process alone holds, and pages of files, which the system takes back when it needs them
 (libraries, and the working file); both are sampled every few milliseconds.
 """
@@ -31,6 +32,7 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
 MIB = 2**20
 WORKING = "working file"  # the row of its size on disk
+AS_IT_RUNS = "whole, as it runs"  # the row of a process in which rules look beside each other
 
 
 class Peak(threading.Thread):
@@ -89,8 +91,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--markdown", type=Path, help="write the table for docs/performance.md")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--as-it-runs", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--findings", type=Path, help="write the JSON report there, to compare before and after")
     given = parser.parse_args()
+    if given.as_it_runs:
+        print(json.dumps(whole(given.as_it_runs)))
+        return
     if given.one:
         print(json.dumps(measured(given.one, given.findings)))
         return
@@ -104,20 +110,39 @@ def _measured_apart(given: argparse.Namespace, rows: int) -> dict[str, list[floa
     folder = given.folder / f"{rows}-{given.seed}"
     make = [sys.executable, str(Path(__file__).parent / "_store.py"), str(folder)]
     subprocess.run([*make, "--rows", str(rows), "--seed", str(given.seed)], check=True, stdout=subprocess.DEVNULL)
-    command = [sys.executable, __file__, "--one", str(folder)]
-    if given.findings:
-        command += ["--findings", str(given.findings)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    table: dict[str, list[float]] = json.loads(done.stdout)
-    return table
+    findings = ["--findings", str(given.findings)] if given.findings else []
+    table: dict[str, list[float]] = _told("--one", str(folder), *findings)
+    filed = table.pop(WORKING)
+    return {**table, AS_IT_RUNS: _told("--as-it-runs", str(folder)), WORKING: filed}
+
+
+def _told(*asked: str) -> Any:
+    """What this program says in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, *asked], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def whole(folder: Path) -> list[float]:
+    """CPU s, wall s, peak own bytes, peak bytes of files of one audit of the store, as users run it."""
+    from costaudit import pipeline
+    from costaudit.config import Settings
+    from costaudit.report import View, renderer
+
+    clock = Clock()
+    with clock.stage(AS_IT_RUNS):
+        settings = pipeline.checked(Settings())
+        renderer("terminal")(pipeline.audited(pipeline.load([str(folder)], settings), settings, [str(folder)]), View())
+    return clock.spent[AS_IT_RUNS]
 
 
 def measured(folder: Path, findings: Path | None) -> dict[str, list[float]]:
     """Stage -> [CPU s, wall s, peak own bytes, peak bytes of files] of one audit of the store."""
     from costaudit import analyze, pipeline, scratch
+    from costaudit.analyze import _beside
     from costaudit.config import Settings
     from costaudit.report import View, renderer
 
+    _beside.MEANWHILE = range(0)  # who works at the same time cannot be told apart
     clock = Clock()
     for kind in analyze.analyzers():
         _time_looks(clock, kind)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from costaudit import pipeline
 from costaudit.analyze import (
+    _beside,
     _by_run,
     _cache_calls,
     _series,
@@ -55,6 +56,12 @@ def test_findings_do_not_depend_on_the_size_of_a_slice(loaded, size, monkeypatch
         monkeypatch.setattr(module, name, size)
     assert said(*loaded) == whole
     assert len(whole[0]) >= 4
+
+
+def test_findings_do_not_depend_on_what_is_looked_at_meanwhile(loaded, monkeypatch):
+    apart = said(*loaded)
+    monkeypatch.setattr(_beside, "MEANWHILE", range(1, 1_000_000))
+    assert [said(*loaded) for _ in range(3)] == [apart] * 3
 
 
 @settings(max_examples=50, deadline=None)

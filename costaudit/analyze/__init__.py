@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from costaudit import plugins, scratch
 from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
+from costaudit.analyze._beside import meanwhile
 from costaudit.analyze._ledger import Act, Owned, States, settle
 from costaudit.analyze._standing import standings
 from costaudit.audit import Accepted, Standing
@@ -138,19 +139,22 @@ def _ask(rules: Iterable[Analyzer], ledger: Ledger, acts: list[Act] | None = Non
     turns.sort(key=lambda t: (t[0].order is None, t[0].order or 0, t[1], t[2].name))
     said = _Said([], [])
     states = States.of(ledger)
-    for place, (turn, _, rule) in enumerate(turns):
-        scratch.release()
-        if turn.order is None:
-            states = States.of(ledger)  # nobody asks for the changes any more
-        try:
-            states, heard = _heard(states, turn, rule)
-        except CannotCheck as why:
-            said.not_checked.append(NotChecked(rule.name, str(why)))
-            continue
-        said.findings.extend(finding for _, finding in heard)
-        if acts is not None and turn.order is not None:
-            acts.extend(Act(place, claim, finding) for claim, finding in heard if claim.patch is not None)
-        del heard  # its claims may be as large as the table
+    # What stands outside the ledger looks at the calls as logged, whatever the rules of the ledger change.
+    outside = [partial(_heard, states, turn, rule) for turn, _, rule in turns if turn.order is None]
+    with meanwhile(outside, ledger.original.height) as others:
+        for place, (turn, _, rule) in enumerate(turns):
+            scratch.release()
+            if turn.order is None:
+                states = States.of(ledger)  # nobody asks for the changes any more
+            try:
+                states, heard = next(others)() if turn.order is None else _heard(states, turn, rule)
+            except CannotCheck as why:
+                said.not_checked.append(NotChecked(rule.name, str(why)))
+                continue
+            said.findings.extend(finding for _, finding in heard)
+            if acts is not None and turn.order is not None:
+                acts.extend(Act(place, claim, finding) for claim, finding in heard if claim.patch is not None)
+            del heard  # its claims may be as large as the table
     said.not_checked.sort(key=lambda n: (n.rule, n.why))
     return said
 
