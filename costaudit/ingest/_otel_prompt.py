@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from costaudit.ingest._decode import opened
+from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._messages import Block, answers, decode, encoded
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._talk import Conversations, Told
@@ -115,8 +116,10 @@ def has_text(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[
 def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
     """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
     for name in MESSAGES:
-        if (value := _value(attributes, name)) is None:
+        if (value := attributes.get(name)) is None:
             continue
+        if type(value) is Quoted:
+            return _told_in_quotes(value)
         if isinstance(value, str) and value:
             text = value.lstrip()
             told = _CONVERSATIONS.of(text.encode("utf-8", "replace")) if text[:1] == "[" else None
@@ -124,6 +127,14 @@ def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
         if isinstance(value, (list, Mapping)) and value:
             return None
     return None
+
+
+def _told_in_quotes(value: Quoted) -> Told | None:
+    try:
+        told = _CONVERSATIONS.quoted(bytes(value.raw))
+    except UNREADABLE:  # a byte that is no UTF-8
+        told = _CONVERSATIONS.of(unquoted(value.raw).encode("utf-8", "replace"))
+    return told if told is not None and told.blocks else None
 
 
 def _value(attributes: Mapping[str, Any], name: str) -> Any:

@@ -34,14 +34,18 @@ _CLASSES = bytes(
     ord("0") if chr(c) in "0123456789" else ord("s") if c in b"smun\xc2" else c if c in b" :" else 0 for c in range(256)
 )
 _PLACES = re.compile(rb"0(?=s| s|:0)")
-UUID_HYPHENS = 4
+BEFORE_HYPHEN, AFTER_HYPHEN = 8, 27  # digits before the first hyphen of a uuid, and what is after it
+HYPHEN = ord("-")
+FEW_HYPHENS = 64
 _HYPHENS = re.compile(rb"-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-")
 
 
 BEGINNING = 240  # bytes of a result in which it says that it failed
 FAILURES = (b"error", b"exception", b"traceback", b"failed", b"fatal")
-_FAILED = re.compile(rb"[^0-9A-Za-z_]*(?:" + b"|".join(FAILURES) + rb")(?![0-9A-Za-z_\x80-\xff])", re.IGNORECASE)
-_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+# What stands before the first word; an escape is passed over as a whole.
+_BEFORE_WORD = re.compile(rb"(?:[^0-9A-Za-z_\\]++|\\(?:u[0-9a-fA-F]{4}|.))*+", re.DOTALL)
+_FAILED = re.compile(rb"(?:" + b"|".join(FAILURES) + rb")(?![0-9A-Za-z_\x80-\xff])", re.IGNORECASE)
+INITIALS = b"efEFtT"  # of those words
 PIECE = 1 << 20  # bytes of a result that are looked at together
 
 
@@ -60,16 +64,9 @@ def escaped(text: str) -> bytes:
 
 def tells_failure(body: bytes) -> bool:
     """Whether an escaped result begins as errors do."""
-    head = body[:BEGINNING]
-    lower = head.lower()
-    for word in FAILURES:
-        if word in lower:
-            break
-    else:
-        return False
-    if head[:1].isalpha():  # then no escape can stand before the word
-        return _FAILED.match(head) is not None
-    return _FAILED.match(_ESCAPE.sub(b" ", head)) is not None
+    first = body[:1]
+    at = 0 if first.isalpha() else _BEFORE_WORD.match(body, 0, BEGINNING).end()  # type: ignore[union-attr]
+    return body[at : at + 1] in INITIALS and _FAILED.match(body, at, BEGINNING) is not None
 
 
 def escaped_sha(body: bytes | memoryview) -> int:
@@ -91,10 +88,25 @@ def _spans(body: bytes) -> list[tuple[int, int]]:
     """What is masked: from, to; in order."""
     classes = body.translate(_CLASSES)
     spans = [span for m in _PLACES.finditer(classes) if (span := _time(body, m.start()))]
-    if body.count(b"-") >= UUID_HYPHENS:
-        spans += [span for m in _HYPHENS.finditer(body) if (span := _uuid(body, m.start()))]
-    spans.sort()
+    if uuids := _uuids(body):
+        spans += uuids
+        spans.sort()
     return spans
+
+
+def _uuids(body: bytes) -> list[tuple[int, int]]:
+    """Hyphen by hyphen while they are few, which takes a fifth of the time of a search by pattern."""
+    found, last = [], len(body) - AFTER_HYPHEN
+    at = body.find(b"-", BEFORE_HYPHEN)
+    for _ in range(FEW_HYPHENS):
+        if not 0 <= at < last:
+            return found
+        if body[at + 5] == HYPHEN and _HYPHENS.match(body, at) and (span := _uuid(body, at)):
+            found.append(span)
+        at = body.find(b"-", at + 1)
+    if at < 0:
+        return found
+    return found + [span for m in _HYPHENS.finditer(body, at) if (span := _uuid(body, m.start()))]
 
 
 def _pieces(body: bytes | memoryview) -> Iterator[bytes]:

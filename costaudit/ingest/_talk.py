@@ -6,7 +6,7 @@ common with one that was seen is found without being decoded, however many conve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,10 +16,11 @@ from xxhash import xxh3_128, xxh3_128_digest
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._messages import PAIR, Block
 from costaudit.ingest._recent import Recent
+from costaudit.ingest._results import escaped
 
 GRID = 1 << 12  # bytes between two beginnings that are remembered
 COMMA = ord(",")
-LIST = ord("[")
+OPENED, QUOTED = b"[", b'"['  # how lists begin
 BLOCK = 500  # bytes that a message takes without its opening, about
 HELD, BEGUN = 24, 300  # bytes that a list takes for each message again, and a place in it that is remembered
 
@@ -68,14 +69,28 @@ class Conversations:
 
     def of(self, data: bytes) -> Told | None:
         """The conversation that a JSON list is; None if it is no list."""
-        keys = _keys(data)
+        return self._of(data, OPENED, bytes, memoryview)
+
+    def quoted(self, data: bytes) -> Told | None:
+        """The conversation that a JSON text holds as a list: what is known of it is not taken out of its quotes either.
+
+        Raises `UNREADABLE` for a text that is none, UTF-8 included.
+        """
+        return self._of(data, QUOTED, _unquoted, _quoted)
+
+    def _of(
+        self, data: bytes, opened: bytes, plain: Callable[[bytes], bytes], stands: Callable[[msgspec.Raw], Any]
+    ) -> Told | None:
+        """`opened`: how a list begins in the data; `plain`: the list that a list in the data is; `stands`: a message as
+        it stands in the data."""
+        keys = _keys(data, opened)
         place, begun = len(keys), None
         while place and begun is None:
             begun = self.begun.get(keys[place - 1])
             place -= begun is None
-        rest = data if begun is None else b"[" + data[begun.end :]
+        rest = plain(data if begun is None else opened + data[begun.end :])
         try:
-            parts = msgspec.json.decode(rest, type=list[msgspec.Raw])
+            parts = _decode_list(rest)
         except UNREADABLE:
             return None
         if begun is None:
@@ -85,7 +100,8 @@ class Conversations:
         else:  # a list that ends in a comma
             return None
         if place < len(keys):
-            self._remember(data, keys[place:], place, parts, made, begun)
+            begun = begun or _Beginning(len(opened), 0, made)
+            self._remember(data, keys[place:], place, map(stands, parts), made, begun)
         return made
 
     def each(self, parts: Sequence[msgspec.Raw]) -> list[Block]:
@@ -104,19 +120,19 @@ class Conversations:
         return block
 
     def _remember(
-        self, data: bytes, keys: Sequence[bytes], place: int, parts: Sequence[Any], made: Told, begun: _Beginning | None
+        self, data: bytes, keys: Sequence[bytes], place: int, parts: Iterable[Any], made: Told, begun: _Beginning
     ) -> None:
         """Remember the beginnings whose hashes are given; the first of them has `place` + 1 times `GRID` bytes."""
-        end, count = (1, 0) if begun is None else (begun.end, begun.messages)
+        end, count = begun.end, begun.messages
         new = sum([BLOCK + len(block.opening) for block in made.blocks[count:]])
         weight = BEGUN + (len(made.blocks) * HELD + new) // len(keys)
         reach = (place + 1) * GRID
         waiting = iter(keys)
-        for part in parts:
-            raw = memoryview(part)
+        for raw in parts:
             after = end + len(raw)
-            # With space around its messages a list is not remembered: where one begins would have to be searched for.
-            if after >= len(data) or data[end] != raw[0] or data[after] != COMMA:
+            # With space around its messages, or with escapes that are not the shortest, a list is not remembered: where
+            # one begins would have to be searched for.
+            if after >= len(data) or data[after] != COMMA or not _is(data, end, after, raw):
                 break
             while after + 1 > reach:
                 if (key := next(waiting, None)) is None:
@@ -130,9 +146,26 @@ class Conversations:
                 self.begun.put(key, _Beginning(end, count, made), weight)
 
 
-def _keys(data: bytes) -> list[bytes]:
+def _is(data: bytes, start: int, end: int, raw: bytes | memoryview) -> bool:
+    """Whether a message stands at a place; one that was found in the data stands there if it begins there."""
+    return data[start] == raw[0] if type(raw) is memoryview else data[start:end] == raw
+
+
+def _unquoted(data: bytes) -> bytes:
+    return _decode_text(data).encode("utf-8", "replace")
+
+
+def _quoted(raw: msgspec.Raw) -> bytes:
+    return escaped(bytes(raw).decode("utf-8", "replace"))
+
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def _keys(data: bytes, opened: bytes) -> list[bytes]:
     """Hashes of the beginnings of a list."""
-    if len(data) < GRID or data[0] != LIST:
+    if len(data) < GRID or not data.startswith(opened):
         return []
     view, hashed = memoryview(data), xxh3_128()
     keys = []
