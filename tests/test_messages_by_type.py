@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costaudit.ingest import _openai, _results, _talk, _values, _wire
+from costaudit.ingest import _messages, _openai, _results, _talk, _values, _wire
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import answer_blocks
 from costaudit.ingest._prompt import Prompt, PromptReader, columns, facts
@@ -41,6 +43,12 @@ messages = st.fixed_dictionaries(
 def test_a_message_decoded_by_type_is_what_the_general_way_makes_of_it(said):
     data = msgspec.json.encode(said)
     assert _wire.block(data) == _wire.general(data)
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional={"message": messages | odd, "delta": odd}) | odd, max_size=2) | odd)
+@settings(max_examples=100, deadline=None)
+def test_an_answer_decoded_by_type_is_what_the_general_way_makes_of_it(said):
+    assert _wire.replies(said) == _messages.answers(said)
 
 
 def test_a_message_of_chat_completions_takes_the_short_way(monkeypatch):
@@ -133,7 +141,8 @@ def test_the_answer_of_a_call_is_the_same_decoded_or_not():
 
 
 TURNS = [
-    *({"role": role, "content": text} for role in ("user", "assistant", "system") for text in ("a" * 30, "", "b, [")),
+    *({"role": role, "content": text} for role in ("user", "system") for text in ("a" * 30, "", "b, [")),
+    *({"role": "assistant", "content": text} for text in ('é"\n', "/\\n\x07", "b, [")),
     {"role": "tool", "tool_call_id": "1", "content": "[" + "x" * 90},
     {"role": "tool", "tool_call_id": "1", "content": "[" + "x" * 90 + "]"},
 ]
@@ -167,6 +176,42 @@ def test_a_conversation_whose_beginning_is_known_is_what_it_is_without(lists, gr
                 assert fresh is None
 
 
+QUOTES = {
+    "shortest": lambda text: msgspec.json.encode(text),
+    "ascii": lambda text: json.dumps(text).encode(),
+    "html": lambda text: msgspec.json.encode(text).replace(b"/", b"\\/").replace(b"b", b"\\u0062"),
+}
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.sampled_from(TURNS), max_size=7), st.sampled_from(list(QUOTES))), max_size=7),
+    st.sampled_from([16, 40, 64]),
+    st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_conversation_in_quotes_is_what_it_is_without_them(lists, grid, ascii_inside):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_talk, "GRID", grid)
+        talks = _talk.Conversations(_wire.block)
+        for turns, quote in [(whole[:n], quote) for whole, quote in lists for n in range(len(whole) + 1)]:
+            text = json.dumps(turns, ensure_ascii=ascii_inside, separators=(",", ":"))
+            assert talks.quoted(QUOTES[quote](text)) == _talk.Conversations(_wire.block).of(text.encode())
+
+
+def test_the_second_call_of_a_conversation_in_quotes_takes_what_is_new_out_of_them():
+    seen = []
+    talks = _talk.Conversations(lambda data: seen.append(data) or _wire.block(data))
+    turns = [msgspec.json.encode({"role": "user", "content": f"{n}é\n" * 1_000}) for n in range(9)]
+    for n in range(1, 10):
+        talks.quoted(msgspec.json.encode((b"[" + b",".join(turns[:n]) + b"]").decode()))
+    assert seen == turns
+    talks.known.younger = {}
+    talks.quoted(msgspec.json.encode((b"[" + b",".join(turns) + b"]").decode()))
+    assert seen[9:] == turns[-1:]
+    with pytest.raises(UnicodeDecodeError):
+        talks.quoted(b'"[\xff]"')
+
+
 def test_the_second_call_of_a_conversation_decodes_what_is_new_of_it():
     seen = []
     talks = _talk.Conversations(lambda data: seen.append(data) or _wire.block(data))
@@ -198,16 +243,19 @@ WORDS = [
 ]
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=12))
+@given(st.lists(st.sampled_from(WORDS), max_size=12), st.sampled_from([0, 1, 5, 64]))
 @settings(max_examples=200, deadline=None)
-def test_what_may_differ_between_equal_results_is_found_at_every_digit_and_hyphen(words):
+def test_what_may_differ_between_equal_results_is_found_at_every_digit_and_hyphen(words, few):
     body = _results.escaped("".join(words))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_results, "FEW_HYPHENS", few)
+        spans = _results._spans(body)
     times = [
         _results._time(body, at) for at in range(len(body)) if body[at : at + 1].isdigit() and ends(body[at + 1 :])
     ]
     uuids = [_results._uuid(body, at) for at in range(len(body)) if body[at : at + 1] == b"-"]
-    assert set(_results._spans(body)) == {span for span in times + uuids if span}
-    assert _results._spans(body) == sorted(_results._spans(body))
+    assert set(spans) == {span for span in times + uuids if span}
+    assert spans == sorted(spans)
 
 
 def ends(rest):

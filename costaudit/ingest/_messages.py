@@ -7,7 +7,7 @@ in the next request have the same hash, which is what runs are rebuilt from.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ FRAME = 16  # bytes that stand for what a message adds around its text: about 4 
 SAID = ("text", "input", "args", "content", "response")  # where a part of a message keeps what it says
 NESTED = 5  # levels of a content that are opened: list, result, list, text; what is deeper weighs what it is sent as
 BYTES_PER_TOKEN = 4  # only shares of a prompt are taken from sizes; `input_tokens` gives the scale
-REMEMBERED = 2_000  # characters of arguments that are worth remembering
+REMEMBERED = 2_000  # characters of a call that is worth remembering
 DEEP = b'"nested too deeply"'  # JSON, for it is read again
 
 
@@ -55,6 +55,18 @@ def sha(*parts: bytes | str | int | None) -> int:
         data = part if type(part) is bytes else str(part).encode("utf-8", "surrogatepass")
         pieces += (LENGTH(len(data)), data)
     return xxhash.xxh3_64_intdigest(b"".join(pieces))
+
+
+def said_sha(role: str, text: str, parts: Sequence[str] = ()) -> int:
+    """`sha` of a role, what it says, and more."""
+    begun = _ROLE.get(role)
+    if begun is None or parts:
+        return sha(role, text, *parts)
+    data = text.encode("utf-8", "surrogatepass")
+    return xxhash.xxh3_64_intdigest(begun + LENGTH(len(data)) + data)
+
+
+_ROLE = {role: LENGTH(len(role)) + role.encode() for role in ("system", "user", "assistant")}
 
 
 def tool_id(identity: Any) -> int | None:
@@ -130,7 +142,7 @@ def message(said: Mapping[str, Any]) -> Block:
     parts = [c.name + str(c.args_sha) for c in calls] + [str(r[1]) for r in results] + [str(o) for o in others]
     return Block(
         role,
-        sha(role, joined, *parts),
+        said_sha(role, joined, parts),
         FRAME + weight(content) + sum(c.size for c in calls[inside:]),
         tuple(calls),
         tuple(results),
@@ -195,19 +207,18 @@ def weight(content: Any, depth: int = 0) -> int:
 
 def called(identity: Any, name: Any, arguments: Any) -> Call:
     """A tool call."""
-    small = type(arguments) is str and len(arguments) < REMEMBERED
-    hashed, size = _given_once(arguments) if small else _given(arguments)
-    known = str(name or "")[:200]
-    return Call(tool_id(identity), known, hashed, len(known) + size)
+    texts = type(arguments) is type(identity) is type(name) is str
+    small = texts and len(arguments) + len(identity) + len(name) < REMEMBERED
+    return (_called_once if small else _called)(identity, name, arguments)
 
 
-def _given(arguments: Any) -> tuple[int, int]:
-    """Hash and size of canonical arguments."""
+def _called(identity: Any, name: Any, arguments: Any) -> Call:
     data = _canonical_args(arguments)
-    return sha(data), len(data)
+    known = str(name or "")[:200]
+    return Call(tool_id(identity), known, sha(data), len(known) + len(data))
 
 
-_given_once = lru_cache(maxsize=4_096)(_given)  # a call stands in an answer, and in the requests after it
+_called_once = lru_cache(maxsize=4_096)(_called)  # a call stands in an answer, and in the requests after it
 
 
 def args_sha(arguments: Any) -> int:
@@ -226,6 +237,11 @@ def _canonical_args(arguments: Any) -> bytes:
 
 
 def _canonical(value: Any) -> Any:
+    if type(value) is dict:  # as most are, of texts
+        return {
+            key if type(key) is str else str(key): inner.strip() if type(inner) is str else _canonical(inner)
+            for key, inner in value.items()
+        }
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, float) and value.is_integer():

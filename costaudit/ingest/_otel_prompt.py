@@ -13,10 +13,10 @@ import msgspec
 
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import UNREADABLE
-from costaudit.ingest._messages import Block, answers, decode, encoded
+from costaudit.ingest._messages import Block, decode, encoded
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._talk import Conversations, Told
-from costaudit.ingest._wire import chat, general
+from costaudit.ingest._wire import chat, general, replies
 
 MESSAGES = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "llm.prompts")
 LISTS = frozenset(MESSAGES)
@@ -80,24 +80,24 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
         if told
         else _first(attributes, MESSAGES) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
     )
-    replies = _first(attributes, ANSWERS) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
-    if not replies and isinstance(attributes.get("ai.response.text"), str):
-        replies = [{"role": "assistant", "content": attributes["ai.response.text"]}]
-    if not replies and isinstance(attributes.get("ai.response.toolCalls"), str):
+    said_back = _first(attributes, ANSWERS) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
+    if not said_back and isinstance(attributes.get("ai.response.text"), str):
+        said_back = [{"role": "assistant", "content": attributes["ai.response.text"]}]
+    if not said_back and isinstance(attributes.get("ai.response.toolCalls"), str):
         calls = opened(attributes["ai.response.toolCalls"])
-        replies = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
+        said_back = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
     system = _first(attributes, SYSTEM)
     tools = _first(attributes, TOOLS) or _numbered(numbered, NUMBERED_TOOLS)
-    answer = _answer(replies)
+    answer = _answer(said_back)
     found = facts(
         told or _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
         _encode(_content(system)),
         _encode([_tool(t) for t in tools] if isinstance(tools, list) else None),
         None,
         (),
-        None if answer is None else answers(answer),
+        None if answer is None else replies(answer),
     )
-    found["finish_reason"] = _finish(attributes, replies)
+    found["finish_reason"] = _finish(attributes, said_back)
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -15,10 +15,10 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._columns import series
 from costaudit.ingest._family import declared_tools, sentence_shas, template
-from costaudit.ingest._messages import BYTES_PER_TOKEN, Block, answer_blocks, answers, decode, encoded, link, sha
+from costaudit.ingest._messages import BYTES_PER_TOKEN, Block, answer_blocks, decode, encoded, link, sha
 from costaudit.ingest._talk import Told, told
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
-from costaudit.ingest._wire import conversation, system_block
+from costaudit.ingest._wire import conversation, replies, system_block
 
 FAMILY = ("system_sha", "template_sha", "line_sha")
 NOTHING = (b"null", b"", b"[]", b"{}", b'""')
@@ -166,7 +166,7 @@ def _replies(raw: Any) -> bytes | list[Block] | None:
     if type(raw) is not list or not raw:
         return _bytes(raw)
     try:
-        return answers(raw)
+        return replies(raw)
     except RecursionError:
         return _bytes(raw)
 

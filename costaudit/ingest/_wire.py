@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,10 +17,12 @@ from costaudit.ingest._messages import (
     Call,
     answer_blocks,
     answered,
+    answers,
     called,
     decode,
     encoded,
     message,
+    said_sha,
     sha,
     weight,
 )
@@ -85,15 +88,31 @@ def general(data: bytes) -> Block:
 def _chat(said: _Chat) -> Block:
     """`message` of what was decoded by type."""
     role, text = ROLES.get(said.role, said.role), said.content
-    calls = tuple([called(c.id, c.function.name, c.function.arguments) for c in said.tool_calls or ()])
-    parts = [c.name + str(c.args_sha) for c in calls]
-    size = FRAME + weight(text) + sum([c.size for c in calls])
+    calls: tuple[Call, ...] = ()
+    parts: list[str] = []
+    size = FRAME + weight(text)
+    if said.tool_calls:
+        calls = tuple([called(c.id, c.function.name, c.function.arguments) for c in said.tool_calls])
+        parts = [c.name + str(c.args_sha) for c in calls]
+        size += sum([c.size for c in calls])
     if role == "tool":
         result = answered(said.tool_call_id, text, None)
         return Block(role, sha(role, "", *parts, str(result[1])), size, calls, (result,))
     joined = text or ""
     opening = joined[:OPENING] if role in ("system", "user") else ""
-    return Block(role, sha(role, joined, *parts), size, calls, (), opening)
+    return Block(role, said_sha(role, joined, parts), size, calls, (), opening)
+
+
+def replies(value: Any) -> list[Block]:
+    """`answers` of what is decoded: the first of the usual choices by type."""
+    first = value[0] if type(value) is list and value else None
+    said = first.get("message") if type(first) is dict else None
+    if type(said) is dict:
+        with suppress(msgspec.ValidationError):
+            typed = msgspec.convert(said, _Chat)
+            if typed.role:
+                return [_chat(typed)]
+    return answers(value)
 
 
 _CONVERSATIONS = Conversations(block)
