@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import (
     BLOCKS,
@@ -32,11 +32,9 @@ GROUP = ("task", "cached_as", "unstable")
 COUNTS = ("cache_write_tokens", "cache_read_tokens")
 SUMMED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
-JUDGED: tuple[str | pl.Expr, ...] = (
-    *("row", "input_tokens", CACHED_AS, SCOPE, BLOCKS),
-    *(TASK.hash().alias("task"), MODEL.hash().alias("model")),
-)
-"""What is kept of each call while all of them are looked at: numbers, for there may be very many."""
+SHOWN = pl.col("block_sha").list.len() > 0  # whether a call's prompt is known, block by block
+READ, WRITTEN = COUNTED[:2]
+TASK_MODEL = (TASK.hash(0) ^ MODEL.hash(1)).alias("task_model")
 
 REMEDY = {
     UNSTABLE: "move what changes (clock, id, order of tools) behind the stable part of the prompt",
@@ -90,8 +88,9 @@ class CacheMiss(Analyzer):
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         shown = self._shown(ledger)
         unsaid = _unsaid(ledger)
-        calls, rates = _judged(ledger, unsaid)
-        found = [*self._simulated(calls, ledger, rates), *_unread(calls, ledger, rates)]
+        judged = PRICED & ~pl.col("row").is_in(unsaid.implode()) if unsaid.len() else PRICED
+        rates = _rates(ledger, judged)
+        found = [*self._simulated(ledger, judged, rates), *_unread(ledger, judged, rates)]
         if not found and unsaid.len():
             raise CannotCheck("cache writes are logged, and what was read from the cache is not")
         if not found and shown and _hidden(ledger):
@@ -110,20 +109,23 @@ class CacheMiss(Analyzer):
             raise CannotCheck("no call has a time")
         return shown
 
-    def _simulated(self, calls: pl.DataFrame, ledger: Ledger, rates: dict[int, Rates | None]) -> Iterator[_Group]:
+    def _simulated(self, ledger: Ledger, judged: pl.Expr, rates: dict[int, Rates | None]) -> Iterator[_Group]:
         """Groups of calls with prompt blocks for which another policy is cheaper by `min_saving`."""
+        mark = unstable(lambda made, where: single_calls(ledger, made, judged & where)).alias("unstable")
+        told = (*("row", "input_tokens", CACHED_AS, SCOPE, BLOCKS), TASK.hash().alias("task"), mark)
         known = {key: rate for key, rate in rates.items() if rate is not None}
         explicit = [key for key, rate in known.items() if rate.writes]
-        wanted = (
-            (pl.col("blocks") > 0) & _one_of("cached_as", known) & (pl.col("unstable") | _one_of("cached_as", explicit))
-        )
+        wanted = _one_of("cached_as", known) & (pl.col("unstable") | _one_of("cached_as", explicit))
         minimum = pl.col("cached_as").replace_strict(
             {key: rate.minimum for key, rate in known.items()}, default=0, return_dtype=pl.Int64
         )
-        at = calls.select(wanted).to_series().arg_true()
-        # No cache is shared between models.
-        for of_model in places(calls.select("model")[at], ["model"])["at"]:
-            own = calls[at.gather(of_model)].with_columns(minimum=minimum)
+        calls = single_calls(ledger, ("row", MODEL.hash().alias("model")), judged & SHOWN)
+        rows = calls["row"]
+        # No cache is shared between models; of all calls at once, what is told of each would be most of the memory.
+        for of_model in places(calls.select("model"), ["model"])["at"]:
+            own = without(ledger.told(rows.gather(of_model), told).with_columns(minimum=minimum), ~wanted)
+            if own.is_empty():
+                continue
             policies = _policies_of([known[key] for key in own["cached_as"].unique()])
             done = Replay(own, ledger, policies)
             for at_group in own.with_row_index("at").group_by(GROUP, maintain_order=True).agg("at")["at"]:
@@ -156,17 +158,11 @@ def _unsaid(ledger: Ledger) -> pl.Series:
     return calls.filter(pl.col("of_model").is_in(silent["of_model"].implode()))["row"]
 
 
-def _judged(ledger: Ledger, unsaid: pl.Series) -> tuple[pl.DataFrame, dict[int, Rates | None]]:
-    """The priced calls with prompt blocks or cache counts, as JUDGED says, with `unstable` and the counts; and what the
-    book asks for cached tokens of each kind."""
-    said = PRICED & ~pl.col("row").is_in(unsaid.implode()) if unsaid.len() else PRICED
-    kinds = single_calls(ledger, ("row", CACHED_AS), said).unique("cached_as", keep="first", maintain_order=True)
+def _rates(ledger: Ledger, judged: pl.Expr) -> dict[int, Rates | None]:
+    """What the book asks for cached tokens of each kind of call (`cached_as`)."""
+    kinds = single_calls(ledger, ("row", CACHED_AS), judged).unique("cached_as", keep="first", maintain_order=True)
     asked = ledger.at(kinds["row"], tuple(dict.fromkeys(("price_entry", *PRICING))))
-    rates = rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
-    mark = unstable(lambda made, where: single_calls(ledger, made, said & where))
-    served = (pl.col("block_sha").list.len() > 0) | pl.any_horizontal([one > 0 for one in COUNTED[:2]])
-    made: tuple[str | pl.Expr, ...] = (*JUDGED, *COUNTED[:2], mark.alias("unstable"))
-    return single_calls(ledger, made, said & served.fill_null(value=False)), rates
+    return rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
 
 
 def _hidden(ledger: Ledger) -> bool:
@@ -260,19 +256,18 @@ def _cause(sums: dict[str, int], best: Bill, rate: Rates, *, unstable: bool) -> 
     return WRONG if best.policy.life and best.policy.life != lived else UNREAD if read < write else NEVER
 
 
-def _unread(calls: pl.DataFrame, ledger: Ledger, rates: dict[int, Rates | None]) -> Iterator[_Group]:
+def _unread(ledger: Ledger, judged: pl.Expr, rates: dict[int, Rates | None]) -> Iterator[_Group]:
     """Calls without prompt blocks whose writes are never read: all that counts alone can show."""
-    asked = calls.select("row", "task", "model", "cached_as", "blocks", *COUNTS)
-    blind = asked.filter(pl.col("blocks") == 0)
-    of_model = blind.group_by("task", "model").agg(pl.sum("cache_read_tokens"))
-    reads = {(task, model): read for task, model, read in of_model.iter_rows()}
-    writers = blind.filter(pl.col("cache_write_tokens") > 0)
-    groups = writers.group_by("task", "model", "cached_as", maintain_order=True).agg(
-        "row", pl.sum("cache_write_tokens")
-    )
-    for nth, (task, model, key, written) in enumerate(groups.drop("row").iter_rows()):
+    blind = judged & ~SHOWN.fill_null(value=False)
+    readers = single_calls(ledger, (TASK_MODEL, READ), blind & (READ > 0)).group_by("task_model")
+    reads = dict(readers.agg(pl.sum("cache_read_tokens")).iter_rows())
+    group = (TASK_MODEL ^ CACHED_AS.hash(2)).alias("group")
+    writers = single_calls(ledger, ("row", group, WRITTEN), blind & (WRITTEN > 0))
+    groups = writers.group_by("group", maintain_order=True).agg("row", pl.sum("cache_write_tokens"))
+    kinds = ledger.told(groups["row"].list.first(), (TASK_MODEL, CACHED_AS))
+    for nth, ((of, key), written) in enumerate(zip(kinds.iter_rows(), groups["cache_write_tokens"], strict=True)):
         rate = rates[key]
-        if rate is None or reads[task, model] >= UNREAD_SHARE * written:
+        if rate is None or reads.get(of, 0) >= UNREAD_SHARE * written:
             continue
         rows = groups["row"][nth]
         sums = _sums(rows, ledger)
