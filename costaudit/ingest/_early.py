@@ -84,10 +84,19 @@ class Early:
         self.known.keep(found, text[here + len(IN_PLACE) * bool(found) : here + len(memoryview(raw)) - 2])
         if found:
             hidden = past - begin + len(memoryview(raw)) < NOTICE
-            if hidden or not any(type(count(row)) is int for count in self.counts):
+            if hidden or not self._is_counted(row):
                 return None
             setattr(parent, self.field, SAID)
         return Record(number, offset, text, Decoded(self.generation, row, cut))
+
+    def _is_counted(self, row: Any) -> bool:
+        """Whether it has a count of tokens; then it is of this format, and nothing is estimated from its text."""
+        for nth, count in enumerate(self.counts):
+            if type(count(row)) is int:
+                if nth:
+                    self.counts.insert(0, self.counts.pop(nth))  # most records have the same
+                return True
+        return False
 
     def _messages(self, data: Any, at: int, end: int) -> int:
         """Where the first of a record's messages begins; -1 where there are none near its beginning."""

@@ -66,7 +66,15 @@ class Lean:
     def at(self, path: Path) -> Callable[[Any], Any]:
         """What gives the value at a path of a struct of the present shape."""
         steps = [(self.field(path[:n], key), key) for n, key in enumerate(path)]
-        return lambda struct: _found(struct, steps)
+
+        def found(value: Any) -> Any:
+            for field, key in steps:
+                value = value.get(key) if type(value) is dict else getattr(value, field, None)
+                if value is None:
+                    return None
+            return value
+
+        return found
 
     def columns(self, structs: Sequence[Any]) -> list[Sequence[Any]]:
         """The values at every path of the decoder, one sequence a path."""
@@ -87,14 +95,6 @@ class Lean:
             if child is not None and not child.whole and bytes(memoryview(value)[:1]) == b"{":
                 new |= self._learned(child, (*path, key), value)
         return new
-
-
-def _found(value: Any, steps: Sequence[tuple[str, str]]) -> Any:
-    for field, key in steps:
-        value = value.get(key) if type(value) is dict else getattr(value, field, None)
-        if value is None:
-            return None
-    return value
 
 
 class _Shape:

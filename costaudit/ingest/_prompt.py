@@ -76,6 +76,7 @@ class PromptReader:
                 if base is not None:
                     places.append(self._place((*base, *path.split("."))))
             self.parts[part] = places
+        self.saying = [*self.parts["messages"], *self.parts["answer"]]  # where there is text
 
     def _place(self, path: tuple[str, ...]) -> int:
         if path not in self.paths:
@@ -90,7 +91,7 @@ class PromptReader:
     def presence(self, raws: Sequence[Sequence[Any]], height: int) -> dict[str, pl.Series]:
         """The same where no fingerprint is wanted: only whether there was text."""
         known = [False] * height
-        for n in (*self.parts["messages"], *self.parts["answer"]):
+        for n in self.saying:
             if raws[n].count(None) < height:
                 known = [have or _says(cell) for have, cell in zip(known, raws[n], strict=True)]
         absent = {name: pl.Series([None] * height, dtype=dtype) for name, dtype in COLUMNS.items()}

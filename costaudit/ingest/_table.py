@@ -48,6 +48,8 @@ class _Plan:
         at = self.decoder.at
         self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
         self.raws = [at[path] for path in raws]
+        columns = {n for _, picks in self.picks for n, _ in picks}
+        self.lasting = {self.raws[n] for n in self.prompt.saying} | columns if self.prompt else columns
         # Values of the object itself, not of its surroundings: a record that has none of them is of another format.
         # An object of which only parts are looked for (`usage`) is no sign by itself, whatever stands in its place.
         own = {p for fields in form.own().values() for f in fields if f.scope == "self" for p in f.paths}
@@ -230,12 +232,16 @@ class TableReader:
             counted = [known or type(cell) is int for known, cell in zip(counted, values[n], strict=True)]
         if sum(len(r.data) for r, known in zip(records, counted, strict=True) if not known) > LARGE:
             return None
-        kept = [r._replace(data=b"") if known else r for r, known in zip(records, counted, strict=True)]
+        kept = [Record(r.line, r.offset, b"") if known else r for r, known in zip(records, counted, strict=True)]
         facts = self._facts(values, len(records))
         slim = list(values)
         for n in self.plan.raws:
             if values[n].count(None) < len(records):
-                slim[n] = [short(v) if known else v for v, known in zip(values[n], counted, strict=True)]
+                cells = zip(values[n], counted, strict=True)
+                if n in self.plan.lasting:
+                    slim[n] = [short(v) if known else v for v, known in cells]
+                else:  # of which nothing is asked once facts are known
+                    slim[n] = [None if known else v for v, known in cells]
         return Held(self, kept, slim, facts)
 
     def _facts(self, values: Sequence[Sequence[Any]], height: int) -> Facts | None:
