@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costaudit import kept
-from costaudit.ingest import _cache, _pack, _read, _state, formats, ingest
+from costaudit.ingest import _assembled, _cache, _pack, _read, _state, formats, ingest
 from costaudit.ingest import _ingest as reading
 from costaudit.ingest._format import TableFormat
 
@@ -80,6 +80,23 @@ def test_every_sample_is_the_same_from_the_cache(tmp_path, read):
     assert len(read) == number
     same(first, again)
     assert first.requests.height > 30
+
+
+def test_a_cache_in_many_strips_says_what_logs_say(tmp_path, read, monkeypatch):
+    monkeypatch.setattr(_assembled, "PIECE", 7)
+    monkeypatch.setattr(_pack, "MOST", 2)
+    samples = [ROOT / "sample_logs" / "demo", *sorted((ROOT / "sample_logs" / "formats").glob("otlp*"))]
+    files = sorted(path for sample in samples for path in (sample.rglob("*.jsonl") if sample.is_dir() else [sample]))
+    ingest(files[::2], cache=tmp_path / "cache")
+    cached = ingest(files, cache=tmp_path / "cache")
+    del read[:]
+    again = ingest(files, cache=tmp_path / "cache")
+    assert not read
+    packs = [_pack.Pack(path) for path in (tmp_path / "cache").rglob("*.pack")]
+    assert max(len(pack.header.rows) for pack in packs) > 2
+    whole = ingest(files)
+    same(cached, whole)
+    same(again, whole)
 
 
 def test_an_unchanged_file_is_read_once_and_a_changed_one_again(tmp_path, read):
@@ -334,7 +351,7 @@ def test_a_damaged_pack_is_thrown_away_and_replaced(tmp_path, read, damage):
     if damage == "cut":
         data = data[:-100]
     elif damage.startswith("flip"):
-        data[60 if "header" in damage else -60] ^= 1
+        data[-60 if "header" in damage else 60] ^= 1
     else:
         data = bytearray(b"" if damage == "empty" else b"PAR1 something else altogether, and longer than a header")
     pack.write_bytes(data)

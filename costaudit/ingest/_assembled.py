@@ -34,8 +34,7 @@ def rows(frames: Sequence[pl.DataFrame], columns: pl.Schema, needed: Iterable[st
     kept = pl.Schema({name: dtype for name, dtype in columns.items() if name in held})
     height = sum(frame.height for frame in frames)
     if _long(frames):
-        size = _size(_weight(frames))
-        found = _filed(height, (_piece(some, kept) for some in _portions(frames, size)))
+        found = _filed(height, (schema.conform(strip, kept) for strip in strips(frames, kept)))
     else:
         alike = joined(frames)
         # Column by column, so that of one at a time there is a copy.
@@ -69,6 +68,17 @@ def _size(weight: float) -> int:
     return min(PIECE, max(int(WEIGHT / weight), 1))
 
 
+def strips(frames: Sequence[pl.DataFrame], columns: pl.Schema) -> Iterator[pl.DataFrame]:
+    """The rows of all frames, some at a time, with those of the columns that some of the frames have."""
+    if not frames:
+        return
+    size = _size(_weight(frames))
+    for some in _portions(joined(frames), size):
+        have = {name for frame in some for name in frame.columns}
+        yield pl.DataFrame([_column(some, name, dtype) for name, dtype in columns.items() if name in have])
+        scratch.release()
+
+
 def _portions(frames: Sequence[pl.DataFrame], size: int) -> Iterator[list[pl.DataFrame]]:
     """Frames that make a piece together."""
     some: list[pl.DataFrame] = []
@@ -82,10 +92,6 @@ def _portions(frames: Sequence[pl.DataFrame], size: int) -> Iterator[list[pl.Dat
             held += frame.height
     if some:
         yield some
-
-
-def _piece(frames: Sequence[pl.DataFrame], columns: pl.Schema) -> pl.DataFrame:
-    return pl.DataFrame([_column(frames, name, dtype) for name, dtype in columns.items()])
 
 
 def _filed(height: int, pieces: Iterable[pl.DataFrame]) -> pl.DataFrame:

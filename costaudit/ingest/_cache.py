@@ -24,8 +24,8 @@ import polars as pl
 import xxhash
 from msgspec.structs import replace
 
-from costaudit import schema
 from costaudit.ingest import _pack
+from costaudit.ingest._assembled import strips
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack
@@ -103,11 +103,7 @@ class Cache:
         """
         hits = [*self._hits.values(), *self._beginnings.values()]
         for pack in {hit.pack.path: hit.pack for hit in hits}.values():
-            rows, nodes = pack.tables()
-            self._tables[pack.path] = (
-                ROWS.to_frame() if rows is None else schema.conform(rows, ROWS),
-                NODES.to_frame() if nodes is None else schema.conform(nodes, NODES),
-            )
+            self._tables[pack.path] = pack.tables()
         return self._reads(asked)
 
     def joined(self, of: Asked, read: FileRead) -> FileRead:
@@ -216,12 +212,12 @@ class _Writer:
 
     def _start(self) -> None:
         self.entries: list[Entry] = []
-        self.tables: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [NODES.to_frame()])
+        self.tables: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
         self.heights = [0, 0]
 
     def add(self, entry: Entry, rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> None:
         places: list[tuple[int, int]] = []
-        for n, frames in enumerate((rows, (schema.conform(frame, NODES) for frame in nodes))):
+        for n, frames in enumerate((rows, nodes)):
             first = self.heights[n]
             for frame in frames:
                 self.tables[n].append(frame)
@@ -233,9 +229,8 @@ class _Writer:
 
     def close(self) -> None:
         if self.entries:
-            rows, nodes = self.tables
-            whole = pl.concat([ROWS.to_frame(), *(schema.conform(part, ROWS) for part in schema.joined(rows))])
-            _pack.write(self.folder, self.entries, whole, pl.concat(nodes))
+            rows, nodes = (strips(*table) for table in zip(self.tables, (ROWS, NODES), strict=True))
+            _pack.write(self.folder, self.entries, rows, nodes)
         self._start()
 
 

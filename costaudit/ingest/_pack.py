@@ -1,27 +1,36 @@
 """A pack: what many files gave, in one cache file that is whole or ignored.
 
-    magic, length and hash of the header | header (msgpack) | rows (Arrow IPC) | nodes (Arrow IPC)
+    magic | strips of rows, then of nodes (Arrow IPC) | header (msgpack) | length and hash of the header
 
 The header lists the files with everything that is no table; their rows lie one after the other in the two tables. A
-run that reads a folder again thus opens a few packs instead of a file for each log.
+run that reads a folder again thus opens a few packs instead of a file for each log. Tables are written and read strip
+by strip, so a pack of any size takes little memory.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import polars as pl
 from xxhash import xxh3_64_intdigest
 
+from costaudit import schema, scratch
+from costaudit.ingest._arrow import arrow, table
+from costaudit.ingest._identity import ROWS
 from costaudit.ingest._state import State
+from costaudit.ingest._tree import NODES
 from costaudit.kept import written
 
-MAGIC = b"costaudit-pack1\n"
-SIZES = len(MAGIC) + 16  # magic, then length and hash of the header, 8 bytes each
+MAGIC = b"costaudit-pack2\n"
+SIZES = 16  # length and hash of the header, 8 bytes each
 SUFFIX = ".pack"
+MOST = 8  # strips of a table that are held in memory; more stand in a file
 
 
 class Damaged(Exception):
@@ -45,71 +54,110 @@ class Entry(msgspec.Struct, array_like=True):
     whole: int = 0  # xxh3 of all bytes until there
 
 
-class _Table(msgspec.Struct, array_like=True):
+class _Strip(msgspec.Struct, array_like=True):
+    """Some rows of a table: where they begin in the file, bytes and hash of them, and how many they are."""
+
+    start: int
     size: int
     xxh3: int
+    height: int
 
 
 class Header(msgspec.Struct, array_like=True):
-    """The entries of a pack, and the tables behind them."""
+    """The entries of a pack, and the strips of its tables."""
 
     entries: list[Entry]
-    tables: list[_Table]  # rows, nodes
+    rows: list[_Strip]
+    nodes: list[_Strip]
 
 
 _decode = msgspec.msgpack.Decoder(Header).decode
 
 
-def write(folder: Path, entries: Sequence[Entry], rows: pl.DataFrame, nodes: pl.DataFrame) -> Path:
-    """A new pack in the folder, flushed under another name and then renamed; OSError where there is no room."""
-    tables = [_packed(rows), _packed(nodes)]
-    header = msgspec.msgpack.encode(
-        Header(list(entries), [_Table(len(table), xxh3_64_intdigest(table)) for table in tables])
-    )
-    sizes = len(header).to_bytes(8, "little") + xxh3_64_intdigest(header).to_bytes(8, "little")
-    return written(folder, (MAGIC, sizes, header, *tables), SUFFIX)
+def write(folder: Path, entries: Sequence[Entry], rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> Path:
+    """A new pack in the folder, flushed under another name and then renamed; OSError where there is no room.
+
+    rows, nodes   the tables in strips, each with the columns that it has
+    """
+    return written(folder, _parts(Header(list(entries), [], []), rows, nodes), SUFFIX)
 
 
-def _packed(frame: pl.DataFrame) -> bytes:
-    kept = [column.name for column in frame if column.null_count() < frame.height]  # most logs fill a third of them
-    if not kept:
-        return b""
-    stream = io.BytesIO()
-    frame.select(kept).write_ipc(stream, compression="zstd")
-    return stream.getvalue()
+def _parts(header: Header, rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> Iterator[bytes]:
+    yield MAGIC
+    at = len(MAGIC)
+    for strips, frames in ((header.rows, rows), (header.nodes, nodes)):
+        for frame in frames:
+            data = arrow(frame, "zstd")
+            strips.append(_Strip(at, len(data), xxh3_64_intdigest(data), frame.height))
+            at += len(data)
+            yield data
+    said = msgspec.msgpack.encode(header)
+    yield said
+    yield len(said).to_bytes(8, "little") + xxh3_64_intdigest(said).to_bytes(8, "little")
 
 
 class Pack:
-    """A pack on disk; the tables are read when they are first asked for."""
+    """A pack on disk; it stays open once it is known to be whole, whatever becomes of its name."""
 
     def __init__(self, path: Path) -> None:
         """Reads the header; raises OSError or Damaged."""
         self.path = path
         with path.open("rb") as file:
-            start = file.read(SIZES)
-            if len(start) < SIZES or not start.startswith(MAGIC):
+            size = file.seek(0, os.SEEK_END)
+            if size < len(MAGIC) + SIZES:
                 raise Damaged
-            length = int.from_bytes(start[-16:-8], "little")
-            data = file.read(length) if length < 1 << 32 else b""
-        if len(data) != length or xxh3_64_intdigest(data) != int.from_bytes(start[-8:], "little"):
+            file.seek(0)
+            begun = file.read(len(MAGIC))
+            file.seek(size - SIZES)
+            sizes = file.read(SIZES)
+            length = int.from_bytes(sizes[:8], "little")
+            if begun != MAGIC or length > size - len(MAGIC) - SIZES:
+                raise Damaged
+            file.seek(size - SIZES - length)
+            data = file.read(length)
+        if len(data) != length or xxh3_64_intdigest(data) != int.from_bytes(sizes[8:], "little"):
             raise Damaged
         try:
             self.header = _decode(data)
         except msgspec.DecodeError as problem:
             raise Damaged from problem
-        self._at = SIZES + length
-        self._data: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._close: Callable[[], object] = bool
 
     def load(self) -> None:
-        """Take the tables from the disk; raises OSError or Damaged."""
-        with self.path.open("rb") as file:
-            file.seek(self._at)
-            self._data = [file.read(table.size) for table in self.header.tables]
-        for data, table in zip(self._data, self.header.tables, strict=True):
-            if len(data) != table.size or xxh3_64_intdigest(data) != table.xxh3:
+        """Open it and see that its tables are whole; raises OSError or Damaged."""
+        number = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._close = weakref.finalize(self, os.close, number)  # or when nobody wants it any more
+        self._file = os.fdopen(number, "rb", closefd=False)
+        for strip in (*self.header.rows, *self.header.nodes):
+            data = self._data(strip)
+            if len(data) != strip.size or xxh3_64_intdigest(data) != strip.xxh3:
+                self._close()
                 raise Damaged
 
-    def tables(self) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-        """Rows and nodes as they were loaded, without the columns that are null in all of them."""
-        rows, nodes = (pl.read_ipc(data) if data else None for data in self._data)
-        return rows, nodes
+    def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows [ROWS] and nodes [NODES] of a pack that was loaded, which is then closed."""
+        found = self._table(self.header.rows, ROWS), self._table(self.header.nodes, NODES)
+        self._close()
+        return found
+
+    def _table(self, strips: Sequence[_Strip], columns: pl.Schema) -> pl.DataFrame:
+        if len(strips) <= MOST:
+            frames = [_frame(self._data(strip), strip.height, columns) for strip in strips]
+            return schema.conform(pl.concat(frames or [columns.to_frame()], how="diagonal"), columns)
+        pieces = (partial(_whole, self._data(strip), strip.height, columns) for strip in strips)
+        return scratch.filed(sum(strip.height for strip in strips), pieces)
+
+    def _data(self, strip: _Strip) -> bytes:
+        assert self._file is not None
+        self._file.seek(strip.start)
+        return self._file.read(strip.size)
+
+
+def _frame(data: bytes, height: int, columns: pl.Schema) -> pl.DataFrame:
+    """The rows of a strip, with those columns that say something."""
+    return table(data) if data else columns.to_frame().clear(height)
+
+
+def _whole(data: bytes, height: int, columns: pl.Schema) -> pl.DataFrame:
+    return schema.conform(_frame(data, height, columns), columns)
