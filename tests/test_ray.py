@@ -18,6 +18,7 @@ from console import ROOT, run
 
 from costaudit.errors import UsageError
 from costaudit.ingest import _ray, _store, _store_check, ingest
+from costaudit.ingest._answers import unpacked
 from costaudit.ingest._task import costaudit_read
 
 # A process of its own: a cluster leaves threads, and warns about its machine. Memory that others use there is no
@@ -155,7 +156,7 @@ def test_the_packed_answer_of_a_task_is_what_the_files_gave():
 
     def engine(asked, progress):
         answer = costaudit_read(asked)
-        return answer.reads(), answer.doubtful
+        return unpacked(answer.own()), answer.doubtful
 
     samples = ROOT / "sample_logs" / "formats"
     here, there = ingest([samples]), ingest([samples], engine=engine)
@@ -165,7 +166,7 @@ def test_the_packed_answer_of_a_task_is_what_the_files_gave():
 
 def test_an_answer_of_other_code_is_refused():
     with pytest.raises(UsageError, match="another version of costaudit"):
-        costaudit_read([])._replace(code="older").reads()
+        costaudit_read([])._replace(code="older").own()
 
 
 @pytest.mark.parametrize("flags", ["--engine spark", "--address auto"])

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Thread
 from typing import IO, NamedTuple
 
@@ -21,7 +20,7 @@ from costaudit.errors import CostAuditError
 from costaudit.ingest import _transcript_shape
 from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._files import Known, LogFile, more, walk
-from costaudit.ingest._processes import SHARE, WORTH, cores, cuts, receive, send
+from costaudit.ingest._processes import SHARE, WAITING, WORTH, Answer, Answered, cores, cuts, receive, send
 from costaudit.ingest._state import above, place_of
 from costaudit.ingest._transcript_sums import Odd, Seen, Sums
 from costaudit.ingest._transcript_types import family
@@ -53,7 +52,7 @@ class Ahead:
 
     def __init__(self, portions: Sequence[Sequence[Piece]], workers: int) -> None:
         self.places = {piece.place for portion in portions for piece in portion}
-        self._answers: SimpleQueue[bytes | None] = SimpleQueue()
+        self._answers: Answered[int] = Answered(WAITING)
         self._children: list[int] = []
         ask, tell = os.pipe()
         for n in range(len(portions)):
@@ -63,18 +62,18 @@ class Ahead:
         os.close(ask)
         for child, answers in ends:
             self._children.append(child)
-            Thread(target=self._listen, args=(answers,), daemon=True).start()
+            Thread(target=self._listen, args=(child, answers), daemon=True).start()
 
-    def _listen(self, answers: IO[bytes]) -> None:
+    def _listen(self, child: int, answers: IO[bytes]) -> None:
         with answers:
             while (data := receive(answers)) is not None:
-                self._answers.put(data)
-        self._answers.put(None)
+                self._answers.put(Answer(child, data))
+        self._answers.put(Answer(child, None))
 
     def answers(self) -> Iterator[tuple[Place, Seen]]:
         """What was seen of each piece, until all processes have ended."""
         for _ in self._children:
-            while (data := self._answers.get()) is not None:
+            while (data := self._answers.get().data) is not None:
                 yield from pickle.loads(data)
         for child in self._children:
             os.waitpid(child, 0)

@@ -22,7 +22,7 @@ import msgspec
 
 from costaudit.ingest._ahead import taken
 from costaudit.ingest._answers import HELD, Answers, Group, packed
-from costaudit.ingest._processes import SHARE, WORTH, cores, receive, send
+from costaudit.ingest._processes import SHARE, WAITING, WORTH, Answer, Answered, cores, receive, send
 from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on
 from costaudit.ingest._slices import joined, slices
 from costaudit.ingest._transcript_sums import Seen, sums_alone
@@ -148,7 +148,7 @@ class _Pool:
         for group in groups:
             self.groups.put(group)
         self.number = len(groups)
-        self.answers: SimpleQueue[tuple[Group, bytes | None]] = SimpleQueue()
+        self.answers: Answered[Group] = Answered(WAITING)
         self.workers = [_start() for _ in range(workers)]  # before any thread is
 
     def run(self) -> list[FileRead]:
@@ -162,8 +162,10 @@ class _Pool:
                 found.add(group, read_files([self.asked[n] for n in group]) if data is None else data)
                 self.told.of(group)
         finally:
+            _emptied(self.groups)
             for worker in self.workers:
                 worker.stop()
+            _emptied(self.answers)  # nobody waits any more to put one there
         reads = found.reads()
         return [reads[n] for n in range(len(self.asked))]
 
@@ -172,7 +174,13 @@ class _Pool:
         with suppress(Empty):
             while True:
                 group = self.groups.get_nowait()
-                self.answers.put((group, worker.ask([self.asked[n] for n in group])))
+                self.answers.put(Answer(group, worker.ask([self.asked[n] for n in group])))
+
+
+def _emptied(queue: SimpleQueue[Group] | Answered[Group]) -> None:
+    with suppress(Empty):
+        while True:
+            queue.get_nowait()
 
 
 class _Worker(msgspec.Struct):

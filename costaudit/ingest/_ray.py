@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest._answers import Group
+from costaudit.ingest._answers import Answers, Group
 from costaudit.ingest._pool import Progress, groups_of
 from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._task import Answer, costaudit_read
@@ -55,7 +55,8 @@ def _read(ray: Any, asked: Sequence[Asked], progress: Progress | None) -> tuple[
     room = AHEAD * workers
     waiting = groups_of(asked, workers)[::-1]
     running: dict[Any, Group] = {}
-    found: dict[int, FileRead] = {}
+    found = Answers()
+    number = 0
     doubtful: set[str] = set()
     while waiting or running:
         while waiting and len(running) < room:
@@ -64,12 +65,14 @@ def _read(ray: Any, asked: Sequence[Asked], progress: Progress | None) -> tuple[
         (done, *_), _ = ray.wait(list(running), num_returns=1)
         group = running.pop(done)
         answer = Answer(*ray.get(done))
-        found |= dict(zip(group, answer.reads(), strict=True))
+        found.add(group, answer.own())
+        number += len(group)
         doubtful |= answer.doubtful
         for n in group:
             if progress:
-                progress(asked[n][0].shown, len(found), len(asked))
-    return [found[n] for n in range(len(asked))], doubtful
+                progress(asked[n][0].shown, number, len(asked))
+    reads = found.reads()
+    return [reads[n] for n in range(len(asked))], doubtful
 
 
 def _ray() -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from costaudit.errors import UsageError
-from costaudit.ingest._answers import packed, unpacked
+from costaudit.ingest._answers import packed
 from costaudit.ingest._cache import version
-from costaudit.ingest._read import Asked, FileRead, read_files
+from costaudit.ingest._read import Asked, read_files
 from costaudit.ingest._remote import Fetcher
 
 
@@ -24,14 +24,14 @@ class Answer(NamedTuple):
     data: bytes
     doubtful: set[str]
 
-    def reads(self) -> list[FileRead]:
-        """The reads, in the order of the files; UsageError where other code than this one made them."""
+    def own(self) -> bytes:
+        """The data; UsageError where other code than this one made them."""
         if self.code != version():
             raise UsageError(
                 "the cluster's machines run another version of costaudit than this one",
                 hint="install the same one everywhere: the same logs must give the same store",
             )
-        return unpacked(self.data)
+        return self.data
 
 
 def costaudit_read(asked: Sequence[Asked]) -> Answer:
