@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costaudit.ingest import _messages, _openai, _results, _talk, _values, _wire
+from costaudit.ingest import _messages, _openai, _results, _talk, _transcript_rows, _values, _wire
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import answer_blocks
 from costaudit.ingest._prompt import Prompt, PromptReader, columns, facts
@@ -49,6 +49,48 @@ def test_a_message_decoded_by_type_is_what_the_general_way_makes_of_it(said):
 @settings(max_examples=100, deadline=None)
 def test_an_answer_decoded_by_type_is_what_the_general_way_makes_of_it(said):
     assert _wire.replies(said) == _messages.answers(said)
+
+
+blocks = st.fixed_dictionaries(
+    {"type": st.sampled_from(["text", "tool_use", "thinking", "redacted_thinking", "tool_result"])},
+    optional={
+        "text": texts | odd,
+        "thinking": texts | odd,
+        "signature": odd,
+        "id": texts | odd,
+        "name": texts | odd,
+        "input": odd | st.just({"b": [1.0, " x "], "a": {"é": None}}),
+        "tool_use_id": texts,
+        "content": texts | odd,
+    },
+)
+
+
+@given(st.lists(blocks, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_content_blocks_decoded_by_type_are_what_the_general_way_makes_of_them(said):
+    raws = list(map(msgspec.json.encode, said))
+    assert _wire.content_answer(raws) == answer_blocks(b"[" + b",".join(raws) + b"]")
+
+
+@given(
+    st.sampled_from(["user", "assistant", "system"]),
+    st.lists(blocks | odd, max_size=2) | odd,
+    st.sampled_from(["", " "]),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_row_whose_blocks_are_decoded_in_one_go_says_what_it_says_in_two(kind, content, space):
+    row = {"type": kind, "message": {"id": "m", "content": content}}
+    data = json.dumps(row, separators=("," + space, ":" + space)).encode()
+    quick = _transcript_rows.decode(data, 0, len(data), memoryview(data))
+    plain = _transcript_rows.decode_plain(data, 0, len(data), memoryview(data))
+    if kind == "assistant":
+        said = (_transcript_rows.content_blocks(row.message.content) for row in (quick, plain))
+    else:
+        said = (_transcript_rows.results(row.message.content) for row in (quick, plain))
+    assert next(said) == next(said)
+    quick.message = plain.message = None
+    assert msgspec.structs.astuple(quick) == msgspec.structs.astuple(plain)
 
 
 def test_a_message_of_chat_completions_takes_the_short_way(monkeypatch):

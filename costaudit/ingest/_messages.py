@@ -191,7 +191,7 @@ def weight(content: Any, depth: int = 0) -> int:
     if content is None:
         return 0
     if isinstance(content, str):
-        return len(content.encode("utf-8", "replace"))
+        return len(content) if content.isascii() else len(content.encode("utf-8", "replace"))
     if depth < NESTED and isinstance(content, list):
         return sum(weight(part, depth + 1) for part in content)
     if depth < NESTED and isinstance(content, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -39,6 +38,16 @@ class Sent(Message, gc=False):
 
 class SentRow(Row, gc=False):
     message: Sent | None = None
+
+
+class Said(Message, gc=False):
+    """An answer whose blocks are taken as they stand, in the same go."""
+
+    content: list[msgspec.Raw] = []  # type: ignore[assignment]
+
+
+class SaidRow(Row, gc=False):
+    message: Said | None = None
 
 
 class _LooseMessage(msgspec.Struct, gc=False):
@@ -80,6 +89,7 @@ class _Loose(msgspec.Struct, gc=False):
 
 _decode_row = msgspec.json.Decoder(Row).decode
 _decode_sent = msgspec.json.Decoder(SentRow).decode
+_decode_said = msgspec.json.Decoder(SaidRow).decode
 USER = b'"type":"user"'
 PROMPT = 1 << 20  # bytes of a row from which it is not looked at as a prompt where a file could be cut
 decode_blocks = msgspec.json.Decoder(list[Block]).decode
@@ -92,13 +102,21 @@ TEXTS = tuple(f for f in Row.__struct_fields__ if f not in (*FLAGS, *ASIS))
 
 def decode(data: Any, start: int, end: int, view: memoryview) -> Row:
     """The row in a part of a block; raises `UNREADABLE` where it is not of the usual types."""
-    if data.find(USER, start, min(end, start + EARLY)) >= 0:
-        with suppress(*UNREADABLE):  # its content is a text, or it is something else
-            sent = _decode_sent(view[start:end])
-            blocks = sent.message.content if sent.message is not None and sent.type == "user" else []
-            if any(block.type == "tool_result" for block in blocks):
-                return sent
-    return _decode_row(view[start:end])
+    line = view[start:end]
+    try:
+        if data.find(USER, start, min(end, start + EARLY)) < 0:
+            said = _decode_said(line)
+            if said.message is None or said.type == "assistant":
+                return said
+        else:
+            sent = _decode_sent(line)
+            if sent.message is not None and sent.type == "user":
+                for block in sent.message.content:
+                    if block.type == "tool_result":
+                        return sent
+    except UNREADABLE:  # its content is a text, or it is something else
+        pass
+    return _decode_row(line)
 
 
 def decode_plain(data: Any, start: int, end: int, view: memoryview) -> Row:
@@ -202,8 +220,10 @@ def served(message: Message) -> tuple[str | None, str | None]:
     return "fast" if odd.get("speed") == "fast" else text(odd.get("service_tier")), text(odd.get("inference_geo"))
 
 
-def content_blocks(content: msgspec.Raw) -> list[bytes]:
+def content_blocks(content: msgspec.Raw | list[msgspec.Raw]) -> list[bytes]:
     """The content blocks of a message; a bare text is one."""
+    if isinstance(content, list):
+        return list(map(bytes, content))
     start = bytes(memoryview(content)[:1])
     if start == b"[":
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from msgspec import UNSET
 
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._messages import (
@@ -134,14 +135,14 @@ class _Said(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A content block of an answer as the Messages API writes it; with any other key it is read the general way."""
 
     type: str
-    text: str | None = None
-    thinking: Any = None
-    signature: Any = None
-    data: Any = None
-    citations: Any = None
-    id: Any = None
-    name: str | None = None
-    input: msgspec.Raw = msgspec.Raw()
+    text: str | None = cast(Any, UNSET)
+    thinking: Any = UNSET
+    signature: Any = UNSET
+    data: Any = UNSET
+    citations: Any = UNSET
+    id: Any = UNSET
+    name: str | None = cast(Any, UNSET)
+    input: Any = UNSET
 
 
 _decode_said = msgspec.json.Decoder(_Said).decode
@@ -159,17 +160,18 @@ def content_answer(blocks: Iterable[bytes]) -> list[Block]:
             said = _decode_said(raw)
         except UNREADABLE:
             return answer_blocks(b"[" + b",".join(raws) + b"]")
-        bare = said.name is None and not memoryview(said.input)
-        if said.type == "text" and said.text is not None and bare:
-            texts.append(said.text)
-            size += len(said.text.encode())
-        elif said.type == "tool_use" and said.text is None and bytes(memoryview(said.input)[:1]) == b"{":
-            given = decode(bytes(said.input))
-            call = called(said.id, said.name, given)
-            calls.append(call)
-            size += len(said.name or "") + len(encoded(given))
-        elif said.type in HIDDEN and said.text is None and bare:
-            size += len(encoded(decode(raw)))
+        kind, text = said.type, said.text
+        if type(said.name) is str or said.input is not UNSET:
+            if kind != "tool_use" or type(text) is str or type(said.input) is not dict:
+                return answer_blocks(b"[" + b",".join(raws) + b"]")
+            name = said.name or ""
+            calls.append(called(said.id or None, name, said.input))
+            size += len(name) + len(encoded(said.input))
+        elif kind == "text" and type(text) is str:
+            texts.append(text)
+            size += weight(text)
+        elif kind in HIDDEN and type(text) is not str:
+            size += len(encoded(said))
         else:
             return answer_blocks(b"[" + b",".join(raws) + b"]")
     joined = "\n".join(texts)
