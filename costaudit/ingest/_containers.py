@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from costaudit.ingest._blocks import LONGEST, TOO_LONG, Lines
-from costaudit.ingest._decode import parsed
+from costaudit.ingest._decode import mended, parsed
 from costaudit.ingest._elements import elements
 from costaudit.ingest._files import (
     UNREADABLE,
@@ -106,7 +106,7 @@ def _large(data: bytes, stream: Stream, offset: int) -> Iterator[list[Record | B
 
 def _values(data: bytes, problem: str) -> list[Record | Bad]:
     """JSON values one after the other, commas between them allowed; the first damage ends the reading."""
-    text = data.decode("utf-8", "replace").lstrip("\ufeff")
+    text = mended(data).decode().lstrip("\ufeff")
     decoder = json.JSONDecoder()
     batch: list[Record | Bad] = []
     at = 0

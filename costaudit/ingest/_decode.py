@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -131,6 +132,11 @@ def opened(value: str) -> Any:
     try:
         return msgspec.json.decode(value)
     except UNREADABLE:
+        if "\\u" not in value:
+            return None
+    try:
+        return msgspec.json.decode(mended(value.encode("utf-8", "surrogatepass")))
+    except UNREADABLE:
         return None
 
 
@@ -217,11 +223,21 @@ def _object(value: Any) -> dict[str, Any]:
     return value if type(value) is dict else {}
 
 
+# An escape, a pair of surrogates as one; its group is half a pair without the other, which no JSON text may have.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
+)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 def parsed(data: bytes) -> dict[str, Any] | str:
-    """A JSON object, or the sentence that says why there is none. A byte that is no UTF-8 costs one character."""
+    """A JSON object, or the sentence that says why there is none.
+
+    A byte that is no UTF-8 costs one character, and so does half an emoji, which a text has that was cut inside one.
+    """
     for again in (False, True):
         try:
-            value = msgspec.json.decode(data.decode("utf-8", "replace") if again else data)
+            value = msgspec.json.decode(mended(data) if again else data)
         except RecursionError:
             return "nested too deeply"
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -229,6 +245,14 @@ def parsed(data: bytes) -> dict[str, Any] | str:
         else:
             return value if isinstance(value, dict) else "not a JSON object"
     return reason
+
+
+def mended(data: bytes) -> bytes:
+    """The same with a replacement character for each that is none: bytes that are no UTF-8, escapes of half a pair."""
+    text = data.decode("utf-8", "replace").encode()
+    if not _SURROGATE.search(text):
+        return text
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
 HUGE = 1 << 20  # bytes from which a record is not decoded as a whole to see what it is
@@ -239,12 +263,14 @@ def glimpsed(data: bytes | memoryview) -> dict[str, Any] | str:
     """A JSON object with its shape and its short values, for a record of any size: a long text or list is cut."""
     if len(data) < HUGE:
         return parsed(bytes(data))
-    try:
-        return {key: _glimpse(value) for key, value in _decode_keys(data).items()}
-    except RecursionError:
-        return "nested too deeply"
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        return f"not JSON ({problem})"
+    for again in (False, True):
+        try:
+            return {key: _glimpse(value) for key, value in _decode_keys(mended(bytes(data)) if again else data).items()}
+        except RecursionError:
+            return "nested too deeply"
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            reason = f"not JSON ({problem})"
+    return reason
 
 
 def _glimpse(value: msgspec.Raw) -> Any:

@@ -9,7 +9,7 @@ import csv
 import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,7 +206,9 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
     elif head.data.startswith((b"\xff\xfe", b"\xfe\xff")):
         yield from _records(Recoded(head, stream), file)
     elif b"\x00" in head.data:
-        raise LogError(f"{file.shown}: binary file, not a log")
+        if not _holds_objects(head.data):  # a log that was cut while it was written to has them between its lines
+            raise LogError(f"{file.shown}: binary file, not a log")
+        yield from lines(head, stream)
     elif start.startswith(b"["):
         yield from _containers.array(head, stream)
     elif start.startswith(b"{") and not _first_line_is_json(start):
@@ -219,6 +221,16 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
         yield from lines(head, stream)  # records below lines of another kind
     else:
         raise LogError(f"{file.shown}: text without JSON lines or a table, not a log")
+
+
+def _holds_objects(head: bytes) -> bool:
+    """Whether a line by itself is an object with keys, which no line of a binary file is."""
+    for line in head.split(b"\n"):
+        if line.startswith(b"{"):
+            with suppress(*UNREADABLE):
+                if msgspec.json.decode(line, type=dict[str, msgspec.Raw]):
+                    return True
+    return False
 
 
 def _first_line_is_json(start: bytes) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from costaudit.ingest._decode import mended
 from costaudit.ingest._files import UNREADABLE, Record
 from costaudit.ingest._format import Out, loads
 from costaudit.ingest._messages import decode as decoded
@@ -128,14 +130,12 @@ def decode_plain(data: Any, start: int, end: int, view: memoryview) -> Row:
 def row(record: Record, out: Out) -> Row | None:
     """A record as a row; odd shapes of rows that cost nothing are counted by type, others are rejects."""
     data = record.data if isinstance(record.data, bytes) else encoded(record.data)
-    try:
-        return _decode_row(data)
-    except UNREADABLE:
-        pass
-    try:
-        return _tidied(_decode_loose(data))
-    except UNREADABLE:
-        value = loads(data, record.line, out)
+    for mend in (bytes, mended):
+        with suppress(*UNREADABLE):
+            return _decode_row(mend(data))
+        with suppress(*UNREADABLE):
+            return _tidied(_decode_loose(mend(data)))
+    value = loads(data, record.line, out)
     if value is None:
         return None
     if value.get("type") == "assistant" and "message" in value:
