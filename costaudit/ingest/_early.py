@@ -35,11 +35,11 @@ class Early:
 
     path     where messages stand
     counted  where counts do
+    known    what messages began with
     """
 
-    def __init__(self, path: Path, counted: Sequence[Path]) -> None:
-        self.path, self.counted = path, counted
-        self.known = Beginnings()
+    def __init__(self, path: Path, counted: Sequence[Path], known: Beginnings) -> None:
+        self.path, self.counted, self.known = path, counted, known
         self.generation = 0
         self.marks = [b'"%s":[' % path[-1].encode(), b'"%s": [' % path[-1].encode()]
         self.field = ""
@@ -112,6 +112,6 @@ class Early:
         self.counts = [lean.at(path) for path in self.counted if lean.field((), path[0])]
 
 
-def whole(record: Record) -> bytes | dict[str, Any]:
-    """The record's data as it was."""
-    return record.data if record.early is None else record.early.cut.undone(record.data)
+def undone(record: Record) -> Record:
+    """The record with its data as it was."""
+    return record if record.early is None else Record(*record[:2], record.early.cut.undone(record.data))

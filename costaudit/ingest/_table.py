@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from costaudit.ingest._beginnings import Beginnings
 from costaudit.ingest._blocks import Lines
 from costaudit.ingest._decode import Decoder, Path, parsed
-from costaudit.ingest._early import Early
+from costaudit.ingest._early import Early, undone
 from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import MOST, SEVERAL, Lean
@@ -59,6 +60,7 @@ class _Plan:
         self.counts = [n for n in counts if n in self.own]
         self.counted = [self.decoder.order[n] for n in self.counts]
         self.repeated = self._repeated()
+        self.beginnings = Beginnings()  # of all files of a process: they are bounded together
         self._lean: Lean | None = None
 
     def _repeated(self) -> Path | None:
@@ -105,7 +107,7 @@ class TableReader:
         self.early: Early | None = None
         passes = self.passes or (type(self) is TableReader and type(form).explode is TableFormat.explode)
         if passes and not self.told and self.plan.repeated is not None:
-            self.early = Early(self.plan.repeated, self.plan.counted)
+            self.early = Early(self.plan.repeated, self.plan.counted, self.plan.beginnings)
         self.waits = False  # rows may wait to share a frame with others, also of other files
 
     def records_of(self, block: Lines) -> Iterable[Record | Bad]:
@@ -159,11 +161,12 @@ class TableReader:
         odd: dict[int, tuple[Any, ...]] = {}  # rows of unexpected shape
         rejects: list[tuple[int, str]] = []
         for record in records:
-            data, early = record.data, record.early
-            if early is not None and early.generation == generation:
+            if (early := record.early) is not None and early.generation == generation:
                 kept.append(record)
                 rows.append(early.row)
                 continue
+            record = undone(record)
+            data = record.data
             try:
                 row = None if isinstance(data, dict) else one(data)
             except UNREADABLE:
@@ -225,7 +228,7 @@ class TableReader:
 
         A record with a count is one of this format, and nothing will be estimated from what it says.
         """
-        if sum(len(record.data) for record in records) <= SMALL:
+        if sum(len(record.data) for record in records) <= SMALL and all(record.early is None for record in records):
             return Held(self, records, values)
         counted = [False] * len(records)
         for n in self.plan.counts:

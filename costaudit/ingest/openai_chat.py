@@ -10,7 +10,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._chunks import EVENT, Stream, deltas, is_chunk
 from costaudit.ingest._decode import dig, inside, parsed
-from costaudit.ingest._early import whole as undone
+from costaudit.ingest._early import undone
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     FileReader,
@@ -217,7 +217,7 @@ class ChatReader(TableReader):
 
     def _chunk(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The record and the chunk in it, if it is one."""
-        data = undone(record)
+        data = undone(record).data
         if isinstance(data, bytes) and b"delta" not in data and EVENT.encode() not in data:
             return None
         value = data if isinstance(data, dict) else parsed(data)
