@@ -7,6 +7,7 @@ Structured attributes (`gen_ai.input.messages`) and their JSON text, numbered at
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,27 +68,47 @@ def unquoted(raw: msgspec.Raw) -> Any:
 _decode = msgspec.json.Decoder().decode
 
 
+class _Said(msgspec.Struct, frozen=True, gc=False):
+    """Those names of a span's attributes that say something, in the order in which they are asked."""
+
+    any: bool
+    numbered: bool
+    messages: tuple[str, ...]
+    answers: tuple[str, ...]
+    system: tuple[str, ...]
+    tools: tuple[str, ...]
+    finish: tuple[str, ...]
+
+
+@lru_cache(maxsize=4_096)  # few sets of names are in use in a log
+def _said(names: tuple[str, ...]) -> _Said:
+    said = [name for name in names if name.startswith(TEXTS)]
+    asked = (MESSAGES, ANSWERS, SYSTEM, TOOLS, FINISH)
+    numbered = any(name.startswith(NUMBERED) for name in said)
+    return _Said(bool(said), numbered, *(tuple([name for name in of if name in names]) for of in asked))
+
+
 def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     """The fingerprint columns of a call and why its answer ended; columns of what is not logged are absent."""
-    said = [name for name in attributes if name.startswith(TEXTS)]
-    if not events and not said:
-        reason = _finish(attributes, None)  # most instrumentations keep no text unless told to
+    said = _said(tuple(attributes))
+    if not events and not said.any:
+        reason = _finish(attributes, None, said.finish)  # most instrumentations keep no text unless told to
         return {"has_text": False} if reason is None else {"has_text": False, "finish_reason": reason}
-    numbered = attributes if any(name.startswith(NUMBERED) for name in said) else {}
-    told = _told_as_json(attributes)
+    numbered = attributes if said.numbered else {}
+    told = _told_as_json(attributes, said.messages)
     messages = (
         None
         if told
-        else _first(attributes, MESSAGES) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
+        else _first(attributes, said.messages) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
     )
-    said_back = _first(attributes, ANSWERS) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
+    said_back = _first(attributes, said.answers) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
     if not said_back and isinstance(attributes.get("ai.response.text"), str):
         said_back = [{"role": "assistant", "content": attributes["ai.response.text"]}]
     if not said_back and isinstance(attributes.get("ai.response.toolCalls"), str):
         calls = opened(attributes["ai.response.toolCalls"])
         said_back = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
-    system = _first(attributes, SYSTEM)
-    tools = _first(attributes, TOOLS) or _numbered(numbered, NUMBERED_TOOLS)
+    system = _first(attributes, said.system)
+    tools = _first(attributes, said.tools) or _numbered(numbered, NUMBERED_TOOLS)
     answer = _answer(said_back)
     found = facts(
         told or _encode([_message(m) for m in messages] if isinstance(messages, list) else messages),
@@ -97,7 +118,7 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
         (),
         None if answer is None else replies(answer),
     )
-    found["finish_reason"] = _finish(attributes, said_back)
+    found["finish_reason"] = _finish(attributes, said_back, said.finish)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -113,9 +134,9 @@ def has_text(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapping[
     return bool(prompt_facts(attributes, events)["has_text"])
 
 
-def _told_as_json(attributes: Mapping[str, Any]) -> Told | None:
+def _told_as_json(attributes: Mapping[str, Any], names: Sequence[str]) -> Told | None:
     """The messages of a call that an attribute holds as the JSON of a list, each looked at once a process."""
-    for name in MESSAGES:
+    for name in names:
         if (value := attributes.get(name)) is None:
             continue
         if type(value) is Quoted:
@@ -286,8 +307,8 @@ def _tool(tool: Any) -> Any:
     return tool
 
 
-def _finish(attributes: Mapping[str, Any], answers: Any) -> str | None:
-    for name in FINISH:
+def _finish(attributes: Mapping[str, Any], answers: Any, names: Sequence[str]) -> str | None:
+    for name in names:
         if (value := attributes.get(name)) is None:
             continue
         known = _unwrapped(value)

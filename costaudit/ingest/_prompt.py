@@ -16,6 +16,7 @@ from costaudit import schema
 from costaudit.ingest._columns import series
 from costaudit.ingest._family import declared_tools, sentence_shas, template
 from costaudit.ingest._messages import BYTES_PER_TOKEN, Block, answer_blocks, decode, encoded, link, sha
+from costaudit.ingest._recent import remembered
 from costaudit.ingest._talk import Told, told
 from costaudit.ingest._tokens import PER_MESSAGE, estimate, spoken
 from costaudit.ingest._wire import conversation, replies, system_block
@@ -221,14 +222,21 @@ def _chain(
     if results:
         found["tool_results"] = [{"id": i, "sha": s, "error": e} for i, s, e in results]
     if said.prompts:
-        found["system_sha"] = sha(*[b.sha for b in said.prompts])
-        found["line_sha"] = sentence_shas(said.prompts[0].opening)
-        family = template(tuple([b.opening for b in said.prompts]), None, tools_sha, output_schema)
+        openings, shas = tuple([b.opening for b in said.prompts]), tuple([b.sha for b in said.prompts])
+        found["system_sha"], found["line_sha"], family = _instructed(openings, shas, tools_sha, output_schema)
     else:
         family = template((said.blocks[0].opening,), MASKED, tools_sha, output_schema)
     if family is not None:
         found["template_sha"] = family
     return found
+
+
+@remembered(2 << 20)
+def _instructed(
+    openings: tuple[str, ...], shas: tuple[int, ...], tools_sha: int | None, output_schema: bytes | None
+) -> tuple[int, list[int], int | None]:
+    """Hashes of the instructions, of the sentences of the first, and of their family."""
+    return sha(*shas), sentence_shas(openings[0]), template(openings, None, tools_sha, output_schema)
 
 
 def _new_results(blocks: Sequence[Block]) -> list[tuple[int | None, int, bool]]:
