@@ -80,7 +80,8 @@ def named_by(ledger: Ledger, rows: pl.Series, name: str) -> pl.Series:
 def parts(calls: pl.DataFrame) -> Iterator[pl.Series]:
     """The `row` of calls [row, run: a number], so many at a time; a run is never cut."""
     count = max(1, -(-calls.height // TOGETHER))
-    of_part = calls.select("row", part=pl.col("run") % count)
+    of_part = calls.select("row", part=(pl.col("run") % count).cast(pl.UInt16))
+    del calls  # there may be very many
     for nth in range(count):
         yield of_part.filter(pl.col("part") == nth)["row"]
 

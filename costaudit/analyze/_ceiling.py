@@ -27,7 +27,7 @@ CALLS = (
     (pl.col("run_source") == "guessed").fill_null(value=False).alias("guessed"),
 )
 METRICS = {"steps": "calls", "usd": "USD", "input_tokens": "tokens", "minutes": "minutes"}
-SAID = {"steps": "nth", "usd": "spent"}  # what says the running total of a metric
+SAID = "usd"  # the metric whose running total is what a run spent so far; that of `steps` is a call's place in it
 CANDIDATES = 40  # limits tried a metric; the frontier bends in few places
 LEAST_FINISHED = 10  # runs; fewer say nothing about a limit
 PROVISIONAL = 1.5  # times the largest reference run, where there are too few runs for a tolerance bound
@@ -50,8 +50,8 @@ class Pick(msgspec.Struct, frozen=True):
 def replayed(
     ledger: Ledger, where: pl.Expr = ALONE, metrics: Collection[str] = tuple(METRICS)
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The runs, as `summary` gives them, and of their calls what a limit asks: row, run, nth, tokens, spent, and the
-    running totals of metrics that these do not say.
+    """The runs, as `summary` gives them, and of their calls, run by run in order of their steps, what a limit asks:
+    row, tokens, spent, and the running totals of metrics that these do not say.
 
     where  which calls of the ledger
     """
@@ -67,17 +67,24 @@ def replayed(
         runs.append(summary(steps, ledger).with_columns(pl.col("place") + at))
         kept.append(_kept(steps))
         at, number = at + steps.height, number + runs[-1].height
-    return pl.concat(runs), pl.concat(kept).rechunk()
+    return pl.concat(runs), _joined(kept)
 
 
 def _kept(steps: pl.DataFrame) -> pl.DataFrame:
-    more = [name for name in METRICS if name in steps.columns and name not in SAID]
-    return steps.select("row", "run", pl.col("nth").cast(pl.UInt32), "tokens", "spent", *more)
+    more = [name for name in METRICS if name in steps.columns and name not in ("steps", SAID)]
+    tokens = steps["tokens"]
+    return steps.select("row", tokens.cast(pl.Int32) if (tokens < 2**31).all() else tokens, "spent", *more)
 
 
-def _total(steps: pl.DataFrame, metric: str, places: pl.Series) -> pl.Series:
-    """The running total of a metric at some of the calls."""
-    return steps[SAID.get(metric, metric)].gather(places).cast(pl.Float64)
+def _joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """The parts as one table; no column but the one at work is there twice."""
+    columns = []
+    for name in parts[0].columns:
+        own = [part.select(name) for part in parts]
+        parts = [part.drop(name) for part in parts]
+        columns.append(pl.concat(own, how="vertical_relaxed", rechunk=True).to_series())
+        del own
+    return pl.DataFrame(columns)
 
 
 def runs_of(
@@ -182,24 +189,29 @@ def cuts(steps: pl.DataFrame, runs: pl.DataFrame, metric: str, limits: Sequence[
     # Half of the runs stay under every limit that is worth a try.
     named = runs.select("run", "place", "n", "total_usd", metric).with_row_index("which")
     over = named.filter(pl.col(metric).fill_null(0) > tried.min(initial=np.inf))
-    places = calls_of(over)
-    first = steps["nth"].gather(places).to_numpy() == 1
-    passed = np.searchsorted(tried, _total(steps, metric, places).fill_null(0).to_numpy(), side="left")
-    before = np.concatenate([[0], passed[:-1]]) * ~first
+    places, n = calls_of(over), over["n"].to_numpy()
+    nth = np.arange(len(places)) - np.repeat(np.cumsum(n) - n, n) + 1
+    if metric == "steps":
+        total = nth.astype(np.float64)
+    else:
+        so_far = steps["spent" if metric == SAID else metric].gather(places)
+        total = so_far.cast(pl.Float64).fill_null(0).to_numpy()
+    passed = np.searchsorted(tried, total, side="left")
+    before = np.concatenate([[0], passed[:-1]]) * (nth > 1)
     times = passed - before
     cut = np.repeat(np.arange(len(places)), times)
     which = np.arange(len(cut)) - np.repeat(np.cumsum(times) - times, times) + before[cut]
     if metric == "steps":
         cut = cut - 1
-    run = over[pl.Series(np.repeat(np.arange(over.height), over["n"].to_numpy())[cut], dtype=pl.UInt32)]
-    made = steps.select("nth", "spent")[places.gather(pl.Series(cut, dtype=pl.UInt32))]
+    run = over[pl.Series(np.repeat(np.arange(over.height), n)[cut], dtype=pl.UInt32)]
+    made = steps["spent"].gather(places.gather(pl.Series(cut, dtype=pl.UInt32)))
     return pl.DataFrame(
         {
             "limit": tried[which],
             "run": run["run"],
             "nth": run["which"],
-            "cut": made["nth"].cast(pl.Int64),
-            "saved_usd": (run["total_usd"] - made["spent"]).cast(USD),
+            "cut": pl.Series(nth[cut], dtype=pl.Int64),
+            "saved_usd": (run["total_usd"] - made).cast(USD),
         }
     ).filter(pl.col("saved_usd") > 0)
 
@@ -303,8 +315,8 @@ def growth(steps: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     """
     longest = runs.filter(pl.col("n") >= 3).sort("n", "run_id", descending=[True, False]).head(SLOPES)
     slopes = [
-        theil_sen(one["nth"].to_list(), one["tokens"].to_list())
-        for _, one in steps[calls_of(longest)].group_by("run", maintain_order=True)
+        theil_sen(list(range(1, n + 1)), steps["tokens"].slice(place, n).to_list())
+        for place, n in longest.select("place", "n").iter_rows()
     ]
     costs = runs.filter((pl.col("usd") > 0) & (pl.col("n") > 0)).sort("run_id")
     lengths = [log(n) for n in costs["n"]]
