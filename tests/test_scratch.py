@@ -210,7 +210,7 @@ def test_a_column_of_one_value_takes_no_room_in_the_file(monkeypatch):
 
 def test_what_many_calls_will_lack_is_said_before_they_are_read(tmp_path, monkeypatch, caplog):
     meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 24684092 kB\nMemAvailable: 2 kB\n")
+    meminfo.write_text("MemTotal: 24684092 kB\nMemAvailable: 1 kB\n")
     monkeypatch.setattr(scratch, "MANY", 1)
     monkeypatch.setattr(scratch, "MEMORY", meminfo)
     monkeypatch.setattr(scratch, "disk_usage", lambda _: SimpleNamespace(free=599 * 7))

@@ -27,7 +27,7 @@ from costaudit.scratch._shelf import aligned as aligned
 
 MANY = 100_000  # rows from which columns are kept in a file; fewer take less memory than the program itself
 READERS = 2  # pieces that are read at the same time, while as many are written
-FILED, OWN = 600, 300  # bytes a call, on disk and in memory, of all rules: `bench/analysis.py`, ten million calls
+FILED, OWN = 600, 160  # bytes a call, on disk and in memory, of all rules: `bench/analysis.py`, ten million calls
 MEMORY = Path("/proc/meminfo")
 
 
