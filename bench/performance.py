@@ -28,6 +28,7 @@ READING = """## Reading
 
 `costaudit spend` reads what its sums need: long rows of transcripts that bill nothing are passed over after their
 beginning (and counted so), and no prompt is hashed; that is what native readers do, and what is measured end to end.
+What a call of a chat sends again of its conversation is recognised by its bytes and not decoded anew.
 Reading begins while the program is still being imported, unless the cache knows files of the folder already.
 `costaudit analyze` also takes tool calls, results and prompts from every row, for its rules need them:
 that is the table of reading alone. Logs are read in several processes from 50 MB on, and so is one large file of calls
