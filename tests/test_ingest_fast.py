@@ -173,6 +173,19 @@ def test_a_key_that_no_struct_can_have_costs_nothing(key, first, tmp_path):
     assert odd.fates == plain.fates
 
 
+@pytest.mark.parametrize("key", ["respon\nse", 'respon"se', "\x00"])
+def test_a_call_that_is_wrapped_in_a_key_that_no_struct_can_have_is_read(key, tmp_path):
+    made = []
+    for around in ("reply", key):
+        (tmp_path / "log.jsonl").write_text(
+            "\n".join(json.dumps({around: json.loads(sample("openai-chat.jsonl")[4])}) for _ in "ab")
+        )
+        made.append(taken([tmp_path]))
+    plain, odd = made
+    assert plain.requests.height
+    assert odd.requests.drop("source_offset").equals(plain.requests.drop("source_offset"))
+
+
 def _shown(cell):
     return bytes(cell) or None if isinstance(cell, msgspec.Raw) else cell
 

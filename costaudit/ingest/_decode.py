@@ -54,8 +54,8 @@ class Decoder:
             root.add(path, raw=True)
         for path in self.paths:
             root.add(path)
-        struct, self._pick = _compile(root)
-        self._decode = msgspec.json.Decoder(struct).decode
+        keys = {key for path in (*self.raws, *self.paths) for key in path}
+        self._decode, self._pick = _untyped() if any(map(unnamed, keys)) else _typed(root)
         self.order = _leaves(root)
         self.at = {path: n for n, path in enumerate(self.order)}
         self._raw_at = {self.at[path] for path in self.raws} - {self.at[path] for path in self.paths}
@@ -189,6 +189,26 @@ def _compile(node: Node) -> tuple[type[msgspec.Struct], Callable[[Any], tuple[An
         return flat
 
     return struct, pick
+
+
+_Typed = tuple[Callable[[bytes], Any], Callable[[Any], tuple[Any, ...]]]
+
+
+def _typed(root: Node) -> _Typed:
+    struct, pick = _compile(root)
+    return msgspec.json.Decoder(struct).decode, pick
+
+
+def _untyped() -> _Typed:
+    """Below a key that no struct can have each record is refused, and read the other way."""
+
+    def refuse(data: bytes) -> Any:
+        raise msgspec.ValidationError(len(data))
+
+    return refuse, tuple
+
+
+unnamed = re.compile(r'["\\\x00-\x1f]').search  # what msgspec has in no name of a field
 
 
 def _or_absent(pick: Callable[[Any], tuple[Any, ...]], width: int) -> Callable[[Any], tuple[Any, ...]]:

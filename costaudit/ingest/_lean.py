@@ -6,16 +6,14 @@ key is learned, and the record decoded again: so nothing can be missed, and what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from costaudit.ingest._decode import Decoder, Node, Path, all_below, dug
+from costaudit.ingest._decode import Decoder, Node, Path, all_below, dug, unnamed
 
 MOST = 40  # times a file may show new keys; records keyed by ids are decoded the other way
-_UNNAMED = re.compile(r'["\\\x00-\x1f]').search  # what msgspec has in no name of a field
 SEVERAL = 20  # records whose keys are learned before the first is decoded
 
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -89,7 +87,7 @@ class Lean:
             if key not in known:
                 new = True
                 known.add(key)
-                if _UNNAMED(key):  # no struct can have it: the other way of decoding can
+                if unnamed(key):  # no struct can have it: the other way of decoding can
                     self.generation = MOST
             child = node.below.get(key)
             if child is not None and not child.whole and bytes(memoryview(value)[:1]) == b"{":
