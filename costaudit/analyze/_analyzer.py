@@ -151,6 +151,14 @@ def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
             raise CannotCheck(words)
 
 
+def need_single(ledger: Ledger, columns: Mapping[str, str]) -> None:
+    """The same of the requests that are one call each, of which no more than that is asked: there may be very many."""
+    known = single_calls(ledger, [pl.col(column).is_not_null().alias(column) for column in columns])
+    for column, words in columns.items():
+        if not known[column].any():
+            raise CannotCheck(words)
+
+
 ONCE = ~pl.col("rollup").fill_null(value=False)
 ALONE = ONCE & ~pl.col("summed").fill_null(value=False)
 

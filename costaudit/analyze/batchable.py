@@ -9,7 +9,17 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze._analyzer import RUN, Analyzer, CannotCheck, Claim, need, option, single_calls, these, total_usd
+from costaudit.analyze._analyzer import (
+    RUN,
+    Analyzer,
+    CannotCheck,
+    Claim,
+    need_single,
+    option,
+    single_calls,
+    these,
+    total_usd,
+)
 from costaudit.analyze._places import places
 from costaudit.finding import Confidence, Grade, Kind, Severity
 from costaudit.price.engine import READS as PRICING
@@ -83,8 +93,7 @@ class Batchable(Analyzer):
     latency_bound: tuple[str, ...] = option((), "tenants", "Tenants whose calls must not wait.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        timed = single_calls(ledger, ("started_at", "task"))
-        need(timed, {"started_at": "no call has a time", "task": "no task is known"})
+        need_single(ledger, {"started_at": "no call has a time", "task": "no task is known"})
         standard = pl.col("service_tier").is_null() | pl.col("service_tier").is_in(sorted(STANDARD))
         bound = pl.col("tenant").is_in(self.latency_bound).fill_null(value=False)
         kept = standard & ~pl.col("streamed").fill_null(value=False) & ~bound
@@ -98,11 +107,13 @@ class Batchable(Analyzer):
             .filter(pl.col("len") >= self.min_calls)
         )
         wanted = pl.col("task").is_in(tasks.filter(pl.col("kept") >= self.min_calls)["task"].implode())
-        paid = single_calls(ledger, ("row", "task", RUN, kept.alias("kept"), *SEEN), priced & wanted)
-        groups = places(paid, ["task"])
+        paid = single_calls(ledger, ("row", "task"), priced & wanted)
+        groups, rows = places(paid.select("task"), ["task"]), paid["row"]
+        del paid
         offered = False
         for task, at in zip(groups["task"], groups["at"], strict=True):
-            waiting = single(paid[at]).filter("kept")
+            paid = ledger.told(rows.gather(at), ("row", "task", RUN, kept.alias("kept"), *SEEN))
+            waiting = single(paid).filter("kept")
             if waiting.height < self.min_calls:
                 continue
             if not _has_batch_price(waiting, ledger):

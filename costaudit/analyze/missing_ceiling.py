@@ -9,7 +9,7 @@ from functools import partial
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need, option, single_calls
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need_single, option
 from costaudit.analyze._beside import beside
 from costaudit.analyze._places import places
 from costaudit.errors import ConfigError
@@ -62,7 +62,7 @@ class MissingCeiling(Analyzer):
                 raise ConfigError(
                     f"missing-ceiling.metrics: unknown metric {metric!r}", hint="known: " + ", ".join(_ceiling.METRICS)
                 )
-        need(single_calls(ledger, ("run_id", "cost_usd")), {"run_id": "no runs", "cost_usd": "no known prices"})
+        need_single(ledger, {"run_id": "no runs", "cost_usd": "no known prices"})
         runs, steps = _ceiling.replayed(ledger, metrics=self.metrics)
         runs = runs.with_columns(pl.col("task").fill_null(NO_TASK), pl.col("model").fill_null(NO_MODEL))
         if runs["n"].max() == 1:

@@ -70,6 +70,7 @@ class PriceChange(Analyzer):
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         calls = ledger.each(("started_at", "price_entry"), SPENT)
         need(calls, {"started_at": "no call has a time", "price_entry": "no call has a price of the book"})
+        del calls
         priced = (pl.col("price_status") == "priced") & pl.col("started_at").is_not_null()
         paid = ledger.each(("row", "started_at", KIND), SPENT & priced)
         if paid.is_empty():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need, option, single_calls, total_usd
+from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need_single, option, single_calls, total_usd
 from costaudit.analyze._candidates import SHAPE, brief, simple
 from costaudit.analyze._judge import Sides, Standard, Verdict, judge
 from costaudit.analyze._places import places
@@ -78,10 +78,7 @@ class ReasoningOverspend(Analyzer):
     randomised: tuple[str, ...] = option((), "tasks", "Tasks whose effort you assign at random.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        need(
-            single_calls(ledger, ("task", "reasoning_tokens")),
-            {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"},
-        )
+        need_single(ledger, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
         floor = ledger.settings.floor(total_usd(single_calls(ledger, ("cost_usd",))))
         group = (pl.col("task").hash(0) ^ PROVIDER.hash(1) ^ pl.col("model").hash(2)).alias("group")
         hidden = (pl.col("reasoning_tokens") > 0).fill_null(value=False).alias("hidden")
