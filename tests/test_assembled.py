@@ -28,6 +28,7 @@ def small(monkeypatch):
     monkeypatch.setattr(_assembled, "LONG", 0)
     monkeypatch.setattr(_identity, "AT_ONCE", 50)
     monkeypatch.setattr(_tree, "AT_ONCE", 3)
+    monkeypatch.setattr(_tree, "MARKED", 11)
 
 
 def test_a_log_read_piece_by_piece_is_the_log_read_at_once(request):
@@ -40,6 +41,17 @@ def test_a_log_read_piece_by_piece_is_the_log_read_at_once(request):
     assert pieces.identities.equals(whole.identities)
     assert pieces.sources.equals(whole.sources)
     assert (pieces.fates, pieces.notes) == (whole.fates, whole.notes)
+
+
+def test_a_tree_of_all_spans_says_what_that_of_the_linked_ones_says(monkeypatch):
+    """So names may be compared by hashes: one too many does no harm."""
+    paths = sorted((bundled("sample_logs") / "formats").glob("otlp*"))
+    linked = ingest(paths)
+    monkeypatch.setattr(_tree, "_linked", lambda own, _: own["labelled"] | True)
+    every = ingest(paths)
+    assert every.requests.equals(linked.requests)
+    assert every.identities.equals(linked.identities)
+    assert every.notes == linked.notes
 
 
 ROW = st.fixed_dictionaries(

@@ -14,11 +14,12 @@ The rule is applied to the whole log, for the spans of a trace may stand in any 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
 
-from costaudit import schema
+from costaudit import schema, scratch
 
 PLACE = ("_trace", "_span", "_parent")
 LENT = (
@@ -36,7 +37,9 @@ LENT = (
 MODEL = ("model_requested", "model")
 NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
 TOLD = (*NODES, "_key", "input_tokens", "output_tokens", "usage_source")  # what the tree of rows is made of
+_CHANGED = (*LENT, "rollup", "_key")
 AT_ONCE = 20_000  # spans that are linked together
+MARKED = 20_000  # rows that what was found is said of together
 AGREES = 0.01  # share by which a roll-up may differ from the sum of its calls: rounding, not a missing call
 
 
@@ -54,57 +57,100 @@ def resolve(rows: pl.DataFrame, nodes: Sequence[pl.DataFrame]) -> Resolved:
     rollup   true where a span below carries usage, or where a call without usage stands below one that has it
     _key     trace and span where the row has no other identity; always for roll-ups, which are no copies of a call
     """
-    placed = rows.select(TOLD).with_row_index("_at").filter(pl.col("_span").is_not_null())
-    if placed.is_empty():
+    own = pl.concat([_hashed(rows, at) for at in range(0, max(rows.height, 1), MARKED)])
+    if own.is_empty():
         return Resolved(rows, ())
     above = pl.concat([NODES.to_frame(), *nodes], how="diagonal")
-    placed = placed.filter(_linked(placed, above))
-    # Null for rows of other formats: a call without any identity must stay without one.
-    is_span = pl.col("_span").is_not_null()
-    span = pl.lit("span ") + pl.when(is_span).then(pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True))
-    own_trace = pl.when(is_span).then("_trace")
-    if placed.is_empty():
+    theirs = pl.concat([_hashed(above, at) for at in range(0, max(above.height, 1), MARKED)])
+    own = own.filter(_linked(own, theirs))
+    if own.is_empty():
         # Most calls have both: what is not made anew is not copied.
-        named = {"_key": pl.coalesce("_key", span), "run_id": pl.coalesce("run_id", own_trace)}
+        named = {"_key": pl.coalesce("_key", _SPAN), "run_id": pl.coalesce("run_id", _OWN_TRACE)}
         return Resolved(rows.with_columns(**{n: new for n, new in named.items() if rows[n].null_count()}), ())
     parts, gaps = [], Gaps([], [])
-    for some, beside in _traces(placed, above):
-        tree = _Tree(some, beside)
-        parts.append(tree.found(some))
+    for at, beside in _traces(own, theirs):
+        some = _taken(rows, TOLD, at).with_columns(at)
+        tree = _Tree(some, _taken(above, list(NODES), beside))
+        told = tree.found(some)
+        parts.append(told.select(c for c in told if c.name in ("_at", "_twin") or c.null_count() < told.height))
         tree.add(gaps)
-    found = pl.concat(parts)
-    at = pl.DataFrame([pl.int_range(rows.height, dtype=pl.get_index_type(), eager=True).alias("_at")])
-    joined = rows.hstack(at.join(found, on="_at", how="left", maintain_order="left").drop("_at"))
+    found = pl.concat(parts, how="diagonal").sort("_at")
+    del parts, own, above, theirs
+    pieces = (partial(_marked, rows, found, at) for at in range(0, rows.height, MARKED))
+    return Resolved(rows.with_columns(scratch.made(rows.height, pieces).get_columns()), gaps.notes())
+
+
+def _hashed(spans: pl.DataFrame, at: int) -> pl.DataFrame:
+    """Hashes of the names of some spans, from one on, which take a tenth of the names' room."""
+    some = spans.select(pl.col(n) if n in spans.columns else pl.lit("").alias(n) for n in (*PLACE, "_label", "_key"))
+    trace, span, parent = pl.col("_trace").hash(0), pl.col("_span").hash(1), pl.col("_parent").hash(1)
+    found = some[at : at + MARKED].select(
+        pl.int_range(at, at + pl.len(), dtype=pl.get_index_type()).alias("_at"),
+        pl.col("_span").is_not_null().alias("known"),
+        trace=trace,
+        place=trace ^ span,
+        upward=pl.when(pl.col("_parent").is_not_null()).then(trace ^ parent),
+        labelled=pl.col("_label").is_not_null(),
+        nameless=pl.col("_key").is_null(),
+    )
+    scratch.release()
+    return found.filter("known").drop("known") if "_key" in spans.columns else found.drop("known")
+
+
+def _taken(spans: pl.DataFrame, names: Sequence[str], at: pl.Series) -> pl.DataFrame:
+    """Spans by their numbers, which are in order; few pages of a file are looked at at a time."""
+    looked_at = spans.select(names)
+    parts, first = [looked_at.clear()], 0
+    while first < at.len():
+        last = int(at.search_sorted((at[first] // MARKED + 1) * MARKED))
+        parts.append(looked_at[at[first:last]])
+        scratch.release()
+        first = last
+    return pl.concat(parts)
+
+
+# Null for rows of other formats: a call without any identity must stay without one.
+_OWN_TRACE = pl.when(pl.col("_span").is_not_null()).then("_trace")
+_SPAN = pl.lit("span ") + pl.when(pl.col("_span").is_not_null()).then(
+    pl.concat_str("_trace", "_span", separator=" ", ignore_nulls=True)
+)
+
+
+def _marked(rows: pl.DataFrame, found: pl.DataFrame, at: int) -> pl.DataFrame:
+    """The columns of some rows that trees say something about, from a row on."""
+    first, last = (int(found["_at"].search_sorted(bound)) for bound in (at, at + MARKED))
+    told = found[first:last]
+    lent = [name for name in LENT if f"_lent_{name}" in told.columns]
+    some = rows.select(*_CHANGED, "_span", "_trace")[at : at + MARKED]
+    at_ = pl.int_range(at, at + some.height, dtype=pl.get_index_type(), eager=True).alias("_at").to_frame()
+    joined = some.hstack(at_.join(told, on="_at", how="left", maintain_order="left").drop("_at"))
     rolled_up = pl.col("_rolled").fill_null(value=False)
     nameless = pl.col("model").is_null()  # a call that names its model was not made with another one
     marked = joined.with_columns(
-        *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in LENT if name not in MODEL],
-        *[pl.when(nameless).then(pl.coalesce(name, f"_lent_{name}")).otherwise(name).alias(name) for name in MODEL],
+        *[pl.coalesce(name, f"_lent_{name}").alias(name) for name in lent if name not in MODEL],
+        *[
+            pl.when(nameless).then(pl.coalesce(name, f"_lent_{name}")).otherwise(name).alias(name)
+            for name in lent
+            if name in MODEL
+        ],
         rollup=pl.when(rolled_up).then(pl.lit(value=True)).otherwise("rollup"),
-        _key=pl.when(rolled_up).then(span).otherwise(pl.coalesce("_key", "_twin", span)),
-    ).with_columns(run_id=pl.coalesce("run_id", own_trace))
-    return Resolved(marked.select(rows.columns), gaps.notes())
+        _key=pl.when(rolled_up).then(_SPAN).otherwise(pl.coalesce("_key", "_twin", _SPAN)),
+    ).with_columns(run_id=pl.coalesce("run_id", _OWN_TRACE))
+    scratch.release()
+    return marked.select(_CHANGED)
 
 
-def _linked(placed: pl.DataFrame, nodes: pl.DataFrame) -> pl.Series:
-    """Which rows a tree can say anything about: not one that stands alone, as the calls of a transcript do."""
-    place, upward = pl.struct("_trace", "_span"), pl.struct("_trace", pl.col("_parent").alias("_span"))
-    linked = pl.col("_label").is_not_null()
-    if _met(placed, nodes):
-        spans, parents = (
-            pl.concat([frame.select(of.alias("_at")) for frame in (placed, nodes)])["_at"].unique()
-            for of in (place, pl.when(pl.col("_parent").is_not_null()).then(upward))
-        )
-        linked |= upward.is_in(spans.implode()) | place.is_in(parents.implode())
-    if placed["_key"].null_count():
-        linked |= pl.col("_key").is_null().any().over("_trace", "_span") & (pl.len().over("_trace", "_span") > 1)
-    return placed.select(linked).to_series()
+def _linked(own: pl.DataFrame, theirs: pl.DataFrame) -> pl.Series:
+    """Which rows a tree can say anything about: not one that stands alone, as the calls of a transcript do.
 
-
-def _met(placed: pl.DataFrame, nodes: pl.DataFrame) -> bool:
-    """Whether any span has the name of a parent, be it in another trace: parents are few where calls stand alone."""
-    parents = pl.concat([frame["_parent"] for frame in (placed, nodes)]).drop_nulls().unique()
-    return any(frame["_span"].is_in(parents.implode()).any() for frame in (placed, nodes))
+    Of rows too many, whose names only have equal hashes, the tree says nothing.
+    """
+    spans, parents = (pl.concat([own[of], theirs[of]]).drop_nulls().unique() for of in ("place", "upward"))
+    above = own["upward"].is_in(spans.implode()).fill_null(value=False)
+    linked = own["labelled"] | above | own["place"].is_in(parents.implode())
+    if own["nameless"].any():
+        linked |= own.select(pl.col("nameless").any().over("place") & (pl.len().over("place") > 1)).to_series()
+    return linked
 
 
 def _where(named: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
@@ -113,17 +159,13 @@ def _where(named: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
     return found["_first"].cast(pl.Int64)
 
 
-def _traces(placed: pl.DataFrame, nodes: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The rows and the nodes in portions of whole traces: a span takes a thousand bytes here."""
-    number = (placed.height + nodes.height) // AT_ONCE + 1
-    if number == 1:
-        yield placed, nodes
-        return
-    of = pl.col("_trace").fill_null("").hash(0) % number
+def _traces(own: pl.DataFrame, theirs: pl.DataFrame) -> Iterator[tuple[pl.Series, pl.Series]]:
+    """The rows and the nodes, by `_at`, in portions of whole traces: a span takes a thousand bytes here."""
+    number = (own.height + theirs.height) // AT_ONCE + 1
     for n in range(number):
-        rows = placed.filter(of == n)
-        if rows.height:
-            yield rows, nodes.filter(of == n)
+        rows, nodes = (some.filter(pl.col("trace") % number == n)["_at"] for some in (own, theirs))
+        if rows.len():
+            yield rows, nodes
 
 
 class Gaps(NamedTuple):
