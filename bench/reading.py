@@ -19,6 +19,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -87,9 +88,10 @@ def main() -> None:
     parser.add_argument("--largest", type=int, help="megabytes of one more file whose reading's memory is measured")
     parser.add_argument("--markdown", type=Path, help="write the section for docs/performance.md")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.read:
-        print(json.dumps(read(given.read)))
+        print(json.dumps(read(given.read, given.cache)))
         return
     given.folder.mkdir(parents=True, exist_ok=True)
     made = {"end-to-end": end_to_end, "sums": sums, "formats": formats, "memory": memory}
@@ -109,14 +111,14 @@ def section(tables: Sequence[Table], given: argparse.Namespace) -> str:
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> dict[str, float]:
+def read(path: Path, cache: Path | None = None) -> dict[str, float]:
     """Wall and CPU seconds of reading a log, imports apart."""
     from costaudit.ingest import formats as known
     from costaudit.ingest import ingest
 
     known()
     wall, begun = time.perf_counter(), os.times()
-    requests = ingest([path]).requests.height
+    requests = ingest([path], cache=cache).requests.height
     wall, ended = time.perf_counter() - wall, os.times()
     return {"requests": requests, "wall": wall, "cpu": sum(ended[:4]) - sum(begun[:4])}
 
@@ -341,9 +343,15 @@ def memory(given: argparse.Namespace) -> Table:
     if given.largest:
         name = f"Chat Completions, one file of {given.largest:,} MB"
         logs[name] = _logs.made("openai-chat", given.largest * 1_000_000, given.seed, given.folder)
+    command = [sys.executable, str(Path(__file__)), "--read"]
     for name, log in logs.items():
-        run = timed([sys.executable, str(Path(__file__)), "--read", str(log)], sampled=True)
+        run = timed([*command, str(log)], sampled=True)
         table.rows.append((name, f"{run.wall:.2f}", f"{run.peak / MIB:,.0f}"))
+    name, log = list(logs.items())[-1]
+    with tempfile.TemporaryDirectory(dir=given.folder) as cache:
+        for what in ("kept in the cache", "taken from the cache"):
+            run = timed([*command, str(log), "--cache", cache], sampled=True)
+            table.rows.append((f"{name}, {what}", f"{run.wall:.2f}", f"{run.peak / MIB:,.0f}"))
     return table
 
 
