@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from price_book import ACME, ask, write
@@ -13,6 +15,7 @@ from price_book import ACME, ask, write
 from costaudit.config._nouns import Located
 from costaudit.data import bundled
 from costaudit.errors import PriceError
+from costaudit.price import book as books
 from costaudit.price.book import PriceBook
 from costaudit.price.check import check
 from costaudit.price.overrides import parse_overrides
@@ -170,3 +173,27 @@ def test_every_figure_of_the_bundled_book_has_a_source_with_its_day(bundle):
 def test_no_price_list_is_needed_at_run_time():
     source = "".join(path.read_text() for path in Path(bundled("pricing")).parent.glob("costaudit/**/*.py"))
     assert not re.search(r"^\s*(?:import|from) (?:genai_prices|litellm|model_prices)\b", source, re.M)
+
+
+def test_a_price_file_is_read_by_one_thread_however_many_ask_for_it(tmp_path, monkeypatch):
+    book, together, at_work, parsed = load(tmp_path, acme=ACME), Barrier(4), [], []
+    read = books.read
+
+    def once(path, cache=None):
+        assert not at_work  # nobody else is reading
+        at_work.append(path)
+        found = read(path, cache)
+        at_work.clear()
+        parsed.append(path.name)
+        return found
+
+    def ask_for(name):
+        together.wait(60)  # s; only a test that fails waits for so long
+        return book.provider(name)
+
+    book._files.clear()
+    monkeypatch.setattr(books, "read", once)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask_for, ["acme"] * 4))
+    assert parsed == ["acme.yaml"]
+    assert all(one is found[0] for one in found)

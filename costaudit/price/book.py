@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from functools import reduce
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ T = TypeVar("T")
 NAMES = "_names.yaml"  # provider -> other names logs use for it; read for every book
 PARSED = Path("prices")  # in the cache folder
 CACHE_VERSION = 1  # of the nouns in `entry`; raised when they change
+_READING = RLock()
 
 
 class Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,11 +104,14 @@ class PriceBook(msgspec.Struct, frozen=True, eq=False):
 
     def provider(self, name: str) -> Provider | None:
         """The prices of a provider (canonical name); None where the book has none."""
-        if name not in self._files:
-            paths = [layer / f"{name}.yaml" for layer in self.layers] if self.names.get(name) == name else []
-            found = [read(path, self.cache) for path in paths if path.is_file()]
-            self._files[name] = reduce(_over, found) if found else None
-        return self._files[name]
+        # Calls are priced by several threads: each file is read once, and msgspec, which may crash where two threads
+        # decode a type for the first time, sees one of them.
+        with _READING:
+            if name not in self._files:
+                paths = [layer / f"{name}.yaml" for layer in self.layers] if self.names.get(name) == name else []
+                found = [read(path, self.cache) for path in paths if path.is_file()]
+                self._files[name] = reduce(_over, found) if found else None
+            return self._files[name]
 
     def all(self) -> Iterator[Provider]:
         """Every provider of the book, by name."""
