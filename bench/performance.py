@@ -34,8 +34,8 @@ Reading begins while the program is still being imported, unless the cache knows
 that is the table of reading alone. Logs are read in several processes from 50 MB on, and so is one large file of calls
 or traces, in slices; so is one transcript: anywhere for its sums, else cut where prompts of the user begin.
 What processes remember of prompts is bounded in bytes. Rows that take more than some megabytes wait in a file and are
-joined piece by piece, so memory grows with the number of requests, not with what they say: of each it holds what copies
-of a call are known by and what puts it in order of time, and pages of that file are counted here too.
+joined piece by piece, in order of time; the cache is written and read in pieces too. So memory grows with the number of
+requests, not with what they say: of each it holds a hash and a few numbers. Pages of that file are counted here too.
 """
 ANALYSIS = """## Analysis
 

@@ -73,7 +73,8 @@ def strips(frames: Sequence[pl.DataFrame], columns: pl.Schema) -> Iterator[pl.Da
     if not frames:
         return
     size = _size(_weight(frames))
-    for some in _portions(joined(frames), size):
+    for portion in _portions(frames, size):
+        some = joined(portion)  # not all at once: a piece of each column of each file would take more than its rows
         have = {name for frame in some for name in frame.columns}
         yield pl.DataFrame([_column(some, name, dtype) for name, dtype in columns.items() if name in have])
         scratch.release()
