@@ -42,10 +42,10 @@ ANALYSIS = """## Analysis
 From 100,000 calls on their columns stand in a working file that is mapped into memory (`docs/store.md` says where).
 The system takes those pages back when it needs them, and between rules they are given back; so memory is told apart:
 what the process holds of its own, the working tables of a stage, and pages of files. Time and memory grow with the
-number of calls, and so does the working file: the last row is its size on disk. That of 100 million calls no longer fits
-into the memory of this machine, so that rules read its pages from the disk again, and large tasks are looked at one at a
-time: there a call costs more. To audit such a store month by month (`--since`, `--until`) is cheaper, and its totals do
-not need the calls at all (`costaudit spend`). A row is empty where a size was not measured that way.
+number of calls, and so does the working file: the last row is its size on disk. That of 100 million calls no longer
+fits into the memory of this machine, so that rules read its pages from the disk again, and large tasks are looked at
+one at a time: there a call costs more. To audit such a store month by month (`--since`, `--until`) is cheaper, and its
+totals do not need the calls at all (`costaudit spend`). A row is empty where a size was not measured that way.
 """
 TOTALS = """## Totals
 
