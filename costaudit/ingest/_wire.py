@@ -152,6 +152,12 @@ HIDDEN = ("thinking", "redacted_thinking")
 def content_answer(blocks: Iterable[bytes]) -> list[Block]:
     """`answer_blocks` of content blocks that are given as JSON each."""
     raws = list(blocks)
+    said = _usual_answer(raws)
+    return answer_blocks(b"[" + b",".join(raws) + b"]") if said is None else [said]
+
+
+def _usual_answer(raws: Iterable[bytes]) -> Block | None:
+    """The answer by type; None where a block is not as the Messages API writes it."""
     texts: list[str] = []
     calls: list[Call] = []
     size = FRAME
@@ -159,11 +165,11 @@ def content_answer(blocks: Iterable[bytes]) -> list[Block]:
         try:
             said = _decode_said(raw)
         except UNREADABLE:
-            return answer_blocks(b"[" + b",".join(raws) + b"]")
+            return None
         kind, text = said.type, said.text
         if type(said.name) is str or said.input is not UNSET:
             if kind != "tool_use" or type(text) is str or type(said.input) is not dict:
-                return answer_blocks(b"[" + b",".join(raws) + b"]")
+                return None
             name = said.name or ""
             calls.append(called(said.id or None, name, said.input))
             size += len(name) + len(encoded(said.input))
@@ -173,8 +179,7 @@ def content_answer(blocks: Iterable[bytes]) -> list[Block]:
         elif kind in HIDDEN and type(text) is not str:
             size += len(encoded(said))
         else:
-            return answer_blocks(b"[" + b",".join(raws) + b"]")
+            return None
     joined = "\n".join(texts)
-    return [
-        Block("assistant", sha("assistant", joined, *(c.name + str(c.args_sha) for c in calls)), size, tuple(calls))
-    ]
+    parts = [c.name + str(c.args_sha) for c in calls]
+    return Block("assistant", said_sha("assistant", joined, parts), size, tuple(calls))
