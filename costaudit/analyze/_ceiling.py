@@ -11,7 +11,7 @@ import polars as pl
 from costaudit.analyze import _by_run
 from costaudit.analyze._analyzer import ALONE, RUN
 from costaudit.analyze._by_run import in_runs, named_by, parts, running
-from costaudit.price.ledger import Ledger
+from costaudit.price.ledger import Ledger, joined
 from costaudit.schema import USD
 from costaudit.stats import theil_sen, tolerance_rank, wilson
 
@@ -67,24 +67,13 @@ def replayed(
         runs.append(summary(steps, ledger).with_columns(pl.col("place") + at))
         kept.append(_kept(steps))
         at, number = at + steps.height, number + runs[-1].height
-    return pl.concat(runs), _joined(kept)
+    return pl.concat(runs), joined(kept)
 
 
 def _kept(steps: pl.DataFrame) -> pl.DataFrame:
     more = [name for name in METRICS if name in steps.columns and name not in ("steps", SAID)]
     tokens = steps["tokens"]
     return steps.select("row", tokens.cast(pl.Int32) if (tokens < 2**31).all() else tokens, "spent", *more)
-
-
-def _joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    """The parts as one table; no column but the one at work is there twice."""
-    columns = []
-    for name in parts[0].columns:
-        own = [part.select(name) for part in parts]
-        parts = [part.drop(name) for part in parts]
-        columns.append(pl.concat(own, how="vertical_relaxed", rechunk=True).to_series())
-        del own
-    return pl.DataFrame(columns)
 
 
 def runs_of(

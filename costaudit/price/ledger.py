@@ -79,10 +79,8 @@ class Ledger(msgspec.Struct, frozen=True):
         if kept is None and (self.untouched or all(isinstance(one, str) for one in made)):
             return self._said(made, None)
         # Neither what has changed nor what is said of the others is ever held for all calls.
-        found = self._some(0)._said(made, kept)
-        for start in range(SAID, self.original.height, SAID):
-            found.extend(self._some(start)._said(made, None if kept is None else kept.slice(start)))
-        return found
+        starts = range(0, max(1, self.original.height), SAID)
+        return joined([self._some(at)._said(made, None if kept is None else kept.slice(at)) for at in starts])
 
     def _some(self, start: int) -> Ledger:
         """The same of some calls."""
@@ -199,6 +197,21 @@ class Ledger(msgspec.Struct, frozen=True):
         if changed.height:
             news = (*news, changed.select(self.place(changed["row"]).alias("place"), pl.exclude("row")))
         return replace(self, gone=gone, news=news)
+
+
+def joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """The parts as one table, each column in one piece; the list is emptied, and no column but the one at work is
+    there twice. A table that grows part by part would be copied with every part."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = []
+    for name in parts[0].columns:
+        own = [part.select(name) for part in parts]
+        parts[:] = [part.drop(name) for part in parts]
+        columns.append(pl.concat(own, how="vertical_relaxed", rechunk=True).to_series())
+        del own
+    parts.clear()
+    return pl.DataFrame(columns)
 
 
 def _roots(made: Sequence[str | pl.Expr]) -> list[str]:
