@@ -228,10 +228,12 @@ def reconciled(known: Loaded, exports: Sequence[str], within: Window | None = No
     """
     from costaudit.compare.reconcile import compare as compare_exports
     from costaudit.ingest._aggregate import read as read_export
-    from costaudit.ingest._files import walk
+    from costaudit.ingest._files import nothing, walk
     from costaudit.reconciliation import BUCKET, Reconciliation
 
     read = [(file.shown, *read_export(file)) for file in walk(exports)]
+    if not read:
+        raise nothing(exports)
     buckets = pl.concat([BUCKET.to_frame(), *(rows for _, rows, _ in read)])
     buckets, left = _begun(buckets, within)
     if buckets.is_empty():

@@ -22,6 +22,7 @@ from costaudit.audit import Coverage, Prices, Window
 from costaudit.errors import UsageError
 
 METRICS = ("steps", "usd", "input_tokens", "minutes")
+MOST = 10**15  # of any of them: beyond it floating point no longer tells one from the next
 LIVES = ("5m", "30m", "1h", "12h")
 WRITES = ("all", "seen", "turns")  # everything; what was sent before; from the second turn
 
@@ -131,7 +132,8 @@ def ceiling(written: str) -> Change:
         limit = Decimal(number.strip().lstrip("$").replace("_", ""))
     except InvalidOperation:
         limit = Decimal(-1)
-    if metric not in METRICS or not limit.is_finite() or limit < 0:
+    least = 1 if metric == "steps" else 0  # the first call of a run is made before anything is known of it
+    if metric not in METRICS or not limit.is_finite() or not least <= limit < MOST:
         raise UsageError(
             f"not a ceiling: {written!r}", hint=f"e.g. --ceiling task=research:steps=40; metrics: {', '.join(METRICS)}"
         )

@@ -27,6 +27,16 @@ from costaudit.cli import Command
             "--min-coverage: not a number: half",
             "Exit 3 if less of the log can be priced, 0 to 1.",
         ),
+        (
+            ["check", "x", "--baseline", ""],
+            "--baseline: its value is empty",
+            "Logs, a store, a file of `baseline save`, or last-28d: before --since.",
+        ),
+        (
+            ["analyze", "x", "--also", "json=a", "--also", "html=./a"],
+            "two formats in one file: a",
+            "give each a file of its own",
+        ),
         (["forecast", "x", "--weeks", "1.5"], "--weeks: not a whole number: 1.5", "Weeks ahead. Default: 4."),
         (["forecast", "x", "--weeks", "99"], "--weeks must be from 1 to 52, not 99", "Weeks ahead. Default: 4."),
         (

@@ -115,6 +115,8 @@ def test_a_model_that_nobody_sells_is_refused_with_what_to_do():
         (swap, "task=a: -> small", "swap"),
         (ceiling, "steps", "ceiling"),
         (ceiling, "steps=-1", "ceiling"),
+        (ceiling, "steps=0", "ceiling"),
+        (ceiling, "usd=1e400", "ceiling"),
         (ceiling, "steps=nan", "ceiling"),
         (ceiling, "hours=3", "ceiling"),
         (cache, "9m", "cache"),

@@ -99,6 +99,36 @@ def test_a_damaged_part_stops_with_its_name(tmp_path):
         _store.read(store)
 
 
+def test_a_byte_that_changed_stops_what_reads_whole_rows_and_is_not_merged_into_new_parts(tmp_path):
+    store = tmp_path / "store"
+    more = log(tmp_path / "b", range(1, 4), model="gpt-5.4-mini", usage={"prompt_tokens": 9, "completion_tokens": 1})
+    _store.merge(log(tmp_path / "a", range(3)), store)
+    path = next((store / "requests").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:600] + b"\xff" + path.read_bytes()[601:])
+    for asked in (lambda: _store.read(store), lambda: _store.merge(more, store), lambda: _store.everything(store)):
+        with pytest.raises(LogError, match=rf"{path.name}: damaged"):
+            asked()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[::-1])])
+def test_sums_that_are_gone_or_damaged_are_not_used_and_are_made_anew(tmp_path, harm):
+    store, made = tmp_path / "store", summary(Settings())
+    _store.merge(log(tmp_path / "a", range(3)), store, summary=made)
+    harm(next((store / "sums").rglob("*.parquet")))
+    assert _store.sums(store, made.stamp) is None
+    _store.compact(store, made)
+    assert _store.sums(store, made.stamp) is not None
+    assert _store_check.verify(store).problems == []
+
+
+def test_a_list_that_names_files_outside_of_its_store_is_damaged(tmp_path):
+    _store.merge(log(tmp_path / "a", range(3)), tmp_path / "store")
+    mark = tmp_path / "store" / _store.MARK
+    mark.write_text(mark.read_text().replace("requests/month", "requests/../../month"))
+    with pytest.raises(LogError, match="damaged"):
+        _store.read(tmp_path / "store")
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_of_two_copies_the_better_stays_whichever_came_first(tmp_path, order):
     """The first chunk of a stream has no answer yet; the last one has all counts."""

@@ -34,7 +34,18 @@ def _number(word: str) -> float:
         raise ValueError(f"not a number: {word}") from None
 
 
-READERS: dict[Any, Callable[[Any], Any]] = {str: str, Path: Path, int: _whole, float: _number}
+def _text(word: Any) -> str:
+    """A word; an empty one is mostly a variable that nobody set, and would name the current folder."""
+    if word == "":
+        raise ValueError("its value is empty; is a variable not set?")
+    return str(word)
+
+
+def _path(word: Any) -> Path:
+    return Path(_text(word))
+
+
+READERS: dict[Any, Callable[[Any], Any]] = {str: _text, Path: _path, int: _whole, float: _number}
 
 
 class _Own:

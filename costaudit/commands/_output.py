@@ -47,15 +47,21 @@ class Copies(msgspec.Struct, frozen=True):
     files: tuple[tuple[Callable[[Any, View], str], Path], ...] = ()
 
     @classmethod
-    def of(cls, given: Sequence[str] | None, renderer: Callable[[str], Callable[[Any, View], str]]) -> Copies:
+    def of(
+        cls, given: Sequence[str] | None, renderer: Callable[[str], Callable[[Any, View], str]], output: Path | None
+    ) -> Copies:
         """Checked before anything is read: a misspelt format must not cost an audit."""
         files = []
+        taken = {output.resolve()} if output is not None else set()
         for one in given or ():
             name, equals, path = one.partition("=")
             if not equals or not path:
                 raise UsageError(f"not a format and a file: {one}", hint="e.g. --also sarif=audit.sarif")
             render = renderer(name)
             writable(target := Path(path))
+            if target.resolve() in taken:
+                raise UsageError(f"two formats in one file: {path}", hint="give each a file of its own")
+            taken.add(target.resolve())
             files.append((render, target))
         return cls(tuple(files))
 

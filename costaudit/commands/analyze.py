@@ -78,7 +78,7 @@ def command(
     else:
         from costaudit.report import renderer
 
-        copies = Copies.of(also, renderer)
+        copies = Copies.of(also, renderer, output)
         with progress(quiet=quiet, verbose=verbose) as show:
             audit = known.audit(show)
         render = renderer(format)  # it needs tables, which a folder without a log does not

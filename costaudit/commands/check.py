@@ -71,7 +71,7 @@ def command(
     from costaudit.report import _check
 
     render = _check.renderer(format)
-    copies = Copies.of(also, _check.renderer)
+    copies = Copies.of(also, _check.renderer, output)
     settings = pipeline.checked(
         options.settings(
             config,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -16,6 +16,9 @@ from costaudit.errors import LogError
 MARK = "costaudit-store.json"
 FORMAT = "costaudit-store"
 LISTS = "lists"  # folder of numbered lists; where they are, the mark is no list itself
+# Below the store, whatever a list that somebody else wrote says.
+Rows = Annotated[str, msgspec.Meta(pattern=r"\Arequests/month=[\w-]+/[\w-]+\.parquet\Z")]
+Sums = Annotated[str, msgspec.Meta(pattern=r"\Asums/month=[\w-]+/[\w-]+\.parquet\Z")]
 RESTORE = "restore it from a backup, or ingest the logs again into a new folder"
 
 
@@ -28,14 +31,14 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     sums, stamp  the file of its sums, and what they were made with (prices, code)
     """
 
-    file: str
+    file: Rows
     rows: int
     restated: int
     bytes: int
     xxh3: str
     first: datetime | None = None
     last: datetime | None = None
-    sums: str | None = None
+    sums: Sums | None = None
     stamp: str | None = None
 
     @property

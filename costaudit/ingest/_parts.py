@@ -21,7 +21,7 @@ from xxhash import xxh3_128, xxh3_128_hexdigest
 from costaudit import schema
 from costaudit.errors import LogError
 from costaudit.ingest._folder import Folder
-from costaudit.ingest._listing import RESTORE, Part, Place
+from costaudit.ingest._listing import RESTORE, Part, Place, hash_of
 from costaudit.ingest._objects import is_remote
 
 UNDATED = "undated"  # month of rows whose log gives no time
@@ -82,19 +82,15 @@ def write_stream(store: Where, month: str, frames: Iterator[pl.DataFrame], summa
     told = _Told()
     with place.room() as path:
         told.pass_on(frames, path)
-        digest = xxh3_128()
-        with path.open("rb") as file:
-            while data := file.read(PIECE):
-                digest.update(data)
-        size = path.stat().st_size
+        digest, size = _hash(path), path.stat().st_size
         summed = summary.of(pl.read_parquet(path, columns=_list(summary.columns))) if summary is not None else None
-        name = place.put(f"requests/month={month}/{digest.hexdigest()}.parquet", path)
+        name = place.put(f"requests/month={month}/{digest}.parquet", path)
     return Part(
         file=name,
         rows=told.rows,
         restated=told.restated,
         bytes=size,
-        xxh3=digest.hexdigest(),
+        xxh3=digest,
         first=told.first,
         last=told.last,
         sums=_put_sums(place, month, summed) if summed is not None else None,
@@ -141,10 +137,10 @@ class _Told:
 
 
 def summed(store: Where, part: Part, summary: Summary | None) -> Part:
-    """The same part with sums that are as asked for; None: with those it has."""
-    if summary is None or part.stamp == summary.stamp:
-        return part
+    """The same part with sums that are as asked for, and whole; None: with those it has."""
     place = at(store)
+    if summary is None or (part.stamp == summary.stamp and _is_there(place, part.sums)):
+        return part
     file = _put_sums(place, part.month, summary.of(read(place, part, summary.columns)))
     return msgspec.structs.replace(part, sums=file, stamp=summary.stamp)
 
@@ -163,7 +159,7 @@ def read(store: Where, part: Part, columns: Sequence[str] | None = None) -> pl.D
         if not part.xxh3:  # as it was before there were lists: columns may be absent
             frame = schema.conform(pl.read_parquet(path), STORED)
             return frame if columns is None else frame.select(columns)
-        return pl.read_parquet(path, columns=_list(columns))
+        return pl.read_parquet(path if columns else _whole(path, part.xxh3), columns=_list(columns))
     except (pl.exceptions.PolarsError, OSError) as problem:
         raise damaged(store, part) from problem
 
@@ -172,6 +168,7 @@ def read_some(store: Where, part: Part, first: int, number: int, columns: Sequen
     """Rows of a part [STORED] by their place in it. Raises as `read` does."""
     path = path_of(store, part)
     try:
+        path = path if first else _whole(path, part.xxh3)
         rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(first, number)
         return (rows if columns is None else rows.select(columns)).collect()
     except (pl.exceptions.PolarsError, OSError) as problem:
@@ -220,7 +217,7 @@ def read_sums(
 def _sums(place: Place, names: Mapping[int, str], asked: Asked) -> pl.DataFrame:
     """The files in one pass; parts that say the same share one."""
     held = list(dict.fromkeys(names.values()))
-    files = dict(zip(held, place.paths(held), strict=True))
+    files = {name: _whole(path, hash_of(name)) for name, path in zip(held, place.paths(held), strict=True)}
     whose = pl.DataFrame(
         {"part": [files[name] for name in names.values()], "_number": list(names)},
         schema={"part": pl.String, "_number": pl.UInt32},
@@ -257,6 +254,8 @@ def _groups(store: Where, part: Part, group: int | None, columns: Sequence[str])
     path = path_of(store, part)
     flat = [name for name in columns if not STORED[name].is_nested()]
     try:
+        if not group:
+            _whole(path, part.xxh3)
         with parquet.ParquetFile(path) as file:
             groups = range(file.num_row_groups) if group is None else [group]
             absent = _absent(file.metadata, groups)
@@ -269,6 +268,28 @@ def _groups(store: Where, part: Part, group: int | None, columns: Sequence[str])
             return found.select(pl.lit(None, STORED[n]).alias(n) if n in absent else n for n in columns)
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as problem:
         raise damaged(store, part) from problem
+
+
+def _is_there(place: Place, file: str | None) -> bool:
+    """Whether sums are there, as they were written."""
+    with suppress(OSError):
+        return file is not None and bool(_whole(place.paths([file])[0], hash_of(file)))
+    return False
+
+
+def _whole(path: str, written: str) -> str:
+    """The path of a file that is as it was written: Parquet itself does not notice a changed byte. OSError else."""
+    if _hash(Path(path)) != written:
+        raise OSError(errno.EIO, "not as it was written", path)
+    return path
+
+
+def _hash(path: Path) -> str:
+    digest = xxh3_128()
+    with path.open("rb") as file:
+        while data := file.read(PIECE):
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def _absent(told: Any, groups: Sequence[int]) -> set[str]:
