@@ -34,7 +34,7 @@ from costaudit.cli import Command
         ),
         (
             ["analyze", "x", "--also", "json=a", "--also", "html=./a"],
-            "two formats in one file: a",
+            "two formats in one file: ./a",
             "give each a file of its own",
         ),
         (["forecast", "x", "--weeks", "1.5"], "--weeks: not a whole number: 1.5", "Weeks ahead. Default: 4."),

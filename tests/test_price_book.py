@@ -197,3 +197,11 @@ def test_a_price_file_is_read_by_one_thread_however_many_ask_for_it(tmp_path, mo
         found = list(pool.map(ask_for, ["acme"] * 4))
     assert parsed == ["acme.yaml"]
     assert all(one is found[0] for one in found)
+
+
+def test_a_price_file_under_another_name_is_told_and_not_left_unused(tmp_path):
+    page = (bundled("pricing") / "cohere.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(page, encoding="utf-8")
+    with pytest.raises(PriceError, match=r"mine\.yaml has the prices of 'cohere'") as error:
+        PriceBook.load(tmp_path)
+    assert error.value.hint == "rename it cohere.yaml"

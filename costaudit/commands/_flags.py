@@ -34,18 +34,7 @@ def _number(word: str) -> float:
         raise ValueError(f"not a number: {word}") from None
 
 
-def _text(word: Any) -> str:
-    """A word; an empty one is mostly a variable that nobody set, and would name the current folder."""
-    if word == "":
-        raise ValueError("its value is empty; is a variable not set?")
-    return str(word)
-
-
-def _path(word: Any) -> Path:
-    return Path(_text(word))
-
-
-READERS: dict[Any, Callable[[Any], Any]] = {str: _text, Path: _path, int: _whole, float: _number}
+READERS: dict[Any, Callable[[Any], Any]] = {str: str, Path: Path, int: _whole, float: _number}
 
 
 class _Own:
@@ -58,6 +47,8 @@ class _Own:
         if value is not None and read is None:
             return super().process_value(ctx, value)  # type: ignore[misc]
         try:
+            if value != self.default and "" in (value if many else (value,)):  # as a path, the current folder
+                raise ValueError("its value is empty; is a variable not set?")
             if many:
                 value = tuple(map(read or str, value or ()))
             elif value is not None and read is not None:

@@ -91,7 +91,9 @@ MinCoverage = Annotated[
 Config = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Settings; else costaudit.yaml here or in a folder above.")
 ]
-Prices = Annotated[Path | None, typer.Option(metavar="DIR", help="A price book instead of the one built in.")]
+Prices = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Your prices over the built-in ones, or a whole book.")
+]
 Currency = Annotated[
     str | None, typer.Option(metavar="CODE", help="Show amounts in this currency, e.g. EUR; machines get US dollars.")
 ]

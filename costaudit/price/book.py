@@ -82,7 +82,7 @@ class PriceBook(msgspec.Struct, frozen=True, eq=False):
         layers = (folder,) if (folder / NAMES).is_file() else (bundled("pricing"), folder)
         names = _read_names(layers[0] / NAMES, cache)
         spelled = {other: name for name, others in names.providers.items() for other in (name, *others)}
-        files, lists = _own_files(folder) if len(layers) > 1 else ([], [])
+        files, lists = _own_files(folder, cache) if len(layers) > 1 else ([], [])
         spelled |= {path.stem: path.stem for path in files}
         given = (*lists, *overrides)
         digest = hashlib.sha256(msgspec.json.encode(given))
@@ -137,8 +137,9 @@ def _over(below: Provider, above: Provider) -> Provider:
     )
 
 
-def _own_files(folder: Path) -> tuple[list[Path], list[Override]]:
-    """The price files of a user's folder, and the overrides of its other files."""
+def _own_files(folder: Path, cache: Path | None) -> tuple[list[Path], list[Override]]:
+    """The price files of a user's folder, and the overrides of its other files. All are read now: one that no log asks
+    for, because it has the name of another provider, would be prices that silently do not hold."""
     from costaudit.price._override_files import holds_overrides, read_overrides
 
     paths = _price_files(folder)
@@ -147,7 +148,14 @@ def _own_files(folder: Path) -> tuple[list[Path], list[Override]]:
             f"{folder}: no price files there", hint="give a folder of .yaml files; `costaudit prices show` prints one"
         )
     lists = [path for path in paths if holds_overrides(path)]
-    return [path for path in paths if path not in lists], [o for path in lists for o in read_overrides(path)]
+    own = [path for path in paths if path not in lists]
+    for path in own:
+        if (name := read(path, cache).provider) != path.stem:
+            raise PriceError(
+                f"{path} has the prices of {name!r}, which are looked for under that name",
+                hint=f"rename it {name}.yaml",
+            )
+    return own, [o for path in lists for o in read_overrides(path)]
 
 
 def _price_files(folder: Path) -> list[Path]:
