@@ -47,8 +47,7 @@ class _Own:
         if value is not None and read is None:
             return super().process_value(ctx, value)  # type: ignore[misc]
         try:
-            if value != self.default and "" in (value if many else (value,)):  # as a path, the current folder
-                raise ValueError("its value is empty; is a variable not set?")
+            self.said(value)
             if many:
                 value = tuple(map(read or str, value or ()))
             elif value is not None and read is not None:
@@ -59,6 +58,11 @@ class _Own:
         if self.required and self.value_is_missing(value):
             raise UsageError(f"{ctx.command_path} needs {named(self)}", hint=needed(self, ctx))
         return value if self.callback is None else self.callback(ctx, self, value)
+
+    def said(self: Any, value: Any) -> None:
+        """ValueError for an empty word: as a path it would be the current folder."""
+        if value != self.default and "" in (value if isinstance(value, list | tuple) else (value,)):
+            raise ValueError("its value is empty; is a variable not set?")
 
     def within(self: Any, value: Any) -> None:
         """UsageError for a number outside the range of its flag."""
