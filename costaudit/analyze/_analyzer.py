@@ -152,11 +152,28 @@ def need(calls: pl.DataFrame, columns: Mapping[str, str]) -> None:
 
 
 def need_single(ledger: Ledger, columns: Mapping[str, str]) -> None:
-    """The same of the requests that are one call each, of which no more than that is asked: there may be very many."""
-    known = single_calls(ledger, [pl.col(column).is_not_null().alias(column) for column in columns])
-    for column, words in columns.items():
-        if not known[column].any():
+    """The same of the requests that are one call each: there may be very many, and the first of them often answer."""
+    known = any_of(ledger, [pl.col(column).is_not_null() for column in columns])
+    for held, words in zip(known, columns.values(), strict=True):
+        if not held:
             raise CannotCheck(words)
+
+
+def any_of(ledger: Ledger, said: Sequence[pl.Expr], where: pl.Expr | None = None) -> list[bool]:
+    """Whether each of some things [Boolean] is true of any request that is one call; calls are asked until all are."""
+    found = [False] * len(said)
+    named = [one.alias(str(nth)) for nth, one in enumerate(said)]
+    for part in ledger.in_parts(named, ALONE if where is None else ALONE & where):
+        found = [known or bool(part[str(nth)].any()) for nth, known in enumerate(found)]
+        if all(found):
+            break
+    return found
+
+
+def single_usd(ledger: Ledger) -> Decimal:
+    """What the requests that are one call cost."""
+    sums = [part.select(pl.sum("cost_usd")) for part in ledger.in_parts(("cost_usd",), ALONE)]
+    return total_usd(pl.concat(sums))
 
 
 ONCE = ~pl.col("rollup").fill_null(value=False)

@@ -79,11 +79,16 @@ def named_by(ledger: Ledger, rows: pl.Series, name: str) -> pl.Series:
 
 def parts(calls: pl.DataFrame) -> Iterator[pl.Series]:
     """The `row` of calls [row, run: a number], so many at a time; a run is never cut."""
-    count = max(1, -(-calls.height // TOGETHER))
+    count = -(-calls.height // TOGETHER)
+    if count <= 1:
+        yield calls["row"]
+        return
     of_part = calls.select("row", part=(pl.col("run") % count).cast(pl.UInt16))
     del calls  # there may be very many
-    for nth in range(count):
-        yield of_part.filter(pl.col("part") == nth)["row"]
+    rows = of_part.group_by("part").agg("row").sort("part")["row"]
+    del of_part
+    for nth in range(rows.len()):
+        yield rows[nth]
 
 
 def whole_runs(ledger: Ledger, calls: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:

@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, option, single_calls, without
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, any_of, option, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import (
     BLOCKS,
@@ -100,12 +100,11 @@ class CacheMiss(Analyzer):
 
     def _shown(self, ledger: Ledger) -> bool:
         """Whether a call has prompt blocks; raises CannotCheck where nothing can be said of any."""
-        known = [pl.col(name).is_not_null().alias(name) for name in ("started_at", *COUNTS)]
-        told = single_calls(ledger, (BLOCKS, *known))
-        shown = bool(told["blocks"].max())
-        if not shown and not any(told[name].any() for name in COUNTS):
+        counted = pl.any_horizontal([pl.col(name).is_not_null() for name in COUNTS])
+        shown, counts, timed = any_of(ledger, [SHOWN, counted, pl.col("started_at").is_not_null()])
+        if not shown and not counts:
             raise CannotCheck("no prompt blocks and no cache counts")
-        if not told["started_at"].any():
+        if not timed:
             raise CannotCheck("no call has a time")
         return shown
 
@@ -143,7 +142,7 @@ class CacheMiss(Analyzer):
 def _unsaid(ledger: Ledger) -> pl.Series:
     """The `row` of calls of models whose cache writes are logged and whose reads are not: nobody knows them."""
     unknown = pl.any_horizontal([pl.col(name).is_null() for name in COUNTS])
-    if not single_calls(ledger, (unknown,)).to_series().any():
+    if not any_of(ledger, [unknown])[0]:
         return pl.Series("row", [], dtype=pl.UInt32)
     calls = single_calls(
         ledger,

@@ -14,6 +14,7 @@ from costaudit.analyze._analyzer import (
     CannotCheck,
     Claim,
     Turn,
+    any_of,
     option,
     single_calls,
 )
@@ -79,7 +80,7 @@ class ContextBloat(Analyzer):
 
     def unused_tools(self, ledger: Ledger) -> Iterator[Claim]:
         offered = pl.col("tools_declared").list.len() > 0
-        if not single_calls(ledger, (offered,)).to_series().any():
+        if not any_of(ledger, [offered])[0]:
             raise CannotCheck("unused tools: no declared tools")
         called = _called(single_calls(ledger, (TASK, "tool_name", CALLED)))
         if called.is_empty():
@@ -116,9 +117,8 @@ class ContextBloat(Analyzer):
         )
 
     def repeated_results(self, ledger: Ledger) -> Iterator[Claim]:
-        sized = [pl.col(name).is_not_null().alias(name) for name in ("tool_results", "block_tokens")]
-        known = single_calls(ledger, sized, pl.col("run_id").is_not_null())
-        if not all(known[name].any() for name in known.columns):
+        sized = [pl.col(name).is_not_null() for name in ("tool_results", "block_tokens")]
+        if not all(any_of(ledger, sized, pl.col("run_id").is_not_null())):
             raise CannotCheck("repeated results: no tool results with message sizes in runs")
         copies = _copies(ledger)
         for (task,), one in copies.group_by("task", maintain_order=True):

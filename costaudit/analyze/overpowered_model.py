@@ -9,7 +9,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit.analyze import _advice as advice
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need_single, option, single_calls, total_usd
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need_single, option, single_usd, total_usd
 from costaudit.analyze._candidates import TRIED, Candidate, candidates, cheapest, reasoning_ratio
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
@@ -94,7 +94,7 @@ class OverpoweredModel(Analyzer):
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         lack = {"task": "no task is known", "model": "no model is named", "cost_usd": "no call has a price"}
         need_single(ledger, lack)
-        floor = ledger.settings.floor(total_usd(single_calls(ledger, ("cost_usd",))))
+        floor = ledger.settings.floor(single_usd(ledger))
         by = Standard({"S3": self.delta_s3, "S2": self.delta_s2}, self.min_units, self.randomised, self.repeated)
         work = Work(ledger)
         pairs = discovered(list(compared(TaskUnits(work), floor, by, self.stated)), self.q)

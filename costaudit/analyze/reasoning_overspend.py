@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need_single, option, single_calls, total_usd
+from costaudit.analyze._analyzer import ALONE, Analyzer, Claim, need_single, option, single_calls, single_usd
 from costaudit.analyze._candidates import SHAPE, brief, simple
 from costaudit.analyze._judge import Sides, Standard, Verdict, judge
 from costaudit.analyze._places import places
@@ -79,7 +79,7 @@ class ReasoningOverspend(Analyzer):
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         need_single(ledger, {"task": "no task is known", "reasoning_tokens": "reasoning is not reported"})
-        floor = ledger.settings.floor(total_usd(single_calls(ledger, ("cost_usd",))))
+        floor = ledger.settings.floor(single_usd(ledger))
         group = (pl.col("task").hash(0) ^ PROVIDER.hash(1) ^ pl.col("model").hash(2)).alias("group")
         hidden = (pl.col("reasoning_tokens") > 0).fill_null(value=False).alias("hidden")
         calls = single_calls(ledger, ("row", group, hidden, "cost_usd"), THINKING)

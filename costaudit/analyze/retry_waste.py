@@ -14,7 +14,8 @@ from costaudit.analyze._analyzer import (
     Analyzer,
     CannotCheck,
     Claim,
-    need,
+    any_of,
+    need_single,
     option,
     single_calls,
     these,
@@ -69,12 +70,11 @@ class RetryWaste(Analyzer):
     storm: int = option(3, "attempts", "More attempts than this at one call are a storm.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = single_calls(ledger, ("request_sha", "attempt", "http_status", "status", "started_at"))
-        if calls["request_sha"].null_count() == calls.height and calls["attempt"].null_count() == calls.height:
+        if not any(any_of(ledger, [pl.col(name).is_not_null() for name in ("request_sha", "attempt")])):
             raise CannotCheck("no request fingerprints and no attempt numbers")
-        need(calls, {"started_at": "no call has a time"})
-        if calls["http_status"].null_count() == calls.height:
-            need(calls, {"status": "no status field"})
+        need_single(ledger, {"started_at": "no call has a time"})
+        if not any_of(ledger, [pl.col("http_status").is_not_null()])[0]:
+            need_single(ledger, {"status": "no status field"})
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
         logged = ledger.as_logged()
         tried = attempts(these(logged, _candidates(logged)), Timing.of(ledger))

@@ -14,7 +14,7 @@ from costaudit.analyze._analyzer import (
     Analyzer,
     CannotCheck,
     Claim,
-    need,
+    need_single,
     option,
     single_calls,
     these,
@@ -69,7 +69,7 @@ class TruncatedOutput(Analyzer):
     follow_up: float = option(600.0, "s", "Longest pause between a cut answer and its continuation or repetition.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        need(single_calls(ledger, ("finish_reason",)), {"finish_reason": "no finish reasons"})
+        need_single(ledger, {"finish_reason": "no finish reasons"})
         rows = single_calls(ledger, ("row",), pl.col("finish_reason") == "length")["row"]
         if rows.is_empty():
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import polars as pl
@@ -81,6 +81,14 @@ class Ledger(msgspec.Struct, frozen=True):
         # Neither what has changed nor what is said of the others is ever held for all calls.
         starts = range(0, max(1, self.original.height), SAID)
         return joined([self._some(at)._said(made, None if kept is None else kept.slice(at)) for at in starts])
+
+    def in_parts(self, made: Sequence[str | pl.Expr], where: pl.Expr) -> Iterator[pl.DataFrame]:
+        """The same of so many calls at a time: for what the first of them may answer, and for sums."""
+        for start in range(0, max(1, self.original.height), SAID):
+            some = self._some(start)
+            kept = some._now(_roots([where])).select(where).to_series()
+            kept = kept if some.gone is None else kept & ~some.gone.head(kept.len())
+            yield some._said(made, None if kept.all(ignore_nulls=False) else kept)
 
     def _some(self, start: int) -> Ledger:
         """The same of some calls."""
