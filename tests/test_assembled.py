@@ -17,6 +17,7 @@ from costaudit.ingest._files import LogFile, walk
 from costaudit.ingest._identity import ROWS, apart
 from costaudit.ingest._ingest import JOINED
 from costaudit.ingest._read import read_files
+from costaudit.ingest._stretch import Stretch, cut
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 
@@ -107,7 +108,13 @@ def test_answers_that_wait_in_a_file_are_those_that_came():
 
 
 def _all(frames):
-    return schema.conform(pl.concat([ROWS.to_frame(), *frames], how="diagonal"), ROWS)
+    return schema.conform(pl.concat([ROWS.to_frame(), *cut(frames)], how="diagonal"), ROWS)
+
+
+def test_rows_that_go_on_in_one_table_are_cut_once():
+    one, other = pl.DataFrame({"a": range(6)}), pl.DataFrame({"a": [7]})
+    asked = [(one, 0, 2), (one, 2, 3), (other, 0, 1), (one, 5, 1), (one, 1, 2)]
+    assert [frame["a"].to_list() for frame in cut(Stretch(*of) for of in asked)] == [[0, 1, 2, 3, 4], [7], [5], [1, 2]]
 
 
 def test_what_is_packed_is_unpacked():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from costaudit.ingest import _read, _table, _together
 from costaudit.ingest._files import walk
+from costaudit.ingest._stretch import cut
 
 SAMPLES = sorted(path for path in (ROOT / "sample_logs" / "formats").iterdir() if path.stat().st_size < 40_000)
 
@@ -21,7 +22,7 @@ def reads(paths):
 
 
 def said(read):
-    rows = [row for frame in read.frames for row in frame.to_dicts()]
+    rows = [row for frame in cut(read.frames) for row in frame.to_dicts()]
     told = [{name: value for name, value in row.items() if value is not None} for row in rows]
     counts = read.lines, read.blank, read.skipped, sorted(read.rejects), sorted(read.notes), read.problem, read.until
     return sorted(told, key=lambda row: (row["source_line"], repr(row))), counts
@@ -80,7 +81,7 @@ def test_any_lines_in_any_files_give_what_each_file_gives_alone(tmp_path_factory
 def test_rows_go_back_to_the_file_they_are_of(tmp_path):
     for number in range(5):
         (tmp_path / f"{number}").write_text((json.dumps(CALL | {"id": f"c{number}"}) + "\n") * number)
-    assert [[frame["request_id"].to_list() for frame in read.frames] for read in reads([tmp_path])] == [
+    assert [[rows.cut()["request_id"].to_list() for rows in read.frames] for read in reads([tmp_path])] == [
         [] if number == 0 else [[f"c{number}"] * number] for number in range(5)
     ]
 

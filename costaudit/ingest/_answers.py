@@ -12,6 +12,7 @@ import polars as pl
 from costaudit import schema, scratch
 from costaudit.ingest._arrow import arrow, table
 from costaudit.ingest._read import FileRead
+from costaudit.ingest._stretch import Stretch, cut
 from costaudit.ingest._tree import NODES
 
 HELD = 24 << 20  # bytes of answers that wait in memory beside processes that read
@@ -23,8 +24,8 @@ Group = list[int]  # numbers of files that are read together
 def packed(reads: Sequence[FileRead]) -> bytes:
     """What files gave, as bytes for another process; the reads are empty afterwards."""
     heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
-    rows = _joined([frame for read in reads for frame in read.frames])
-    nodes = _joined([frame for read in reads for frame in read.nodes])
+    rows = _joined(cut(stretch for read in reads for stretch in read.frames))
+    nodes = _joined(cut(stretch for read in reads for stretch in read.nodes))
     for read in reads:
         read.frames, read.nodes = [], []
     parts = (pickle.dumps((list(reads), heights), protocol=5), arrow(rows), arrow(nodes))
@@ -74,7 +75,7 @@ def _shared(counts: Any, rows: pl.DataFrame, nodes: pl.DataFrame) -> list[FileRe
     for read, height in zip(reads, heights, strict=True):
         for n, into in enumerate((read.frames, read.nodes)):
             if height[n]:
-                into.append(tables[n].slice(at[n], height[n]))
+                into.append(Stretch(tables[n], at[n], height[n]))
             at[n] += height[n]
     return reads
 
@@ -107,4 +108,4 @@ class Answers:
 
 
 def _size(read: FileRead) -> int:
-    return int(sum(frame.estimated_size() for frame in (*read.frames, *read.nodes)))
+    return int(sum(stretch.cut().estimated_size() for stretch in (*read.frames, *read.nodes)))

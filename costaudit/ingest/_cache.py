@@ -31,6 +31,7 @@ from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack
 from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._state import State, above, goes_on, key_of, place_of, state_of, steady, to_go_on_from
+from costaudit.ingest._stretch import Stretch, cut
 from costaudit.ingest._tree import NODES
 from costaudit.kept import evict, removed, used
 
@@ -97,14 +98,11 @@ class Cache:
         return of if known is None else (replace(file, known=Known(*known.entry.until or (0, 0))), names)
 
     def reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
-        """What the files that were found gave, as if each had been read.
-
-        Rows of files that lie one after the other in a pack come in one frame, with the first of these files.
-        """
+        """What the files that were found gave, as if each had been read."""
         hits = [*self._hits.values(), *self._beginnings.values()]
         for pack in {hit.pack.path: hit.pack for hit in hits}.values():
             self._tables[pack.path] = pack.tables()
-        return self._reads(asked)
+        return {file: self._found(file, hit) for file, _ in asked if (hit := self._hits.get(self._keys[file]))}
 
     def joined(self, of: Asked, read: FileRead) -> FileRead:
         """What the whole file gives, where only what is new of it was read."""
@@ -115,7 +113,7 @@ class Cache:
         for n, (place, into, more) in enumerate(
             ((entry.rows, whole.frames, read.frames), (entry.nodes, whole.nodes, read.nodes))
         ):
-            into += [self._tables[pack.path][n].slice(*place)] if place[1] else []
+            into += [Stretch(self._tables[pack.path][n], *place)] if place[1] else []
             into += more
         whole.lines += read.lines
         whole.blank += read.blank
@@ -141,20 +139,14 @@ class Cache:
                 "%s: the cache cannot be written, so the next run reads these logs again: %s", self.root, why
             )
 
-    def _reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
-        reads: dict[LogFile, FileRead] = {}
-        rows, nodes = _Runs(0), _Runs(1)
-        for file, _ in asked:
-            hit = self._hits.get(self._keys[file])
-            if hit is None:
-                continue
-            read = _read(file, hit.entry)
-            rows.add(hit.pack.path, hit.entry.rows, read.frames)
-            nodes.add(hit.pack.path, hit.entry.nodes, read.nodes)
-            reads[file] = read
-        for runs in (rows, nodes):
-            runs.cut(self._tables)
-        return reads
+    def _found(self, file: LogFile, hit: _Hit) -> FileRead:
+        read = _read(file, hit.entry)
+        tables = self._tables[hit.pack.path]
+        for table, place, into in zip(
+            tables, (hit.entry.rows, hit.entry.nodes), (read.frames, read.nodes), strict=True
+        ):
+            into += [Stretch(table, *place)] if place[1] else []
+        return read
 
     def _keep(self, reads: Sequence[tuple[bytes, LogFile, FileRead]]) -> None:
         wanted = [(key, file, read) for key, file, read in reads if key not in self._hits and key in self._states]
@@ -174,33 +166,12 @@ class Cache:
             elif key in merged:
                 pack, entry = self._hits[key]
                 rows, nodes = self._tables[pack.path]
-                new.add(entry, [rows.slice(*entry.rows)], [nodes.slice(*entry.nodes)])
+                new.add(entry, [Stretch(rows, *entry.rows)], [Stretch(nodes, *entry.nodes)])
         new.close()
         if len(old) >= PACKS:
             for pack in old:
                 removed(pack.path)
         evict(self.root)
-
-
-class _Runs:
-    """Slices of the packs' tables, joined where one begins where the last one ended."""
-
-    def __init__(self, table: int) -> None:
-        self.table = table
-        self.runs: list[tuple[Path, int, int, list[pl.DataFrame]]] = []
-
-    def add(self, pack: Path, place: tuple[int, int], into: list[pl.DataFrame]) -> None:
-        first, number = place
-        if not number:
-            return
-        if self.runs and self.runs[-1][0] == pack and sum(self.runs[-1][1:3]) == first:
-            _, start, so_far, into = self.runs.pop()
-            first, number = start, so_far + number
-        self.runs.append((pack, first, number, into))
-
-    def cut(self, tables: Mapping[Path, Sequence[pl.DataFrame]]) -> None:
-        for pack, first, number, into in self.runs:
-            into.append(tables[pack][self.table].slice(first, number))
 
 
 class _Writer:
@@ -212,16 +183,16 @@ class _Writer:
 
     def _start(self) -> None:
         self.entries: list[Entry] = []
-        self.tables: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
+        self.tables: tuple[list[Stretch], list[Stretch]] = ([], [])
         self.heights = [0, 0]
 
-    def add(self, entry: Entry, rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> None:
+    def add(self, entry: Entry, rows: Iterable[Stretch], nodes: Iterable[Stretch]) -> None:
         places: list[tuple[int, int]] = []
-        for n, frames in enumerate((rows, nodes)):
+        for n, stretches in enumerate((rows, nodes)):
             first = self.heights[n]
-            for frame in frames:
-                self.tables[n].append(frame)
-                self.heights[n] += frame.height
+            for stretch in stretches:
+                self.tables[n].append(stretch)
+                self.heights[n] += stretch.height
             places.append((first, self.heights[n] - first))
         self.entries.append(msgspec.structs.replace(entry, rows=places[0], nodes=places[1]))
         if sum(self.heights) >= ROWS_A_PACK:
@@ -229,7 +200,7 @@ class _Writer:
 
     def close(self) -> None:
         if self.entries:
-            rows, nodes = (strips(*table) for table in zip(self.tables, (ROWS, NODES), strict=True))
+            rows, nodes = (strips(cut(of), names) for of, names in zip(self.tables, (ROWS, NODES), strict=True))
             _pack.write(self.folder, self.entries, rows, nodes)
         self._start()
 

@@ -23,6 +23,7 @@ from costaudit.ingest._identity import MACHINERY, ROWS, USAGE
 from costaudit.ingest._pool import Progress, read_all
 from costaudit.ingest._read import Asked, FileRead, read_file
 from costaudit.ingest._remote import Fetcher, walk
+from costaudit.ingest._stretch import cut
 from costaudit.ingest._tree import LENT, resolve
 from costaudit.ingest._twins import adopt, suspected
 
@@ -154,7 +155,7 @@ def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
-    frames = [frame for read in reads for frame in read.frames]
+    frames = cut(stretch for read in reads for stretch in read.frames)
     for read in reads:
         read.frames = []
     rows = _assembled.rows(frames, ROWS, JOINED)
@@ -162,7 +163,7 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     settled = settle(rows)
     del rows
     proofs = settled.proofs
-    traced = resolve(settled.rows, [node for read in reads for node in read.nodes])
+    traced = resolve(settled.rows, cut(stretch for read in reads for stretch in read.nodes))
     del settled  # no stage's rows outlive the next: each is as large as all that was read
     adopted = adopt(traced.rows)
     told = (*traced.notes, *adopted.notes)

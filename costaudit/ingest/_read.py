@@ -25,6 +25,7 @@ from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._processes import cuts
 from costaudit.ingest._streams import STDIN
+from costaudit.ingest._stretch import Stretch, whole
 from costaudit.ingest._together import BATCH, framed
 from costaudit.ingest._transcript_sums import Seen
 
@@ -40,8 +41,8 @@ class FileRead(msgspec.Struct):
     file: LogFile
     lines: int = 0
     blank: int = 0
-    frames: list[pl.DataFrame] = msgspec.field(default_factory=list)  # columns of `ROWS`, those that they have
-    nodes: list[pl.DataFrame] = msgspec.field(default_factory=list)  # spans that are no request (`_tree`)
+    frames: list[Stretch] = msgspec.field(default_factory=list)  # columns of `ROWS`, those that they have
+    nodes: list[Stretch] = msgspec.field(default_factory=list)  # spans that are no request (`_tree`)
     skipped: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (format, type)
     rejects: list[tuple[int, str, str]] = msgspec.field(default_factory=list)  # (line, format, reason)
     problem: str = ""
@@ -69,14 +70,14 @@ def read_on(seen: Sequence[tuple[Asked, Seen]]) -> list[FileRead]:
 def _done(tried: Sequence[tuple[_Reading, bool]]) -> list[FileRead]:
     """What was read, in columns; a file that was not is read as a whole, but for a slice of one."""
     readings = [r if complete or r.read.file.end is not None else _again(r) for r, complete in tried]
-    whole = [reading for reading in readings if reading.complete]
-    while framed(out for reading in whole for out in reading.outs):
-        for reading in whole:
+    entire = [reading for reading in readings if reading.complete]
+    while framed(out for reading in entire for out in reading.outs):
+        for reading in entire:
             reading.pass_on()
-    for reading in whole:
+    for reading in entire:
         reading.close()
-    framed(out for reading in whole for out in reading.outs)
-    for reading in whole:
+    framed(out for reading in entire for out in reading.outs)
+    for reading in entire:
         reading.account()
     _frame(readings)
     return [reading.read for reading in readings]
@@ -84,9 +85,9 @@ def _done(tried: Sequence[tuple[_Reading, bool]]) -> list[FileRead]:
 
 def _again(reading: _Reading) -> _Reading:
     """A file that cannot be read on from where it was left, or not in part, read as a whole."""
-    whole = _Reading(replace(reading.read.file, known=None, only=None), dict(reading.names))
-    whole.run()
-    return whole
+    anew = _Reading(replace(reading.read.file, known=None, only=None), dict(reading.names))
+    anew.run()
+    return anew
 
 
 class _Reading:
@@ -307,7 +308,7 @@ class _Reading:
         read = self.read
         read.lines += out.extra_lines
         read.notes += out.notes
-        read.nodes += out.nodes
+        read.nodes += map(whole, out.nodes)
         read.skipped.update({(name, kind): n for kind, n in out.skipped.items()})
         read.rejects += [(line, name, reason) for line, reason in out.rejects]
         read.rejects += [(r.line, name, "no format recognises this record") for r in out.foreign]
@@ -355,8 +356,8 @@ def _frame(readings: Sequence[_Reading]) -> None:
         for name, frame in reading.frames:
             groups.setdefault((name, *frame.columns), []).append((reading, frame))
     for (name, *_), parts in groups.items():
-        for some, whole in _joined(parts):
-            _share(name, [(of, frame.height) for of, frame in some], whole)
+        for some, table in _joined(parts):
+            _share(name, [(of, frame.height) for of, frame in some], table)
     tables: dict[tuple[str, int], list[tuple[_Reading, Rows]]] = {}
     for reading in readings:
         for name, rows in reading.rows:
@@ -386,5 +387,5 @@ def _share(name: str, heights: Sequence[tuple[_Reading, int]], frame: pl.DataFra
         heights = [(heights[0][0], frame.height)]  # not kept file by file, and no slices that are counted on
     at = 0
     for reading, height in heights:
-        reading.read.frames.append(frame.slice(at, height))
+        reading.read.frames.append(Stretch(frame, at, height))
         at += height

@@ -12,9 +12,11 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit import scratch
+from costaudit.ingest import _stretch
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._format import fits
 from costaudit.ingest._read import Asked, FileRead, cuts_of
+from costaudit.ingest._stretch import Stretch
 
 
 def slices(of: Asked, size: int, most: int) -> list[Asked]:
@@ -40,7 +42,7 @@ def joined(file: LogFile, reads: Sequence[FileRead]) -> FileRead | None:
             return None
         whole.lines += read.lines
         whole.blank += read.blank
-        whole.frames += [_later(frame, lines) for frame in read.frames]
+        whole.frames += [_later(stretch, lines) for stretch in read.frames]
         whole.nodes += read.nodes
         whole.skipped.update(read.skipped)
         whole.rejects += [(line + lines, form, reason) for line, form, reason in read.rejects]
@@ -51,5 +53,7 @@ def joined(file: LogFile, reads: Sequence[FileRead]) -> FileRead | None:
     return whole
 
 
-def _later(frame: pl.DataFrame, lines: int) -> pl.DataFrame:
-    return frame.with_columns(pl.col("source_line") + lines) if "source_line" in frame.columns else frame
+def _later(stretch: Stretch, lines: int) -> Stretch:
+    if "source_line" not in stretch.table.columns:
+        return stretch
+    return _stretch.whole(stretch.cut().with_columns(pl.col("source_line") + lines))
