@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costaudit.ingest import _messages, _openai, _results, _talk, _transcript_rows, _values, _wire
+from costaudit.ingest import _messages, _openai, _otel_prompt, _results, _talk, _transcript_rows, _values, _wire
 from costaudit.ingest._columns import series
 from costaudit.ingest._messages import answer_blocks
 from costaudit.ingest._prompt import Prompt, PromptReader, columns, facts
@@ -49,6 +49,31 @@ def test_a_message_decoded_by_type_is_what_the_general_way_makes_of_it(said):
 @settings(max_examples=100, deadline=None)
 def test_an_answer_decoded_by_type_is_what_the_general_way_makes_of_it(said):
     assert _wire.replies(said) == _messages.answers(said)
+
+
+@given(messages | odd)
+@settings(max_examples=50, deadline=None)
+def test_what_is_remembered_of_an_answer_is_what_its_echo_says(said):
+    _wire.replies([{"message": said}])
+    echo = msgspec.json.encode(said)
+    told = _wire.conversation(b"[" + echo + b"]")
+    assert told is not None
+    assert told.blocks == [_wire.general(echo)]
+
+
+@given(messages | odd)
+@settings(max_examples=100, deadline=None)
+def test_the_answer_of_a_span_decoded_by_type_is_what_the_general_way_makes_of_it(said):
+    text = json.dumps([said])
+    short = _otel_prompt._reply({"gen_ai.output.messages": text}, ["gen_ai.output.messages"])
+    assert short is None or short == _wire.replies(_otel_prompt._answer(json.loads(text)))
+
+
+def test_the_echo_of_an_answer_is_not_decoded_again(monkeypatch):
+    said = {"role": "assistant", "content": "an answer that nobody else gives"}
+    _wire.replies([{"message": said}])
+    monkeypatch.setattr(_wire._CONVERSATIONS, "made", lambda data: pytest.fail(f"decoded: {data!r}"))
+    assert _wire.conversation(b"[" + msgspec.json.encode(said) + b"]") is not None
 
 
 blocks = st.fixed_dictionaries(

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import xxhash
+from xxhash import xxh3_64_intdigest as digest
 
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._results import escaped, escaped_sha, tells_failure
@@ -54,19 +54,23 @@ def sha(*parts: bytes | str | int | None) -> int:
     for part in parts:
         data = part if type(part) is bytes else str(part).encode("utf-8", "surrogatepass")
         pieces += (LENGTH(len(data)), data)
-    return xxhash.xxh3_64_intdigest(b"".join(pieces))
+    return digest(b"".join(pieces))
 
 
 def said_sha(role: str, text: str, parts: Sequence[str] = ()) -> int:
     """`sha` of a role, what it says, and more."""
     begun = _ROLE.get(role)
-    if begun is None or parts:
+    if begun is None or len(parts) > 1:
         return sha(role, text, *parts)
     data = text.encode("utf-8", "surrogatepass")
-    return xxhash.xxh3_64_intdigest(begun + LENGTH(len(data)) + data)
+    begun += LENGTH(len(data)) + data
+    if parts:
+        data = parts[0].encode("utf-8", "surrogatepass")
+        begun += LENGTH(len(data)) + data
+    return digest(begun)
 
 
-_ROLE = {role: LENGTH(len(role)) + role.encode() for role in ("system", "user", "assistant")}
+_ROLE = {role: LENGTH(len(role)) + role.encode() for role in ("system", "user", "assistant", "tool")}
 
 
 def tool_id(identity: Any) -> int | None:
@@ -74,7 +78,7 @@ def tool_id(identity: Any) -> int | None:
     if type(identity) is not str:
         return sha("tool", identity) if identity else None
     data = identity.encode("utf-8", "surrogatepass")
-    return xxhash.xxh3_64_intdigest(_TOOL + LENGTH(len(data)) + data) if data else None
+    return digest(_TOOL + LENGTH(len(data)) + data) if data else None
 
 
 _TOOL = LENGTH(len(b"tool")) + b"tool"  # as `sha` begins
@@ -90,7 +94,7 @@ def encoded(value: Any) -> bytes:
 
 def link(chain: int, block: int) -> int:
     """The chain after one more block: h_k of METHODS 5.2."""
-    return xxhash.xxh3_64_intdigest(PAIR(chain, block))
+    return digest(PAIR(chain, block))
 
 
 def decode(data: bytes) -> Any:
@@ -215,7 +219,7 @@ def called(identity: Any, name: Any, arguments: Any) -> Call:
 def _called(identity: Any, name: Any, arguments: Any) -> Call:
     data = _canonical_args(arguments)
     known = str(name or "")[:200]
-    return Call(tool_id(identity), known, sha(data), len(known) + len(data))
+    return Call(tool_id(identity), known, digest(LENGTH(len(data)) + data), len(known) + len(data))  # `sha` of them
 
 
 _called_once = lru_cache(maxsize=4_096)(_called)  # a call stands in an answer, and in the requests after it

@@ -101,10 +101,15 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
         if told
         else _first(attributes, said.messages) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
     )
-    said_back = _first(attributes, said.answers) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
-    if not said_back and isinstance(attributes.get("ai.response.text"), str):
+    reply = _reply(attributes, said.answers)
+    said_back = (
+        None
+        if reply
+        else _first(attributes, said.answers) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
+    )
+    if not reply and not said_back and isinstance(attributes.get("ai.response.text"), str):
         said_back = [{"role": "assistant", "content": attributes["ai.response.text"]}]
-    if not said_back and isinstance(attributes.get("ai.response.toolCalls"), str):
+    if not reply and not said_back and isinstance(attributes.get("ai.response.toolCalls"), str):
         calls = opened(attributes["ai.response.toolCalls"])
         said_back = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
     system = _first(attributes, said.system)
@@ -116,7 +121,7 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
         _encode([_tool(t) for t in tools] if isinstance(tools, list) else None),
         None,
         (),
-        None if answer is None else replies(answer),
+        reply or (None if answer is None else replies(answer)),
     )
     found["finish_reason"] = _finish(attributes, said_back, said.finish)
     return {name: value for name, value in found.items() if value is not None}
@@ -147,6 +152,22 @@ def _told_as_json(attributes: Mapping[str, Any], names: Sequence[str]) -> Told |
             return told if told is not None and told.blocks else None
         if isinstance(value, (list, Mapping)) and value:
             return None
+    return None
+
+
+def _reply(attributes: Mapping[str, Any], names: Sequence[str]) -> list[Block] | None:
+    """The answer that an attribute holds as the JSON of one message of Chat Completions, without a reason to end."""
+    for name in names:
+        if (text := attributes.get(name)) is None:
+            continue
+        if type(text) is not str or not text.startswith("[{"):
+            return None
+        data = text[1:-1].encode("utf-8", "surrogatepass")
+        known = chat(data, lists=False) if text[-1] == "]" else None  # which `_message` leaves as it is
+        if known is None:
+            return None
+        _CONVERSATIONS.expect(data, known)
+        return [known]
     return None
 
 

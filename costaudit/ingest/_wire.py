@@ -98,7 +98,7 @@ def _chat(said: _Chat) -> Block:
         size += sum([c.size for c in calls])
     if role == "tool":
         result = answered(said.tool_call_id, text, None)
-        return Block(role, sha(role, "", *parts, str(result[1])), size, calls, (result,))
+        return Block(role, said_sha(role, "", [*parts, str(result[1])]), size, calls, (result,))
     joined = text or ""
     opening = joined[:OPENING] if role in ("system", "user") else ""
     return Block(role, said_sha(role, joined, parts), size, calls, (), opening)
@@ -112,11 +112,15 @@ def replies(value: Any) -> list[Block]:
         with suppress(msgspec.ValidationError):
             typed = msgspec.convert(said, _Chat)
             if typed.role:
-                return [_chat(typed)]
+                reply = _chat(typed)
+                with suppress(UnicodeEncodeError, OverflowError):  # half a character, a number of more than 64 bits
+                    _CONVERSATIONS.expect(_encode(said), reply)
+                return [reply]
     return answers(value)
 
 
 _CONVERSATIONS = Conversations(block)
+_encode = msgspec.json.Encoder().encode
 
 
 def conversation(messages: bytes) -> Told | None:
