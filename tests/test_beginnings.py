@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_ingest_only import SUMS, agrees
 
-from costaudit.ingest import _beginnings, _early, _table, ingest, litellm
+from costaudit.ingest import _beginnings, _early, _plan, _table, ingest, litellm
 from costaudit.ingest._beginnings import Beginnings, Cut
 from costaudit.ingest._early import Early
 from costaudit.ingest._files import LogFile
@@ -126,7 +126,7 @@ def test_any_log_of_conversations_gives_the_sums_that_it_gives_read_in_full(file
             (_beginnings, "KEY", key),
             (_beginnings, "HELD", held),
             (_table, "SMALL", -1),
-            (_table, "_PLANS", {}),
+            (_plan, "_PLANS", {}),
         ):
             patch.setattr(module, name, value)
         part = ingest([folder], only=SUMS)

@@ -16,21 +16,26 @@ from test_together import CALL, LINES
 
 from costaudit import schema
 from costaudit.errors import ConfigError
-from costaudit.ingest import _pool, _table, _transcript_sums, claude_code, ingest
+from costaudit.ingest import _pool, _table, _transcript_sums, _values, claude_code, formats, ingest
+from costaudit.ingest._format import TableFormat
 from costaudit.ingest._read import read_files
 from costaudit.ingest._transcript_sums import UNREAD
+from costaudit.totals import _read
 
 PLACES = ("source_file", "source_line", "source_offset", "format")
 SUMS = (
     *(column.name for column in schema.REQUEST if column.group in ("model", "usage")),
     *("request_id", "started_at", "parent_id", "key_id", "cost_logged_usd"),
 )
+SPENT = _read(("model", "started_at"))
 ASKED = [
     SUMS,
     (*SUMS, "task", "run_id", "run_source"),
     ("tool_calls", "tool_results", "output_tokens"),
     ("request_sha", "started_at"),
     ("model",),
+    SPENT,
+    ("tenant", "streamed", "ttft_s"),
 ]
 LOG = sample("claude-code.jsonl")
 
@@ -42,7 +47,7 @@ def samples():
 
 def agrees(whole, part, only):
     """Whether both readings of one log say the same, as far as it was asked."""
-    asked = [*PLACES, *only]
+    asked = list(dict.fromkeys((*PLACES, *only)))
     assert part.requests.select(asked).equals(whole.requests.select(asked))
     assert part.requests.schema == schema.REQUESTS
     assert part.notes == whole.notes
@@ -61,7 +66,7 @@ def agrees(whole, part, only):
     assert unseen["reason"].str.starts_with("not JSON").all()
 
 
-@pytest.mark.parametrize("only", ASKED, ids=["sums", "runs", "tools", "prompts", "one column"])
+@pytest.mark.parametrize("only", ASKED, ids=["sums", "runs", "tools", "prompts", "one column", "spend", "leaves"])
 def test_every_format_gives_the_columns_it_is_asked_for(only):
     agrees(samples(), ingest([SAMPLES], only=only), only)
 
@@ -120,6 +125,39 @@ def test_calls_that_wait_without_their_lines_give_what_they_give_at_once(files, 
         patch.setattr(_table, "TOLD", 4)
         agrees(whole, ingest([folder], only=SUMS), SUMS)
         assert ingest([folder]).requests.equals(whole.requests)
+
+
+LEFT = [
+    json.dumps({"response": SAYS | {"object": None, "choices": [{"finish_reason": "stop", "message": {}}]}}),
+    json.dumps({"request": ASKS, "response": CALL | SAYS, "tenant": "a", "score": "high", "step": -1, "task": 7}),
+    json.dumps({"request": ASKS | {"temperature": "hot", "max_tokens": "all"}, "response": CALL | {"stream": "yes"}}),
+]
+
+
+@given(st.lists(st.sampled_from(CALLS + LEFT), min_size=1, max_size=9), st.sampled_from([SPENT, ("score", "model")]))
+@settings(max_examples=15, deadline=None)
+def test_columns_that_are_not_wanted_change_no_others(lines, only):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "log.jsonl").write_text("\n".join(map(str, [CALLS[0], *lines])))
+        agrees(ingest([folder]), ingest([folder], only=only), only)
+
+
+def test_what_is_no_leaf_for_its_values_may_be_refused_is_always_read():
+    never = {_values.text, _values.flag}
+    for form in formats():
+        if issubclass(form, TableFormat):
+            fields = form().table()
+            readers = [field.reader.one for name in form.leaves & fields.keys() for field in fields[name]]
+            assert all(read in never or "lenient" in read.__qualname__ for read in readers)
+
+
+def test_a_record_that_has_a_sign_which_is_not_read_is_of_its_format(tmp_path):
+    call = {"object": "chat.completion", "model": "m", "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
+    sign = {"choices": [{"finish_reason": "stop"}]}
+    (tmp_path / "log.jsonl").write_text(f"{json.dumps(call | sign)}\n" * 5 + f"{json.dumps(sign)}\n{{}}\n")
+    whole, part = ingest([tmp_path]), ingest([tmp_path], only=SPENT)
+    assert whole.fates.requests == 6
+    agrees(whole, part, SPENT)
 
 
 def test_a_reading_of_some_columns_is_not_kept_and_takes_what_a_whole_one_has_kept(tmp_path):

@@ -239,6 +239,13 @@ class Format:
         raise NotImplementedError
 
 
+LEAVES = frozenset(
+    {"temperature", "max_tokens", "reasoning_effort", "finish_reason", "service_tier_requested", "task", "tenant",
+     "user", "environment", "key_id", "step", "attempt", "score", "success"}
+)  # fmt: skip
+"""Columns of which nothing else is made by what formats share; `instance_id` Azure's gateway makes a key of."""
+
+
 class TableFormat(Format):
     """A format of which every record is at most one request, given by a table of fields.
 
@@ -246,12 +253,14 @@ class TableFormat(Format):
     prompt   where messages, tools and answer stand, to be hashed; None where the log has none
     context  whether columns such as tenant, task, latency are looked for around the object (see `_context`)
     alone    whether `tidy` gives a row whatever rows stand beside it: then an appended file is read from its old end
+    leaves   columns that no value is refused of and no other column is made of: not read where they are not wanted
     """
 
     fields: ClassVar[Mapping[str, Field | tuple[Field, ...]]]
     prompt: ClassVar[Prompt | None] = None
     context: ClassVar[bool] = True
     alone: ClassVar[bool] = True
+    leaves: ClassVar[frozenset[str]] = frozenset()
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_key`, `_rank`.

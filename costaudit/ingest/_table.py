@@ -9,84 +9,22 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from costaudit.ingest._beginnings import Beginnings
 from costaudit.ingest._blocks import Lines
-from costaudit.ingest._decode import Decoder, Path, parsed
+from costaudit.ingest._decode import dig, parsed
 from costaudit.ingest._early import Early, undone
 from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
 from costaudit.ingest._format import Found, Out, TableFormat
-from costaudit.ingest._lean import MOST, SEVERAL, Lean
-from costaudit.ingest._prompt import Facts, PromptReader, short, wanted
+from costaudit.ingest._lean import SEVERAL, Lean
+from costaudit.ingest._plan import plan_of
+from costaudit.ingest._prompt import Facts, short, wanted
 from costaudit.ingest._prompt import columns as fingerprints
 from costaudit.ingest._together import BATCH, SMALL, Held, Owners, framed
 from costaudit.ingest._values import Reader
 
 TOO_DEEP = "nested too deeply"
-COUNTS = ("input_tokens", "output_tokens")
 PORTION = 2 << 20  # bytes of records that are decoded together: their rows wait for others
 TOLD = 2_000  # rows held back of which prompts and answers are read
 LARGE = 1 << 20  # bytes of records that are held back as they are, of a portion of a file
-
-
-class _Plan:
-    """The decoder of one format at one place, and which of its values make up which column."""
-
-    def __init__(self, form: TableFormat, found: Found) -> None:
-        self.form = form
-        scopes = {"self": found.self, "request": found.request, "around": ()}
-        self.columns: list[tuple[str, list[tuple[Path, Reader]]]] = []
-        for name, fields in form.table().items():
-            places: list[tuple[Path, Reader]] = []
-            for item in fields:
-                base = scopes[item.scope]
-                if base is None:
-                    continue
-                places += [((*base, *path.split(".")), item.reader) for path in item.paths]
-            self.columns.append((name, list(dict.fromkeys(places))))
-        self.prompt = PromptReader(form.prompt, scopes) if form.prompt else None
-        raws = self.prompt.paths if self.prompt else []
-        self.decoder = Decoder((path for _, places in self.columns for path, _ in places), raws)
-        at = self.decoder.at
-        self.picks = [(name, [(at[path], reader) for path, reader in places]) for name, places in self.columns]
-        self.raws = [at[path] for path in raws]
-        columns = {n for _, picks in self.picks for n, _ in picks}
-        self.lasting = {self.raws[n] for n in self.prompt.saying} | columns if self.prompt else columns
-        # Values of the object itself, not of its surroundings: a record that has none of them is of another format.
-        # An object of which only parts are looked for (`usage`) is no sign by itself, whatever stands in its place.
-        own = {p for fields in form.own().values() for f in fields if f.scope == "self" for p in f.paths}
-        signs = sorted(p for p in own if not any(other.startswith(f"{p}.") for other in own))
-        self.own = [at[(*found.self, *path.split("."))] for path in signs]
-        counts = [n for name, picks in self.picks if name in COUNTS for n, _ in picks]
-        self.counts = [n for n in counts if n in self.own]
-        self.counted = [self.decoder.order[n] for n in self.counts]
-        self.repeated = self._repeated()
-        self.beginnings = Beginnings()  # of all files of a process: they are bounded together
-        self._lean: Lean | None = None
-
-    def _repeated(self) -> Path | None:
-        """Where messages stand of which nothing but their fingerprints is taken; None where there are none."""
-        if self.prompt is None or not self.form.alone:
-            return None
-        paths = [self.prompt.paths[n] for n in self.prompt.parts["messages"]]
-        taken = [path for _, places in self.columns for path, _ in places]
-        return next((p for p in paths if not any(other[: len(p)] == p for other in taken)), None)
-
-    def lean(self) -> Lean:
-        """What is known of the keys of files like this one; forgotten when they are too many."""
-        if self._lean is None or self._lean.generation > MOST // 2:
-            self._lean = Lean(self.decoder)
-        return self._lean
-
-
-_PLANS: dict[tuple[TableFormat, Found], _Plan] = {}
-
-
-def _plan(form: TableFormat, found: Found) -> _Plan:
-    """The plan of a format at a place, compiled once a process: a folder has many files of few shapes."""
-    key = (form, found)
-    if key not in _PLANS:
-        _PLANS[key] = _Plan(form, found)
-    return _PLANS[key]
 
 
 class TableReader:
@@ -98,7 +36,7 @@ class TableReader:
     passes: ClassVar[bool] = False
 
     def __init__(self, form: TableFormat, file: LogFile, found: Found) -> None:
-        self.form, self.file, self.plan, self.found = form, file, _plan(form, found), found
+        self.form, self.file, self.plan, self.found = form, file, plan_of(form, found, file.only), found
         self.lean: Lean | None = self.plan.lean()
         self.taught = False
         self.told = wanted(file.only)
@@ -284,6 +222,8 @@ class TableReader:
         columns: dict[str, pl.Series] = {}
         for name, picks in self.plan.picks:
             columns[name] = _column(name, picks, values, height, bad)
+        for name, dtype in self.plan.left:
+            columns[name] = pl.Series(name, [None], dtype).new_from_index(0, height)
         if self.plan.prompt is not None:
             facts = self._facts(values, height) if facts is None else facts
             if facts is None:
@@ -294,7 +234,7 @@ class TableReader:
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
-            pl.Series("_foreign", self._foreign(values, height), dtype=pl.Boolean),
+            pl.Series("_foreign", self._foreign(values, records), dtype=pl.Boolean),
             pl.Series("_bad", [bad.get(n) for n in range(height)] if bad else [None] * height, dtype=pl.String),
         )
         refused = frame.filter(pl.col("_bad").is_not_null()) if bad else frame.clear()
@@ -305,8 +245,9 @@ class TableReader:
                 frame = self._estimate(frame, values)
         return frame, refused
 
-    def _foreign(self, values: Sequence[Sequence[Any]], height: int) -> list[bool]:
+    def _foreign(self, values: Sequence[Sequence[Any]], records: Sequence[Record]) -> list[bool]:
         """For each row, whether it has nothing that this format looks for."""
+        height = len(records)
         empty = [True] * height
         for cells in (values[n] for n in self.plan.own):
             known = height - cells.count(None)
@@ -314,7 +255,15 @@ class TableReader:
                 return [False] * height
             if known:
                 empty = [was and cell is None for was, cell in zip(empty, cells, strict=True)]
+        if self.plan.unread:  # they are asked only about a record that has nothing else
+            empty = [was and not self._signed(record) for was, record in zip(empty, records, strict=True)]
         return empty
+
+    def _signed(self, record: Record) -> bool:
+        """Whether a record has one of the signs that were not read."""
+        data = undone(record).data
+        value = data if isinstance(data, dict) else parsed(data)
+        return any(dig(value, place) is not None for place in self.plan.unread)
 
     def _estimate(self, frame: pl.DataFrame, values: Sequence[Sequence[Any]]) -> pl.DataFrame:
         """Tokens of the answered calls whose log has their text and no counts, marked as estimates."""

@@ -13,6 +13,7 @@ from costaudit.ingest._decode import opened
 from costaudit.ingest._early import NOTICE
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
+    LEAVES,
     FileReader,
     Found,
     Out,
@@ -75,6 +76,7 @@ class LiteLLM(TableFormat):
     name = "litellm"
     title = "LiteLLM logging payloads and spend logs"
     wrappable = True
+    leaves = LEAVES
     context = False  # its trace and session ids need a second look
     fields = {
         "request_id": text("request_id", "id", "litellm_call_id", "response.id"),

@@ -13,6 +13,7 @@ from costaudit.ingest._decode import dig, inside, parsed
 from costaudit.ingest._early import undone
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
+    LEAVES,
     FileReader,
     Found,
     Out,
@@ -82,6 +83,7 @@ class OpenAIChat(TableFormat):
     name = "openai-chat"
     title = "OpenAI Chat Completions and compatible servers"
     wrappable = True
+    leaves = LEAVES | {"streamed"}
     fields = {
         "request_id": text("id"),
         "started_at": moment("created"),
