@@ -31,7 +31,7 @@ def call(dice: random.Random, kinds) -> dict[str, object]:
     provider, model = dice.choice(kinds)
     tokens = dice.choice([3, 1_023, 1_024, 40_000, 128_001, 199_999, 200_001, 272_001, 600_000])
     read = dice.choice([None, 0, tokens // 2])
-    write = dice.choice([None, 0, tokens // 4]) if read is not None else 0
+    write = dice.choice([None, 0, tokens // 4]) if read is not None else dice.choice([None, 0])
     odd = dice.random() < 0.1
     return {
         "provider": provider,

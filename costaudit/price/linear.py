@@ -79,6 +79,8 @@ def condensed(
     if _may_hide_reads(facts):
         own["_quiet"] = reads_unsaid() if nothing is None else reads_unsaid() & ~nothing
         own |= {name: pl.when(own["_quiet"]).then(name) for name in FILES}
+        if "cache_write_tokens" not in {*facts.absent, *facts.full}:  # who counts what is written has something to read
+            own["_writes"] = own["_quiet"] & pl.col("cache_write_tokens").is_not_null()
     if not (own or by):
         own["provider"] = pl.col("provider")
     apart = [expr.alias(name) for name, expr in own.items() if name not in names]
@@ -94,11 +96,15 @@ def condensed(
     )
     told |= {name: pl.lit(0, pl.Int64) for name in _SUMMED if name in facts.absent}
     if "_quiet" in own:
-        told["cache_read_tokens"] = pl.when(~pl.col("_quiet")).then(told.get("cache_read_tokens", "cache_read_tokens"))
+        said = ~pl.col("_quiet")
+        told["cache_read_tokens"] = pl.when(said).then(told.get("cache_read_tokens", "cache_read_tokens"))
+        if "cache_write_tokens" not in facts.full:
+            said = said | pl.col("_writes") if "_writes" in own else said
+            told["cache_write_tokens"] = pl.when(said).then(told.get("cache_write_tokens", "cache_write_tokens"))
     told |= {"gateway_cache_hit": pl.lit(value=False) if nothing is None else pl.col("_nothing")}
     told |= {"usage_source": pl.lit("provider")}
-    said = {*names, *own, *_SUMMED, *told, "started_at"}
-    missing = (pl.lit(None, REQUESTS[name]).alias(name) for name in READ if name not in said)
+    there = {*names, *own, *_SUMMED, *told, "started_at"}
+    missing = (pl.lit(None, REQUESTS[name]).alias(name) for name in READ if name not in there)
     order = dict.fromkeys((*names, *READ, "_calls", LENGTH))
     return summed.with_columns(*missing, **{n: e for n, e in told.items() if n not in {*names, *own}}).select(*order)
 

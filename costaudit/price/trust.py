@@ -145,9 +145,10 @@ def hinges(calls: pl.DataFrame) -> pl.Series:
     lonely = ((pl.col("trust") == "unmetered") | mute) & pl.col("task").is_not_null()
     doubtful = pl.col("convention").is_in(["undecided", "assumed"]) & pl.col("cost_usd").is_not_null()
     stated = pl.col("cost_logged_usd") > 0
+    lacks = _lacks() & pl.col("price_status").is_not_null()  # what nobody was billed for rests on nothing
     one, two, four = (
         pl.when(bit.fill_null(value=False)).then(pl.lit(value, pl.Int8)).otherwise(pl.lit(0, pl.Int8))
-        for bit, value in ((unsaid | _lacks() | lonely, 1), (doubtful, 2), (doubtful & stated, 4))
+        for bit, value in ((unsaid | lacks | lonely, 1), (doubtful, 2), (doubtful & stated, 4))
     )
     return frame.select(pl.when(pl.col("trust").is_not_null()).then(one + two + four).alias("hinges")).to_series()
 
