@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_TASK, ONCE, Analyzer, Claim, need, option, requests_of, total_usd
+from costaudit.analyze._analyzer import NO_TASK, Analyzer, Claim, need, option, requests_of, total_usd
 from costaudit.analyze._places import places
 from costaudit.analyze._swap import able, facts_of, swap
 from costaudit.analyze._units import LISTED, Arm
@@ -88,10 +88,10 @@ class DearerSibling(Analyzer):
     providers: tuple[str, ...] = option((), "providers", "Where you may buy; empty: where this log already buys.")
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        # Names of all calls at once would be most of the memory.
-        kinds = pl.concat([part.unique() for part in ledger.in_parts(("provider", "price_entry"), ONCE)])
-        need(kinds, {"provider": "no provider is named", "price_entry": "no call has a price of the book"})
-        entries = kinds["price_entry"].drop_nulls().unique()
+        calls = requests_of(ledger, ("provider", "price_entry"))
+        need(calls, {"provider": "no provider is named", "price_entry": "no call has a price of the book"})
+        entries = calls["price_entry"].drop_nulls().unique()
+        del calls
         sold_at = self.providers or tuple(entries.str.split(":").list.first().unique().sort())
         siblings = _siblings(ledger.book, sold_at)
         movable = requests_of(ledger, ("row", *GROUP), FREE & self._could_move(entries, siblings, ledger.book))
