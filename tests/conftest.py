@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -13,6 +14,9 @@ from buckets import bucket, google, server  # noqa: F401  fixtures
 from hypothesis import is_hypothesis_test, settings
 
 from costaudit import known
+from costaudit.__main__ import COLLECTED
+
+gc.set_threshold(COLLECTED, 20, 100)  # as the program is run
 
 # Seconds are measured in bench/, never asserted; the same examples every time, so that a failure is everybody's.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
