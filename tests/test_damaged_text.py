@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -104,3 +105,12 @@ def test_a_binary_file_stays_no_log(data, tmp_path):
     (tmp_path / "program.jsonl").write_bytes(data)
     with pytest.raises(LogError, match="binary file, not a log"):
         ingest([tmp_path / "program.jsonl"])
+
+
+def test_a_file_whose_name_is_no_text_is_read_and_named_with_escapes(tmp_path):
+    path = tmp_path / os.fsdecode(b"a\xff.jsonl")
+    try:
+        path.write_text(json.dumps({"object": "chat.completion", "model": "gpt-5.4", "usage": {"prompt_tokens": 7}}))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert ingest([tmp_path]).requests["source_file"].to_list() == [f"{tmp_path.as_posix()}/a\\udcff.jsonl"]

@@ -86,10 +86,15 @@ def walk(paths: Sequence[Path | str]) -> list[LogFile]:
                 found.setdefault("-", LogFile(path, "<stdin>"))
             elif path.is_dir():
                 for real, child in _below(path, os.path.realpath(path)):
-                    found.setdefault(real, LogFile(child, child.as_posix()))
+                    found.setdefault(real, LogFile(child, _shown(child)))
             else:
-                found.setdefault(os.path.realpath(path), LogFile(path, path.as_posix()))
+                found.setdefault(os.path.realpath(path), LogFile(path, _shown(path)))
     return list(found.values())
+
+
+def _shown(path: Path) -> str:
+    """The name of a file as text: bytes of it that are none are written as escapes."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def nothing(paths: Sequence[Path | str], why: str = "no files") -> LogError:
