@@ -7,7 +7,7 @@ common with one that was seen is found without being decoded, however many conve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from xxhash import xxh3_64_intdigest as digest
@@ -16,7 +16,6 @@ from xxhash import xxh3_128, xxh3_128_digest
 from costaudit.ingest._files import UNREADABLE
 from costaudit.ingest._messages import PAIR, Block
 from costaudit.ingest._recent import Recent
-from costaudit.ingest._results import escaped
 
 GRID = 1 << 12  # bytes between two beginnings that are remembered
 COMMA = ord(",")
@@ -69,26 +68,27 @@ class Conversations:
 
     def of(self, data: bytes) -> Told | None:
         """The conversation that a JSON list is; None if it is no list."""
-        return self._of(data, OPENED, bytes, memoryview)
+        return self._of(data, OPENED, bytes, len)
 
     def quoted(self, data: bytes) -> Told | None:
         """The conversation that a JSON text holds as a list: what is known of it is not taken out of its quotes either.
 
         Raises `UNREADABLE` for a text that is none, UTF-8 included.
         """
-        return self._of(data, QUOTED, _unquoted, _quoted)
+        return self._of(data, QUOTED, _unquoted, _wide)
 
     def _of(
-        self, data: bytes, opened: bytes, plain: Callable[[bytes], bytes], stands: Callable[[msgspec.Raw], Any]
+        self, data: bytes, opened: bytes, plain: Callable[[bytes], bytes], wide: Callable[[bytes], int]
     ) -> Told | None:
-        """`opened`: how a list begins in the data; `plain`: the list that a list in the data is; `stands`: a message as
-        it stands in the data."""
+        """`opened`: how a list begins in the data; `plain`: the list that a list in the data is; `wide`: the bytes that
+        a part of it takes there at least."""
         keys = _keys(data, opened)
         place, begun = len(keys), None
         while place and begun is None:
             begun = self.begun.get(keys[place - 1])
             place -= begun is None
-        rest = plain(data if begun is None else opened + data[begun.end :])
+        given = data if begun is None else opened + data[begun.end :]
+        rest = plain(given)
         try:
             parts = _decode_list(rest)
         except UNREADABLE:
@@ -99,9 +99,9 @@ class Conversations:
             made = told(self.each(parts), begun.of, begun.messages)
         else:  # a list that ends in a comma
             return None
-        if place < len(keys):
-            begun = begun or _Beginning(len(opened), 0, made)
-            self._remember(data, keys[place:], place, map(stands, parts), made, begun)
+        # If it takes no byte more than it has to, then no part of it does, and where each ends is told by its length.
+        if place < len(keys) and len(given) == len(opened) - len(OPENED) + wide(rest) + (opened is QUOTED):
+            self._remember(rest, keys[place:], place, parts, made, begun or _Beginning(len(opened), 0, made), wide)
         return made
 
     def each(self, parts: Sequence[msgspec.Raw]) -> list[Block]:
@@ -127,45 +127,55 @@ class Conversations:
         return block
 
     def _remember(
-        self, data: bytes, keys: Sequence[bytes], place: int, parts: Iterable[Any], made: Told, begun: _Beginning
+        self,
+        rest: bytes,
+        keys: Sequence[bytes],
+        place: int,
+        parts: Iterable[msgspec.Raw],
+        made: Told,
+        begun: _Beginning,
+        wide: Callable[[bytes], int],
     ) -> None:
-        """Remember the beginnings whose hashes are given; the first of them has `place` + 1 times `GRID` bytes."""
+        """Remember the beginnings whose hashes are given; the first of them has `place` + 1 times `GRID` bytes.
+
+        rest   the list behind the messages of `begun`
+        parts  its messages
+        """
         end, count = begun.end, begun.messages
         new = sum([BLOCK + len(block.opening) for block in made.blocks[count:]])
         weight = BEGUN + (len(made.blocks) * HELD + new) // len(keys)
-        reach = (place + 1) * GRID
+        reach, here = (place + 1) * GRID, len(OPENED)
         waiting = iter(keys)
         for raw in parts:
-            after = end + len(raw)
-            # With space around its messages, or with escapes that are not the shortest, a list is not remembered: where
-            # one begins would have to be searched for.
-            if after >= len(data) or data[after] != COMMA or not _is(data, end, after, raw):
+            part = bytes(raw)
+            after = here + len(part)
+            # With space around its messages a list is not remembered: where one begins would have to be searched for.
+            if rest[after] != COMMA or rest[here] != part[0]:
                 break
-            while after + 1 > reach:
+            behind = end + wide(part) + 1
+            while behind > reach:
                 if (key := next(waiting, None)) is None:
                     return
                 if count:
                     self.begun.put(key, _Beginning(end, count, made), weight)
                 reach += GRID
-            end, count = after + 1, count + 1
+            end, count, here = behind, count + 1, after + 1
         if count:
             for key in waiting:
                 self.begun.put(key, _Beginning(end, count, made), weight)
-
-
-def _is(data: bytes, start: int, end: int, raw: bytes | memoryview) -> bool:
-    """Whether a message stands at a place; one that was found in the data stands there if it begins there."""
-    return data[start] == raw[0] if type(raw) is memoryview else data[start:end] == raw
 
 
 def _unquoted(data: bytes) -> bytes:
     return _decode_text(data).encode("utf-8", "replace")
 
 
-def _quoted(raw: msgspec.Raw) -> bytes:
-    return escaped(bytes(raw).decode("utf-8", "replace"))
+def _wide(part: bytes) -> int:
+    """The bytes of JSON in the quotes of a text, with the shortest escapes: of what may stand in JSON as it is, these
+    characters take one byte more, and all others what they take without quotes."""
+    return len(part) + sum([part.count(one) for one in ESCAPED])
 
 
+ESCAPED = (b'"', b"\\", b"\n", b"\r", b"\t")
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
