@@ -85,3 +85,10 @@ def test_a_currency_without_rates_says_how_to_give_them(run):
     ran = run("analyze", "log.jsonl", "--currency", "EUR")
     assert ran.code == 2
     assert "--rates FILE" in ran.err
+
+
+def test_rates_of_no_currency_are_a_mistake(run, rates):
+    shutil.copy(LOG, "log.jsonl")
+    ran = run("analyze", "log.jsonl", "--rates", rates)
+    assert ran.code == 2
+    assert "--currency EUR" in ran.err

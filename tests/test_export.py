@@ -15,7 +15,7 @@ from ledgers import at, book, calls
 from test_cli import run as run
 
 from costaudit import schema
-from costaudit.report._focus import VERSIONS, Account, table
+from costaudit.report._focus import VERSIONS, Account, Left, table
 
 LOG = [
     {"task": "a", "tenant": "x", "input_tokens": 3_000, "cache_read_tokens": 1_000, "cache_write_tokens": 500},
@@ -23,6 +23,7 @@ LOG = [
     {"task": "b", "service_tier": "batch", "started_at": at(86_400)},
     {"model": "gift"},
     {"model": "no-such-model"},
+    {"started_at": None, "task": "a"},
 ]
 # Columns of FOCUS that may not be null, whatever the charge (1.2, conformance level "mandatory").
 NEVER_NULL = (
@@ -39,8 +40,13 @@ def focus(log, version="1.2"):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_table_adds_up_to_the_spend_and_leaves_nothing_null_that_must_not_be(version):
     made = focus(LOG, version)
-    assert made.table["BilledCost"].sum() == calls(LOG)["cost_usd"].sum()
-    assert made.left_out == 1
+    undated = calls(LOG[-1:])["cost_usd"].sum()
+    assert made.table["BilledCost"].sum() + undated == calls(LOG)["cost_usd"].sum()
+    assert undated
+    assert made.left_out == (
+        Left("without a known price", 1, Decimal(0)),
+        Left("without a time, which no day can hold", 1, undated),
+    )
     assert made.table.select(NEVER_NULL).null_count().sum_horizontal().item() == 0
     assert ("ProviderName" in made.table.columns) is (version != "1.4")
 
@@ -83,6 +89,20 @@ def test_the_files_are_written_whole_and_hold_no_text(run):
         assert sum(Decimal(row["BilledCost"]) for row in csv.DictReader(file)) == made["cost_usd"].sum()
 
 
+def test_dollars_that_have_no_day_are_named_by_every_command_that_needs_one(run):
+    lines = [
+        {"model": "gpt-5-mini", "input_tokens": 1_000_000, "output_tokens": 0, "request_id": str(n), "started_at": when}
+        for n, when in enumerate(("2026-09-03T10:00:00Z", None, None))
+    ]
+    Path("log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "$0.75 spent" in run("spend", "log.jsonl").out
+    month = run("report", "log.jsonl", "--month", "2026-09").out
+    assert "$0.25 spent" in month
+    assert "2 calls without a time, in no month: $0.50" in month
+    focus = run("export", "log.jsonl", "-f", "focus", "--account", "acme", "-o", "out.csv")
+    assert "left out: 2 calls without a time, which no day can hold: $0.50\n" in focus.err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("form", [(), ("-f", "focus", "--account", "acme")], ids=["parquet", "focus"])
 def test_a_full_disk_is_no_bug(run, form):
@@ -98,6 +118,7 @@ def test_a_full_disk_is_no_bug(run, form):
     [
         (["-f", "focus", "-o", "x.csv"], "billing account"),
         (["-f", "focus", "--account", "a", "--focus-version", "9", "-o", "x.csv"], "FOCUS 9"),
+        (["--account", "a", "-o", "x.parquet"], "add -f focus"),
         (["-f", "xlsx", "-o", "x"], "no format 'xlsx'"),
         (["-o", "no/such/folder/x.parquet"], "cannot write"),
     ],

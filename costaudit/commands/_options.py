@@ -113,7 +113,10 @@ def settings(
     no_cache: bool = False,
     **flags: Any,
 ) -> Settings:
-    """The settings of the file, with the flags that were given over them; a flag left out changes nothing."""
+    """The settings of the file, with the flags that were given over them; a flag left out changes nothing.
+
+    Raises UsageError for rates of a currency that nobody asked for.
+    """
     from costaudit.config import Settings, load_assignment
 
     given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items() if v is not None}
@@ -122,7 +125,10 @@ def settings(
         given["cache"] = False
     if tasks is not None:
         given["tasks"] = load_assignment("task", tasks)
-    return replace(Settings.load(config, start=Path.cwd()), **given)
+    merged = replace(Settings.load(config, start=Path.cwd()), **given)
+    if "rates" in given and "currency" not in given and merged.currency.upper() == "USD":
+        raise UsageError("--rates without a currency changes nothing", hint="name it, e.g. --currency EUR")
+    return merged
 
 
 def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None = None, verbose: bool = False) -> View:

@@ -41,12 +41,13 @@ def command(
 
     `parquet`: every call with all columns of the request table, its exact cost and how far it can be trusted; no text.
     `focus`: a cost and usage table of the FinOps open specification, a row a day, tenant, model and usage class; CSV,
-    or Parquet by the file's ending. Calls without a known price are left out of it, and counted.
+    or Parquet by the file's ending. Calls without a known price, and those without a time, are
+    left out of it, and counted with what they cost.
     """
     from costaudit import pipeline
     from costaudit.errors import UsageError
     from costaudit.report import _focus, csv
-    from costaudit.report._money import plural
+    from costaudit.report import _money as money
 
     if format == "focus" and focus_version not in _focus.VERSIONS:
         raise UsageError(f"FOCUS {focus_version} is not written", hint=f"versions: {', '.join(_focus.VERSIONS)}")
@@ -54,6 +55,10 @@ def command(
         raise UsageError(
             "FOCUS needs a billing account", hint="--account ID: your organisation at the provider, or one of your own"
         )
+    named = {"--account": account, "--account-name": account_name, "--invoice": invoice}
+    named["--focus-version"] = "" if focus_version == _focus.VERSIONS[0] else focus_version
+    if format != "focus" and (without := [flag for flag, value in named.items() if value]):
+        raise UsageError(f"{without[0]} says something of a FOCUS table, and {format} is none", hint="add -f focus")
     if format == "parquet" and output.suffix.lower() == ".csv":
         raise UsageError(
             f"{output} would hold Parquet",
@@ -66,7 +71,7 @@ def command(
         known = pipeline.load(paths, settings, report)
     if format == "parquet":
         emit_table(known.calls, output)
-        note(f"{plural(known.calls.height, 'call')} written to {output}", quiet=quiet)
+        note(f"{money.plural(known.calls.height, 'call')} written to {output}", quiet=quiet)
         return
     made = _focus.table(
         known.calls, known.book, version=focus_version, account=_focus.Account(account, account_name, invoice)
@@ -75,5 +80,7 @@ def command(
         emit_table(made.table, output)
     else:
         emit(csv.written(made.table), output)
-    left = f", {plural(made.left_out, 'call')} without a known price left out" if made.left_out else ""
-    note(f"{plural(made.table.height, 'row')} of FOCUS {focus_version} written to {output}{left}", quiet=quiet)
+    note(f"{money.plural(made.table.height, 'row')} of FOCUS {focus_version} written to {output}", quiet=quiet)
+    for left in made.left_out:
+        worth = f": {money.usd(left.usd)}" if left.usd else ""
+        note(f"left out: {money.plural(left.calls, 'call')} {left.why}{worth}", quiet=quiet)

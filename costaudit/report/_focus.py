@@ -1,7 +1,8 @@
 """Priced calls as a FOCUS cost and usage table (focus.finops.org), one row a day, tenant key, model and usage class.
 
 Costs are ours, not the provider's bill: `ListCost` is the public price, the other three hold the user's own prices. A
-call without a known price is left out and counted, never written as 0. Tokens are the consumed quantity; what a class
+call without a known price is left out and counted, never written as 0; so is one without a time, for a charge has a
+period. Tokens are the consumed quantity; what a class
 is stands in the SKU, and as `x_` keys in `SkuPriceDetails`, for FOCUS has no token columns up to 1.4.
 """
 
@@ -17,6 +18,7 @@ import msgspec
 import polars as pl
 from msgspec.structs import replace
 
+from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, INPUT_SIDE, TOKENS
 from costaudit.price.engine import bill_by
@@ -51,17 +53,31 @@ class Account(msgspec.Struct, frozen=True):
     invoice: str = ""
 
 
+class Left(msgspec.Struct, frozen=True):
+    """Calls that are not in the table, why, and what they cost [USD]."""
+
+    why: str
+    calls: int
+    usd: Decimal
+
+
 class Written(msgspec.Struct, frozen=True):
-    """A table and how many calls it leaves out, for they have no known price."""
+    """A table and what it leaves out: dollars of both are the spend."""
 
     table: pl.DataFrame
-    left_out: int
+    left_out: tuple[Left, ...]
 
 
 def table(calls: pl.DataFrame, book: PriceBook, *, version: str, account: Account) -> Written:
-    """Priced calls [schema.CALLS] as rows of FOCUS; sums of `BilledCost` are the spend, to the last digit."""
-    priced = calls.filter(pl.col("price_status").is_in(["priced", "free"]) & pl.col("started_at").is_not_null())
-    out = calls.filter(pl.col("price_status").is_not_null()).height - priced.height
+    """Priced calls [schema.CALLS] as rows of FOCUS; `BilledCost` and what is left out add up to the spend."""
+    known, dated = pl.col("price_status").is_in(["priced", "free"]), pl.col("started_at").is_not_null()
+    priced = calls.filter(known & dated)
+    left = (
+        ("without a known price", pl.col("price_status") == "unpriced"),
+        ("under a subscription", pl.col("price_status") == "subscription"),
+        ("without a time, which no day can hold", known & ~dated),
+    )
+    out = (_left(why, calls.filter(which)) for why, which in left)
     text = {key: pl.col(key).cast(pl.String).fill_null("") for key in KEYS}
     keys = priced.select(day=pl.col("started_at").dt.truncate("1d"), **text)
     ours = bill_by(priced, book, keys)
@@ -73,7 +89,11 @@ def table(calls: pl.DataFrame, book: PriceBook, *, version: str, account: Accoun
     rows = both.join(n, on=["day", *KEYS], how="left").sort("day", *KEYS, "class")
     with localcontext(prec=PRECISION):
         made = [_row(row, version, account) for row in rows.iter_rows(named=True)]
-    return Written(pl.DataFrame(made, schema=_schema(version), orient="row"), out)
+    return Written(pl.DataFrame(made, schema=_schema(version), orient="row"), tuple(one for one in out if one.calls))
+
+
+def _left(why: str, calls: pl.DataFrame) -> Left:
+    return Left(why, calls.height, usd(calls["cost_usd"]))
 
 
 def _row(row: Mapping[str, Any], version: str, account: Account) -> dict[str, Any]:
