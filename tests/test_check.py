@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from pages import body
@@ -231,6 +233,26 @@ def test_a_saved_baseline_gives_the_verdicts_of_its_logs(logs, capsys):
         read = json.loads(capsys.readouterr().out)
         said.append([(task["task"], task["verdict"], task["cost"]) for task in read["tasks"]])
     assert said[0] == said[1]
+
+
+def test_a_saved_baseline_is_read_however_a_shell_or_a_tool_has_written_it_since(logs, capsys):
+    assert run("baseline", "save", "before.jsonl", "-o", "b.json", "-q") == 0
+    text = Path("b.json").read_text()
+    assert run("check", "after.jsonl", "--baseline", "b.json", "--format", "json") == 1
+    said = capsys.readouterr().out
+    forms = (
+        text.encode("utf-8-sig"),
+        text.encode("utf-16"),
+        text.replace("\n", "\r\n").encode(),
+        gzip.compress(text.encode()),
+    )
+    for form in forms:
+        Path("b.json").write_bytes(form)
+        assert run("check", "after.jsonl", "--baseline", "b.json", "--format", "json") == 1
+        assert capsys.readouterr().out == said
+    Path("b.json").write_bytes(gzip.compress(text.encode())[:-30])
+    assert run("check", "after.jsonl", "--baseline", "b.json") == 3
+    assert "b.json is not a baseline that can be read: compressed stream is cut off" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("flags", "code"), [((), 2), (("--require-baseline",), 3)])

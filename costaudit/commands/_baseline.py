@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from costaudit.compare.side import Side
     from costaudit.config import Settings
     from costaudit.ingest import Ingested
+    from costaudit.ingest._streams import Read
     from costaudit.pipeline import Loaded, Progress
 
 LAST_DAYS = re.compile(r"last-([1-9]\d{0,3})d")
@@ -55,7 +58,7 @@ class Finder(msgspec.Struct, frozen=True):
 
     def find(self, given: str | None, *, required: bool) -> Base:
         """No baseline where none was named; a path that is not there is a mistake, or a missing baseline (exit 3)."""
-        from costaudit.compare import baseline as files
+        from costaudit.compare.baseline import loads
         from costaudit.compare.side import last_day
 
         day = last_day(self.head.calls)
@@ -65,12 +68,12 @@ class Finder(msgspec.Struct, frozen=True):
             return self._before(given, timedelta(days=int(days[1])), day)
         if not _is_there(given):
             raise _missing(given, required=required)
-        if files.is_baseline(Path(given)):
+        if saved := _saved(Path(given)):
             if any(self.window):
                 raise UsageError(
                     f"{given} is a saved baseline: it has its own window", hint="leave --baseline-since out"
                 )
-            side = files.load(Path(given))
+            side = loads(saved.data, given, saved.problem)
             return Base(side, side.priced_on)
         if self._same(given) and not any(self.window):
             return self._before(given, None, day)
@@ -131,6 +134,25 @@ def _measured(loaded: Loaded, name: str, day: date | None) -> Side:
     from costaudit.compare.side import measure
 
     return measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share, on=day)
+
+
+def _saved(path: Path) -> Read | None:
+    """The text of a saved baseline, however a shell or a tool has recoded or packed it since; None for other files."""
+    from costaudit.compare import baseline as files
+    from costaudit.ingest import _streams as streams
+
+    if not path.is_file():
+        return None
+    with suppress(OSError), closing(streams.open_log(path)) as packed:
+        stream: streams.Stream = packed
+        head = streams.head_of(stream)
+        if head.data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            stream = streams.Recoded(head, stream)
+            head = streams.head_of(stream)
+        head = head._replace(data=head.data.removeprefix(BOM_UTF8))
+        if files.is_baseline(head.data):
+            return streams.head_and_rest(head, stream, files.MAX_BYTES + 1)
+    return None  # what cannot be read is told as a log
 
 
 def _is_there(given: str) -> bool:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -88,13 +87,9 @@ class _File(msgspec.Struct, frozen=True):
     tasks: dict[str, _Task]
 
 
-def is_baseline(path: Path) -> bool:
-    """Whether a file says it is a baseline, of whatever version; logs are told by content too."""
-    try:
-        with path.open("rb") as file:
-            return b'"schema": "costaudit.baseline/' in file.read(200)
-    except OSError:
-        return False
+def is_baseline(head: bytes) -> bool:
+    """Whether a file that begins so says it is a baseline, of whatever version; logs are told by content too."""
+    return b'"schema": "costaudit.baseline/' in head[:200]
 
 
 def dumps(side: Side) -> str:
@@ -118,17 +113,18 @@ def dumps(side: Side) -> str:
     return "\n".join(["{", *lines, '  "tasks": {', *([body] if body else []), "  }", "}"]) + "\n"
 
 
-def load(path: Path) -> Side:
-    """The side a baseline file holds; CostAuditError (exit 3: cannot judge) where it holds none."""
+def loads(text: bytes, path: str, problem: str = "") -> Side:
+    """The side that the text of a baseline file holds; CostAuditError (exit 3: cannot judge) where it holds none.
+
+    problem  the damage that the text ends in, if whoever read it met some
+    """
     hint = "save it again: costaudit baseline save PATH... -o FILE"
+    if len(text) > MAX_BYTES:
+        raise CostAuditError(f"{path} is over {MAX_BYTES // 2**20} MB: no baseline is", hint=hint)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CostAuditError(f"{path} is over {MAX_BYTES // 2**20} MB: no baseline is", hint=hint)
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
-    except OSError as error:
-        raise CostAuditError(f"cannot read {path}: {error.strerror or error}", hint=hint) from error
+        file = msgspec.json.decode(text, type=_File)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise CostAuditError(f"{path} is not a baseline that can be read: {error}", hint=hint) from error
+        raise CostAuditError(f"{path} is not a baseline that can be read: {problem or error}", hint=hint) from error
     if file.schema != SCHEMA:
         raise CostAuditError(f"{path} has the schema {file.schema[:60]!r}, this program reads {SCHEMA}", hint=hint)
     try:
