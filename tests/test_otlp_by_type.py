@@ -15,6 +15,7 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Out
 from costaudit.ingest._messages import encoded
+from costaudit.ingest._tree import PLACE
 from costaudit.ingest._wire import general
 
 odd = st.sampled_from([None, 0, "x", [], {}, {"stringValue": "a"}, [{"key": "k"}], {"code": 2}])
@@ -112,17 +113,20 @@ def test_whether_a_span_has_text_is_seen_without_reading_it(attributes, events):
 def test_messages_that_are_not_wanted_are_not_read(monkeypatch):
     monkeypatch.setattr(_otel_prompt, "facts", None)
     span_ = span("b", None, **{**used(12), "gen_ai__input__messages": '[{"role":"user","content":"hello"}]'})
-    out, reader = Out(), otlp._Reader(told=False)
+    out, reader = Out(), otlp._Reader(("input_tokens", "has_text"))
     reader.feed([Record(1, 0, msgspec.json.encode(export(span_)))], out)
     reader.close(out)
     assert out.frames[0].select("input_tokens", "has_text").rows() == [(12, True)]
 
 
-def made(record, told):
-    reader, out = otlp._Reader(told=told), Out()
+def made(record, only):
+    """What is read of a record for some columns: those, and what joins calls that belong together."""
+    reader, out = otlp._Reader(only), Out()
     reader.feed([Record(1, 0, record)], out)
     reader.close(out)
-    return [frame.to_dicts() for frame in out.frames], out.rejects, out.skipped
+    rows_ = [row for frame in out.frames for row in frame.to_dicts()]
+    asked = [{name: row.get(name) for name in (*PLACE, *(rows_[0] if only is None else only))} for row in rows_]
+    return asked, out.rejects, out.skipped
 
 
 SPELLINGS = {
@@ -134,6 +138,13 @@ SPELLINGS = {
     "with half a character": lambda line: line.replace(b"hello", b"\\ud83d hello"),
     "cut off": lambda line: line[:-9],
 }
+SETTINGS = {
+    "tenant.id": "a",
+    "user.id": "b",
+    "gen_ai.request.temperature": 0.5,
+    "ai.response.msToFirstChunk": 20,
+    "gen_ai.response.finish_reasons": ["stop"],
+}
 GREETING = '[{"role":"user","content":"hello <é> \\n"}]'
 
 
@@ -142,13 +153,14 @@ GREETING = '[{"role":"user","content":"hello <é> \\n"}]'
 def test_texts_that_are_read_later_say_what_the_general_way_makes_of_them(attributes_, greeting, spelling):
     asked = span("b", None, **used(12))
     asked["attributes"] += attributes({"gen_ai.input.messages": greeting} | attributes_ if greeting else attributes_)
+    asked["attributes"] += attributes(SETTINGS)
     line = SPELLINGS[spelling](msgspec.json.encode(export(asked)))
     general_ = parsed(line)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_otlp_typed, "LONG", 0)
-        for told in (True, False):
-            expected = made(general_, told) if isinstance(general_, dict) else ([], [(1, general_)], {})
-            assert made(line, told) == expected
+        for only in (None, ("has_text", "model"), ("finish_reason",), ("tenant", "ttft_s", "output_tokens")):
+            expected = made(general_, only) if isinstance(general_, dict) else ([], [(1, general_)], {})
+            assert made(line, only) == expected
 
 
 texts = st.sampled_from(["", "ok", '[{"type":"text","text":"a"}]', "[no list", '{"a": 1}'])

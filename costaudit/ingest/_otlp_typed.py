@@ -4,14 +4,16 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET
 
 from costaudit.ingest._files import UNREADABLE
-from costaudit.ingest._otel_prompt import LISTS, Quoted, unquoted
+from costaudit.ingest._format import LEAVES
+from costaudit.ingest._otel_names import WHERE_FACTS
+from costaudit.ingest._otel_prompt import ANSWERS, FINISH, LISTS, TEXTS, Quoted, unquoted
 from costaudit.ingest._otlp_values import plain, whole
 
 
@@ -107,17 +109,46 @@ def export(data: bytes) -> Export | None:
         return None
 
 
-def flat(attributes: Iterable[Attribute] | None) -> dict[str, Any]:
+class Reading(NamedTuple):
+    """How attributes are read.
+
+    left    names of which nothing that is wanted is made
+    quoted  names of lists of messages, which are left as they stand where they are long
+    """
+
+    left: frozenset[str] = frozenset()
+    quoted: frozenset[str] = LISTS
+
+
+def reading(only: Collection[str] | None, *, told: bool) -> Reading:
+    """How attributes are read where these columns are wanted (None: all), and what prompts and answers say, or not."""
+    if only is None:
+        return Reading()
+    columns = {column for column, end in ALONE.items() if end not in only}
+    left = frozenset(name for name, (column, _) in WHERE_FACTS.items() if column in columns)
+    if told:
+        return Reading(left)
+    # What a name of a text says of the end of a call may be all that there is of its answer.
+    return Reading(left.union(name for name in FINISH if not name.startswith(TEXTS)), LISTS.union(ANSWERS))
+
+
+ALONE = {name: name for name in LEAVES | {"streamed", "ttft_s"}} | {"_ttft_ms": "ttft_s"}
+"""columns of spans that no other is made of -> where they end"""
+
+
+def flat(attributes: Iterable[Attribute] | None, how: Reading) -> dict[str, Any]:
     """Attributes as a plain dictionary; long texts that are lists of messages as they stand."""
     found: dict[str, Any] = {}
+    left, quoted = how
     for attribute in attributes or ():
-        value, key = attribute.value, attribute.key
-        if value is None:
+        if (key := attribute.key) in left:
+            continue
+        if (value := attribute.value) is None:
             found[key] = None
         elif type(raw := value.string_value) is not msgspec.Raw:
             found[key] = _plain(value)
         else:
-            found[key] = Quoted(raw) if key in LISTS and _long_list(raw) else unquoted(raw)
+            found[key] = Quoted(raw) if key in quoted and _long_list(raw) else unquoted(raw)
     return found
 
 
@@ -131,7 +162,10 @@ def _long_list(raw: msgspec.Raw) -> bool:
 
 def _plain(value: Value) -> Any:
     """A value that is no text."""
-    if value.bool_value is value.double_value is UNSET and value.int_value is not UNSET:
+    for said in (value.bool_value, value.double_value):
+        if said is not UNSET:
+            return said
+    if value.int_value is not UNSET:
         return whole(value.int_value)
     return plain(
         {name: said for name, said in zip(NAMES, msgspec.structs.astuple(value), strict=True) if said is not UNSET}

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from costaudit import schema
 from costaudit.ingest import _convention, _prompt, _tree
 from costaudit.ingest._decode import opened
 from costaudit.ingest._format import Out
+from costaudit.ingest._limits import MOST_TEXT
 from costaudit.ingest._otel_names import AROUND, CALLS, FACTS, METADATA
 from costaudit.ingest._otel_prompt import answered, has_text, prompt_facts
 from costaudit.ingest._span_usage import Shape, counted, provider_said, shape_of
@@ -193,7 +195,8 @@ def _known(attributes: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
     for column, one, names in shape.facts:
         for name in names:
             if (value := attributes[name]) is not None:
-                found[column] = _read(one, value)
+                plain = one is text and type(value) is str and 0 < len(value) <= MOST_TEXT  # as most are
+                found[column] = value if plain else _read(one, value)
                 break
     return found
 
@@ -241,12 +244,16 @@ def _parts_of_cost(attributes: Mapping[str, Any], shape: Shape) -> Decimal | Non
 
 def _doubt(span: Span, row: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
     """The documented reading of writers that pass a provider's counts on: Anthropic's input leaves the cache out."""
-    claude = any(name in str(row.get("provider")).lower() for name in ("anthropic", "bedrock"))
-    if "_reading" not in usage or not claude:
+    if "_reading" not in usage or not _is_of_claude(row.get("provider")):
         return {}
     if span.scope.lower().startswith("openlit"):
         return {"_reading": "beside"}
     return {"_reading": "unknown"} if span.resource.get("service.name") == "portkey" else {}
+
+
+@lru_cache(maxsize=1_024)  # providers are few
+def _is_of_claude(provider: str | None) -> bool:
+    return any(name in str(provider).lower() for name in ("anthropic", "bedrock"))
 
 
 # --- identity and time ------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from costaudit.audit import AT_LEAST
@@ -12,7 +12,7 @@ from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import sha
 from costaudit.ingest._otel_names import BARE
-from costaudit.ingest._otlp_typed import Export, TypedSpan, export
+from costaudit.ingest._otlp_typed import Export, Reading, TypedSpan, export, reading
 from costaudit.ingest._otlp_typed import flat as flat_typed
 from costaudit.ingest._otlp_values import flat, plain
 from costaudit.ingest._prompt import wanted
@@ -57,7 +57,7 @@ class Otlp(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # exports are never wrapped
-        return _Reader(told=wanted(file.only, "finish_reason", "task"))
+        return _Reader(file.only)
 
 
 class _Around(NamedTuple):
@@ -72,7 +72,9 @@ class _Reader:
 
     portion = 1 << 20  # bytes that are fed at once: nothing is gained by more, for each line is done with by itself
 
-    def __init__(self, *, told: bool = True) -> None:
+    def __init__(self, only: Collection[str] | None = None) -> None:
+        told = wanted(only, "finish_reason", "task")
+        self.how = reading(only, told=told)
         self.made = Collected(told=told)
         self.kept: set[float] = set()  # shares of traces that sampling kept
 
@@ -107,14 +109,14 @@ class _Reader:
     def _typed(self, typed: Export, record: Record, out: Out) -> Iterator[Span]:
         found = 0
         for group in typed.resource_spans:
-            resource = flat_typed(group.resource.attributes if group.resource is not None else None)
+            resource = flat_typed(group.resource.attributes if group.resource is not None else None, self.how)
             for scoped in group.scope_spans or ():
                 around = _Around(resource, _scope_name(scoped.scope))
                 for span in scoped.spans or ():
                     found += 1
                     if span.trace_state:
                         self.kept |= _kept(span.trace_state)
-                    yield _typed_span(span, around, record)
+                    yield _typed_span(span, around, record, self.how)
         self._found(found, out)
 
     def _found(self, spans: int, out: Out) -> None:
@@ -214,7 +216,7 @@ def _span(span: Mapping[str, Any], around: _Around, record: Record) -> Span:
     )
 
 
-def _typed_span(span: TypedSpan, around: _Around, record: Record) -> Span:
+def _typed_span(span: TypedSpan, around: _Around, record: Record, how: Reading) -> Span:
     """`_span` of what was decoded by type."""
     return Span(
         record.line,
@@ -225,11 +227,11 @@ def _typed_span(span: TypedSpan, around: _Around, record: Record) -> Span:
         str(span.name)[:200] if span.name is not None else None,
         span.start_time_unix_nano,
         span.end_time_unix_nano,
-        flat_typed(span.attributes),
+        flat_typed(span.attributes, how),
         around.resource,
         around.scope,
         _failed(span.status),
-        [(str(event.name or "")[:200], flat_typed(event.attributes)) for event in span.events or ()],
+        [(str(event.name or "")[:200], flat_typed(event.attributes, how)) for event in span.events or ()],
     )
 
 
