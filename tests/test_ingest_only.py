@@ -36,6 +36,7 @@ ASKED = [
     ("model",),
     SPENT,
     ("tenant", "streamed", "ttft_s"),
+    ("finish_reason",),
 ]
 LOG = sample("claude-code.jsonl")
 
@@ -66,7 +67,9 @@ def agrees(whole, part, only):
     assert unseen["reason"].str.starts_with("not JSON").all()
 
 
-@pytest.mark.parametrize("only", ASKED, ids=["sums", "runs", "tools", "prompts", "one column", "spend", "leaves"])
+@pytest.mark.parametrize(
+    "only", ASKED, ids=["sums", "runs", "tools", "prompts", "one column", "spend", "leaves", "ends"]
+)
 def test_every_format_gives_the_columns_it_is_asked_for(only):
     agrees(samples(), ingest([SAMPLES], only=only), only)
 

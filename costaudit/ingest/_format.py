@@ -254,6 +254,7 @@ class TableFormat(Format):
     context  whether columns such as tenant, task, latency are looked for around the object (see `_context`)
     alone    whether `tidy` gives a row whatever rows stand beside it: then an appended file is read from its old end
     leaves   columns that no value is refused of and no other column is made of: not read where they are not wanted
+    called   columns that `tidy` makes of what an answer calls: answers are read where one of them is wanted
     """
 
     fields: ClassVar[Mapping[str, Field | tuple[Field, ...]]]
@@ -261,6 +262,7 @@ class TableFormat(Format):
     context: ClassVar[bool] = True
     alone: ClassVar[bool] = True
     leaves: ClassVar[frozenset[str]] = frozenset()
+    called: ClassVar[tuple[str, ...]] = ()
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_key`, `_rank`.

@@ -39,7 +39,7 @@ class TableReader:
         self.form, self.file, self.plan, self.found = form, file, plan_of(form, found, file.only), found
         self.lean: Lean | None = self.plan.lean()
         self.taught = False
-        self.told = wanted(file.only)
+        self.told = wanted(file.only, *form.called)
         if form.alone:
             self.portion = PORTION
         self.early: Early | None = None

@@ -59,6 +59,7 @@ class GeminiAPI(TableFormat):
     name = "gemini-api"
     title = "Gemini API and Vertex AI generateContent"
     wrappable = True
+    called = ("finish_reason",)
     fields = {
         "request_id": text("responseId"),
         "started_at": moment("createTime"),

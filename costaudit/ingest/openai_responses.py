@@ -35,6 +35,7 @@ class OpenAIResponses(TableFormat):
     name = "openai-responses"
     title = "OpenAI Responses API"
     wrappable = True
+    called = ("finish_reason",)
     fields = {
         "request_id": text("id"),
         "started_at": moment("created_at"),
