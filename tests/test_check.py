@@ -270,6 +270,7 @@ def test_without_a_baseline_nothing_is_compared_and_nothing_passes(logs, capsys,
     out, err = capsys.readouterr()
     assert out.startswith("CANNOT JUDGE 2 of 2 tasks: no baseline")
     assert "nothing was compared" in err
+    assert ("error: CANNOT JUDGE 2 of 2 tasks: no baseline" in err) is (code == 3)
 
 
 def test_budgets_of_the_settings_are_checked_without_a_baseline_too(logs, capsys):

@@ -282,6 +282,8 @@ def test_a_group_without_a_command_prints_its_help(group, run):
         (["formats", "openai-chta"], 2, "openai-chat"),
         (["show", "F-ffffff", "{logs}"], 2, "no finding 'F-ffffff' in these logs"),
         (["ingest", "{logs}"], 2, "--store"),
+        (["ingest", "{logs}", "--store", "-"], 2, "a store is a folder"),
+        (["init", "{logs}", "-o", "no/such/c.yaml"], 2, "mkdir -p no/such"),
     ],
 )
 def test_wrong_usage_is_told_in_words_with_its_exit_code(arguments, code, said, logs, run):
@@ -354,6 +356,16 @@ def test_a_reader_that_stops_reading_gets_silence(logs):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_output_without_room_is_told_as_a_file_without_room_is():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "costaudit", "explain"], stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: cannot write to standard output: No space left on device\nhint:")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["--min-coverage", "0.9"], 3), (["--fail-on", "high", "--ignore", "unpriced-usage"], 3), ([], 0)],
@@ -365,6 +377,7 @@ def test_too_little_coverage_cannot_be_judged_where_somebody_asks_for_judgement(
     assert ran.code == code
     assert ran.out.startswith("At least $0.035 spent")
     assert "nobody-knows-7b (10 requests)" in ran.out
+    assert ("cannot judge: less than" in ran.err) is (code == 3)
 
 
 @pytest.mark.parametrize(
@@ -464,6 +477,8 @@ def test_a_store_is_shown_checked_and_compacted(logs, run, tmp_path):
     broken = run("store", "verify", "history")
     assert broken.code == 1
     assert "not as it was written (4 bytes of" in broken.out
+    assert run("store", "compact", "history").code == 1
+    assert run("store", "compact", "history").out == broken.out
     assert run("store", "verify", "nothing").code == 2
 
 

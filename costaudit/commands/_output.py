@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from costaudit.errors import UsageError
+from costaudit.errors import CostAuditError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,8 +37,17 @@ def emit(text: str, output: Path | None = None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The command goes on to its own exit code; the interpreter's last flush must not meet the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forgotten()  # the command goes on to its own exit code
+    except OSError as error:
+        _forgotten()
+        raise UsageError(
+            f"cannot write to standard output: {error.strerror}", hint="send it where there is room"
+        ) from None
+
+
+def _forgotten() -> None:
+    """Nothing more is written to stdout: the interpreter's last flush must not meet the same again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Copies(msgspec.Struct, frozen=True):
@@ -145,6 +154,16 @@ def writable(path: Path | None) -> Path | None:
     if path is not None and not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
     return path
+
+
+def unjudged(floor: float) -> CostAuditError:
+    """The end of a command that was asked for a verdict: too little of the log can be priced. The report is out."""
+    from costaudit.report._money import share
+
+    return CostAuditError(
+        f"cannot judge: less than {share(floor)} of the log can be priced",
+        hint="the report says what has no price; `costaudit prices --help` says how to give it one",
+    )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ import typer
 
 from costaudit import plugins
 from costaudit.commands import _options as options
-from costaudit.commands._output import Copies, emit, progress, summarise
+from costaudit.commands._output import Copies, emit, progress, summarise, unjudged
+from costaudit.errors import CostAuditError
 
 if TYPE_CHECKING:
     from costaudit.audit import Audit
@@ -90,6 +91,8 @@ def command(
                 summarise(renderer("markdown")(audit, view))
         known.say(how, said)
     code = gate(said, settings.fail_on, demanded=min_coverage is not None)
+    if code == CostAuditError.exit_code:
+        raise unjudged(settings.min_coverage)
     if code:
         raise typer.Exit(code)
 

@@ -68,7 +68,9 @@ def command(
     from costaudit.compare import budgets
     from costaudit.compare.gate import check
     from costaudit.compare.side import measure
+    from costaudit.errors import CostAuditError
     from costaudit.report import _check
+    from costaudit.report._gate import headline
 
     render = _check.renderer(format)
     copies = Copies.of(also, _check.renderer, output)
@@ -121,6 +123,8 @@ def command(
     copies.write(gate)
     if format == "github":
         summarise(_check.renderer("markdown")(gate, view))
+    if gate.exit_code == CostAuditError.exit_code:
+        raise CostAuditError(headline(gate))
     if gate.exit_code:
         raise typer.Exit(gate.exit_code)
 

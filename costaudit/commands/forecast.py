@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import emit, progress, unjudged
 from costaudit.errors import UsageError
 
 FORMATS = ("terminal", "json", "markdown", "csv", "html")
@@ -97,7 +97,7 @@ def command(
     with options.money(settings, found.window):
         emit(_forecast.RENDERERS[format](found, options.view(no_color=no_color, output=output)), output)
     if min_coverage is not None and not known.coverage.enough:
-        raise typer.Exit(3)
+        raise unjudged(min_coverage)
 
 
 def _factor(written: str) -> float:

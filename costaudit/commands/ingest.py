@@ -35,12 +35,14 @@ def command(
     hashes, no prompt and no answer; prices are applied when it is analyzed: `costaudit analyze DIR`.
     """
     from costaudit.commands._sums import summary
-    from costaudit.errors import LogError
+    from costaudit.errors import LogError, UsageError
     from costaudit.ingest import _store, ingest
     from costaudit.pipeline import cached
     from costaudit.report import _money as money
     from costaudit.report import _words
 
+    if store == "-":
+        raise UsageError("a store is a folder, it cannot be written to standard output", hint="--store DIR")
     reader = _engine(engine, address)
     settings = options.settings(config, no_cache=no_cache)
     with progress(quiet=quiet, verbose=verbose) as show:

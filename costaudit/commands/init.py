@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress
+from costaudit.commands._output import emit, note, progress, writable
 
 
 def command(
     paths: options.Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - prints it.")] = Path(
-        "costaudit.yaml"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", callback=writable, help="Where to write; - prints it.")
+    ] = Path("costaudit.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     tz: options.Zone = None,
     no_cache: options.NoCache = False,

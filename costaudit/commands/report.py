@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import emit, progress, unjudged
 
 FORMATS = ("terminal", "json", "markdown", "csv", "html")
 
@@ -97,4 +97,4 @@ def command(
         if not against:
             known.say(how, said)
     if min_coverage is not None and not said.enough:
-        raise typer.Exit(3)
+        raise unjudged(min_coverage)

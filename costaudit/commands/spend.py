@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress
+from costaudit.commands._output import emit, note, progress, unjudged
 from costaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ def command(
             quiet=quiet,
         )
     if min_coverage is not None and not answer.coverage.enough:
-        raise typer.Exit(3)
+        raise unjudged(min_coverage)

@@ -8,7 +8,7 @@ import typer
 
 from costaudit.commands import _options as options
 from costaudit.commands._output import emit, note
-from costaudit.errors import UsageError
+from costaudit.errors import LogError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Look after the Parquet store that `costaudit ingest --store DIR` writes.")
 
@@ -54,12 +54,27 @@ def verify(store: Store, quiet: options.Quiet = False) -> None:
 def compact(
     store: Store, config: options.Config = None, prices: options.Prices = None, quiet: options.Quiet = False
 ) -> None:
-    """Write each month in as few files as it needs, bring its sums up to date, and remove what nothing names."""
+    """Write each month in as few files as it needs, bring its sums up to date, and remove what nothing names.
+
+    Then every file is checked as by `verify`. Exit code: 0 whole; 1 something is wrong, and each line says what and
+    where; 2 no store; 3 its list is damaged.
+    """
+    from costaudit.commands import _store_pages as pages
     from costaudit.commands._sums import summary
     from costaudit.ingest import _store as stored
+    from costaudit.ingest import _store_check as check
     from costaudit.report import _money as money
 
-    done = stored.compact(_known(store), summary(options.settings(config, prices_dir=prices)))
+    known, stopped = _known(store), None
+    try:
+        done = stored.compact(known, summary(options.settings(config, prices_dir=prices)))
+    except LogError as problem:
+        stopped = problem
+    if (found := check.verify(known)).problems:
+        emit(pages.verified(found))
+        raise typer.Exit(1)
+    if stopped is not None:
+        raise stopped
     if done.swept:
         note(f"removed {money.plural(done.swept, 'file')} that a stopped process had left", quiet=quiet)
     emit(f"{store}: {money.plural(done.before, 'part')} before, {done.after:,} now\n")
