@@ -271,6 +271,7 @@ def test_a_group_without_a_command_prints_its_help(group, run):
         (["analyze", "{logs}", "--since", "2026-02-30"], 2, "not a date or time: 2026-02-30"),
         (["analyze", "{logs}", "--since", "2026-10-01", "--until", "2026-09-01"], 2, "the window is empty"),
         (["analyze", "{logs}", "--tz", "Mars/Base"], 2, "unknown time zone 'Mars/Base'"),
+        (["analyze", "{logs}", "--tz", "localtime"], 2, "unknown time zone 'localtime'"),
         (["analyze", "{logs}", "--fail-on", "hgih"], 2, "high"),
         (["analyze", "{logs}", "--min-coverage", "1.5"], 2, "min_coverage must be from 0 to 1"),
         (["analyze", "{logs}", "--min-coverage", "nan"], 2, "min_coverage must be from 0 to 1"),

@@ -124,10 +124,17 @@ def zone(node: Node) -> str:
     return name
 
 
+# Files of the zone database that the standard library opens as zones, and that are none to whoever counts days.
+NO_ZONES = ("Factory", "localtime", "posixrules")
+OTHER_CLOCKS = ("posix/", "right/")
+
+
 def is_zone(name: str) -> bool:
     """Whether the name is a time zone; UTC is one even where no zone data is installed."""
     if name == "UTC":
         return True
+    if name in NO_ZONES or name.startswith(OTHER_CLOCKS):
+        return False
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
