@@ -162,9 +162,10 @@ def _long_list(raw: msgspec.Raw) -> bool:
 
 def _plain(value: Value) -> Any:
     """A value that is no text."""
-    for said in (value.bool_value, value.double_value):
-        if said is not UNSET:
-            return said
+    if value.bool_value is not UNSET:
+        return value.bool_value
+    if value.double_value is not UNSET:
+        return value.double_value
     if value.int_value is not UNSET:
         return whole(value.int_value)
     return plain(

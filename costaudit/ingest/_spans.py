@@ -149,7 +149,10 @@ def _row(span: Span, lent: Mapping[str, Any], *, told: bool) -> tuple[dict[str, 
         identity, reason = answered(attributes)
         row.setdefault("request_id", identity)
         found.setdefault("finish_reason", reason)
-    return found | {name: value for name, value in row.items() if value is not None}, None
+    for name, value in found.items():
+        if row.get(name) is None:
+            row[name] = value
+    return row, None
 
 
 def _stated(known: Mapping[str, Any]) -> dict[str, Any]:

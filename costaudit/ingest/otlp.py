@@ -231,7 +231,9 @@ def _typed_span(span: TypedSpan, around: _Around, record: Record, how: Reading) 
         around.resource,
         around.scope,
         _failed(span.status),
-        [(str(event.name or "")[:200], flat_typed(event.attributes, how)) for event in span.events or ()],
+        [(str(event.name or "")[:200], flat_typed(event.attributes, how)) for event in span.events]
+        if span.events
+        else [],
     )
 
 
