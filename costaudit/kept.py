@@ -95,6 +95,14 @@ def learned(what: str, code: str, kind: type[T], made: Callable[[], T]) -> T:
     return found
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Files of the cache by their names; none where the folder may not be looked into, for nothing in it is needed."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:  # the home of somebody else, which `sudo` leaves in the environment
+        return []
+
+
 def used(path: Path) -> None:
     """Used now: not the next to go."""
     with suppress(OSError):
@@ -109,7 +117,7 @@ def removed(path: Path) -> None:
 def evict(root: Path) -> None:
     """Keep all files together under the limit, and no halves that a killed process has left behind."""
     found = []
-    for path in root.glob("*/*/*"):
+    for path in matching(root, "*/*/*"):
         try:
             known = path.stat()
         except OSError:

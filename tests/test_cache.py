@@ -17,6 +17,7 @@ import pytest
 from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_cli import run as run
 
 from costaudit import kept
 from costaudit.ingest import _assembled, _cache, _pack, _read, _state, formats, ingest
@@ -413,6 +414,14 @@ def test_a_folder_that_cannot_be_made_is_no_obstacle(tmp_path, caplog, settled):
     (tmp_path / "file").write_text("")
     assert ingest([tmp_path / "log"], cache=tmp_path / "file" / "cache").requests.height == 2
     assert "Not a directory" in caplog.text
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_obstacle(tmp_path, run, monkeypatch):
+    """The home of somebody else, as `sudo` leaves it; a name that no folder can have is refused to root too."""
+    (tmp_path / "log").write_text(lines(1, 2))
+    monkeypatch.setenv("COSTAUDIT_CACHE_DIR", str(tmp_path / ("x" * 300)))
+    for command in ("spend", "analyze", "doctor"):
+        assert run(command, "log").code == 0
 
 
 def test_two_processes_at_once_leave_a_cache_that_both_can_use(tmp_path):

@@ -24,6 +24,7 @@ from costaudit.ingest._processes import SHARE, WAITING, WORTH, Answer, Answered,
 from costaudit.ingest._state import above, place_of
 from costaudit.ingest._transcript_sums import Odd, Seen, Sums
 from costaudit.ingest._transcript_types import family
+from costaudit.kept import matching
 
 PORTION = 4 << 20  # bytes of files that are given to a process together
 MOST = 10_000  # portions; their numbers have to fit into a pipe
@@ -90,7 +91,7 @@ def begin(paths: Sequence[Path | str], cache: Path | None = None) -> None:
     threads = list(Path("/proc/self/task").iterdir()) if sys.platform == "linux" else []
     if len(threads) != 1 or any(str(path) == "-" or "://" in str(path) for path in paths):
         return
-    if cache is not None and any(any(cache.glob(f"*/{place_of(folder)}")) for folder in above(paths)):
+    if cache is not None and any(matching(cache, f"*/{place_of(folder)}") for folder in above(paths)):
         return
     try:
         files = [(file, file.path.stat().st_size) for file in walk(paths) if file.path.is_file()]

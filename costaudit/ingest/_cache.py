@@ -33,7 +33,7 @@ from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._state import State, above, goes_on, key_of, place_of, state_of, steady, to_go_on_from
 from costaudit.ingest._stretch import Stretch, cut
 from costaudit.ingest._tree import NODES
-from costaudit.kept import evict, removed, used
+from costaudit.kept import evict, matching, removed, used
 
 PACKS = 8  # packs of one folder before they are merged
 ROWS_A_PACK = 200_000
@@ -254,7 +254,7 @@ def _entry(key: bytes, state: State, read: FileRead, whole: int) -> Entry:
 def _packs(folder: Path) -> list[Pack]:
     """The whole packs of a folder, the newest first; a damaged one is thrown away."""
     found = []
-    for path in sorted(folder.glob("*" + _pack.SUFFIX), reverse=True):
+    for path in reversed(matching(folder, "*" + _pack.SUFFIX)):
         try:
             found.append(Pack(path))
         except OSError:
