@@ -29,7 +29,7 @@ def test_rows_come_as_a_table_or_as_csv(run, log):
     assert run("sql", "select model from calls limit 1", log, "-f", "csv").out.startswith("model\r\n")
 
 
-@pytest.mark.parametrize("query", ["select nope from calls", "select * from requests", "selec", ""])
+@pytest.mark.parametrize("query", ["select nope from calls", "select * from requests", "selec", " "])
 def test_a_query_that_cannot_be_answered_is_a_usage_error_on_one_line(run, log, query):
     ran = run("sql", query, log)
     assert (ran.code, ran.out) == (2, "")

@@ -121,7 +121,7 @@ def test_a_finding_accepted_is_gone_from_the_report_and_counted(here, capsys):
         (("runaway-loop", SAMPLE, "--subject", "task=x"), "needs no logs"),
         (("runaway-loop", "--subject", "task=x", "--until", "soon"), "no date"),
         (("runaway-loop", "--subject", "task=x", "--reason", " "), "--reason is missing"),
-        (("runaway-loop", "--subject", "task=x", "--owner", ""), "--owner is empty"),
+        (("runaway-loop", "--subject", "task=x", "--owner", " "), "--owner is empty"),
         (("runaway-loop", "--subject", "task=x", "--max", "-3"), "no amount"),
         (("runaway-loop", "--subject", "task=x", "--max", "NaN"), "no amount"),
     ],
