@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import date, datetime, timedelta
@@ -146,7 +146,7 @@ def _saved(path: Path) -> Read | None:
     with suppress(OSError), closing(streams.open_log(path)) as packed:
         stream: streams.Stream = packed
         head = streams.head_of(stream)
-        if head.data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        if head.data.startswith(streams.UTF16):
             stream = streams.Recoded(head, stream)
             head = streams.head_of(stream)
         head = head._replace(data=head.data.removeprefix(BOM_UTF8))

@@ -41,8 +41,8 @@ def command(
 
     `parquet`: every call with all columns of the request table, its exact cost and how far it can be trusted; no text.
     `focus`: a cost and usage table of the FinOps open specification, a row a day, tenant, model and usage class; CSV,
-    or Parquet by the file's ending. Calls without a known price, and those without a time, are
-    left out of it, and counted with what they cost.
+    or Parquet by the file's ending. Calls without a known price, and those without a time, are left out of it, and
+    counted with what they cost.
     """
     from costaudit import pipeline
     from costaudit.errors import UsageError

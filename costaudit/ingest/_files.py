@@ -17,7 +17,7 @@ import msgspec
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest._blocks import Cut, Lines, blocks
-from costaudit.ingest._streams import STDIN, Inflated, Read, Recoded, Stream, head_of, open_log, spooled
+from costaudit.ingest._streams import STDIN, UTF16, Inflated, Read, Recoded, Stream, head_of, open_log, spooled
 
 
 class Record(NamedTuple):
@@ -190,7 +190,7 @@ def more(file: LogFile, known: Known) -> Iterator[Lines]:
 def is_plain(path: Path) -> bool:
     """Whether the bytes of the file are its text as it is: not compressed, no UTF-16."""
     with open_log(path) as stream:
-        return not isinstance(stream, Inflated) and not stream.read(2).startswith((b"\xff\xfe", b"\xfe\xff"))
+        return not isinstance(stream, Inflated) and not stream.read(2).startswith(UTF16)
 
 
 def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
@@ -208,7 +208,7 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
 
         whole = file.path != STDIN and not isinstance(stream, Inflated)
         yield from _sqlite.rows(file, head.data, None if whole else stream)
-    elif head.data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    elif head.data.startswith(UTF16):
         yield from _records(Recoded(head, stream), file)
     elif b"\x00" in head.data:
         if not _holds_objects(head.data):  # a log that was cut while it was written to has them between its lines

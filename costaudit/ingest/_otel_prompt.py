@@ -102,16 +102,7 @@ def prompt_facts(attributes: Mapping[str, Any], events: Sequence[tuple[str, Mapp
         else _first(attributes, said.messages) or _numbered(numbered, NUMBERED_MESSAGES) or _told(events, answers=False)
     )
     reply = _reply(attributes, said.answers)
-    said_back = (
-        None
-        if reply
-        else _first(attributes, said.answers) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
-    )
-    if not reply and not said_back and isinstance(attributes.get("ai.response.text"), str):
-        said_back = [{"role": "assistant", "content": attributes["ai.response.text"]}]
-    if not reply and not said_back and isinstance(attributes.get("ai.response.toolCalls"), str):
-        calls = opened(attributes["ai.response.toolCalls"])
-        said_back = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
+    said_back = None if reply else _said_back(attributes, events, said.answers, numbered)
     system = _first(attributes, said.system)
     tools = _first(attributes, said.tools) or _numbered(numbered, NUMBERED_TOOLS)
     answer = _answer(said_back)
@@ -157,18 +148,31 @@ def _told_as_json(attributes: Mapping[str, Any], names: Sequence[str]) -> Told |
 
 def _reply(attributes: Mapping[str, Any], names: Sequence[str]) -> list[Block] | None:
     """The answer that an attribute holds as the JSON of one message of Chat Completions, without a reason to end."""
-    for name in names:
-        if (text := attributes.get(name)) is None:
-            continue
-        if type(text) is not str or not text.startswith("[{"):
-            return None
-        data = text[1:-1].encode("utf-8", "surrogatepass")
-        known = chat(data, lists=False) if text[-1] == "]" else None  # which `_message` leaves as it is
-        if known is None:
-            return None
-        _CONVERSATIONS.expect(data, known)
-        return [known]
-    return None
+    text = next((value for name in names if (value := attributes.get(name)) is not None), None)
+    if type(text) is not str or not text.startswith("[{"):
+        return None
+    data = text[1:-1].encode("utf-8", "surrogatepass")
+    known = chat(data, lists=False) if text[-1] == "]" else None  # which `_message` leaves as it is
+    if known is None:
+        return None
+    _CONVERSATIONS.expect(data, known)
+    return [known]
+
+
+def _said_back(
+    attributes: Mapping[str, Any],
+    events: Sequence[tuple[str, Mapping[str, Any]]],
+    names: Sequence[str],
+    numbered: Mapping[str, Any],
+) -> Any:
+    """What was answered, wherever the writer keeps it; nothing (None, or empty) where it is not logged."""
+    found = _first(attributes, names) or _numbered(numbered, NUMBERED_ANSWERS) or _told(events, answers=True)
+    if not found and isinstance(text := attributes.get("ai.response.text"), str):
+        found = [{"role": "assistant", "content": text}]
+    if not found and isinstance(written := attributes.get("ai.response.toolCalls"), str):
+        calls = opened(written)
+        found = [{"role": "assistant", "parts": calls}] if isinstance(calls, list) else None
+    return found
 
 
 def _told_in_quotes(value: Quoted) -> Told | None:

@@ -22,6 +22,7 @@ from costaudit.errors import LogError
 CHUNK = 1 << 20  # bytes read at a time
 STDIN = Path("-")
 MAGIC = 8  # bytes that tell how a file is packed
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what a text begins with that is to be `Recoded`
 STEP = 2 << 10  # bytes given at a time to a decompressor whose output has no bound: zstd makes at most 64 MB of them
 RATIO, FREE = 1_000, 1 << 28  # how much larger than its packed size a stream may become, and from where that is asked
 

@@ -2,8 +2,8 @@
 
 Costs are ours, not the provider's bill: `ListCost` is the public price, the other three hold the user's own prices. A
 call without a known price is left out and counted, never written as 0; so is one without a time, for a charge has a
-period. Tokens are the consumed quantity; what a class
-is stands in the SKU, and as `x_` keys in `SkuPriceDetails`, for FOCUS has no token columns up to 1.4.
+period. Tokens are the consumed quantity; what a class is stands in the SKU, and as `x_` keys in `SkuPriceDetails`, for
+FOCUS has no token columns up to 1.4.
 """
 
 from __future__ import annotations
