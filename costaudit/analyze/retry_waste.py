@@ -78,9 +78,9 @@ class RetryWaste(Analyzer):
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
         logged = ledger.as_logged()
         tried = attempts(these(logged, _candidates(logged)), Timing.of(ledger))
-        wasted = tried.filter(~pl.col("used")).with_columns(
-            why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain"))
-        )
+        # The last attempt was not sent again: what happened before it says why it was made, an answer that came late too.
+        tried = tried.with_columns(why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain")))
+        wasted = tried.filter(~pl.col("used"))
         wasted = wasted.filter(ledger.place(wasted["row"]).is_not_null())
         if wasted.is_empty():
             return
