@@ -218,6 +218,11 @@ def columns_of(ledger: Ledger) -> Sequence[str]:
     return ledger.original.columns if ledger.columns is None else ledger.columns
 
 
+def plural(number: int, one: str, many: str = "") -> str:
+    """`1 call`, `2,000 calls`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:
     """The exact sum of a column of dollars; unknown amounts are left out."""
     amount = calls[column].sum()

@@ -16,6 +16,7 @@ from costaudit.analyze._analyzer import (
     Turn,
     any_of,
     option,
+    plural,
     single_calls,
 )
 from costaudit.analyze._by_run import in_runs, steps_of, whole_runs
@@ -197,7 +198,7 @@ def _tools_claim(task: str, calls: pl.DataFrame, rule: ContextBloat) -> Claim:
     )
     return Claim(
         subject={"task": task, "part": "unused-tools"},
-        title=f"{task}: tools declared in {calls.height:,} calls and never called, {{usd}}",
+        title=f"{task}: tools declared in {plural(calls.height, 'call')} and never called, {{usd}}",
         remedy="declare tools where they can be called; the list is in the evidence",
         severity=Severity.MEDIUM,
         confidence=Confidence.HIGH,
@@ -270,7 +271,7 @@ def _results_claim(task: str, calls: pl.DataFrame) -> Claim:
     )
     return Claim(
         subject={"task": task, "part": "repeated-results"},
-        title=f"{task}: tool results sent again in {calls.height:,} prompts that hold them already, {{usd}}",
+        title=f"{task}: tool results sent again in {plural(calls.height, 'prompt')} that hold them already, {{usd}}",
         remedy="replace a result that is already in the prompt by a reference to it",
         severity=Severity.LOW,
         confidence=Confidence.MEDIUM,
@@ -345,7 +346,7 @@ def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int, ledg
     many = evidence.height
     yield Claim(
         subject={"task": task, "part": "long-history"},
-        title=f"{task}: history older than {keep} steps in {many:,} {'run' if many == 1 else 'runs'}, {{usd}}",
+        title=f"{task}: history older than {keep} steps in {plural(many, 'run')}, {{usd}}",
         remedy=f"keep the opening and the last {keep} steps, or a summary; test that answers stay as good",
         severity=Severity.LOW,
         confidence=Confidence.LOW,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls, these
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, plural, single_calls, these
 from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import DOUBLE_SUBMIT_S, Timing, attempts, failed
 from costaudit.finding import Confidence, Kind, Severity
@@ -101,14 +101,20 @@ class DuplicateRequests(Analyzer):
         )
         doubles = int(groups["double_submits"].sum())
         known = bool(copies["known"].all())
-        because = [f"{copies.height:,} repeats of {groups.height:,} requests; an answer is kept {self.window:g} hours"]
+        because = [
+            f"{plural(copies.height, 'repeat')} of {plural(groups.height, 'request')}; "
+            f"an answer is kept {self.window:g} hours"
+        ]
         if doubles:
-            because.append(f"{doubles:,} were sent within {self.double_submit:g} s of the first: a double submit")
+            because.append(
+                f"{plural(doubles, 'copy was', 'copies were')} sent within {self.double_submit:g} s of the first: "
+                "a double submit"
+            )
         if not known:
             because.append("the temperature is not logged or not 0: the answers were equal, so one would have done")
         return Claim(
             subject={"task": task},
-            title=f"{task}: {copies.height:,} answers bought again, {{usd}}",
+            title=f"{task}: {plural(copies.height, 'answer')} bought again, {{usd}}",
             remedy="keep answers by request for a day; guard buttons and jobs against a second start",
             severity=Severity.MEDIUM,
             confidence=Confidence.HIGH if known else Confidence.MEDIUM,

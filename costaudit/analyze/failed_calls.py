@@ -15,6 +15,7 @@ from costaudit.analyze._analyzer import (
     Claim,
     need,
     option,
+    plural,
     requests_of,
     these,
 )
@@ -118,12 +119,12 @@ def _claim(task: str, groups: pl.DataFrame) -> Claim:
     billed, calls = int(groups["billed"].sum()), int(groups["calls"].sum())
     return Claim(
         subject={"task": task},
-        title=f"{task}: {billed:,} failed {'call' if billed == 1 else 'calls'} billed, {{usd}}",
+        title=f"{task}: {plural(billed, 'failed call')} billed, {{usd}}",
         remedy="look at the largest kind of failure; do not send what always fails",
         severity=Severity.MEDIUM,
         confidence=Confidence.HIGH,
         evidence=evidence,
         evidence_key="failure",
         patch=groups.select("failure", row="rows").explode("row").with_columns(exists=pl.lit(value=False)),
-        because=(f"{calls:,} calls failed, {calls - billed:,} of them without a bill",),
+        because=(f"{plural(calls, 'call')} failed, {calls - billed:,} of them without a bill",),
     )

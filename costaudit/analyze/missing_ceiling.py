@@ -9,7 +9,7 @@ from functools import partial
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need_single, option
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need_single, option, plural
 from costaudit.analyze._beside import beside
 from costaudit.analyze._places import places
 from costaudit.errors import ConfigError
@@ -199,5 +199,5 @@ def _at_risk(task: str, model: str, runs: pl.DataFrame) -> Iterator[Claim]:
         evidence=evidence,
         stake_usd=stake,
         requests=int(dearest["n"]),
-        because=(f"{runs.height:,} runs, too few for a limit",),
+        because=(f"{plural(runs.height, 'run')}, too few for a limit",),
     )

@@ -17,6 +17,7 @@ from costaudit.analyze._analyzer import (
     any_of,
     need_single,
     option,
+    plural,
     single_calls,
     these,
 )
@@ -78,7 +79,7 @@ class RetryWaste(Analyzer):
         # The answer to a repeated question is a copy and gone by now; an attempt before it is a retry all the same.
         logged = ledger.as_logged()
         tried = attempts(these(logged, _candidates(logged)), Timing.of(ledger))
-        # The last attempt was not sent again: what happened before it says why it was made, an answer that came late too.
+        # The last attempt was not sent again; what came before it, an answer that was late too, says why it was made.
         tried = tried.with_columns(why=pl.coalesce("why", pl.col("why").drop_nulls().last().over("chain")))
         wasted = tried.filter(~pl.col("used"))
         wasted = wasted.filter(ledger.place(wasted["row"]).is_not_null())
@@ -112,7 +113,8 @@ class RetryWaste(Analyzer):
     def _claim(self, task: str, why: str, found: pl.DataFrame) -> Claim:
         billed = found.filter(pl.col("usd") > ZERO)
         because = [
-            f"{billed.height:,} billed attempts whose answer was not used; {found.height - billed.height:,} unbilled"
+            f"{plural(billed.height, 'billed attempt')} whose answer was not used; "
+            f"{found.height - billed.height:,} unbilled"
         ]
         if storms := int(billed["storm"].sum()):
             because.append(
@@ -123,7 +125,7 @@ class RetryWaste(Analyzer):
             because.append("attempts are told by equal requests, not by numbers in the log")
         return Claim(
             subject={"task": task, "cause": why},
-            title=f"{task}: {billed.height:,} calls sent again {HAPPENED[why]}, {{usd}}",
+            title=f"{task}: {plural(billed.height, 'call')} sent again {HAPPENED[why]}, {{usd}}",
             remedy=REMEDY[why],
             severity=Severity.HIGH if storms else Severity.MEDIUM,
             confidence=Confidence.HIGH if numbered else Confidence.MEDIUM,

@@ -17,6 +17,7 @@ from costaudit.analyze._analyzer import (
     Claim,
     need,
     option,
+    plural,
     single_calls,
     these,
 )
@@ -304,14 +305,14 @@ def _runs(steps: pl.DataFrame, repeats: pl.DataFrame, wasted: pl.DataFrame) -> p
 def _claim(task: str, runs: pl.DataFrame, wasted: pl.DataFrame, seen: pl.DataFrame) -> Claim:
     guessed = (runs["run_source"] == "guessed").any()
     known = (runs["results_equal"] == "yes").all()
-    because = [f"{runs.height:,} {'run' if runs.height == 1 else 'runs'}; progress is judged by tool calls and results"]
+    because = [f"{plural(runs.height, 'run')}; progress is judged by tool calls and results"]
     if not known:
         because.append("some results are not logged: equal calls without results are taken for repeats")
     if guessed:
         because.append("some runs are guessed from time and user, not known")
     return Claim(
         subject={"task": task},
-        title=f"{task}: {runs.height:,} {'run repeats itself' if runs.height == 1 else 'runs repeat themselves'}, "
+        title=f"{task}: {plural(runs.height, 'run repeats itself', 'runs repeat themselves')}, "
         "{usd} after the stop point",
         remedy="stop a run when a call repeats with an unchanged result; set a ceiling in steps and one in dollars",
         severity=Severity.HIGH,

@@ -9,7 +9,7 @@ from random import Random
 
 import polars as pl
 
-from costaudit.analyze._analyzer import COST, NO_TASK, Analyzer, CannotCheck, Claim, option, total_usd
+from costaudit.analyze._analyzer import COST, NO_TASK, Analyzer, CannotCheck, Claim, option, plural, total_usd
 from costaudit.analyze._units import spend_rows
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import AT_ONCE, Ledger
@@ -72,7 +72,7 @@ class TenantConcentration(Analyzer):
         share = float(largest["spend_usd"] / total)
         yield Claim(
             subject={"tenant": largest["tenant"]},
-            title=f"{largest['tenant']}: {share:.0%} of the spend of {known.height} tenants, {{usd}}",
+            title=f"{largest['tenant']}: {share:.0%} of the spend of {plural(known.height, 'tenant')}, {{usd}}",
             remedy="set a budget for this tenant, look at its tasks first, price large plans by use",
             severity=Severity.MEDIUM if share >= 0.6 else Severity.LOW,
             confidence=Confidence.HIGH,

@@ -16,6 +16,7 @@ from costaudit.analyze._analyzer import (
     Claim,
     need_single,
     option,
+    plural,
     single_calls,
     these,
 )
@@ -204,10 +205,10 @@ def _claim(task: str, cut: pl.DataFrame, complete: list[int]) -> Claim:
         enough = _ceiling.bound(complete) or _ceiling.PROVISIONAL * complete[-1]
         p99 = complete[min(len(complete) - 1, int(0.99 * len(complete)))]
         remedy = f"set max_tokens to {enough:,.0f}: answers that did end had {p99:,} tokens at most in 99 of 100 cases"
-        because.append(f"the limit rests on {len(complete):,} answers that ended")
+        because.append(f"the limit rests on {plural(len(complete), 'answer')} that ended")
     return Claim(
         subject={"task": task},
-        title=f"{task}: {cut.height:,} {'answer' if cut.height == 1 else 'answers'} cut and bought again, {{usd}}",
+        title=f"{task}: {plural(cut.height, 'answer')} cut and bought again, {{usd}}",
         remedy=remedy,
         severity=Severity.MEDIUM,
         confidence=Confidence.HIGH if seen else Confidence.MEDIUM,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, Claim, requests_of, total_usd
+from costaudit.analyze._analyzer import Analyzer, Claim, plural, requests_of, total_usd
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
 from costaudit.price.ledger import Ledger
@@ -54,7 +54,8 @@ class UndecidedConvention(Analyzer):
             where = " of ".join(subject.values()) or "log"
             said = Said(
                 subject=subject,
-                title=f"{where}: {found.height:,} calls with cached input inside or beside input, up to {{usd}} more",
+                title=f"{where}: {plural(found.height, 'call')} with cached input inside or beside input, "
+                "up to {usd} more",
                 remedy="log total tokens or cost beside the counts, or the provider's usage block unchanged",
                 because=("counted at the cheaper reading",),
             )

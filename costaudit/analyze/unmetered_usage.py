@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, plural, requests_of
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
 from costaudit.price.ledger import Ledger
@@ -58,7 +58,7 @@ class UnmeteredUsage(Analyzer):
             causes = found["cause"].value_counts().sort("count", "cause", descending=[True, False])
             said = Said(
                 subject={"model": str(model)},
-                title=f"{model}: {found.height:,} {'call' if found.height == 1 else 'calls'} without usage",
+                title=f"{model}: {plural(found.height, 'call')} without usage",
                 remedy="log the usage of every answer; ask for it in streams and read them to their end",
                 because=tuple(f"{count:,} × {cause}" for cause, count in causes.iter_rows()),
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, plural, requests_of
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
 from costaudit.price.coverage import unpriced
@@ -63,7 +63,7 @@ class UnpricedUsage(Analyzer):
             names = {"provider": str(provider), "model": str(model)}
             said = Said(
                 subject={key: value for key, value in names.items() if value},
-                title=f"{model}: {found.height:,} {'call' if found.height == 1 else 'calls'} without a known price",
+                title=f"{model}: {plural(found.height, 'call')} without a known price",
                 remedy=f"add a price to the settings, under `prices`:\n{entries[str(provider), str(model)]}",
                 because=(f"{found['cause'][0]}; never counted as nothing, and not in the total",),
             )
