@@ -148,7 +148,7 @@ def test_trials_of_airline_agents_are_not_waste(shared):
     ("rows", "title", "because"),
     [
         (same(0, 1), "faq: 1 answer bought again, $0.015", "1 repeat of 1 request; an answer is kept 24 hours"),
-        (same(0, 1, 2), "faq: 2 answers bought again, $0.03", "2 repeats of 1 request; an answer is kept 24 hours"),
+        (same(0, 1, 2), "faq: 2 answers bought again, $0.030", "2 repeats of 1 request; an answer is kept 24 hours"),
     ],
 )
 def test_one_is_told_in_the_singular(rows, title, because):

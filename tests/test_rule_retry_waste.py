@@ -40,7 +40,10 @@ def by_cause(rows, **options):
         ([call(0, 10, schema_ok=False), call(12, 20, schema_ok=True)], {"validation retry": CALL}),
         ([call(0, 60), call(30, 40, **FAILED)], {"client timeout": CALL}),  # the first came after all, and was used
         ([call(0, 60), call(30, 40, **UNBILLED)], {}),
-        ([call(0, 10, **FAILED), call(12, 60), call(30, 40, **FAILED)], {"upstream failure": CALL, "client timeout": CALL}),
+        (
+            [call(0, 10, **FAILED), call(12, 60), call(30, 40, **FAILED)],
+            {"upstream failure": CALL, "client timeout": CALL},
+        ),
         ([call(0, 10, **FAILED), call(12, 20, request_sha=8)], {}),  # another question
         ([call(0, 10, **FAILED), call(12, 20, tenant="other")], {}),
         ([call(0), call(1)], {}),  # a double submit
