@@ -102,8 +102,10 @@ END = [
         [json.dumps(e) for e in (START, *TEXT, *END)],
         [text for e in (START, *TEXT, *END) for text in (f"event: {e['type']}", f"data: {json.dumps(e)}", "")],
         [json.dumps({"ts": LATER, "event": e}) for e in (START, *TEXT, *END)],
+        # Gateways that fill what they do not know with 0: counts only grow.
+        [json.dumps(e) for e in (START, *TEXT, *END, END[-2] | {"usage": dict.fromkeys([*BEGUN], 0)})],
     ],
-    ids=["bare", "server-sent events", "wrapped"],
+    ids=["bare", "server-sent events", "wrapped", "zeros"],
 )
 def test_a_streamed_message_is_the_same_call_as_a_whole_one(lines):
     streamed = one(*lines)

@@ -133,3 +133,13 @@ def test_real_answers_read_right(shared, name, calls):
 @settings(max_examples=30, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+def test_lines_of_a_batch_without_an_answer_are_calls_that_failed():
+    good = answer({"promptTokenCount": 100, "candidatesTokenCount": 5}, responseId="r")
+    made = read([{"key": "a", "response": good}, {"key": "b", "error": {"code": 3, "message": "bad", "status": "X"}}])
+    assert fates(made) == {"duplicates": 0, "rollups": 0, "rejects": 0}
+    assert made.requests.sort("input_tokens")["status"].to_list() == ["error", "ok"]
+    assert set(made.requests["service_tier"]) == {"batch"}
+    job = {"request": {"contents": []}, "status": "", "response": good, "processed_time": "2026-09-01T08:00:00.5Z"}
+    assert window(read([job])) == ("2026-09-01 08:00:00", "2026-09-01 08:00:00")

@@ -21,6 +21,18 @@ def test_the_sample_counts_each_request_with_its_cache():
     assert fates(made) == {"duplicates": 0, "rollups": 0, "rejects": 0}
 
 
+def test_a_status_that_is_sent_again_is_one_request():
+    usage = {"input_other": 10, "input_cache_read": 300, "input_cache_creation": 0, "output": 7}
+
+    def status(at, name, **more):
+        payload = {"message_id": name, "token_usage": usage | more}
+        return {"timestamp": at, "message": {"type": "StatusUpdate", "payload": payload}}
+
+    made = read([status(1_788_249_600.5, "m1"), status(1_788_249_605.5, "m1"), status(1_788_249_605.5, "m2")])
+    assert spent(made)[:2] == (2, 2 * 310)
+    assert spent(read([status(1_788_249_600.5, None), status(1_788_249_605.5, None)]))[0] == 2
+
+
 @pytest.mark.parametrize(
     ("path", "calls", "seen"),
     [

@@ -78,8 +78,11 @@ PIECES = ({"content": "Ye"}, {"content": "s."})
         # A server that repeats a running count on every chunk: the last one counts, never the sum.
         [json.dumps(c | {"usage": {"prompt_tokens": 10, "completion_tokens": n}})
          for n, c in zip((2, 5), chunks(*PIECES), strict=True)],
+        # Moonshot's server counts inside the choice.
+        [json.dumps(c | {"choices": [c["choices"][0] | {"usage": u}]})
+         for c, u in zip(chunks(*PIECES), (None, USAGE), strict=True)],
     ],
-    ids=["bare", "server-sent events", "wrapped", "without ids", "running counts"],
+    ids=["bare", "server-sent events", "wrapped", "without ids", "running counts", "counts in the choice"],
 )  # fmt: skip
 def test_a_streamed_answer_is_the_same_call_as_a_whole_one(lines):
     whole, streamed = one(answer()), one(*lines)
@@ -123,12 +126,27 @@ def test_an_unmetered_stream_with_its_prompt_is_estimated_and_says_so():
         ({"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 190,
           "completion_tokens_details": {"reasoning_tokens": 40}}, (100, None, 90, 40)),
         ({"prompt_tokens": 100, "completion_tokens": 50, "prompt_cache_hit_tokens": 90}, (100, 90, 50, None)),
+        ({"prompt_tokens": 100, "completion_tokens": 50, "cached_tokens": 80}, (100, 80, 50, None)),  # Kimi's way
     ],
 )  # fmt: skip
 def test_cached_input_and_reasoning_are_counted_once(usage, tokens):
     row = one(answer(usage=usage))
     names = ("input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens")
     assert tuple(row[name] for name in names) == tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "total", "output"),
+    [
+        ("gemini-2.5-flash", 553, (533, 382)),  # 20 in, 151 said; what the total has beyond them was thought
+        ("google/gemini-3.1-pro-preview", 553, (533, 382)),
+        ("gemini-2.5-flash", 171, (151, None)),
+        ("not-gemini-2.5", 553, (151, None)),  # a total that nothing explains changes no count
+    ],
+)
+def test_thoughts_of_gemini_in_this_dialect_stand_in_the_total_alone(model, total, output):
+    row = one(answer(model=model, usage={"prompt_tokens": 20, "completion_tokens": 151, "total_tokens": total}))
+    assert (row["output_tokens"], row["reasoning_tokens"]) == output
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,14 @@ def test_a_copy_of_a_session_is_not_paid_again():
     assert spent(read(LOG, LOG)) == spent(read(LOG))
 
 
+def test_rows_of_the_first_version_have_no_ids():
+    usage = {"input": 10, "output": 5, "cacheRead": 300, "cacheWrite": 40, "cost": {"total": 0.01}}
+    said = {"role": "assistant", "provider": "anthropic", "model": "claude-sonnet-4-5", "usage": usage, "content": []}
+    rows = [{"type": "message", "timestamp": f"2025-11-01T08:00:0{n}Z", "message": said} for n in (1, 2)]
+    head = {"type": "session", "id": "s", "timestamp": "2025-11-01T08:00:00Z", "cwd": "/srv"}
+    assert spent(read([head, *rows])) == (2, 700, 600, 80, 10, 0)
+
+
 @pytest.mark.parametrize(
     ("path", "calls", "seen"),
     [

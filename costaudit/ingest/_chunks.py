@@ -49,12 +49,13 @@ class Stream(msgspec.Struct):
                 self.head[key] = chunk[key]
         timing = chunk.get("x_groq")
         usage = chunk.get("usage") or (timing.get("usage") if isinstance(timing, Mapping) else None)
-        if isinstance(usage, Mapping) and usage:
-            self.usage = usage
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, Mapping):
                 self._choice(choice)
+                usage = usage or choice.get("usage")  # Moonshot's way
+        if isinstance(usage, Mapping) and usage:
+            self.usage = usage
 
     def _choice(self, choice: Mapping[str, Any]) -> None:
         index = choice.get("index")

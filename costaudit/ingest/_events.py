@@ -26,7 +26,10 @@ class Message(msgspec.Struct):
     last: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take in an event. Counts of `message_delta` are cumulative: they replace those of the start, never add."""
+        """Take in an event. Counts of `message_delta` are cumulative: they replace those of the start, never add.
+
+        Gateways that repeat all names fill those they do not know with 0, which takes back nothing.
+        """
         kind = event.get("type")
         if kind == DELTA:
             self._counts(event.get("usage"))
@@ -37,7 +40,12 @@ class Message(msgspec.Struct):
 
     def _counts(self, usage: Any) -> None:
         if isinstance(usage, Mapping):
-            self.usage |= {key: value for key, value in usage.items() if value is not None}
+            known = self._known()
+            self.usage |= {k: v for k, v in usage.items() if v or (v is not None and not known.get(k))}
+
+    def _known(self) -> dict[str, Any]:
+        start = self.head.get("usage")
+        return {**(start if isinstance(start, Mapping) else {}), **self.usage}
 
     def _block(self, event: Mapping[str, Any]) -> None:
         index = event.get("index")
@@ -51,10 +59,8 @@ class Message(msgspec.Struct):
 
     def message(self) -> dict[str, Any]:
         """The message as it would have come without streaming."""
-        start = self.head.get("usage")
-        usage = {**(start if isinstance(start, Mapping) else {}), **self.usage}
         content = [_content(block) for _, block in sorted(self.blocks.items())]
-        return {**self.head, **self.last, "stream": True, "usage": usage, "content": content}
+        return {**self.head, **self.last, "stream": True, "usage": self._known(), "content": content}
 
 
 def _content(block: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _SERVER = rf"^(?:[a-z]+://)?(?:[^/:?]*\.)?({'|'.join(map(re.escape, HOSTS))})(?:
 
 HOST: Field = around(text("base_url", "api_base", "url", "endpoint", "host", "request.base_url", "request.url"))
 
+GEMINI = r"^(?:[^/]*/)*gemini-(?:[2-9]|\d\d)"  # models that think, under any prefix
+
 EU_US = r"//(eu|us)\.api\.openai\.com"  # hosts that keep data in a region, at a surcharge
 
 
@@ -107,10 +109,17 @@ def together(picked: pl.DataFrame, *names: str) -> pl.Expr:
     return pl.when(joined.list.len() > 0).then(joined)
 
 
-def inclusive_output(output: str, hidden: str, total: str, given: str) -> pl.Expr:
-    """Output with reasoning inside: xAI counts it beside the completion, and only the total tells."""
+def inclusive_output(output: str, hidden: str, total: str, given: str, model: str) -> tuple[pl.Expr, pl.Expr]:
+    """Output with reasoning inside, and the reasoning: xAI counts it beside the completion, and only the total tells.
+
+    Gemini in this dialect counts its thoughts nowhere but in the total, and bills them as output. Sources: issues 1290
+    of mozilla-ai/any-llm and 5733 of router-for-me/CLIProxyAPI, with counts.
+    """
     o, r, t, i = (pl.col(name).fill_null(0) for name in (output, hidden, total, given))
-    return pl.when((r > 0) & (t == i + o + r)).then(o + r).otherwise(pl.col(output))
+    thought = pl.col(model).str.contains(GEMINI) & (r == 0) & (i > 0) & (t > i + o)
+    beside = (r > 0) & (t == i + o + r)
+    said = pl.when(beside).then(o + r).when(thought).then(t - i).otherwise(pl.col(output))
+    return said, pl.when(thought).then(t - i - o).otherwise(pl.col(hidden))
 
 
 def provider(host: str, *guesses: pl.Expr) -> pl.Expr:

@@ -76,7 +76,9 @@ def _chat(usage: Usage) -> Columns:
         completion += reasoning
     return _columns(
         input_tokens=prompt,
-        cache_read_tokens=_count(details, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens"),
+        cache_read_tokens=_count(details, "cached_tokens")
+        or _count(usage, "prompt_cache_hit_tokens")
+        or _count(usage, "cached_tokens"),
         cache_write_tokens=_count(details, "cache_write_tokens"),
         output_tokens=completion,
         reasoning_tokens=reasoning,

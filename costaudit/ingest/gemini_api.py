@@ -62,7 +62,7 @@ class GeminiAPI(TableFormat):
     called = ("finish_reason",)
     fields = {
         "request_id": text("responseId"),
-        "started_at": moment("createTime"),
+        "started_at": (moment("createTime"), around(moment("processed_time"))),
         "model": text("modelVersion"),
         "model_requested": (request(text("model")), around(text("model"))),
         "service_tier": text("usageMetadata.trafficType"),
@@ -135,6 +135,8 @@ class GeminiAPI(TableFormat):
                 pl.when(cloud.fill_null(value=False)).then(pl.lit("vertex")).otherwise(pl.lit("google")),
             ),
             _rank=pl.col("_prompt").is_not_null().cast(pl.Int64),
+            # A line of a batch without an answer says why: a call that failed.
+            _foreign=pl.col("_foreign") & ~(pl.col("_batch").is_not_null() & pl.col("error_type").is_not_null()),
         ).drop("_prompt", "_tools", "_said", "_parts", "_fee", "_queries", "_batch", "_blocked")
 
 

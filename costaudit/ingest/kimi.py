@@ -83,7 +83,7 @@ class _Reader(PlainReader):
             out.skipped[kind[:60]] += 1
             return
         at = when(value.get("time", value.get("timestamp")))
-        own = text(payload.get("message_id")) or str(record.line)
+        own = text(payload.get("message_id")) or f"{record.line} {at}"
         lane = f"{self.session}/{self.agent}" if self.agent not in ("", "main") else self.session
         self.add(
             record,
@@ -94,7 +94,7 @@ class _Reader(PlainReader):
             provider=self.provider,
             model=self.model or text(value.get("model")),
             reasoning_effort=self.effort,
-            _key=f"kimi {lane} {own} {at} {' '.join(map(str, usage.values()))}",
+            _key=f"kimi {lane} {own} {' '.join(map(str, usage.values()))}",
             **usage,
         )
 

@@ -69,7 +69,8 @@ class OpenAIChat(TableFormat):
     server is known by the logged address (`base_url`), by a `provider` field, or by marks in the answer.
 
     - `prompt_tokens` includes cached and written input; `completion_tokens` includes reasoning, except at xAI, where
-      the total shows that it stands beside.
+      the total shows that it stands beside, and where Gemini is asked in this dialect: its thoughts stand in the total
+      alone. Cached input is also read where DeepSeek and Kimi say it.
     - A stream has usage only if `stream_options.include_usage` was set. Without it, or when it was broken off, the
       call is unmetered, not free; where the log has its text, tokens are estimated.
     - `service_tier` of the answer is the tier that served, not the one asked for.
@@ -95,7 +96,9 @@ class OpenAIChat(TableFormat):
         "max_tokens": request(whole("max_completion_tokens", "max_tokens")),
         "reasoning_effort": request(text("reasoning_effort", "reasoning.effort")),
         "input_tokens": count("usage.prompt_tokens", "x_groq.usage.prompt_tokens"),
-        "cache_read_tokens": count("usage.prompt_tokens_details.cached_tokens", "usage.prompt_cache_hit_tokens"),
+        "cache_read_tokens": count(
+            "usage.prompt_tokens_details.cached_tokens", "usage.prompt_cache_hit_tokens", "usage.cached_tokens"
+        ),
         "cache_write_tokens": count("usage.prompt_tokens_details.cache_write_tokens"),
         "output_tokens": count("usage.completion_tokens", "x_groq.usage.completion_tokens"),
         "reasoning_tokens": count("usage.completion_tokens_details.reasoning_tokens", "usage.reasoning_tokens"),
@@ -149,8 +152,10 @@ class OpenAIChat(TableFormat):
         failed = pl.col("model_requested").is_not_null() & (
             pl.col("http_status").is_not_null() | pl.col("error_type").is_not_null()
         )
+        said, thought = inclusive_output("output_tokens", "reasoning_tokens", "_sum", "input_tokens", "model")
         return picked.with_columns(
-            output_tokens=inclusive_output("output_tokens", "reasoning_tokens", "_sum", "input_tokens"),
+            output_tokens=said,
+            reasoning_tokens=thought,
             extras=together(picked, "_usage", "_cites"),
             provider=who,
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),

@@ -33,10 +33,10 @@ class Pi(Format):
         kind = record.get("type")
         if kind == "session":
             return 85 if "id" in record and "version" in record and "cwd" in record else 0
+        message = part(record, "message")
+        if kind == "message" and "cacheRead" in part(message, "usage"):
+            return 95
         if kind == "message" and "id" in record and "parentId" in record:
-            message = part(record, "message")
-            if "cacheRead" in part(message, "usage"):
-                return 95
             # Factory's droid writes rows like these without usage.
             return 60 if "role" in message and ("timestamp" in message or message.get("role") == "toolResult") else 0
         return 70 if kind in ("model_change", "thinking_level_change") and "parentId" in record else 0
