@@ -322,7 +322,7 @@ def test_no_secret_is_in_a_message(store, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2-hunter2")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA-hunter2-id")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:hunter2-pass@127.0.0.1:9/")
-    with pytest.raises(LogError, match="cannot be written") as error:
+    with pytest.raises(UsageError, match="cannot be written") as error:
         _store.merge(calls(0, 1), Bucket(store))
     assert "hunter2" not in str(error.value) + error.value.hint
     done = subprocess.run(

@@ -298,6 +298,12 @@ def test_the_plan_reads_as_reviewed(golden, example, width):
     golden(f"forecast/terminal-{width}.txt", text)
 
 
+def test_a_narrow_terminal_gets_the_columns_that_fit(example):
+    lines = _forecast.terminal(example, View(width=60)).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "  limit     of            allowed   peak  up to  breaks at" in lines  # the day of the peak has no room
+
+
 def test_the_page_reads_as_reviewed(golden, example):
     golden("forecast/markdown-80.txt", _forecast.markdown(example, View()))
     page = _forecast.html(example, View())

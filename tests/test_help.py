@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import re
+import shlex
 
 import polars as pl
 import pytest
@@ -15,7 +17,11 @@ from test_cli import run as run
 from costaudit import cli, plugins, report
 from costaudit.commands import analyze, check, forecast, reconcile, show, simulate, sql
 from costaudit.commands import report as monthly
+from costaudit.commands._pages import page, pages
+from costaudit.commands.explain import markdown
 from costaudit.report import _check, _forecast, _month
+from costaudit.report._layout import paint
+from costaudit.report._page import shown
 
 COMMANDS = plugins.names("costaudit.commands")
 READERS = [name for name in COMMANDS if name not in ("explain", "formats", "prices", "store", "baseline")]
@@ -69,6 +75,35 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_read(flags, run, 
     done = run("analyze", "x", *(flag.format(tmp_path) for flag in flags))
     assert (done.code, done.out) == (2, "")
     assert f"there is no folder {tmp_path}/none\nhint: mkdir -p {tmp_path}/none\n" in done.err
+
+
+@pytest.mark.parametrize("flags", [("-o", "{}/a.txt"), ("--also", "json={}/a.json")])
+def test_a_place_that_may_not_be_written_is_told_before_anything_is_read(flags, run, tmp_path, monkeypatch):
+    def refused(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refused)
+    monkeypatch.setattr("costaudit.pipeline.requests", lambda *_: pytest.fail("read"))
+    done = run("analyze", "x", *(flag.format(tmp_path) for flag in flags))
+    assert (done.code, done.out) == (2, "")
+    assert f"cannot write {tmp_path}/a." in done.err
+    assert "Permission denied\nhint: name a file that you may write\n" in done.err
+    done = run("ingest", "x", "--store", tmp_path / "new" / "store")
+    assert (done.code, done.out) == (2, "")
+    assert f"error: {tmp_path}/new/store: cannot be written: Permission denied\n" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pages_lines_fit_the_terminal_and_its_commands_can_be_copied():
+    for one in pages():
+        for columns in (60, 80):
+            assert max(len(line[0].text) for line in shown(markdown(one), columns) if line) <= columns, one.rule
+    lines = paint(shown(markdown(page("budget-overrun")), 60), color=False)
+    command = lines[lines.index("$ ") + 2 : lines.index("…")]
+    assert shlex.split(command.replace("\\\n", " ").rpartition("\n")[0]) == [
+        *("costaudit", "analyze", "--config", "sample_logs/analyzers/budget-overrun.yaml"),
+        "sample_logs/analyzers/budget-overrun.jsonl",
+    ]
 
 
 def test_a_path_too_long_for_the_machine_is_wrong_usage_and_no_bug(run):

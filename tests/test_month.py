@@ -331,6 +331,11 @@ def test_a_few_days_are_a_run_rate():
     assert "four whole weeks make a trend" in _month.terminal(month, View(width=120))
 
 
+def test_no_line_of_the_month_is_wider_than_the_terminal():
+    for columns in (60, 80, 120):
+        assert max(map(len, _month.terminal(a_month(), View(width=columns)).splitlines())) <= columns
+
+
 # Sparklines
 
 

@@ -81,7 +81,7 @@ def test_the_lines_of_a_remedy_that_are_to_be_copied_stay_as_they_are(name, copi
     assert copied in show(name, replace(AUDIT, findings=(finding(remedy=remedy),)))
 
 
-@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_no_line_is_wider_than_the_terminal(width):
     longest = replace(
         AUDIT,

@@ -276,7 +276,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path, monkeypatch, when):
         original(handle)
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(LogError, match="No space left on device"):
+    with pytest.raises(UsageError, match="No space left on device"):
         _store.merge(log(tmp_path / "b", range(9)), store)
     monkeypatch.undo()
     assert _store.read(store).equals(before)
@@ -294,7 +294,7 @@ def test_a_really_full_disk_leaves_the_store_as_it_was(tmp_path):
         store = disk / "store"
         _store.merge(log(tmp_path / "a", range(2)), store)
         before = _store.read(store)
-        with pytest.raises(LogError, match="No space left on device"):
+        with pytest.raises(UsageError, match="No space left on device"):
             _store.merge(log(tmp_path / "b", range(900)), store)
         assert _store.read(store).equals(before)
         assert not _store_check.verify(store).problems

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from costaudit.report import View
 
+STDOUT = Path("-")
 LINE = 78  # columns of the progress line; every terminal has them
 PATIENCE = 0.5  # seconds of silence that need no explanation
 PIECE = 1 << 16  # bytes that find out whether a disk is full
 
 
 def emit(text: str, output: Path | None = None) -> None:
-    """Write a report to a file as a whole, or to stdout; a reader who stops reading is no error."""
-    if output is not None:
+    """Write a report to a file as a whole, or to stdout (also called `-`); a reader who stops reading is no error."""
+    if output is not None and output != STDOUT:
         _write(output, text)
         return
     try:
@@ -132,7 +133,7 @@ def _whole(path: Path, write: Callable[[Path], object]) -> None:
         if path.exists() and not path.is_file():
             write(path)  # a device or a pipe
             return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = _beside(path)
         try:
             os.close(handle)
             write(Path(name))
@@ -144,7 +145,7 @@ def _whole(path: Path, write: Callable[[Path], object]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", hint="name a file that you may write") from None
+        raise _unwritable(path, error.strerror) from None
 
 
 def writable(path: Path | None) -> Path | None:
@@ -153,7 +154,42 @@ def writable(path: Path | None) -> Path | None:
         raise UsageError(f"cannot write {path}: it is a folder", hint=f"name a file in it, e.g. {path / 'audit.txt'}")
     if path is not None and not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
+    if path is not None and path != STDOUT and (why := _refused(path)):
+        raise _unwritable(path, why)
     return path
+
+
+def storable(store: str) -> None:
+    """The same of a store, or of the nearest folder above one that is not there yet."""
+    if "://" in store:
+        return  # object storage tells it itself, before anything is written
+    folder = Path(store)
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if why := _refused(folder / "store"):
+        raise UsageError(f"{store}: cannot be written: {why}", hint="name a folder that you may write")
+
+
+def _refused(path: Path) -> str | None:
+    """Why nothing could be written there: a file is made beside it, as its writing will do, for rights tell little."""
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file():
+            return None if os.access(path, os.W_OK) else os.strerror(errno.EACCES)  # a device or a pipe
+        handle, name = _beside(path)
+        os.close(handle)
+        Path(name).unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _beside(path: Path) -> tuple[int, str]:
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+
+
+def _unwritable(path: Path, why: str | None) -> UsageError:
+    return UsageError(f"cannot write {path}: {why}", hint="name a file that you may write")
 
 
 def unjudged(floor: float) -> CostAuditError:

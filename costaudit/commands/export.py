@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, emit_table, note, progress, writable
+from costaudit.commands._output import STDOUT, emit, emit_table, note, progress, writable
 
 FORMATS = ("parquet", "focus")
 
@@ -59,6 +59,8 @@ def command(
     named["--focus-version"] = "" if focus_version == _focus.VERSIONS[0] else focus_version
     if format != "focus" and (without := [flag for flag, value in named.items() if value]):
         raise UsageError(f"{without[0]} says something of a FOCUS table, and {format} is none", hint="add -f focus")
+    if output == STDOUT and format == "parquet":
+        raise UsageError("a Parquet file is not written to standard output", hint="name it: -o calls.parquet")
     if format == "parquet" and output.suffix.lower() == ".csv":
         raise UsageError(
             f"{output} would hold Parquet",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress
+from costaudit.commands._output import emit, note, progress, storable
 
 if TYPE_CHECKING:
     from costaudit.ingest import Engine
@@ -45,6 +45,7 @@ def command(
         raise UsageError("a store is a folder, it cannot be written to standard output", hint="--store DIR")
     reader = _engine(engine, address)
     settings = options.settings(config, no_cache=no_cache)
+    storable(store)
     with progress(quiet=quiet, verbose=verbose) as show:
         if len(paths) == 1 and _store.is_store(paths[0]):
             read = _store.everything(paths[0])

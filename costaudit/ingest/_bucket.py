@@ -103,7 +103,7 @@ class Bucket:
                 return self._sweep() if number % MANY == MANY - 1 else 0
             return 0
         except OSError as problem:
-            raise refused(self.shown, self.scheme, problem, "cannot be written") from problem
+            raise refused(self.shown, self.scheme, problem, "cannot be written", UsageError) from problem
 
     def _prepare(self) -> None:
         """Make the mark, and find out whether the storage creates an object only where there is none."""

@@ -180,7 +180,7 @@ def writing(store: Path) -> Iterator[None]:
             _wait(lock.fileno(), store)
             yield
     except OSError as problem:
-        raise LogError(
+        raise UsageError(
             f"{store}: cannot be written: {problem.strerror or problem}", hint="the store is as it was before"
         ) from problem
 

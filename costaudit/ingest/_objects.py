@@ -11,7 +11,7 @@ import os
 import re
 from typing import Any
 
-from costaudit.errors import LogError, UsageError
+from costaudit.errors import CostAuditError, LogError, UsageError
 
 SCHEMES = ("s3://", "gs://", "az://")
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
@@ -68,9 +68,11 @@ def library() -> Any:
     return obstore
 
 
-def refused(url: str, scheme: str, problem: Exception, what: str = "cannot be listed") -> LogError:
+def refused(
+    url: str, scheme: str, problem: Exception, what: str = "cannot be listed", kind: type[CostAuditError] = LogError
+) -> CostAuditError:
     """That the storage said no, and where its credentials are looked for."""
-    return LogError(
+    return kind(
         f"{url}: {what}: {sentence(problem)}",
         hint=f"credentials and endpoint come from the environment: {CREDENTIALS[scheme]}",
     )

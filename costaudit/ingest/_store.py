@@ -86,7 +86,7 @@ def merge(
 
     identities  columns of `_parts.KEYS`, a row a request; without them a call is known by its `request_id`
     summary     how each part is summed up; None: parts carry no sums
-    Raises UsageError where there is something else, LogError where it cannot be written: it is then unchanged.
+    Raises UsageError where there is something else, or where it cannot be written: it is then unchanged.
     """
     new = _identified(requests if identities is None else pl.concat([requests, identities], how="horizontal"))
     place = at(store)

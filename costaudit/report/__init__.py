@@ -19,7 +19,7 @@ from costaudit.errors import UsageError
 if TYPE_CHECKING:  # pages and error messages use this package without any table
     from costaudit.audit import Audit
 
-NARROW, WIDE = 80, 120  # columns a report is laid out for; narrower terminals wrap, wider ones leave air
+NARROW, WIDE = 60, 120  # columns a report is laid out for; narrower terminals wrap, wider ones leave air
 
 
 class View(msgspec.Struct, frozen=True):

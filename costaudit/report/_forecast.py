@@ -160,7 +160,7 @@ def _ahead(plan: Plan) -> Section:
         Column("days", right=False),
         Column("likely" if plan.outlook.kind != RATE else "run-rate"),
         Column(f"{plan.outlook.level:.0%} interval".replace("%", " %")),
-        Column("last week again" if plan.outlook.kind != RATE else "", optional=True),
+        Column("last week again" if plan.outlook.kind != RATE else "", optional=True, rank=1),
     ]
     cells = []
     for week in plan.ahead:
@@ -207,10 +207,10 @@ def _tenants(plan: Plan, columns: int) -> Section:
     heads = [
         Column("tenant", right=False, flexible=True),
         Column("a month"),
-        Column("share"),
-        Column("trend/week"),
+        Column("share", rank=3),
+        Column("trend/week", rank=2),
         Column(f"next {(plan.ahead[-1].end - plan.ahead[-1].start).days + 1} days"),
-        *([Column("80 % interval")] if wide else []),
+        *([Column("80 % interval", rank=4)] if wide else []),
         *(Column(f"at {g.factor:g}×") for g in plan.growth),
     ]
     cells = []
@@ -270,11 +270,11 @@ def _limits(plan: Plan, columns: int) -> Section:
     heads = [
         Column("limit", right=False, flexible=True),
         Column("of", right=False),
-        Column("allowed"),
+        Column("allowed", rank=1),
         Column("peak"),
         Column("to come, 95 %" if wide else "up to"),
         Column("breaks at"),
-        Column("fullest", right=False),
+        Column("fullest", right=False, rank=2),
     ]
     cells = [
         [
@@ -300,7 +300,7 @@ def _under(way: Way) -> Section:
     title = f"Under {money.usd(way.target_usd)} a month at {way.factor:g}×"
     heads = [
         Column("saves"),
-        Column("risk", right=False),
+        Column("risk", right=False, rank=1),
         Column("change", right=False, flexible=True, most=70),
         Column("finding", right=False),
     ]

@@ -7,7 +7,7 @@ import shlex
 
 from costaudit.report import View, _bridge, _words
 from costaudit.report import _money as money
-from costaudit.report._layout import EMPTY, Column, Line, Span, Style, line, paint, paragraph, strong, table
+from costaudit.report._layout import EMPTY, Column, Line, Span, Style, paint, paragraph, strong, table, typed
 from costaudit.report._text import clean, fit
 from costaudit.stats import Interval
 from costaudit.verdict import BudgetVerdict, Gate, PromptChange, SideLabel, TaskVerdict, Verdict
@@ -43,7 +43,7 @@ def terminal(gate: Gate, view: View) -> str:
         if row.verdict is Verdict.FAIL:
             lines += [EMPTY, *_cause(row, columns)]
     if commands := acceptances(gate):
-        lines += [EMPTY, strong("To accept it on purpose"), *(line(f"  {command}") for command in commands)]
+        lines += [EMPTY, strong("To accept it on purpose"), *(row for one in commands for row in typed(one, columns))]
     return paint(lines, color=view.color)
 
 
@@ -163,8 +163,8 @@ def _table(gate: Gate, columns: int) -> list[Line]:
         Column(HEADS[0], right=False),
         Column(HEADS[1], right=False, flexible=True, least=6),
         Column(HEADS[2]),
-        Column(HEADS[3], optional=True),
-        Column(HEADS[4], optional=True),
+        Column(HEADS[3], optional=True, rank=3),
+        Column(HEADS[4], optional=True, rank=2),
         Column(HEADS[5], optional=True),
         Column(HEADS[6], optional=True),
         *((Column(HEADS[7], optional=True), Column(HEADS[8], optional=True)) if columns >= 100 else ()),
@@ -183,8 +183,8 @@ def _budgets(gate: Gate, columns: int) -> list[Line]:
         Column(BUDGET_HEADS[0], right=False),
         Column(BUDGET_HEADS[1], right=False, flexible=True),
         Column(BUDGET_HEADS[2]),
-        Column(BUDGET_HEADS[3], right=False),
-        *(Column(head) for head in BUDGET_HEADS[4:]),
+        Column(BUDGET_HEADS[3], right=False, rank=1),
+        *(Column(head, rank=rank) for head, rank in zip(BUDGET_HEADS[4:], (2, 3, 0), strict=True)),
     ]
     cells = [budget_cells(row) for row in gate.budgets]
     short = [[*row[:3], fit(clean(row[3]), DEAREST), *row[4:]] for row in cells]

@@ -5,8 +5,9 @@ Everything is laid out as text first and coloured last, so that colour can never
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from costaudit.report._text import clean, pad, width, wrap
 
 GAP = 2  # columns between two cells
 BAR = "█"
+_WORDS = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")  # of a command whose words `shlex.quote` wrote
 PARTS = " ▏▎▍▌▋▊▉"  # eighths of a cell
 
 
@@ -81,6 +83,19 @@ def facts(said: Iterable[tuple[str, Sequence[str], str]], columns: int) -> list[
     return lines
 
 
+def typed(command: str, columns: int, *, indent: int = 2) -> list[Line]:
+    """A command that a shell reads as it stands: a long one goes on behind a backslash, never inside of quotes."""
+    words = _WORDS.findall(command)
+    lines = [" " * indent + words[0]]
+    for word in words[1:]:
+        if width(f"{lines[-1]} {word} \\") > columns:
+            lines[-1] += " \\"
+            lines.append(" " * (indent + 4) + word)
+        else:
+            lines[-1] += f" {word}"
+    return [line(text) for text in lines]
+
+
 def following(commands: Sequence[tuple[str, str]], columns: int) -> list[Line]:
     """Commands to go on with, each with what it tells, where all of that fits."""
     room = max(len(command) for command, _ in commands)
@@ -102,26 +117,31 @@ class Column(msgspec.Struct, frozen=True):
 
     flexible  takes the columns that the others leave, at least `least`, at most `most`
     optional  is left out where no row has anything to say in it
+    rank      where the room is short, columns are left out from the highest rank down; 0: never
     """
 
     head: str
     right: bool = True
     flexible: bool = False
     optional: bool = False
+    rank: int = 0
     least: int = 8
     most: int = 48
     style: Style = Style.PLAIN
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *, indent: int = 2) -> list[Line]:
-    """A head and rows, aligned, in at most `room` columns: the flexible column gives way, in the middle of its text.
+    """A head and rows, aligned, in at most `room` columns: the flexible column gives way, in the middle of its text,
+    then columns of a rank.
 
     Cells are cleaned here: whatever a log put into a name cannot leave its cell.
     """
     kept = [i for i, c in enumerate(columns) if not c.optional or any(row[i] not in ("", NONE) for row in rows)]
-    columns = [columns[i] for i in kept]
-    cells = [[clean(row[i]) for i in kept] for row in rows]
-    widths = [max([width(c.head), *(width(row[i]) for row in cells)]) for i, c in enumerate(columns)]
+    texts = {i: [clean(row[i]) for row in rows] for i in kept}
+    needs = {i: max([width(columns[i].head), *map(width, texts[i])]) for i in kept}
+    kept = _fitting(kept, columns, needs, room - indent + GAP)
+    columns, widths = [columns[i] for i in kept], [needs[i] for i in kept]
+    cells = list(zip(*(texts[i] for i in kept), strict=True))
     spare = room - indent - GAP * (len(columns) - 1)
     fixed = sum(w for w, c in zip(widths, columns, strict=True) if not c.flexible)
     flexible = max(1, sum(c.flexible for c in columns))
@@ -135,6 +155,16 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int, *
         spans = [Span(pad(cell, w, right=c.right), c.style) for cell, c, w in zip(row, columns, widths, strict=True)]
         lines.append(_joined(spans, indent))
     return lines
+
+
+def _fitting(kept: list[int], columns: Sequence[Column], needs: Mapping[int, int], room: int) -> list[int]:
+    """The columns that fit side by side with the gaps between them."""
+    while sum((columns[i].least if columns[i].flexible else needs[i]) + GAP for i in kept) > room:
+        rank, worst = max((columns[i].rank, i) for i in kept)
+        if not rank:
+            break
+        kept = [i for i in kept if i != worst]
+    return kept
 
 
 def _joined(spans: Iterable[Span], indent: int) -> Line:

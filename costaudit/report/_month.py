@@ -180,11 +180,12 @@ def asked(month: Month, view: View) -> list[str]:
 def heads(month: Month, by: str, view: View) -> list[Column]:
     """The heads of a table; a narrow terminal has no room for the units of the month before."""
     name, unit, each = Column(NAMES[by], right=False, flexible=True), UNIT[by], money.per(EACH[by])
-    trend = Column("trend", right=False, optional=True)
+    trend = Column("trend", right=False, optional=True, rank=3)
     if month.bridge is None:
         return [name, *map(Column, ("spend", unit, each)), trend]
+    ahead = [name, *map(Column, ("spend", "before", "change"))]
     units = [Column(unit), Column("before")] if view.columns >= ROOMY else [Column(unit)]
-    return [name, *map(Column, ("spend", "before", "change")), *units, Column(each), Column("before"), trend]
+    return [*ahead, *units, Column(each, rank=1), Column("before", rank=2), trend]
 
 
 def _table(month: Month, by: str, view: View) -> list[Line]:

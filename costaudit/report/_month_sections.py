@@ -126,8 +126,8 @@ def _budgets(month: Month) -> Section:
         Column("a", right=False),
         Column("limit"),
         Column("spent"),
-        Column("ends at"),
-        Column("80 % interval", optional=True),
+        Column("ends at", rank=2),
+        Column("80 % interval", optional=True, rank=1),
         Column("", right=False),
     ]
     if month.budgets is None:

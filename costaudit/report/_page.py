@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from costaudit.report._layout import EMPTY, Line, Span, Style, paragraph, strong
+from costaudit.report._layout import EMPTY, Line, Span, Style, line, paragraph, strong, typed
 from costaudit.report._text import clean
 
 FENCE = "```"
 
 
 def shown(markdown: str, columns: int) -> Iterator[Line]:
-    """The page in at most `columns` columns; code keeps its lines."""
+    """The page in at most `columns` columns; code keeps its lines, but for those that are too long."""
     text: list[str] = []
     code = False
     blank = True
@@ -20,7 +20,7 @@ def shown(markdown: str, columns: int) -> Iterator[Line]:
             yield from _flushed(text, columns)
             code = not code
         elif code:
-            yield (Span(f"    {clean(raw)}", Style.FAINT),)
+            yield from _copied(clean(raw), columns)
         elif raw.startswith("#"):
             yield from _flushed(text, columns)
             if not blank:
@@ -28,7 +28,8 @@ def shown(markdown: str, columns: int) -> Iterator[Line]:
             yield strong(clean(raw.lstrip("# ")))
         elif not raw.strip():
             yield from _flushed(text, columns)
-            yield EMPTY
+            if not blank:
+                yield EMPTY
         elif raw.startswith("- "):
             yield from _flushed(text, columns)
             text.append(raw)
@@ -38,10 +39,34 @@ def shown(markdown: str, columns: int) -> Iterator[Line]:
     yield from _flushed(text, columns)
 
 
+def _copied(text: str, columns: int) -> Iterator[Line]:
+    """A line of code: a long command goes on in the next line, a long answer below its own beginning."""
+    prompt, _, command = text.partition("$ ")
+    if not prompt and command:
+        rows = typed(command, columns, indent=6)
+        yield (Span(f"    $ {rows[0][0].text.strip()}", Style.FAINT),)
+    else:
+        rows = [line(row) for row in _folded(f"    {text}", columns)]
+        yield (Span(rows[0][0].text, Style.FAINT),)
+    yield from ((Span(row[0].text, Style.FAINT),) for row in rows[1:])
+
+
+def _folded(text: str, columns: int) -> list[str]:
+    """A line with its blanks as they are, in lines of at most `columns` where a blank lets it be cut."""
+    margin = len(text) - len(text.lstrip())
+    rows = []
+    while len(text) > columns and (at := text.rfind(" ", margin + 1, columns + 1)) > margin:
+        rows.append(text[:at].rstrip())
+        text = " " * margin + text[at:].lstrip()
+    return [*rows, text]
+
+
 def _flushed(text: list[str], columns: int) -> list[Line]:
     """The paragraph or list item collected so far, wrapped; the collection is empty afterwards."""
     joined = " ".join(text).replace("`", "")
     text.clear()
+    if not joined:
+        return []
     if joined.startswith("- "):
         return paragraph(joined[2:], columns, first="  - ")
     return paragraph(joined, columns, first="  ", rest="  ")

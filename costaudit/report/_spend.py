@@ -120,12 +120,13 @@ def _shown(given: Table, part: Cut, spent: Spent, view: View) -> list[Line]:
     columns = [
         *(Column(one, right=False, flexible=one not in SPANS) for one in given.by),
         Column("spend"),
-        *((Column("share", optional=True),) if shares else ()),
-        *((Column("", right=False, style=Style.FAINT),) if bars else ()),
-        *(Column(head) for head in ("requests", "input")),
-        *((Column("cached", optional=True),) if roomy else ()),
-        Column("output"),
-        *((Column("thinking", optional=True),) if roomy else ()),
+        *((Column("share", optional=True, rank=4),) if shares else ()),
+        *((Column("", right=False, style=Style.FAINT, rank=5),) if bars else ()),
+        Column("requests", rank=1),
+        Column("input", rank=2),
+        *((Column("cached", optional=True, rank=6),) if roomy else ()),
+        Column("output", rank=3),
+        *((Column("thinking", optional=True, rank=7),) if roomy else ()),
     ]
     dearest = max((usd for usd in part.rows["cost_usd"] if usd is not None), default=Decimal(0))
     cells = []

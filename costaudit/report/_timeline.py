@@ -99,14 +99,14 @@ def _table(run: Timeline, columns: int, *, every: bool) -> list[Line]:
     several = run.steps["model"].n_unique() > 1
     heads = [
         Column("step"),
-        Column("after"),
+        Column("after", rank=3),
         Column("model", right=False, flexible=True, optional=not several, least=8, most=24),
         Column("input"),
-        Column("context", right=False),
+        Column("context", right=False, rank=2),
         Column("cached", optional=True),
         Column("output"),
         Column("cost"),
-        Column("so far"),
+        Column("so far", rank=1),
         Column("tool", right=False, flexible=True, optional=True, least=4, most=24),
         Column("", right=False, optional=True),
     ]

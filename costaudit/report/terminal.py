@@ -31,6 +31,7 @@ from costaudit.report._text import clean, fit
 
 ROWS = 8  # of a table on the first screen; the rest is one row, so that each table still adds up
 MODEL_COLUMNS = ("requests", "input", "cached", "output", "thinking")
+SPARSE = {"cached": 3, "thinking": 4}  # with their ranks
 FINDINGS = 6  # of one kind; the rest is counted with its sum
 BAR_COLUMNS = 12
 
@@ -99,11 +100,11 @@ def _bars(view: View) -> bool:
 
 
 def _units(key: str, rows: Sequence[Row], audit: Audit, view: View) -> list[Line]:
-    columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share", optional=True)]
+    columns = [Column(key, right=False, flexible=True), Column("spend"), Column("share", optional=True, rank=2)]
     if _bars(view):
         columns.append(Column("", right=False, style=Style.FAINT))
-    columns += [Column("requests"), Column("runs", optional=True), Column(money.per("request"), optional=True)]
-    columns.append(Column("p95", optional=True))
+    columns += [Column("requests"), Column("runs", optional=True, rank=3)]
+    columns += [Column(money.per("request"), optional=True, rank=1), Column("p95", optional=True, rank=4)]
     cells = []
     for row in rows:
         each = row.usd / row.requests if row.usd is not None and audit.coverage.enough else None
@@ -119,9 +120,9 @@ def _by_model(rows: Sequence[Row], view: View) -> list[Line]:
     columns = [
         Column("model", right=False, flexible=True),
         Column("spend"),
-        Column("share", optional=True),
-        *((Column("", right=False, style=Style.FAINT),) if _bars(view) else ()),
-        *(Column(head, optional=head in ("cached", "thinking")) for head in MODEL_COLUMNS),
+        Column("share", optional=True, rank=2),
+        *((Column("", right=False, style=Style.FAINT, rank=5),) if _bars(view) else ()),
+        *(Column(head, optional=head in SPARSE, rank=SPARSE.get(head, 0)) for head in MODEL_COLUMNS),
     ]
     cells = []
     for row in rows:
