@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent, window
 
@@ -34,3 +36,10 @@ def test_what_the_counts_do_not_prove_is_undecided():
 @settings(max_examples=25, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+def test_a_request_to_another_route_is_no_call():
+    entry = json.loads(LOG[0])
+    made = read([{name: value for name, value in entry.items() if not name.startswith("llm")}, *LOG])
+    assert spent(made) == spent(read(LOG))
+    assert made.fates.skipped == {"request of no model": 1}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent, window
 
@@ -39,3 +42,15 @@ def test_a_recorded_line_is_read(shared):
 @settings(max_examples=25, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+@pytest.mark.parametrize("nothing", [None, "-"])
+def test_a_dash_is_what_is_not_there(nothing):
+    entry = json.loads(LOG[0])
+    bare = entry | {name: nothing for name in entry if name.startswith("gen_ai.")}
+    model = {"gen_ai.request.model": "gpt-5", "response_code": 503, "x-request-id": "r-failed"}
+    made = read([*LOG, bare, bare | model])
+    assert made.fates.rejects == {}
+    assert made.fates.skipped == {"request of no model": 1}  # a health check, say
+    failed = made.requests.filter(made.requests["request_id"] == "r-failed").row(0, named=True)
+    assert (failed["status"], failed["usage_source"]) == ("error", "absent")

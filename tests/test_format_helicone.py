@@ -47,3 +47,12 @@ def test_addresses_with_credentials_are_nowhere_in_the_table():
 @settings(max_examples=30, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+@pytest.mark.parametrize(("code", "status"), [(-3, "cancelled"), (-1, "error"), (200, None)])
+def test_a_call_that_never_ended_is_not_one_of_no_tokens(code, status):
+    made = read([FIRST | {"response_status": code, "prompt_tokens": 0, "completion_tokens": 0}])
+    row = made.requests.row(0, named=True)
+    unknown = status is not None
+    assert row["status"] == (status or "ok")
+    assert (row["output_tokens"], row["usage_source"]) == ((None, "absent") if unknown else (0, "provider"))

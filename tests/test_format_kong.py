@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent, window
 
@@ -37,3 +39,10 @@ def test_bodies_cache_hits_and_errors_are_read():
 @settings(max_examples=25, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
+
+
+def test_a_request_to_another_route_is_no_call():
+    entry = json.loads(LOG[0])
+    made = read([{name: value for name, value in entry.items() if name != "ai"}, *LOG])
+    assert spent(made) == spent(read(LOG))
+    assert made.fates.skipped == {"request of no model": 1}

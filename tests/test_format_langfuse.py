@@ -121,3 +121,39 @@ def test_real_traces_read_right(shared, path, calls, rollups, seen):
 @settings(max_examples=20, deadline=None)
 def test_damaged_lines_cost_themselves_and_nothing_else(lines):
     assert read(lines).fates.balanced
+
+
+OF_TRACE = {"id": "t1", "name": "triage", "sessionId": "s1", "userId": "u1", "timestamp": "2026-09-02T08:00:00Z"}
+OBSERVED = {
+    "id": "o1", "traceId": "t1", "type": "GENERATION", "parentObservationId": None, "model": "gpt-5",
+    "startTime": "2026-09-02T08:00:00Z", "usageDetails": {"input": 100, "output": 20, "total": 120, "audio": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"trace": OF_TRACE, "observations": [OBSERVED]},  # the trace is one by its place
+        {**OF_TRACE, "observations": [OBSERVED], "scores": []},  # a trace as the interface gives it
+        {"data": [{**OF_TRACE, "release": None, "observations": ["o1"]}, OBSERVED]},  # a list of traces has ids alone
+    ],
+)
+def test_a_trace_lends_its_session_wherever_its_observations_stand(document):
+    made = read([document])
+    assert spent(made) == (1, 100, 0, 0, 20, 0)
+    assert made.requests.select("task", "run_id", "user").rows() == [("triage", "s1", "u1")]
+    assert made.fates.rejects == {}
+    assert made.fates.skipped == {"trace": 1}
+
+
+@pytest.mark.parametrize(
+    ("older", "tokens"),
+    [
+        ({"usage": {"input": 100, "output": 20, "total": 120, "unit": "TOKENS"}}, (100, 20)),
+        ({"promptTokens": 100, "completionTokens": 20, "totalTokens": 120}, (100, 20)),
+        ({"usage": {"input": 900, "output": 80, "total": 980, "unit": "CHARACTERS"}}, (None, None)),
+    ],
+)
+def test_rows_from_before_usage_details_have_the_tokens_they_state(older, tokens):
+    made = read([{**OBSERVED, "usageDetails": {}} | older])
+    assert made.requests.select("input_tokens", "output_tokens").row(0) == tokens

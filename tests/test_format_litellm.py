@@ -191,3 +191,24 @@ def test_a_dump_of_the_table_with_lower_case_names_is_read(tmp_path):
     again = ingest([tmp_path])
     assert spent(again) == (2, 200, 40, 0, 20, 0)
     assert again.requests["started_at"].to_list() == [first["started_at"], hit["started_at"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "total", "rest", "input_tokens"),
+    [
+        (90, 120, None, 100),  # 30 fresh + 60 read, 10 written beside them: 90 + 10 + 20
+        (90, 110, 30, 100),
+        (100, 120, 30, 100),  # all of it inside
+        (30, 120, None, 100),  # all of it beside
+    ],
+)
+def test_reads_inside_and_writes_beside_the_prompt_are_told_by_the_total(given, total, rest, input_tokens):
+    details = {"cached_tokens": 60, "cache_creation_tokens": 10, "text_tokens": rest}
+    usage = {"prompt_tokens": given, "completion_tokens": 20, "total_tokens": total, "prompt_tokens_details": details}
+    row = {
+        "id": "msg-1", "call_type": "acompletion", "hidden_params": {}, "model_map_information": {},
+        "response_cost": None, "custom_llm_provider": "bedrock", "model": "bedrock/us.anthropic.claude-haiku-4-5",
+        "startTime": 1_788_336_000.5, "prompt_tokens": given, "completion_tokens": 20, "total_tokens": total,
+        "metadata": {"usage_object": usage},
+    }  # fmt: skip
+    assert spent(read([row])) == (1, input_tokens, 60, 10, 20, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,3 +78,17 @@ def test_providers_asked_in_vain_are_attempts_and_sums_of_days_are_no_calls():
     ])  # fmt: skip
     assert made.requests.select("attempt", "input_tokens").rows() == [(2, 120)]
     assert made.fates.skipped == {"daily sum of calls": 1}
+
+
+@pytest.mark.parametrize(
+    ("paid", "usd"),
+    [
+        ({"is_byok": True, "upstream_inference_cost": 0.005}, "0.008"),  # its provider was paid 0.005, OpenRouter 0.003
+        ({"is_byok": False, "upstream_inference_cost": 0.005}, "0.003"),
+        ({"byok_usage_inference": "0.005"}, "0.008"),
+    ],
+)
+def test_what_a_call_on_a_key_of_ones_own_cost_is_paid_in_two_places(paid, usd):
+    call = {"id": "gen-1", "model": "openai/gpt-5", "tokens_prompt": 100, "native_tokens_prompt": 120,
+            "native_tokens_completion": 12, "created_at": "2026-09-02T08:00:00Z", "total_cost": 0.003}  # fmt: skip
+    assert read([call | paid]).requests["cost_logged_usd"].item() == Decimal(usd)

@@ -466,3 +466,26 @@ def test_the_total_of_a_sampled_trace_has_no_upper_end(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(export(span("1", **used(100)) | {"traceState": "ot=th:c"})))
     told = pipeline.load([str(tmp_path)], known).coverage
     assert (told.sampled, told.high_usd) == (True, None)
+
+
+def test_calls_that_stand_below_each_other_are_calls_all_the_same():
+    first = span("1", "2", **used(100))
+    second = span("2", "1", **used(50))
+    assert spent(read([export(first, second)]))[:2] == (2, 150)
+    # With a call below the loop there is one, as ever.
+    assert spent(read([export(first, second, span("3", "1", **used(70)))]))[:2] == (1, 70)
+
+
+def test_names_of_attributes_may_be_taken_apart_at_their_dots():
+    flat = {"llm.model_name": "gpt-5", "llm.token_count.prompt": 100, "llm.token_count.completion": 20,
+            "llm.token_count.prompt_details.cache_read": 60, "session.id": "s-1",
+            "llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": "hi"}  # fmt: skip
+    counts = {"prompt": 100, "completion": 20, "prompt_details": {"cache_read": 60}}
+    message = {"message": {"role": "user", "content": "hi"}}
+    nested = {"llm": {"model_name": "gpt-5", "token_count": counts, "input_messages": [message]},
+              "session": {"id": "s-1"}}  # fmt: skip
+    of = {"name": "chat", "context": {"trace_id": "a" * 32, "span_id": "b" * 16}, "span_kind": "LLM",
+          "start_time": "2026-09-02T08:00:00Z", "end_time": "2026-09-02T08:00:02Z"}  # fmt: skip
+    apart, whole = (read([of | {"attributes": said}]).requests.drop("source_file") for said in (nested, flat))
+    assert apart.equals(whole)
+    assert apart["cache_read_tokens"].item() == 60

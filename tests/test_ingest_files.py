@@ -7,12 +7,14 @@ import gzip
 import json
 import lzma
 import random
+from decimal import Decimal
 
 import pytest
 import zstandard
 from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import read, sample, spent
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest import ingest
@@ -235,3 +237,30 @@ def test_a_folder_is_walked_in_the_order_of_paths_without_hidden_folders_links_t
     ]
     assert shown == ["a/B/y.log", "a/z.log", "a.log", "b.log", "calls.db"]
     assert [file.path for file in walk([tmp_path / "logs"])] == sorted(file.path for file in walk([tmp_path / "logs"]))
+
+
+@pytest.mark.parametrize("name", ["helicone", "langsmith", "litellm", "openai-chat", "portkey", "otlp"])
+@pytest.mark.parametrize("around", ["data", "runs"])
+def test_the_records_of_a_page_are_read_as_if_each_stood_on_a_line(name, around):
+    log = [json.loads(line) for line in sample(f"{name}.jsonl")]
+    page = read([{around: log, "next": "2"}])
+    assert spent(page) == spent(read(log))
+    assert page.fates.balanced
+
+
+def test_an_answer_with_one_record_is_a_page_and_one_with_two_lists_is_none():
+    log = [json.loads(line) for line in sample("helicone.jsonl")]
+    assert spent(read([{"data": log[0], "error": None}]))[0] == 1
+    assert read([{"data": log, "rows": log}]).fates.rejects == {"no format recognises this record": 1}
+
+
+@pytest.mark.parametrize(
+    ("mark", "cost", "usd"),
+    [(";", "0,0125", "0.0125"), (";", "1.234,5", "1234.5"), (";", "0.0125", "0.0125"), (",", '"1,234.5"', "1234.5")],
+)
+def test_where_cells_end_with_semicolons_decimals_may_begin_with_commas(tmp_path, mark, cost, usd):
+    head = ["request_id", "started_at", "model", "input_tokens", "output_tokens", "cost_logged_usd"]
+    cells = ["r-1", "2026-09-02T08:00:00Z", "gpt-5", "100", r"\N", cost]
+    (tmp_path / "a.csv").write_text(f"{mark.join(head)}\n{mark.join(cells)}\n")
+    row = ingest([tmp_path]).requests.row(0, named=True)
+    assert (row["output_tokens"], row["cost_logged_usd"]) == (None, Decimal(usd))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,8 @@ from costaudit.ingest._streams import CHUNK, Read, Stream, head_and_rest
 LARGE = 32 << 20  # bytes of a JSON file from which its values are read one by one, at a third of the speed
 WEIGHT = 4 << 20  # bytes of values that are handed on together
 ROWS = 10_000  # of a table, likewise
+ABSENT = ("", None, r"\N")  # cells that hold nothing; the last one as databases write it
+COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")  # a decimal one
 
 
 def array(head: Read, stream: Stream) -> Iterator[Lines | list[Record | Bad]]:
@@ -136,7 +139,9 @@ def table(head: Read, stream: Stream) -> Iterator[list[Record | Bad]]:
     chained = _Chained(head.data.removeprefix(b"\xef\xbb\xbf"), None if head.problem else stream)
     text = io.TextIOWrapper(io.BufferedReader(chained), encoding="utf-8", errors="replace", newline="")
     csv.field_size_limit(LONGEST)  # prompts are cells too
-    reader = csv.DictReader(text, delimiter=delimiter(header))
+    mark = delimiter(header)
+    reader = csv.DictReader(text, delimiter=mark)
+    cell = _pointed if mark == ";" else _as_it_is
     batch: list[Record | Bad] = []
     handed = 0
     try:
@@ -144,7 +149,7 @@ def table(head: Read, stream: Stream) -> Iterator[list[Record | Bad]]:
             if None in row:
                 batch.append(Bad(reader.line_num, 0, "more cells than the header has"))
             else:
-                batch.append(Record(reader.line_num, 0, {k: v for k, v in row.items() if v not in ("", None)}))
+                batch.append(Record(reader.line_num, 0, {k: cell(v) for k, v in row.items() if v not in ABSENT}))
             if len(batch) >= ROWS or chained.given - handed > LARGE:
                 yield batch
                 batch, handed = [], chained.given
@@ -153,6 +158,15 @@ def table(head: Read, stream: Stream) -> Iterator[list[Record | Bad]]:
     if damage := head.problem or chained.problem or getattr(stream, "problem", ""):
         batch.append(Bad(reader.line_num + 1, 0, damage))
     yield batch
+
+
+def _pointed(cell: str) -> str:
+    """A number with a decimal point: where cells end with semicolons, the comma is what decimals begin with."""
+    return cell.replace(".", "").replace(",", ".") if "," in cell and COMMA.fullmatch(cell.strip()) else cell
+
+
+def _as_it_is(cell: str) -> str:
+    return cell
 
 
 class _Chained(io.RawIOBase):

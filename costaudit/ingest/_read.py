@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.errors import LogError
-from costaudit.ingest import _detect
+from costaudit.ingest import _detect, _pages
 from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
@@ -289,12 +289,21 @@ class _Reading:
                 self.read.rejects.append((item.line, "", value))
                 continue
             found = _detect.guess(value, self.names)
-            if found is None or found[0] == but:
-                self._unknown(item, value.keys())
-            else:
+            if found is not None and found[0] != but:
                 by_guess.setdefault(found[0], []).append(item)
+            elif not self._page(item, value):
+                self._unknown(item, value.keys())
         for guess, group in by_guess.items():
             self._to(guess, group)
+
+    def _page(self, item: Record, value: Mapping[str, Any]) -> bool:
+        """Read the records of a page that an interface answered with; false where it has none that a format knows."""
+        rows = [item._replace(data=row) for row in _pages.inside(value)]
+        if _detect.sample(rows, self.names) is None:
+            return False
+        self.read.lines += len(rows) - 1
+        self._apart(rows)
+        return True
 
     def _unknown(self, item: Record, keys: object) -> None:
         """A well-formed object of no known format: a reject if it may have cost money, else some other record."""

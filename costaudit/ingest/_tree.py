@@ -233,6 +233,8 @@ class _Tree:
             for up in self._above(n):
                 if up in calls:
                     self.below[up] = self.below.get(up, 0) + self.tokens[n]
+        looped = calls - kept - self.below.keys()  # each below the other, in a damaged log, and no call below them
+        covered, kept = covered - looped, kept | looped
         return [self._restates(self.first[n], n, covered, kept) for n in range(self.height)]
 
     def twins(self, keys: pl.Series) -> list[str | None]:

@@ -16,6 +16,7 @@ class Apisix(TableFormat):
 
     - Counts may be text: they are nginx variables. `duration` is the time to the first token, not of the whole call.
     - Cached input is inside the prompt or beside it as the provider counts: the rows of a file decide.
+    - Entries of other routes, without `llm_summary`, are counted as skipped.
     - With `logging.payloads` the messages are there and fingerprints are taken.
     - Written to the plugin's source; the sample is synthetic.
 
@@ -57,4 +58,7 @@ class Apisix(TableFormat):
             _latency_s=pl.col("_upstream_s"),
             _reading=pl.lit("unknown"),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _skip=pl.when(pl.all_horizontal(pl.col("model", "input_tokens", "output_tokens").is_null())).then(
+                pl.lit("request of no model")
+            ),
         ).drop("_first_ms", "_upstream_s")

@@ -23,6 +23,7 @@ class Envoy(TableFormat):
     - `gen_ai.provider.name` is the name of a backend route, not a vendor; the model decides the price.
     - Input includes cached reads. Whether it includes cache writes depends on the configured expression: the counts of
       a file's rows decide.
+    - Lines that name no model and no tokens (other routes, health checks) are counted as skipped.
     - One line a downstream request: retries of the gateway are not in it. Costs it computes are not dollars.
 
     Logged better: add `gen_ai.response.id`, the cached, written and reasoning tokens, and headers that carry task,
@@ -68,9 +69,11 @@ class Envoy(TableFormat):
         return 92 if any(name in record for name in AROUND) and "spanId" not in record else 60
 
     def explode(self, record: Record) -> Sequence[Record]:
-        """Itself as an object: keys with dots in them are not looked for in the quick way."""
+        """Itself as an object: keys with dots in them are not looked for in the quick way; `-` is what is not there."""
         value = record.data if isinstance(record.data, dict) else parsed(record.data)
-        return (record,) if isinstance(value, str) else (record._replace(data=value),)
+        if isinstance(value, str):
+            return (record,)
+        return (record._replace(data={name: said for name, said in value.items() if said != "-"}),)
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         flags = pl.col("_flags").is_not_null() & ~pl.col("_flags").is_in(["-", ""])
@@ -82,4 +85,7 @@ class Envoy(TableFormat):
             attempt=pl.when(pl.col("_attempts") > 1).then("_attempts"),
             _reading=pl.lit("inside"),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _skip=pl.when(pl.all_horizontal(pl.col("model", "input_tokens", "output_tokens").is_null())).then(
+                pl.lit("request of no model")
+            ),
         ).drop("_request", "_flags", "_attempts")

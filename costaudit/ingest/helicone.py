@@ -11,6 +11,7 @@ from costaudit.ingest._format import TableFormat, count, maybe, moment, number, 
 from costaudit.ingest._prompt import Prompt
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
+CANCELLED = -3
 
 
 def _property(*names: str) -> tuple[str, ...]:
@@ -24,6 +25,8 @@ class Helicone(TableFormat):
       asked which it is (`total_tokens` tells); what they do not prove is priced as a range.
     - A row with a `cache_reference_id` was answered by Helicone's own cache.
     - There is no count of reasoning, and the CSV has none of cached input: its cost is an upper bound.
+    - Statuses below zero are Helicone's own: -3 is a call that was cancelled, others one that failed or never ended.
+      What such a call used is not known where it says 0.
     - Signed addresses of bodies are credentials and are not read.
 
     Logged better: export as JSON lines with `--include-body`, and custom properties for task, tenant and session.
@@ -57,6 +60,7 @@ class Helicone(TableFormat):
         "_first_ms": maybe(number("time_to_first_token")),
         "_cached": text("cache_reference_id"),
         "_total": whole("total_tokens"),
+        "_own_status": number("response_status"),
     }
     prompt = Prompt(
         messages=("self:request_body.messages", "self:request_body.input"),
@@ -72,10 +76,16 @@ class Helicone(TableFormat):
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         hit = pl.col("_cached").is_not_null() & (pl.col("_cached") != NOBODY)
+        broken = (pl.col("_own_status") < 0).fill_null(value=False)
+        unknown = broken & (pl.sum_horizontal("input_tokens", "output_tokens") == 0)
         return picked.with_columns(
+            *[pl.when(~unknown).then(name).alias(name) for name in ("input_tokens", "output_tokens")],
+            status=pl.when(broken).then(
+                pl.when(pl.col("_own_status") == CANCELLED).then(pl.lit("cancelled")).otherwise(pl.lit("error"))
+            ),
             provider=pl.col("provider").str.to_lowercase(),
             gateway_cache_hit=pl.when(hit).then(True),
             ttft_s=pl.when(pl.col("_first_ms") >= 0).then(pl.col("_first_ms") / 1_000),
             _reading=pl.lit("unknown"),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
-        ).drop("_first_ms", "_cached")
+        ).drop("_first_ms", "_cached", "_own_status")

@@ -21,6 +21,7 @@ class Kong(TableFormat):
     - `usage.cost` has the unit and the rates of the plugin's configuration and is not shown beside the computed cost.
     - A semantic cache's hit (`cache.cache_status`) is tokens without cost. Prompt-cache reads are not counted apart
       unless the usage carries the provider's details.
+    - Entries of the gateway's other routes are counted as skipped.
     - Written to Kong's source; the sample is synthetic.
 
     Logged better: `log_payloads` for prompt findings, consumers for tenants, and `correlation-id` for sessions.
@@ -88,6 +89,7 @@ class Kong(TableFormat):
             gateway_cache_hit=pl.when(proxy & (pl.col("_cache").str.to_lowercase() == "hit")).then(True),
             _reading=pl.lit("inside"),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _skip=pl.when(pl.col("_plugin").is_null()).then(pl.lit("request of no model")),
         ).drop("_cache", "_plugin", "_id")
 
 

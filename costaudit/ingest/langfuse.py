@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -60,13 +60,16 @@ class Langfuse(Format):
     title = "Langfuse exports"
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if isinstance(record.get("observations"), list) and isinstance(record.get("trace"), Mapping):
+        below = record.get("observations")
+        if isinstance(below, list) and isinstance(record.get("trace"), Mapping):
             return 95
         if _is_observation(record):
             return 92
         inside = record.get("data")
         if isinstance(inside, list) and inside and all(isinstance(i, Mapping) for i in inside[:3]):
             return 92 if all(_is_observation(i) or _is_trace(i) for i in inside[:3]) else 0
+        if isinstance(below, list) and below and all(isinstance(i, Mapping) and _is_observation(i) for i in below[:3]):
+            return 92
         return 70 if _is_trace(record) else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
@@ -126,12 +129,12 @@ class _Reader:
     def _item(
         self, item: Any, record: Record, rows: list[dict[str, Any]], nodes: list[dict[str, Any]], out: Out
     ) -> None:
-        if not isinstance(item, Mapping) or not (_is_observation(item) or _is_trace(item)):
-            out.rejects.append((record.line, "not an observation"))
-            return
-        if not _is_observation(item):
-            nodes.append(_trace(item))
+        if isinstance(item, _Trace):
+            nodes.append(_trace(item.said))
             out.skipped["trace"] += 1
+            return
+        if not isinstance(item, Mapping) or not _is_observation(item):
+            out.rejects.append((record.line, "not an observation"))
             return
         kind = (text(item.get("type")) or "").upper()
         try:
@@ -146,15 +149,24 @@ class _Reader:
             out.skipped[f"observation: {kind.lower()}"[:60]] += 1
 
 
-def _items(value: Mapping[str, Any]) -> Iterator[Any]:
-    if _is_observation(value) or (_is_trace(value) and "observations" not in value):
+class _Trace(NamedTuple):
+    """What is a trace, by what it says or by where it stands."""
+
+    said: Mapping[str, Any]
+
+
+def _items(value: Any) -> Iterator[Any]:
+    """Traces and observations, also those inside a trace, of which a list of traces has only the ids."""
+    if not isinstance(value, Mapping) or _is_observation(value):
         yield value
         return
-    if isinstance(value.get("trace"), Mapping):
-        yield value["trace"]
-    for name in ("observations", "data"):
-        if isinstance(value.get(name), list):
-            yield from value[name]
+    above = value.get("trace")
+    below = value.get("observations")
+    if isinstance(above, Mapping) or _is_trace(value) or (isinstance(below, list) and "id" in value):
+        yield _Trace(above if isinstance(above, Mapping) else value)
+    yield from (item for item in below if not isinstance(item, str)) if isinstance(below, list) else ()
+    for item in value["data"] if isinstance(value.get("data"), list) else ():
+        yield from _items(item)
 
 
 def _get(item: Mapping[str, Any], camel: str, snake: str) -> Any:
@@ -241,8 +253,8 @@ def _opened(value: Any) -> Any:
 def _usage(item: Mapping[str, Any]) -> dict[str, Any]:
     """Inclusive counts of an observation; empty where it has none. Raises ValueError for what is no count."""
     details = _opened(_get(item, "usageDetails", "usage_details"))
-    details = details if isinstance(details, Mapping) else {}
-    parts = {str(name): n for name, value in details.items() if (n := count(value)) is not None}
+    details = details if isinstance(details, Mapping) and details else _older(item)
+    parts = {str(name): n for name, value in details.items() if value is not None and (n := count(value)) is not None}
     total = parts.pop("total", None)
     if not any(parts.values()):
         given, said = (count(value or 0) or 0 for value in (item.get("inputUsage"), item.get("outputUsage")))
@@ -270,6 +282,18 @@ def _usage(item: Mapping[str, Any]) -> dict[str, Any]:
         "extras": [{"class": kind, "quantity": Decimal(n)} for kind, n in sorted(extras.items()) if n] or None,
         "convention": None if proved else "assumed",  # split without overlap, as Langfuse documents it
         "usage_source": "tokenizer" if _inferred(item) else None,
+    }
+
+
+def _older(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What versions before `usageDetails` say of a call, unless it is no tokens that they count."""
+    said = _opened(item.get("usage"))
+    said = said if isinstance(said, Mapping) else {}
+    if (text(said.get("unit")) or "TOKENS").upper() != "TOKENS":
+        return {}
+    return {
+        side: said.get(side, item.get(name))
+        for side, name in (("input", "promptTokens"), ("output", "completionTokens"), ("total", "totalTokens"))
     }
 
 

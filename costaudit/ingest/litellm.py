@@ -177,7 +177,12 @@ class LiteLLM(TableFormat):
             "claude"
         )
         named = pl.coalesce("_session", "_trace")
+        given, read, write = (pl.col(f"{name}_tokens") for name in ("input", "cache_read", "cache_write"))
+        # Until the end of 2025 reads of Bedrock were inside the prompt and writes beside it, BerriAI/litellm#15270.
+        half = (read > 0) & (write > 0) & anthropic
+        half &= (pl.col("_rest") + read == given) | (given + write + pl.col("output_tokens") == pl.col("_total"))
         return picked.with_columns(
+            input_tokens=pl.when(half).then(given + write).otherwise(given),
             service_tier=pl.when(call.str.contains("batch") | pl.col("_batch").is_not_null())
             .then(pl.lit("batch"))
             .when(pl.col("_speed") == "fast")

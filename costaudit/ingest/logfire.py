@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from costaudit.ingest._dump import SpanReader, listing, mapping, written
@@ -42,19 +43,23 @@ def _is_row(row: Mapping[str, Any]) -> bool:
 
 
 def _rows(record: Mapping[str, Any]) -> list[Any]:
-    """The rows of an answer: objects, or lists in the order of its columns."""
+    """The rows of an answer: objects, lists in the order of its columns, or columns with their values."""
     if _is_row(record):
         return [record]
     rows, columns = record.get("rows"), record.get("columns")
-    if not isinstance(rows, list) or not isinstance(columns, list):
+    if not isinstance(columns, list):
         return []
     names = [str(c.get("name") if isinstance(c, dict) else c) for c in columns]
-    return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in rows]
+    if rows is None:
+        rows = list(zip_longest(*(listing(mapping(c).get("values")) for c in columns)))
+    if not isinstance(rows, list):
+        return []
+    return [dict(zip(names, row, strict=False)) if isinstance(row, (list, tuple)) else row for row in rows]
 
 
 class _Reader(SpanReader):
     def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
-        if not _is_row(value) and not ("rows" in value and "columns" in value):
+        if not _is_row(value) and "columns" not in value:
             return None
         return [_span(r, record) if isinstance(r, dict) and _is_row(r) else None for r in _rows(value)]
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit.ingest._format import TableFormat, count, custom, flag, maybe, moment, number, text, usd
+from costaudit.schema import USD
 
 
 def _tries(responses: Any) -> int | None:
@@ -22,7 +23,8 @@ class OpenRouter(TableFormat):
       native ones are billed and are read, the normalised ones only where there are no others.
     - The id of a generation is the `id` of its answer: an application's own log of the same call is the same call.
     - What a web search or a file cost is in `cost_total` and not in the counts: where it was used, the logged cost is
-      higher than the computed one. Calls on a key of one's own are billed by its provider, not by OpenRouter.
+      higher than the computed one. Of calls on a key of one's own it is what the provider is paid and what OpenRouter
+      charges, together.
     - The grouped export behind the charts has sums without tokens; it is no log of calls. Neither are the sums by day
       of the activity interface, which are counted as skipped.
     """
@@ -43,6 +45,9 @@ class OpenRouter(TableFormat):
         "output_tokens": count("native_tokens_completion", "tokens_completion"),
         "reasoning_tokens": count("native_tokens_reasoning", "tokens_reasoning"),
         "cost_logged_usd": usd("cost_total", "total_cost"),
+        "_own_usd": usd("byok_usage_inference"),
+        "_upstream_usd": usd("upstream_inference_cost"),
+        "_own": flag("is_byok"),
         "finish_reason": text("finish_reason_normalized", "finish_reason"),
         "run_id": text("session_id"),
         "tenant": text("external_user"),
@@ -70,6 +75,9 @@ class OpenRouter(TableFormat):
         named = pl.col("model").str.contains(":", literal=True)
         return picked.with_columns(
             provider=pl.lit("openrouter"),
+            # On a key of one's own the provider is paid beside what OpenRouter charges.
+            cost_logged_usd=pl.col("cost_logged_usd")
+            + pl.coalesce("_own_usd", pl.when("_own").then("_upstream_usd"), pl.lit(0, USD)),
             model=pl.when(variant.fill_null(value=True) | named)
             .then("model")
             .otherwise(pl.col("model") + ":" + pl.col("_variant")),
@@ -79,4 +87,4 @@ class OpenRouter(TableFormat):
             attempt=pl.when(pl.col("_tries") > 1).then("_tries"),
             _skip=pl.when(pl.col("_day").is_not_null()).then(pl.lit("daily sum of calls")),
             _rank=pl.lit(2),  # what is billed, before what the application saw of it
-        ).drop("_day", "_tries", "_cancelled", "_variant", "_cached", "_first_ms")
+        ).drop("_day", "_tries", "_cancelled", "_variant", "_cached", "_first_ms", "_own_usd", "_upstream_usd", "_own")

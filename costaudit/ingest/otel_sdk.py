@@ -10,6 +10,9 @@ from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found
 from costaudit.ingest._spans import Span, hex_id, listed
 
+HEADS = ("llm", "gen_ai", "ai", "openinference", "session", "user", "embedding")  # what names of attributes begin with
+LONGEST = 200  # characters of a name
+
 
 class OtelSdk(Format):
     """Spans printed by the console and file exporters of OpenTelemetry's SDKs, and spans exported by Phoenix.
@@ -81,6 +84,24 @@ class _Reader(SpanReader):
         return [_span(s, record) if isinstance(s, dict) and _is_span(s) else None for s in inside]
 
 
+def _dotted(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Attributes by their whole names, also where a store has made objects of what stands between the dots."""
+    nested = [head for head in HEADS if isinstance(attributes.get(head), dict)]
+    if not nested:
+        return attributes
+    found = {name: value for name, value in attributes.items() if name not in nested}
+    below = [(head, attributes[head]) for head in nested]
+    while below:
+        name, value = below.pop()
+        if isinstance(value, dict):
+            below += [(f"{name}.{key}"[:LONGEST], part) for key, part in value.items()]
+        elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+            below += [(f"{name}.{n}"[:LONGEST], part) for n, part in enumerate(value)]
+        else:
+            found[name] = value
+    return found
+
+
 def _span(span: Mapping[str, Any], record: Record) -> Span:
     context, parent, status = (mapping(span.get(name)) for name in ("context", "parent", "status"))
     above = span.get("parent_id", span.get("parentSpanId"))
@@ -100,7 +121,7 @@ def _span(span: Mapping[str, Any], record: Record) -> Span:
         str(span["name"])[:200] if span.get("name") is not None else None,
         span.get("start_time", span.get("startTime")),
         span.get("end_time", span.get("endTime")),
-        mapping(span.get("attributes")),
+        _dotted(mapping(span.get("attributes"))),
         mapping(mapping(span.get("resource")).get("attributes")),
         " ".join(str(scope[key])[:200] for key in ("name", "version") if scope.get(key)),
         str(code).lower() in ("2", "error", "status_code_error", "statuscode.error"),
