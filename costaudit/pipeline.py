@@ -19,6 +19,7 @@ from costaudit.errors import LogError, UsageError
 from costaudit.ingest import REJECTS, Ingested, ingest
 from costaudit.ingest import _store as store
 from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
+from costaudit.ingest._files import UNDERSTOOD
 from costaudit.kept import place
 from costaudit.price.book import PriceBook
 from costaudit.price.coverage import coverage
@@ -280,9 +281,11 @@ def _nothing(paths: Sequence[str], read: Ingested) -> LogError:
     if read.requests.height:
         return outside_all(where, read.requests["started_at"].min(), read.requests["started_at"].max())
     said = [f"{number:,} {why}" for why, number in [*read.fates.rejects.items(), *read.fates.skipped.items()]]
+    hint = f"`costaudit doctor PATH` says what each file is missing; {UNDERSTOOD}"
+    if AGGREGATE in read.fates.skipped:
+        hint = "an export of usage or costs is compared with logs: costaudit reconcile LOGS --against FILE"
+    elif told := [note for note in read.notes if "`columns: {" in note]:
+        hint = told[0]
     return LogError(
-        f"{where}: no request among {read.fates.lines:,} records: {', '.join(said) or 'all blank'}",
-        hint="an export of usage or costs is compared with logs: costaudit reconcile LOGS --against FILE"
-        if AGGREGATE in read.fates.skipped
-        else "`costaudit doctor PATH` says what each file is missing; `costaudit formats` lists what is understood",
+        f"{where}: no request among {read.fates.lines:,} records: {', '.join(said) or 'all blank'}", hint=hint
     )

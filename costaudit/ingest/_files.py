@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from costaudit.errors import LogError, UsageError
+from costaudit.ingest import _unknown
 from costaudit.ingest._blocks import Cut, Lines, blocks
 from costaudit.ingest._streams import STDIN, UTF16, Inflated, Read, Recoded, Stream, head_of, open_log, spooled
 
@@ -41,6 +42,8 @@ SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules"}  # folders that
 SQLITE = b"SQLite format 3\x00"  # how a database begins
 BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
+
+UNDERSTOOD = "`costaudit formats` lists what is understood, `costaudit formats generic` how any other log is brought in"
 
 
 class Object(msgspec.Struct, frozen=True):
@@ -100,7 +103,7 @@ def _shown(path: Path) -> str:
 def nothing(paths: Sequence[Path | str], why: str = "no files") -> LogError:
     """That there is no log at the paths."""
     where = ", ".join(str(path) for path in paths)
-    return LogError(f"{where}: {why}", hint="`costaudit formats` lists what is understood")
+    return LogError(f"{where}: {why}", hint=UNDERSTOOD)
 
 
 def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
@@ -193,6 +196,14 @@ def is_plain(path: Path) -> bool:
         return not isinstance(stream, Inflated) and not stream.read(2).startswith(UTF16)
 
 
+def is_lines(file: LogFile) -> bool:
+    """Whether it is a plain file that begins as objects do."""
+    if file.path == STDIN or not file.path.is_file():
+        return False
+    with file.path.open("rb") as stream:
+        return stream.read(1) == b"{"
+
+
 def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
     from costaudit.ingest import _containers
 
@@ -212,7 +223,7 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
         yield from _records(Recoded(head, stream), file)
     elif b"\x00" in head.data:
         if not _holds_objects(head.data):  # a log that was cut while it was written to has them between its lines
-            raise LogError(f"{file.shown}: binary file, not a log")
+            raise _no_log(file, head.data, "binary file, not a log")
         yield from lines(head, stream)
     elif start.startswith(b"["):
         yield from _containers.array(head, stream)
@@ -220,12 +231,16 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
         yield from _containers.documents(head, stream)
     elif start.startswith((b"{", b"data:", b"event:", b":")):
         yield from lines(head, stream)
-    elif _looks_tabular(start):
+    elif _looks_tabular(start) and not _unknown.kind(head.data):
         yield from _containers.table(head, stream)
     elif b"\n{" in head.data or b"\ndata:" in head.data or not start:
         yield from lines(head, stream)  # records below lines of another kind
     else:
-        raise LogError(f"{file.shown}: text without JSON lines or a table, not a log")
+        raise _no_log(file, head.data, "text without JSON lines or a table, not a log")
+
+
+def _no_log(file: LogFile, head: bytes, otherwise: str) -> LogError:
+    return LogError(f"{file.shown}: {_unknown.kind(head) or otherwise}", hint=UNDERSTOOD)
 
 
 def _holds_objects(head: bytes) -> bool:

@@ -14,17 +14,16 @@ from msgspec.structs import replace
 
 from costaudit import schema
 from costaudit.errors import LogError
-from costaudit.ingest import _detect, _pages
+from costaudit.ingest import _detect, _pages, _unknown
 from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
-from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, line, more, pieces, split
+from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, is_lines, line, more, pieces, split
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import Again, FileReader, Out
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._processes import cuts
-from costaudit.ingest._streams import STDIN
 from costaudit.ingest._stretch import Stretch, whole
 from costaudit.ingest._together import BATCH, framed
 from costaudit.ingest._transcript_sums import Seen
@@ -104,6 +103,7 @@ class _Reading:
         self.rows: list[tuple[str, Rows]] = []
         self.end: Known | None = Known(0, 0)  # of the last complete line; None once something else was read
         self.complete = False
+        self.strangers = _unknown.Strangers()
 
     def run(self) -> bool:
         """Read it; false where what is appended, or wanted, cannot be read without the rest."""
@@ -212,6 +212,8 @@ class _Reading:
         """What became of every record, and the frames they are in."""
         for guess, (_, out) in self.open.items():
             self._account(guess.form.name, out)
+        if not self.open:
+            self.read.notes += self.strangers.notes(self.read.file.shown)
 
     def _decided(self, block: Lines) -> Guess | None:
         first = (item for item in split(block) if isinstance(item, Record))
@@ -292,7 +294,7 @@ class _Reading:
             if found is not None and found[0] != but:
                 by_guess.setdefault(found[0], []).append(item)
             elif not self._page(item, value):
-                self._unknown(item, value.keys())
+                self._unknown(item, value)
         for guess, group in by_guess.items():
             self._to(guess, group)
 
@@ -305,11 +307,10 @@ class _Reading:
         self._apart(rows)
         return True
 
-    def _unknown(self, item: Record, keys: object) -> None:
+    def _unknown(self, item: Record, value: Mapping[str, Any]) -> None:
         """A well-formed object of no known format: a reject if it may have cost money, else some other record."""
-        data = item.data if isinstance(item.data, bytes) else str(keys).encode()
-        if b"usage" in data or b"token" in data:
-            self.read.rejects.append((item.line, "", "no format recognises this record"))
+        if reason := self.strangers.refused(item.data, value):
+            self.read.rejects.append((item.line, "", reason))
         else:
             self.read.skipped["", "other record"] += 1
 
@@ -333,7 +334,7 @@ def _alone(reader: FileReader, records: Sequence[Record] = ()) -> bool:
 def cuts_of(of: Asked, size: int, most: int) -> list[int]:
     """Places between lines, about `most` bytes apart, where a plain file may be cut."""
     with suppress(LogError, OSError):
-        return _Reading(*of).cuts(size, most) if _is_lines(of[0]) else []
+        return _Reading(*of).cuts(size, most) if is_lines(of[0]) else []
     return []
 
 
@@ -343,16 +344,8 @@ def prepare(of: Asked) -> None:
         _detect.formats()
         return
     with suppress(LogError, OSError):
-        if _is_lines(of[0]):
+        if is_lines(of[0]):
             _Reading(*of).begin()
-
-
-def _is_lines(file: LogFile) -> bool:
-    """Whether it is a plain file that begins as objects do."""
-    if file.path == STDIN or not file.path.is_file():
-        return False
-    with file.path.open("rb") as stream:
-        return stream.read(1) == b"{"
 
 
 _Part = tuple[_Reading, pl.DataFrame]
