@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from costaudit.analyze._swap import R_IN, R_OUT, R_OUT_REASONING, Ratios, able, 
 from costaudit.analyze._units import Arm
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
-from costaudit.price.entry import Facts, Model
+from costaudit.price.entry import Facts
 
 SHORT = 50  # tokens of visible answer, 90 % of the calls
 SMALL = 4_000  # tokens of input, 90 % of the calls
@@ -22,7 +22,8 @@ LITTLE_THOUGHT = 200  # hidden tokens, median
 PLAIN = 0.95  # share of calls that end normally in one step
 TRIED = 300  # calls a candidate is priced on before it is chosen
 HALF = Decimal("0.5")  # a candidate must cost at most this share: less is inside the uncertainty of its tokens
-GENERATION = timedelta(days=365)  # a candidate may be this much older than the model it replaces
+SIZES = frozenset({"nano", "micro", "mini", "lite", "flash", "haiku", "luna", "small", "air"})  # small, by name
+DATE = re.compile(r"[-@]\d{4}-?\d{2}-?\d{2}(?!\d)")
 SHAPE = ("temperature", "run_id", "finish_reason")  # what `simple` looks at beside tokens and tools
 SAME_TASK = 30  # calls below which a shape is no shape
 
@@ -89,7 +90,8 @@ def entries(calls: pl.DataFrame) -> dict[Arm, str]:
 
 
 def candidates(used: Mapping[Arm, str], dear: Arm, book: PriceBook, named: Sequence[str]) -> Iterator[Candidate]:
-    """Models to try instead of one: those the user names, else those of this log, else newer ones of its provider.
+    """Models to try instead of one: those the user names, else those of this log, else small ones of its provider and
+    generation, each size in its newest version.
 
     used    `entries` of all calls of the log
     named   `provider/model`, by the user
@@ -103,18 +105,41 @@ def candidates(used: Mapping[Arm, str], dear: Arm, book: PriceBook, named: Seque
         if arm != dear:
             yield Candidate(arm, facts_of(book, entry), True, "already used in this log")
     provider, _, name = (used.get(dear) or "").partition(":")
-    file = book.provider(provider) if name else None
-    if file is None or name not in file.models:
+    file, of = book.provider(provider) if name else None, _line(name)
+    if file is None or of is None:
         return
-    newest = _released(file.models[name])
+    newest: dict[frozenset[str], tuple[tuple[int, ...], int, str]] = {}
     for other, listed in file.models.items():
-        released = _released(listed)
-        if newest and released and released >= newest - GENERATION and listed.facts.context:
-            yield Candidate(Arm(provider, other), listed.facts, False, "of the same provider and generation")
+        line = _line(other)
+        if line is None or not listed.facts.context or not line.words or not line.words <= SIZES:
+            continue
+        if (line.place, line.family, line.version[:1]) == (of.place, of.family, of.version[:1]):
+            rank = (line.version, -len(other), other)  # of two names of one model, that without a date
+            newest[line.words] = max(newest.get(line.words, rank), rank)
+    for *_, other in sorted(newest.values()):
+        yield Candidate(Arm(provider, other), file.models[other].facts, False, "of the same provider and generation")
 
 
-def _released(model: Model) -> datetime | None:
-    return model.prices[0].start
+class _Line(NamedTuple):
+    """What the name of a model says: `claude-haiku-4-5` is the family claude, the version 4.5 and the word haiku."""
+
+    place: str  # what stands before it: eu/gpt-5.4
+    family: str
+    version: tuple[int, ...]
+    words: frozenset[str]
+
+
+def _line(name: str) -> _Line | None:
+    """The family, version and size in the name of a model; None: it is not named so.
+
+    Books list no day of release. A date in a name, and `latest`, are neither version nor size.
+    """
+    place, _, model = DATE.sub("", name.lower()).rpartition("/")
+    family, *rest = re.split(r"[-@:]", model)
+    numbers = [re.fullmatch(r"v?(\d{1,2})o?(?:\.(\d{1,2}))?", part) for part in rest]
+    version = tuple(int(n) for found in numbers if found for n in found.groups() if n is not None)
+    words = {part for part, found in zip(rest, numbers, strict=True) if not found and not part.isdigit()}
+    return _Line(place, family, version, frozenset(words - {"latest"})) if family else None
 
 
 def reasoning_ratio(calls: pl.DataFrame) -> Ratios:
