@@ -9,11 +9,13 @@ from random import Random
 import polars as pl
 import pytest
 
+from costaudit.analyze._candidates import candidates
 from costaudit.analyze._compare_models import paired, unpaired
 from costaudit.analyze._design import balance, mechanism, switch_time
 from costaudit.analyze._pairs import _arms
 from costaudit.analyze._swap import able, swap
 from costaudit.analyze._units import LISTED, Arm, units
+from costaudit.price.book import PriceBook
 from costaudit.price.entry import Facts
 from costaudit.schema import USD
 from costaudit.stats import newcombe
@@ -181,3 +183,39 @@ def test_of_many_models_the_dearest_are_looked_at_and_the_cheapest_are_offered()
     arms, dear = _arms(values.with_columns(provider=pl.lit("acme")), 30)
     assert [arm.model for arm in arms] == names
     assert {arm.model for arm in dear} == set(names[-6:])
+
+
+LISTED_MODELS = (
+    *(
+        "gpt-5.4",
+        "gpt-5.4-mini",
+        "gpt-5-nano",
+        "gpt-5.4-nano",
+        "gpt-5.4-nano-2026-03-17",
+        "gpt-4.1-nano",
+        "gpt-5.4-codex",
+    ),
+    *("eu/gpt-5.4", "eu/gpt-5.4-mini", "claude-opus-4-6", "claude-haiku-4-5", "claude-haiku-4-5-20251001"),
+    *("claude-haiku-5-5", "claude-sonnet-4-6", "gpt-5.4-mini-transcribe", "large-latest", "small-latest"),
+)
+
+
+@pytest.mark.parametrize(
+    ("dear", "offered"),
+    [
+        ("gpt-5.4", ["gpt-5.4-mini", "gpt-5.4-nano"]),  # the newest of each size, neither dated nor for something else
+        ("eu/gpt-5.4", ["eu/gpt-5.4-mini"]),  # where it is bought
+        ("gpt-4.1-nano", ["gpt-4.1-nano"]),  # nothing smaller: `cheapest` drops what is not half the price
+        ("claude-opus-4-6", ["claude-haiku-4-5"]),  # not of another generation
+        ("large-latest", []),  # another family, as far as names tell
+        ("unlisted-model", []),
+    ],
+)
+def test_small_models_of_the_same_provider_and_generation_are_offered(dear, offered, tmp_path):
+    (tmp_path / "_names.yaml").write_text("as_of: 2026-11-01\nproviders:\n  acme: []\n")
+    models = "".join(f"  {name}:\n    facts: {{context: 100000}}\n    prices: [{{source: page, rates: {{input: 1}}}}]\n"
+                     for name in LISTED_MODELS)  # fmt: skip
+    page = "provider: acme\nsources:\n  page: {title: prices, read_on: 2026-11-01}\nmodels:\n"
+    (tmp_path / "acme.yaml").write_text(page + models)
+    book, arm = PriceBook.load(tmp_path, providers=["acme"], cache=None), Arm("acme", dear)
+    assert sorted(c.arm.model for c in candidates({arm: f"acme:{dear}"}, arm, book, ())) == offered

@@ -120,6 +120,10 @@ def test_the_next_commands_carry_the_users_path_and_the_dearest_finding():
             {"findings": ()},
             "$4,812 spent in 61 days; no waste found by 3 rules; 3 rules could not look.",
         ),
+        (
+            {"findings": FINDINGS[3:4], "not_checked": (*AUDIT.not_checked, AUDIT.not_checked[0])},  # two of its parts
+            "$4,812 spent in 61 days; no waste found by 4 rules, but $88.20 dearer than before; 3 rules could not look.",
+        ),
         ({"findings": (), "clean": ()}, "$4,812 spent in 61 days; no rule could look for waste."),
         (
             {"coverage": replace(COVERAGE, share=0.5)},
@@ -142,6 +146,14 @@ def test_the_next_commands_carry_the_users_path_and_the_dearest_finding():
 def test_the_verdict_is_one_sentence_that_claims_no_more_than_is_known(changes, sentence):
     text = show("terminal", replace(AUDIT, **changes), width=120)
     assert text.partition("\n")[0] == sentence
+
+
+def test_the_next_command_is_about_the_first_finding_shown():
+    """What claims no dollar is said last, whatever its kind."""
+    nothing, risen = finding(owned_usd=Decimal(0)), FINDINGS[3]
+    text = show("terminal", replace(AUDIT, findings=(nothing, risen)))
+    assert f"costaudit show {risen.id} " in text
+    assert f"costaudit show {nothing.id} " not in text
 
 
 def test_a_model_without_a_price_is_never_zero_dollars():

@@ -85,8 +85,21 @@ def _bought(audit: Audit) -> str:
     looked = len(audit.clean) + len({f.rule for f in audit.findings})
     if not looked:
         return "no rule could look for waste"
-    blind = f"; {money.plural(len(audit.not_checked), 'rule')} could not look" if audit.not_checked else ""
-    return f"no waste found by {money.plural(looked, 'rule')}{blind}"
+    unseen = f"; {money.plural(blind(audit), 'rule')} could not look" if audit.not_checked else ""
+    return f"no waste found by {money.plural(looked, 'rule')}{_dearer(audit)}{unseen}"
+
+
+def _dearer(audit: Audit) -> str:
+    """`, but $5.13 dearer than before`: where nothing was wasted this is the news."""
+    risen = sorted((f.stake_usd for f in audit.findings if f.kind is Kind.EXCESS and f.stake_usd > 0), reverse=True)
+    if not risen:
+        return ""
+    return f", but {money.headline(risen[0])} dearer than before" + (" in one finding of several" if risen[1:] else "")
+
+
+def blind(audit: Audit) -> int:
+    """How many rules could not look, or not at everything: a rule of several parts is one."""
+    return len({item.rule for item in audit.not_checked})
 
 
 def _point(finding: Finding) -> bool:

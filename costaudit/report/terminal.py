@@ -235,7 +235,7 @@ def _rules(audit: Audit, columns: int, *, verbose: bool) -> list[Line]:
     if audit.clean:
         lines += items(sorted(audit.clean), columns, first=f"Clean ({len(audit.clean)})  ")
     if audit.not_checked:
-        lines.append(line(f"Not checked ({len(audit.not_checked)})"))
+        lines.append(line(f"Not checked ({_words.blind(audit)})"))
         for rules, why in _words.silent(audit.not_checked):
             lines += paragraph(f"  {rules}: {why}", columns, first="  ", rest="    ")
     if said := _words.left_out(audit):
@@ -256,12 +256,12 @@ def _standing(one: Accepted, columns: int) -> list[Line]:
 def _next(audit: Audit, columns: int) -> list[Line]:
     """Commands that work as they stand: the user's own paths, the dearest finding."""
     paths = shown_paths(audit.paths)
-    ledger = [f for _, findings, _ in _words.groups(audit) for f in findings]
+    shown = [*(f for _, found, _ in _words.claimed(audit) for f in found), *_words.unclaimed(audit)]
     commands = []
-    if ledger:
+    if shown:
         commands += [
-            (f"costaudit show {ledger[0].id} {paths}", "the rows behind the first finding"),
-            (f"costaudit explain {ledger[0].rule}", "what the rule looks for, and the remedy"),
+            (f"costaudit show {shown[0].id} {paths}", "the rows behind the first finding"),
+            (f"costaudit explain {shown[0].rule}", "what the rule looks for, and the remedy"),
         ]
     if audit.not_checked or audit.coverage.unpriced.height or audit.coverage.fates.rejects:
         commands.append((f"costaudit doctor {paths}", "what these logs lack, and how to log it"))
