@@ -122,7 +122,8 @@ def test_the_next_commands_carry_the_users_path_and_the_dearest_finding():
         ),
         (
             {"findings": FINDINGS[3:4], "not_checked": (*AUDIT.not_checked, AUDIT.not_checked[0])},  # two of its parts
-            "$4,812 spent in 61 days; no waste found by 4 rules, but $88.20 dearer than before; 3 rules could not look.",
+            "$4,812 spent in 61 days; no waste found by 4 rules, but $88.20 dearer than before; "
+            "3 rules could not look.",
         ),
         ({"findings": (), "clean": ()}, "$4,812 spent in 61 days; no rule could look for waste."),
         (
