@@ -264,3 +264,59 @@ def test_where_cells_end_with_semicolons_decimals_may_begin_with_commas(tmp_path
     (tmp_path / "a.csv").write_text(f"{mark.join(head)}\n{mark.join(cells)}\n")
     row = ingest([tmp_path]).requests.row(0, named=True)
     assert (row["output_tokens"], row["cost_logged_usd"]) == (None, Decimal(usd))
+
+
+CHAT = {**CALL, "id": "c-1", "usage": {"prompt_tokens": 100, "completion_tokens": 20}}
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5", "content": [],
+    "stop_reason": "end_turn", "usage": {"input_tokens": 30, "cache_read_input_tokens": 70, "output_tokens": 20},
+}  # fmt: skip
+RESPONSE = {
+    "id": "resp_1", "object": "response", "created_at": 1_760_000_000, "status": "completed", "model": "gpt-4o",
+    "output": [], "usage": {"input_tokens": 100, "input_tokens_details": {"cached_tokens": 70}, "output_tokens": 20},
+}  # fmt: skip
+VECTORS = {
+    "object": "list", "model": "text-embedding-3-small", "data": [{"object": "embedding", "embedding": [0.1]}],
+    "usage": {"prompt_tokens": 100, "total_tokens": 100},
+}  # fmt: skip
+ANSWER = {
+    "responseId": "g-1", "modelVersion": "gemini-2.5-flash", "candidates": [],
+    "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20, "totalTokenCount": 120},
+}  # fmt: skip
+OBSERVATION = {
+    "id": "o-1", "traceId": "t-1", "type": "GENERATION", "parentObservationId": None, "model": "gpt-4o",
+    "startTime": "2025-10-09T08:53:20Z", "usageDetails": {"input": 100, "output": 20, "total": 120},
+}  # fmt: skip
+APIS = {
+    "openai-chat": (CHAT, 0, 20),
+    "anthropic-messages": (MESSAGE, 70, 20),
+    "openai-responses": (RESPONSE, 70, 20),
+    "openai-embeddings": (VECTORS, 0, 0),
+    "gemini-api": (ANSWER, 0, 20),
+    "langfuse": (OBSERVATION, 0, 20),
+}  # 100 tokens of input each: answer, cached input, output
+
+
+@pytest.mark.parametrize("most", APIS)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_log_of_one_interface_may_have_answers_of_any_other(most, wrapped):
+    answers = [APIS[most][0] | {"id": f"id-{n}", "responseId": f"id-{n}"} for n in range(5)]
+    answers += [answer for name, (answer, *_) in APIS.items() if name != most]
+    if wrapped:  # as an application of several providers writes them
+        answers = [{"timestamp": "2025-10-09T08:53:20Z", "response": answer} for answer in answers]
+    made = read(answers).requests
+    wanted = {
+        (name, 100, cached, output) for name, (_, cached, output) in APIS.items() if not wrapped or name != "langfuse"
+    }
+    counts = [made["format"], *(made[f"{name}_tokens"].fill_null(0) for name in ("input", "cache_read", "output"))]
+    assert set(zip(*counts, strict=True)) >= wanted
+
+
+def test_what_two_formats_of_a_file_leave_out_under_one_name_is_counted_twice():
+    spans = [{"traceID": "a" * 32, "spanID": "b" * 16, "operationName": "run",
+              "tags": [{"key": "gen_ai.operation.name", "value": "invoke_agent"}]}]  # fmt: skip
+    said = [{"key": "gen_ai.operation.name", "value": {"stringValue": "invoke_agent"}}]
+    of = {"traceId": "a" * 32, "spanId": "c" * 16, "name": "run", "attributes": said}
+    made = read([{"data": [{"spans": spans}]}, {"resourceSpans": [{"scopeSpans": [{"spans": [of]}]}]}])
+    assert made.fates.skipped == {"span: invoke_agent": 2}
+    assert made.fates.balanced

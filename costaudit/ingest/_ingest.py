@@ -180,7 +180,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
     rollups = requests["rollup"].fill_null(value=False)
     skipped: Counter[str] = Counter()
     for read in reads:
-        skipped.update({kind: n for (_, kind), n in read.skipped.items()})
+        for (_, kind), number in read.skipped.items():  # two formats of a file may have one name for it
+            skipped[kind] += number
     fates = Fates(
         lines=sum(read.lines for read in reads),
         requests=requests.height - int(rollups.sum()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, ClassVar
@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from costaudit.ingest._blocks import Lines
-from costaudit.ingest._decode import dig, parsed
+from costaudit.ingest._decode import dig, glimpsed, parsed
+from costaudit.ingest._detect import SURE, guess
 from costaudit.ingest._early import Early, undone
 from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
 from costaudit.ingest._format import Found, Out, TableFormat
@@ -246,6 +247,30 @@ class TableReader:
         return frame, refused
 
     def _foreign(self, values: Sequence[Sequence[Any]], records: Sequence[Record]) -> list[bool]:
+        """For each row, whether it has nothing that this format looks for, or counts nothing and is surely another's.
+
+        An id and a model are what calls of most formats have.
+        """
+        foreign = self._empty(values, records)
+        bare: Iterable[int] = range(len(records)) if self.plan.counts else ()
+        for cells in (values[n] for n in self.plan.counts):
+            bare = [n for n in bare if cells[n] is None] if cells.count(None) else ()
+        for n in bare:
+            foreign[n] = foreign[n] or self._of_another(records[n])
+        return foreign
+
+    def _of_another(self, record: Record) -> bool:
+        data = undone(record).data
+        value = data if isinstance(data, dict) else glimpsed(data)
+        if isinstance(value, str):
+            return False
+        part = dig(value, self.found.self)
+        if isinstance(part, Mapping) and self.form.recognises(part):
+            return False
+        found = guess(value, tuple(sorted(self.form.columns.items())))
+        return found is not None and found[1] >= SURE and found[0].form.name != self.form.name
+
+    def _empty(self, values: Sequence[Sequence[Any]], records: Sequence[Record]) -> list[bool]:
         """For each row, whether it has nothing that this format looks for."""
         height = len(records)
         empty = [True] * height

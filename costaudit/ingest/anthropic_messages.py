@@ -84,6 +84,7 @@ class AnthropicMessages(TableFormat):
         "_geo": text("usage.inference_geo"),
         "_host": HOST,
         "_parent": text("_parent"),
+        "_object": text("object"),
     }
     prompt = Prompt(
         messages=("request:messages",),
@@ -132,8 +133,8 @@ class AnthropicMessages(TableFormat):
             provider=who,
             parent_id=pl.coalesce("_parent", "parent_id"),
             _rank=pl.col("output_tokens").is_not_null().cast(pl.Int64),
-            _foreign=pl.col("_foreign") & ~failed,
-        ).drop("_fresh", "_speed", "_geo", "_host", "_parent")
+            _foreign=(pl.col("_foreign") & ~failed) | (pl.col("_object") == "response").fill_null(value=False),
+        ).drop("_fresh", "_speed", "_geo", "_host", "_parent", "_object")
 
 
 class MessageReader(TableReader):

@@ -159,7 +159,7 @@ class OpenAIChat(TableFormat):
             extras=together(picked, "_usage", "_cites"),
             provider=who,
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
-            _foreign=pl.col("_foreign") & ~failed,
+            _foreign=(pl.col("_foreign") & ~failed) | (pl.col("_object") == "list").fill_null(value=False),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
         ).drop("_upstream", "_host", "_usage", "_cites", "_filtered", "_deepseek", "_groq", "_sum", "_object")
 

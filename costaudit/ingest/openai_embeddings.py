@@ -11,6 +11,8 @@ from costaudit.ingest._format import TableFormat, around, count, request, text
 from costaudit.ingest._openai import EU_US, HOST, provider
 from costaudit.ingest._prompt import Prompt
 
+ANSWERS = ("chat.completion", "chat.completion.chunk", "text_completion", "response")
+
 
 class OpenAIEmbeddings(TableFormat):
     """Answers of the embeddings endpoint, bare or in a log record with their request.
@@ -45,4 +47,5 @@ class OpenAIEmbeddings(TableFormat):
         return picked.with_columns(
             provider=provider("_host", pl.col("provider").str.to_lowercase()),
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
+            _foreign=pl.col("_foreign") | pl.col("_object").is_in(ANSWERS).fill_null(value=False),
         ).drop("_host", "_object")
