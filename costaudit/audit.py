@@ -11,10 +11,11 @@ import msgspec
 import polars as pl
 
 from costaudit.config import Suppression
+from costaudit.errors import UNREAD
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.schema import USD
 
-AT_LEAST = "totals are at least this"  # how a note ends that says a log holds a sample of the calls
+UNDATED = "without a time, in no window and left out"  # what a note says of calls that no window can hold
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -75,6 +76,11 @@ class Coverage(msgspec.Struct, frozen=True):
     @property
     def enough(self) -> bool:
         return self.share >= self.floor
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Notes of the files and folders that are in no figure because they could not be read."""
+        return tuple(note for note in self.notes if note.endswith(UNREAD))
 
 
 class Spend(msgspec.Struct, frozen=True):

@@ -1,13 +1,16 @@
 """What can stop an audit. Anything less is counted and reported, never raised.
 
 CostAuditError            exit 3: cannot judge
-├── UsageError            exit 2: a wrong flag or argument
+├── UsageError            exit 2: a wrong flag or argument, a place that cannot be written
 ├── ConfigError           exit 2: costaudit.yaml, a mapping, limits or revenue file
 ├── PriceError            exit 2: a price file or a price override
 └── LogError              exit 3: no readable record where logs were expected
 """
 
 from __future__ import annotations
+
+AT_LEAST = "totals are at least this"  # how a note ends that says a log holds a sample of the calls
+UNREAD = f"it could not be read, so {AT_LEAST}"  # and one of a file or folder that the system did not let be read
 
 
 class CostAuditError(Exception):

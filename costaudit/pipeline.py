@@ -13,14 +13,15 @@ from msgspec.structs import replace
 from costaudit import scratch
 from costaudit.analyze import analyze, checked
 from costaudit.attribute import Attributed, attribute
-from costaudit.audit import AT_LEAST, Audit, Coverage, Fates, Prices, Window
+from costaudit.audit import UNDATED, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
-from costaudit.errors import LogError, UsageError
+from costaudit.errors import AT_LEAST, LogError, UsageError
 from costaudit.ingest import REJECTS, Ingested, ingest
 from costaudit.ingest import _store as store
 from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
 from costaudit.ingest._files import UNDERSTOOD
 from costaudit.kept import place
+from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.coverage import coverage
 from costaudit.price.engine import price
@@ -89,6 +90,8 @@ def loaded(
     if inside.is_empty():
         raise _nothing(paths, read)
     book = book or prices(settings)
+    inside, refused = _possible(inside)
+    said = (*refused, *_undated(read, settings, book))
     known = Attributed(inside) if as_logged else attribute(inside, settings)
     scratch.release()
     priced = price(known.requests, book, filed=True)
@@ -103,9 +106,36 @@ def loaded(
         fates=_fates(read.fates, outside),
         sources=told.sources,
         sampled=any(note.endswith(AT_LEAST) for note in read.notes),
-        notes=(*read.notes, *known.notes),
+        notes=(*said, *read.notes, *known.notes),
     )
     return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
+
+
+def _possible(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """The requests without stated costs below nothing, which no call has, and a sentence that counts them."""
+    below = (rows["cost_logged_usd"] < 0).fill_null(value=False)
+    number = int(below.sum())
+    if not number:
+        return rows, []
+    stated = pl.when(~below).then("cost_logged_usd").alias("cost_logged_usd")
+    costs = "cost that the log states is" if number == 1 else "costs that the log states are"
+    return rows.with_columns(stated), [f"{number:,} {costs} below zero and compared with nothing"]
+
+
+def _undated(read: Ingested, settings: Settings, book: PriceBook) -> list[str]:
+    """What calls without a time cost: they are in no window, and must not be lost without a word."""
+    if settings.window == (None, None) or not read.requests["started_at"].null_count():
+        return []
+    from costaudit.report import _money as money
+
+    whole = replace(settings, since=None, until=None)
+    undated = replace(read, requests=read.requests.filter(pl.col("started_at").is_null()), notes=())
+    calls = loaded(undated, whole, (), book, as_logged=True).calls.filter(~pl.col("rollup").fill_null(value=False))
+    if calls.is_empty():
+        return []
+    unknown = int((calls["price_status"] == "unpriced").sum())
+    more = f", {unknown:,} of them without a known price" if unknown else ""
+    return [f"{money.plural(calls.height, 'call')} {UNDATED}: {money.usd(usd(calls['cost_usd']))}{more}"]
 
 
 def unnamed(settings: Settings) -> Others:

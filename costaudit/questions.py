@@ -189,22 +189,7 @@ def reviewed(
         else None,
         level=settings.forecast.interval,
     )
-    undated = read.requests.filter(pl.col("started_at").is_null())
-    if undated.height:
-        said = _undated(replace(read, requests=undated), settings, known.book)
-        reviewed = replace(reviewed, notes=(*reviewed.notes, *said))
     return replace(reviewed, bill=reconciled(known, exports, within=known.window)) if exports else reviewed
-
-
-def _undated(read: Ingested, settings: Settings, book: PriceBook) -> list[str]:
-    """What calls without a time cost: they are in no month, and must not be lost without a word."""
-    from costaudit.price._sum import usd
-    from costaudit.report import _money as money
-
-    whole = replace(settings, since=None, until=None)
-    calls = loaded(read, whole, (), book, as_logged=True).calls.filter(~pl.col("rollup").fill_null(value=False))
-    amount = money.usd(usd(calls["cost_usd"]))
-    return [f"{money.plural(calls.height, 'call')} without a time, in no month: {amount}"] if calls.height else []
 
 
 def _loaded_if_any(read: Ingested, settings: Settings, paths: Sequence[str], book: PriceBook) -> Loaded | None:

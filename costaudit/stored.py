@@ -53,6 +53,7 @@ class Held(NamedTuple):
 
     cells  to be taken piece by piece, once
     stale  parts whose sums could have answered, were they of these prices and of this program
+    undated  requests without a time, if a window was asked for: no window holds them
     """
 
     cells: Folded
@@ -60,6 +61,7 @@ class Held(NamedTuple):
     first: datetime | None
     last: datetime | None
     stale: int = 0
+    undated: int = 0
 
 
 def held(store: Where, settings: Settings, names: Sequence[str], book: PriceBook) -> Held:
@@ -112,7 +114,9 @@ class _Reading:
         restated = sum(part.restated for part in self.all)
         calls = summed.requests
         fates = Fates(lines=rows, requests=calls, rollups=restated, outside=rows - restated - calls)
-        return Held(summed, fates, *self._span(), stale=self.stale)
+        windowed = self.start is not None or self.end is not None
+        undated = sum(part.rows - part.restated for part in self.all if part.first is None) if windowed else 0
+        return Held(summed, fates, *self._span(), stale=self.stale, undated=undated)
 
     def _folded(self) -> Folded:
         made: dict[str, Any] = {"day": pl.Date(), "hour": pl.Datetime("us"), "trust": pl.String()}

@@ -8,7 +8,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit import pipeline
-from costaudit.audit import Coverage, Prices, Window
+from costaudit.audit import UNDATED, Coverage, Prices, Window
 from costaudit.config import BY, Settings, unknown
 from costaudit.ingest import SOURCES
 from costaudit.ingest._streams import STDIN
@@ -17,6 +17,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.cells import added, cells, covered, keys, table
 from costaudit.price.linear import READ
 from costaudit.price.trust import bounded_by_others
+from costaudit.report._money import plural
 from costaudit.schema import REQUESTS
 from costaudit.spent import Spent
 from costaudit.stored import Held, held
@@ -57,7 +58,8 @@ def _of_store(
 ) -> Spent:
     window = pipeline.window_over(found.first, found.last, settings)
     kinds, rows = added(found.cells.pieces(), by)
-    coverage = replace(covered(kinds, found.fates, SOURCES.to_frame()), floor=settings.min_coverage)
+    notes = (f"{plural(found.undated, 'call')} {UNDATED}",) if found.undated else ()
+    coverage = replace(covered(kinds, found.fates, SOURCES.to_frame()), floor=settings.min_coverage, notes=notes)
     return _spent(kinds, rows, by, window, pipeline.used(book, window), coverage, paths, found.stale)
 
 

@@ -98,7 +98,7 @@ def test_dollars_that_have_no_day_are_named_by_every_command_that_needs_one(run)
     assert "$0.75 spent" in run("spend", "log.jsonl").out
     month = run("report", "log.jsonl", "--month", "2026-09").out
     assert "$0.25 spent" in month
-    assert "2 calls without a time, in no month: $0.50" in month
+    assert "2 calls without a time, in no window and left out: $0.50" in month
     focus = run("export", "log.jsonl", "-f", "focus", "--account", "acme", "-o", "out.csv")
     assert "left out: 2 calls without a time, which no day can hold: $0.50\n" in focus.err
 

@@ -121,19 +121,6 @@ def test_a_group_lists_its_commands_in_whole_sentences():
     assert "use with --prices DIR." in text
 
 
-def test_a_folder_nobody_may_look_into_stops_the_audit_instead_of_making_it_cheap(run, tmp_path, monkeypatch):
-    def refused(_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    (tmp_path / "logs").mkdir()
-    monkeypatch.setattr("costaudit.ingest._files.os.scandir", refused)
-    assert run("analyze", "logs") == (
-        2,
-        "",
-        "error: logs: Permission denied\nhint: get the right to read it, or name the folders beside it\n",
-    )
-
-
 def test_compressed_logs_are_read_from_standard_input(run, tmp_path, monkeypatch):
     packed = io.TextIOWrapper(io.BytesIO(gzip.compress(response(1).encode())))
     monkeypatch.setattr("sys.stdin", packed)

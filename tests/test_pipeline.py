@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costaudit import pipeline, schema
+from costaudit import pipeline, schema, totals
 from costaudit.audit import Fates
 from costaudit.config import Settings
 from costaudit.errors import LogError, UsageError
-from costaudit.ingest import Ingested, _store
+from costaudit.ingest import Ingested, _store, ingest
 
 NOON = datetime(2026, 10, 24, 12, tzinfo=UTC)
 
@@ -84,6 +85,40 @@ def test_every_request_is_inside_or_outside_and_windows_that_meet_lose_none(hour
     for settings, part in zip(windows, parts, strict=True):
         outside = pipeline.split(frame, settings)[1]
         assert part.filter(~pl.col("rollup")).height + outside == requests
+
+
+def test_calls_that_no_window_can_hold_are_named_with_their_dollars(tmp_path):
+    log = tmp_path / "log.jsonl"
+    times = ["2026-10-01", "2026-10-05", None, None]
+    rows = [
+        {"request_id": n, "model": "gpt-4o", "input_tokens": 1_000_000, "started_at": when}
+        for n, when in enumerate(times)
+    ]
+    rows.append({"request_id": "x", "model": "nobody-knows-7b", "input_tokens": 1})
+    log.write_text("\n".join(map(json.dumps, rows)))
+    october = Settings(since=date(2026, 10, 2), cache=False)
+    said = "3 calls without a time, in no window and left out: $5.00, 1 of them without a known price"  # 2 * $2.50
+    assert pipeline.load([str(log)], october).coverage.notes == (said,)
+    assert pipeline.load([str(log)], Settings(cache=False)).coverage.notes == ()
+    store = tmp_path / "store"
+    read = ingest([log])
+    _store.merge(read.requests, store, read.identities)
+    assert pipeline.load([str(store)], october).coverage.notes == (said,)
+    assert totals.spent([str(store)], october).coverage.notes == (said.partition(":")[0],)
+
+
+def test_a_stated_cost_below_nothing_is_counted_and_compared_with_nothing(tmp_path):
+    log = tmp_path / "log.jsonl"
+    stated = [2.5, -4, -0.5, 0]
+    rows = [
+        {"request_id": n, "model": "gpt-4o", "input_tokens": 1_000_000, "cost_logged_usd": usd}
+        for n, usd in enumerate(stated)
+    ]
+    log.write_text("\n".join(map(json.dumps, rows)))
+    audit = pipeline.audit([str(log)], Settings(cache=False))
+    assert audit.coverage.notes == ("2 costs that the log states are below zero and compared with nothing",)
+    assert audit.spend.logged.select("requests", "logged_usd").row(0) == (2, Decimal("2.5"))
+    assert audit.spend.total_usd == 10
 
 
 def test_an_audit_of_calls_is_priced_and_balanced():

@@ -238,12 +238,12 @@ def test_a_window_opens_only_the_parts_that_can_hold_it(tmp_path):
     assert (opened.outside, opened.outside_restated) == (89 - inside.height, 1)
 
 
-def test_rows_without_a_time_have_a_month_of_their_own_and_are_in_no_window(tmp_path):
+def test_rows_without_a_time_have_a_month_of_their_own_and_come_along_to_be_named(tmp_path):
     store = tmp_path / "store"
     rows = log(tmp_path / "a", range(2))
     _store.merge(rows.with_columns(started_at=pl.lit(None, schema.UTC)), store)
     assert list(months(store)) == ["month=undated"]
-    assert _store.window(store, datetime(2020, 1, 1, tzinfo=UTC), None).requests.is_empty()
+    assert _store.window(store, datetime(2020, 1, 1, tzinfo=UTC), None).requests["started_at"].null_count() == 2
     assert _store.merge(rows, store) == (0, 2, 0, 2)
     assert list(months(store)) == ["month=2026-09"]
 

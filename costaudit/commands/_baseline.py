@@ -35,11 +35,15 @@ class Volume(msgspec.Struct, frozen=True):
 
 
 class Base(msgspec.Struct, frozen=True):
-    """The baseline, the day whose prices both sides pay, and the volume of a month where the baseline holds it."""
+    """The baseline, the day whose prices both sides pay, and the volume of a month where the baseline holds it.
+
+    unread  what of it could not be read, each a sentence
+    """
 
     side: Side | None = None
     day: date | None = None
     volume: Volume = Volume()
+    unread: tuple[str, ...] = ()
 
 
 class Finder(msgspec.Struct, frozen=True):
@@ -91,7 +95,9 @@ class Finder(msgspec.Struct, frozen=True):
         earlier = replace(self.settings, since=start - span if span else None, until=start)
         loaded = self._earlier(earlier)
         name = given if span else f"{given} before {start:%Y-%m-%d}"
-        return Base(_measured(loaded, name, day), day, volume(loaded, self.settings, name))
+        return Base(
+            _measured(loaded, name, day), day, volume(loaded, self.settings, name), unread=loaded.coverage.unread
+        )
 
     def _earlier(self, settings: Settings) -> Loaded:
         """The candidate's own logs in another window. Of a store only the parts of the candidate's window were read."""
@@ -113,7 +119,8 @@ class Finder(msgspec.Struct, frozen=True):
         else:
             loaded = pipeline.load([given], earlier, self.show, self.head.book)
         produced = store.is_store(given) or any(self.window)
-        return Base(_measured(loaded, given, day), day, volume(loaded, self.settings, given) if produced else Volume())
+        worth = volume(loaded, self.settings, given) if produced else Volume()
+        return Base(_measured(loaded, given, day), day, worth, unread=loaded.coverage.unread)
 
 
 def volume(loaded: Loaded, settings: Settings, name: str) -> Volume:

@@ -20,11 +20,12 @@ from costaudit.errors import CostAuditError, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
-if TYPE_CHECKING:
+    from costaudit.audit import Coverage
     from costaudit.report import View
 
 STDOUT = Path("-")
 LINE = 78  # columns of the progress line; every terminal has them
+MOST = 3  # files that an error names
 PATIENCE = 0.5  # seconds of silence that need no explanation
 PIECE = 1 << 16  # bytes that find out whether a disk is full
 
@@ -200,6 +201,20 @@ def unjudged(floor: float) -> CostAuditError:
         f"cannot judge: less than {share(floor)} of the log can be priced",
         hint="the report says what has no price; `costaudit prices --help` says how to give it one",
     )
+
+
+def whole(coverage: Coverage) -> None:
+    """CostAuditError where files or folders could not be read: whatever was said is said of the others alone."""
+    unread = coverage.unread
+    if unread:
+        from costaudit.errors import UNREAD
+
+        number = "1 file or folder" if len(unread) == 1 else f"{len(unread):,} files or folders"
+        raise CostAuditError(
+            f"cannot judge: {number} could not be read, and no figure holds what is in there: "
+            f"{'; '.join(said.removesuffix(f'; {UNREAD}') for said in unread[:MOST])}",
+            hint="get the right to read it, or leave it out on purpose: name the files beside it",
+        )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import typer
 
 from costaudit import plugins
 from costaudit.commands import _options as options
-from costaudit.commands._output import Copies, emit, progress, summarise, unjudged
+from costaudit.commands._output import Copies, emit, progress, summarise, unjudged, whole
 from costaudit.errors import CostAuditError
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def command(
     PATH is one or more log files, folders or globs, - for standard input, or a store. Formats are told by content;
     they may be mixed, and compressed with gzip or zstd. Nothing leaves this machine.
 
-    Exit code: 0 report printed; 1 a finding at or above --fail-on; 2 wrong usage or settings; 3 no readable record, or
-    less of the log priced than --min-coverage or --fail-on need.
+    Exit code: 0 report printed; 1 a finding at or above --fail-on; 2 wrong usage or settings; 3 no readable record,
+    a file or folder that could not be read, or less of the log priced than --min-coverage or --fail-on need.
     """
     from costaudit.known import Known
 
@@ -90,6 +90,8 @@ def command(
             if format == "github":
                 summarise(renderer("markdown")(audit, view))
         known.say(how, said)
+        if not failed(said, settings.fail_on):
+            whole(audit.coverage)  # nothing is kept of what could not be read, so said is never of such logs
     code = gate(said, settings.fail_on, demanded=min_coverage is not None)
     if code == CostAuditError.exit_code:
         raise unjudged(settings.min_coverage)
@@ -105,13 +107,19 @@ def outcome(audit: Audit, text: str) -> Said:
     return Said(text, worst and worst.value, audit.coverage.enough)
 
 
+def failed(said: Said, fail_on: str | None) -> bool:
+    """Whether there is a finding of that severity, or of a higher one."""
+    from costaudit.config import SEVERITIES
+
+    worst = said.worst
+    return fail_on is not None and worst is not None and SEVERITIES.index(worst) >= SEVERITIES.index(fail_on)
+
+
 def gate(said: Said, fail_on: str | None, *, demanded: bool) -> int:
     """The exit code: a finding that is there fails the gate however little was seen beside it.
 
     demanded  the user asked for a coverage on the command line, with or without a gate
     """
-    from costaudit.config import SEVERITIES
-
-    if fail_on is not None and said.worst is not None and SEVERITIES.index(said.worst) >= SEVERITIES.index(fail_on):
+    if failed(said, fail_on):
         return 1
     return 3 if (demanded or fail_on is not None) and not said.enough else 0

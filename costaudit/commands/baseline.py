@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress, writable
+from costaudit.commands._output import emit, note, progress, whole, writable
 
 app = typer.Typer(
     no_args_is_help=True, help="Keep what `check` needs of these logs in a small file: no content, no rows of calls."
@@ -52,6 +52,7 @@ def save(
     )
     with progress(quiet=quiet, verbose=verbose) as show:
         loaded = pipeline.load(paths, settings, show)
+    whole(loaded.coverage)  # before it is saved: later builds would be compared with a part of it
     side = measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share)
     emit(baseline.dumps(side), output)
     counted = f"{side.units.height:,} units of {side.units['task'].n_unique():,} tasks"

@@ -61,14 +61,15 @@ def command(
     The budgets of costaudit.yaml are checked too, against what the candidate really cost.
 
     Exit code: 0 within limits, or inconclusive and said so; 1 a proved rise, or a budget exceeded; 2 wrong usage, or a
-    baseline that is not there; 3 cannot judge.
+    baseline that is not there; 3 cannot judge, e.g. because a file or folder could not be read.
     """
     from costaudit import pipeline
+    from costaudit.audit import UNDATED
     from costaudit.commands._baseline import Finder, volume
     from costaudit.compare import budgets
     from costaudit.compare.gate import check
     from costaudit.compare.side import measure
-    from costaudit.errors import CostAuditError
+    from costaudit.errors import UNREAD, CostAuditError
     from costaudit.report import _check
     from costaudit.report._gate import headline
 
@@ -94,9 +95,11 @@ def command(
         finder = Finder(candidate, read, head, settings, window, show)
         base = finder.find(baseline, required=limits.require_baseline)
         last = base.volume
+        unread = dict.fromkeys((*base.unread, *head.coverage.unread))
         if month is not None:
-            whole = replace(settings, since=None, until=None)
-            last = volume(pipeline.load([month], whole, show, head.book), settings, month)
+            produced = pipeline.load([month], replace(settings, since=None, until=None), show, head.book)
+            last = volume(produced, settings, month)
+            unread |= dict.fromkeys(produced.coverage.unread)
     name = ", ".join(map(str, candidate))
     side = measure(head.calls, head.book, name=name, window=head.window, coverage=head.coverage.share, on=base.day)
     gate = check(
@@ -115,7 +118,9 @@ def command(
             end=head.window.end,
             suppressions=settings.suppressions,
         ),
+        unread=[f"could not be read: {said.removesuffix(f'; {UNREAD}')}" for said in unread],
     )
+    gate = replace(gate, notes=(*gate.notes, *(said for said in head.coverage.notes if UNDATED in said)))
     if base.side is None:
         note("warning: no baseline was given: nothing was compared", quiet=quiet)
     view = options.view(no_color=no_color, output=output)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import STDOUT, emit, emit_table, note, progress, writable
+from costaudit.commands._output import STDOUT, emit, emit_table, note, progress, whole, writable
 
 FORMATS = ("parquet", "focus")
 
@@ -74,6 +74,7 @@ def command(
     if format == "parquet":
         emit_table(known.calls, output)
         note(f"{money.plural(known.calls.height, 'call')} written to {output}", quiet=quiet)
+        whole(known.coverage)
         return
     made = _focus.table(
         known.calls, known.book, version=focus_version, account=_focus.Account(account, account_name, invoice)
@@ -86,3 +87,4 @@ def command(
     for left in made.left_out:
         worth = f": {money.usd(left.usd)}" if left.usd else ""
         note(f"left out: {money.plural(left.calls, 'call')} {left.why}{worth}", quiet=quiet)
+    whole(known.coverage)

@@ -11,7 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress, unjudged
+from costaudit.commands._output import emit, progress, unjudged, whole
 from costaudit.errors import UsageError
 
 FORMATS = ("terminal", "json", "markdown", "csv", "html")
@@ -96,6 +96,7 @@ def command(
     found = questions.planned(known, settings, usd)
     with options.money(settings, found.window):
         emit(_forecast.RENDERERS[format](found, options.view(no_color=no_color, output=output)), output)
+    whole(known.coverage)
     if min_coverage is not None and not known.coverage.enough:
         raise unjudged(min_coverage)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import emit, progress, whole
 
 FORMATS = ("terminal", "json", "markdown", "csv", "html")
 
@@ -53,7 +53,8 @@ def command(
         config, no_cache=no_cache, since=since, until=until, tz=tz, prices_dir=prices, currency=currency, rates=rates
     )
     with progress(quiet=quiet, verbose=verbose) as report:
-        said = questions.reconciled(pipeline.load(paths, settings, report), against)
+        known = pipeline.load(paths, settings, report)
+        said = questions.reconciled(known, against)
     if format == "csv":
         emit(csv.written(said.cells), output)
     else:
@@ -66,5 +67,6 @@ def command(
         render = renderers[format]
         with options.money(settings, said.window):
             emit(render(said, options.view(no_color=no_color, output=output)), output)
+    whole(known.coverage)
     if max_gap is not None and (said.gap is None or abs(said.gap) > max_gap):
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress, unjudged
+from costaudit.commands._output import emit, progress, unjudged, whole
 
 FORMATS = ("terminal", "json", "markdown", "csv", "html")
 
@@ -96,5 +96,6 @@ def command(
         emit(said.text, output)
         if not against:
             known.say(how, said)
+        whole(review.audit.coverage)
     if min_coverage is not None and not said.enough:
         raise unjudged(min_coverage)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress
+from costaudit.commands._output import emit, note, progress, whole
 
 FORMATS = ("yaml", "litellm")
 
@@ -48,3 +48,4 @@ def command(
     emit(page.litellm(made, known.window) if format == "litellm" else page.plain(made, known.window), output)
     if not any(route.because for route in made):
         note("note: no advice is accepted: every task keeps its model; `--accept FINDING` takes one", quiet=quiet)
+    whole(known.coverage)

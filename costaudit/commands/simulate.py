@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import emit, progress, whole
 
 FORMATS = ("terminal", "json", "markdown")
 
@@ -88,3 +88,4 @@ def command(
     render = {"terminal": page.terminal, "json": page.json, "markdown": page.markdown}[format]
     with options.money(settings, said.window):
         emit(render(said, options.view(no_color=no_color, output=output)), output)
+    whole(known.coverage)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, note, progress, unjudged
+from costaudit.commands._output import emit, note, progress, unjudged, whole
 from costaudit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def command(
     The figures are those of `costaudit analyze`, to the last digit. Of logs only what prices need is read; a store
     answers from the sums of its parts where these say it, else from the columns that the question needs.
 
-    Exit code: 0 answered; 2 wrong usage or settings; 3 no readable record, or less of the log priced than
-    --min-coverage asks.
+    Exit code: 0 answered; 2 wrong usage or settings; 3 no readable record, a file or folder that could
+    not be read, or less of the log priced than --min-coverage asks.
     """
     settings = options.settings(
         config,
@@ -114,5 +114,6 @@ def command(
             f"`costaudit store compact {answer.paths[0]}` brings them up to date",
             quiet=quiet,
         )
+    whole(answer.coverage)
     if min_coverage is not None and not answer.coverage.enough:
         raise unjudged(min_coverage)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress
+from costaudit.commands._output import emit, progress, whole
 
 FORMATS = ("terminal", "csv", "json")
 ROWS = 200  # shown on a terminal
@@ -53,3 +53,4 @@ def command(
     else:
         text = csv.written(answer) if format == "csv" else json.document({"rows": json.rows(answer)})
     emit(text, output)
+    whole(known.coverage)

@@ -44,6 +44,7 @@ def check(
     month_name: str = "",
     suppressions: Sequence[Suppression] = (),
     budgets: Sequence[BudgetVerdict] = (),
+    unread: Sequence[str] = (),
 ) -> Gate:
     """The verdict on each task of the candidate and the baseline.
 
@@ -54,8 +55,13 @@ def check(
     suppressions  of the rule `cost-regression` with a task as subject: rises that somebody accepted, until a day and up
                   to an amount a month
     budgets       what `compare.budgets` says of the candidate
+    unread        what of either side could not be read, each a sentence: nothing can be judged then
     """
-    about = _About(candidate, baseline, limits, month_name, tuple(budgets))
+    about = _About(candidate, baseline, limits, month_name, tuple(budgets), tuple(unread))
+    if unread:
+        why = f"{len(unread):,} of its files or folders could not be read" if len(unread) > 1 else unread[0]
+        units = [side.units for side in (candidate, baseline) if side is not None]
+        return about.gate([TaskVerdict(task, Verdict.CANNOT_JUDGE, why) for task in _tasks(*units)], covered=False)
     if baseline is None:
         rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline") for task in _tasks(candidate.units)]
         return about.gate(rows, covered=_enough(candidate, min_coverage))
@@ -230,6 +236,7 @@ class _About(msgspec.Struct, frozen=True):
     limits: Limits
     month: str
     budgets: tuple[BudgetVerdict, ...]
+    unread: tuple[str, ...] = ()
 
     def gate(self, rows: Sequence[TaskVerdict], *, covered: bool) -> Gate:
         overall, tokens = _overall(rows, self.baseline)
@@ -243,7 +250,7 @@ class _About(msgspec.Struct, frozen=True):
             overall_tokens=tokens,
             priced_on=self.candidate.priced_on,
             exit_code=self.exit_code(rows, covered=covered),
-            notes=tuple(_notes(self.candidate, self.baseline)),
+            notes=(*self.unread, *_notes(self.candidate, self.baseline)),
             month=self.month,
             budgets=self.budgets,
         )

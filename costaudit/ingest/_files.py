@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from costaudit.errors import LogError, UsageError
+from costaudit.errors import UNREAD, LogError, UsageError
 from costaudit.ingest import _unknown
 from costaudit.ingest._blocks import Cut, Lines, blocks
 from costaudit.ingest._streams import STDIN, UTF16, Inflated, Read, Recoded, Stream, head_of, open_log, spooled
@@ -38,7 +38,7 @@ class Bad(NamedTuple):
     reason: str
 
 
-SKIPPED = {".git", ".hg", ".svn", "__pycache__", "node_modules"}  # folders that hold no logs
+SKIPPED = {".git", ".hg", ".svn", "__pycache__", "lost+found", "node_modules"}  # folders that hold no logs
 SQLITE = b"SQLite format 3\x00"  # how a database begins
 BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
@@ -111,10 +111,9 @@ def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
     try:
         with os.scandir(folder) as inside:
             entries = sorted(inside, key=lambda entry: entry.name)
-    except OSError as problem:  # what is not seen must not look like a cheap month
-        raise UsageError(
-            f"{folder}: {problem.strerror or problem}", hint="get the right to read it, or name the folders beside it"
-        ) from problem
+    except OSError:  # what is not seen must not look like a cheap month: reading it says why it cannot be read
+        yield real, folder
+        return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED:
@@ -128,9 +127,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
     except OSError as problem:
-        if problem.errno == errno.ELOOP:  # a link that leads to itself leads to no file
-            return False
-        raise
+        return problem.errno != errno.ELOOP  # a link that leads to itself leads to no file; reading says what else is
 
 
 def _expand(path: Path) -> list[Path]:
@@ -157,6 +154,16 @@ def _beside_database(path: Path) -> bool:
     return path.with_name(path.name.rpartition("-")[0]).is_file()
 
 
+def unread(file: LogFile, problem: OSError) -> LogError:
+    """That the system did not let a file or a folder be read."""
+    if problem.errno == errno.EISDIR:  # a folder that `_below` could not look into
+        try:
+            os.scandir(file.path).close()
+        except OSError as again:
+            problem = again
+    return LogError(f"{file.shown}: {problem.strerror or problem}; {UNREAD}")
+
+
 def records(file: LogFile) -> Iterator[list[Record | Bad]]:
     """The records of a file in batches, in order; raises as `pieces` does."""
     for piece in pieces(file):
@@ -173,7 +180,7 @@ def pieces(file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
         with open_log(file.path) as stream:
             yield from _records(stream, file)
     except OSError as problem:
-        raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
+        raise unread(file, problem) from problem
 
 
 def more(file: LogFile, known: Known) -> Iterator[Lines]:
@@ -187,7 +194,7 @@ def more(file: LogFile, known: Known) -> Iterator[Lines]:
                     block.line += known.lines
                     yield block
     except OSError as problem:
-        raise LogError(f"{file.shown}: {problem.strerror or problem}") from problem
+        raise unread(file, problem) from problem
 
 
 def is_plain(path: Path) -> bool:

@@ -31,7 +31,7 @@ class Folder:
         self.path, self.shown = path, str(path)
 
     def exists(self) -> bool:
-        return (self.path / MARK).is_file()
+        return os.path.isfile(self.path / MARK)  # noqa: PTH113 - a folder that may not be looked into is no store
 
     def load(self) -> list[Part]:
         try:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from costaudit import schema
 from costaudit.audit import Fates
 from costaudit.config import Columns
-from costaudit.errors import ConfigError, LogError
+from costaudit.errors import UNREAD, ConfigError, LogError
 from costaudit.ingest import _assembled, _convention, _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
@@ -109,7 +109,8 @@ def ingest(
     fresh = iter(given if kept is None else map(kept.joined, unknown, given))
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept and wanted is None:
-        kept.keep(files, reads, doubtful)
+        unread = {read.file.shown for read in reads if read.problem.endswith(UNREAD)}  # it may be readable next time
+        kept.keep(files, reads, doubtful | unread)
     if not any(read.lines for read in reads):
         raise _nothing(paths, reads)
     return _join(reads)
@@ -147,10 +148,12 @@ def _names(file: LogFile, columns: Mapping[str, str] | Sequence[Columns]) -> Map
 
 def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError:
     problems = [read.problem for read in reads if read.problem]
-    if problems and len(reads) == 1:
-        return LogError(problems[0], hint=nothing(paths).hint)
     if problems:
-        return nothing(paths, f"none of {len(reads)} files is a log; the first: {problems[0]}")
+        first = problems[0].removesuffix(f"; {UNREAD}")
+        found = first if len(reads) == 1 else f"none of {len(reads)} files is a log; the first: {first}"
+        known = nothing(paths, found)
+        said = str(known) if len(reads) > 1 else first
+        return LogError(said, hint=known.hint if first == problems[0] else "get the right to read it")
     return nothing(paths, "no log records" if reads else "no files")
 
 
@@ -194,7 +197,8 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
             str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
-    said = (note for read in reads for note in (read.problem, *read.notes) if note)
+    said = [note for read in reads for note in (read.problem, *read.notes) if note]
+    said.sort(key=lambda note: not note.endswith(UNREAD))  # a report has room for few
     notes = (*said, *told, *suspected(requests))
     sources = _sources(reads, requests, duplicates, rejects, proofs)
     return Ingested(requests, fates, sources, rejects, notes, identities)

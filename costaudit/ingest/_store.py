@@ -123,10 +123,10 @@ def read(store: Where) -> pl.DataFrame:
 
 
 def window(store: Where, start: datetime | None, end: datetime | None) -> Window:
-    """The requests of a half-open window, in order of time; parts that cannot hold one are not opened."""
+    """The requests of a half-open window, and those without a time, in order of time; no other part is opened."""
     for attempt in range(5):
         held = parts.load(store)
-        opened = [part for part in held if part.within(start, end)]
+        opened = [part for part in held if part.first is None or part.within(start, end)]
         try:
             requests = _rows(store, opened)
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.audit import AT_LEAST
+from costaudit.errors import AT_LEAST
 from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out

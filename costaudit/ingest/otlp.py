@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from costaudit.audit import AT_LEAST
+from costaudit.errors import AT_LEAST
 from costaudit.ingest._decode import opened, parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out

@@ -166,7 +166,7 @@ def trust(month: Month) -> list[tuple[str, str]]:
         ("window", _words.window(month.audit.window)),
         ("before", "; ".join(part for part in (_words.window(month.before_window), amount, then) if part)),
         ("prices", _words.prices(month.audit.prices)),
-        *(("note", note) for note in (*map(money.prose, month.notes), *coverage.notes)),
+        *(("note", note) for note in (*month.notes, *_words.noted(coverage))),
     ]
     return [(label, words) for label, words in said if words]
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from msgspec.structs import replace
 
-from costaudit.audit import Accepted, Audit, Coverage, Fates, Prices, Standing, Window
+from costaudit.audit import UNDATED, Accepted, Audit, Coverage, Fates, Prices, Standing, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
@@ -287,9 +287,16 @@ def silenced(audit: Audit) -> list[Accepted]:
     return sorted(kept, key=lambda one: (one.standing is Standing.IDLE, -one.usd, one.by.rule, one.title))
 
 
+def noted(coverage: Coverage) -> list[str]:
+    """All notes, the dollars of those that have some in the currency shown."""
+    return [money.prose(note) if UNDATED in note else note for note in coverage.notes]
+
+
 def notes(coverage: Coverage, most: int = 3, longest: int = 200) -> list[str]:
     """The first notes, cut to a length that leaves room for the report; doctor has them all."""
-    said = [note if len(note) <= longest else f"{note[:longest].rsplit(' ', 1)[0]} …" for note in coverage.notes[:most]]
+    said = [
+        note if len(note) <= longest else f"{note[:longest].rsplit(' ', 1)[0]} …" for note in noted(coverage)[:most]
+    ]
     rest = len(coverage.notes) - most
     return [*said, *([f"{plural(rest, 'more note')}: see costaudit doctor"] if rest > 0 else [])]
 

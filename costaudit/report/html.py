@@ -46,7 +46,7 @@ def _trust(audit: Audit) -> str:
         ("no price", ", ".join(_words.unpriced(coverage))),
         ("log costs", _words.logged(audit.spend.logged)),
         ("counts", "; ".join(_words.conventions(coverage.sources))),
-        ("note", "; ".join(coverage.notes)),
+        ("note", "; ".join(_words.noted(coverage))),
     ]
     return facts(said)
 
