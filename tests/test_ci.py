@@ -91,13 +91,16 @@ def runner(logs, tmp_path):  # noqa: F811
     return tmp_path
 
 
+GIVEN = ("FOUND", "REFUSED", "GITHUB_REPOSITORY")  # by a runner, and to what stands in for GitHub's command line
+
+
 def step(name: str, runner: Path, **inputs: str) -> tuple[int, dict[str, str], str]:
     """Run a step's script as a runner does; its exit code, its outputs, and what it printed."""
     output, summary = runner / "output", runner / "summary.md"
     output.write_text("")
     summary.write_text("")
     defaults = {key.replace("-", "_").upper(): str(value.get("default", "")) for key, value in ACTION["inputs"].items()}
-    asked = {key: value for key, value in (defaults | inputs).items() if key in STEPS[name]["env"] or key == "NAME"}
+    asked = {key: value for key, value in (defaults | inputs).items() if key in {*STEPS[name]["env"], "NAME", *GIVEN}}
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEPS[name]["run"]],
         cwd=runner,
@@ -155,6 +158,49 @@ def test_the_install_step_installs_the_action_and_nothing_else(runner):
         "pip install --quiet --disable-pip-version-check /the action",
         "costaudit --version",
     ]
+
+
+GH = r"""#!/bin/sh
+[ -z "$REFUSED" ] || { echo "HTTP 403" >&2; exit 1; }
+case "$*" in
+*--paginate*) printf '%s' "$FOUND" ;;
+*) echo "$*" >> "$RUNNER_TEMP/asked" ;;
+esac
+"""
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    ("found", "refused", "asked"),
+    [
+        ("", "", "--method POST repos/acme/app/issues/7/comments"),
+        ("41\n42\n", "", "--method PATCH repos/acme/app/issues/comments/41"),
+        ("", "1", ""),
+    ],
+    ids=["the first", "over the one before", "from a fork"],
+)
+def test_a_pull_request_has_one_comment_with_the_report(runner, monkeypatch, found, refused, asked):
+    (runner / "temp" / "costaudit").mkdir()
+    report = runner / "check.md"
+    report.write_text("<!-- costaudit check -->\n" + "a line of the report\n" * 4_000)
+    gh = runner / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(GH)
+    gh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{gh.parent}:{os.environ['PATH']}")
+    code, _, printed = step(
+        "Comment on the pull request", runner, GH_TOKEN="t", REPORT=str(report), NUMBER="7",
+        FOUND=found, REFUSED=refused, GITHUB_REPOSITORY="acme/app",
+    )  # fmt: skip
+    said = runner / "temp" / "asked"
+    body = runner / "temp" / "costaudit" / "comment.md"
+    assert code == 0
+    assert ("::warning" in printed) == bool(refused)
+    assert (said.read_text() if said.exists() else "") == (asked and f"api --silent {asked} --field body=@{body}\n")
+    lines = body.read_text().splitlines()
+    assert lines[0] == "<!-- costaudit check -->"
+    assert set(lines[1:-2]) == {"a line of the report"}
+    assert len(body.read_text()) < 65_536
 
 
 @needs_bash

@@ -64,6 +64,15 @@ program.start()
 """
 
 
+def test_whoever_interrupts_the_first_import_meets_nothing_but_modules_that_are_there_already():
+    said = "import sys; had = set(sys.modules); import costaudit.__main__; print(*sorted(set(sys.modules) - had))"
+    assert set(alone(said).stdout.split()) - set(sys.builtin_module_names) <= {
+        "costaudit",
+        "costaudit.__main__",
+        "__future__",
+    }
+
+
 @pytest.mark.parametrize(("ended", "code"), [("0", 0), ("1", 1), ("143", 143), ("None", 0), ("'why'", 1)])
 def test_the_end_of_the_program_says_all_tidies_up_and_keeps_its_exit_code(ended, code):
     done = alone(STARTED, ended)
