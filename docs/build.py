@@ -56,7 +56,9 @@ def formats_page() -> str:
         "# Log formats",
         "",
         "Formats are recognised by content, never by a file's name; one folder may mix them, compressed or not",
-        "(gzip, zstd, bzip2, xz). `costaudit doctor PATH` says how a file of yours is read.",
+        "(gzip, zstd, bzip2, xz). Text that loggers and containers put before an object is left out; of an HTTP",
+        "archive (HAR) requests and answers are read, headers are not. `costaudit doctor PATH` says how a file of",
+        "yours is read.",
     ]
     for form in formats():
         lines += ["", f"## {form.name}", "", f"*{form.title}*", "", inspect.getdoc(form) or ""]

@@ -202,6 +202,20 @@ def test_a_request_that_got_an_error_is_a_failed_call_and_bills_nothing():
     assert row["request_sha"] is not None
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"status": 429, "body": {"error": {"type": "rate_limit_error"}}},
+        {"status": 429, "error": {"code": "rate_limit_error"}},
+    ],
+)
+def test_an_error_in_place_of_the_answer_is_a_failed_call_too(response):
+    record = {"request": {"model": "gpt-4o", "messages": [{"role": "user", "content": "a"}]}, "response": response}
+    for log in ([record], [{"request": record["request"], "response": answer()}, record]):
+        row = read(log).requests.sort("http_status", nulls_last=True).row(0, named=True)
+        assert (row["status"], row["http_status"], row["error_type"]) == ("error", 429, "rate_limit_error")
+
+
 @pytest.mark.parametrize("gap", ["", " ", "\n  "])
 def test_any_spacing_of_the_json_reads_alike(tmp_path, gap):
     text = json.dumps(answer(), separators=(f",{gap}", f":{gap}"))

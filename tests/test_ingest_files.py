@@ -92,7 +92,7 @@ def test_a_cut_gzip_file_gives_what_stands_before_the_cut(tmp_path):
         (call(1)[:-5], "not JSON"),
         ("[1, 2]", "not a JSON object"),
         ("null", "not a JSON object"),
-        (call(1).replace("10", "NaN"), "not JSON"),
+        (call(1).replace("10", "nan"), "not JSON"),
         (call(1, usage={"prompt_tokens": -5}), "input_tokens: not a token count"),
         (call(1, usage={"prompt_tokens": 10**30}), "input_tokens: not a token count"),
         (call(1, usage={"prompt_tokens": 1.5}), "input_tokens: not a token count"),

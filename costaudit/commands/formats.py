@@ -18,7 +18,8 @@ def command(
     """List every log format that is understood, or say of one what is read from it.
 
     Formats are told by what stands in the files, never by their names; one folder may mix them. Every file may hold
-    JSON lines, one JSON document, an array or documents one after the other, plain or compressed.
+    JSON lines, one JSON document, an array or documents one after the other, lines of text that end in an object, or an
+    HTTP archive (HAR), plain or compressed.
     """
     from costaudit.config import suggest
     from costaudit.errors import UsageError

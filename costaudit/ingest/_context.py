@@ -63,11 +63,16 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
     "_latency_s": (around(number("latency_s", "duration_s", "elapsed_s", "latency_seconds", "duration_seconds")),),
     "http_status": (
         around(whole("status_code", "http_status", "statusCode", "response.status_code")),
-        around(custom(_http, pl.Int64, "status")),
+        around(custom(_http, pl.Int64, "status", "response.status")),
     ),
     "error_type": (
         text("error.type", "error.code"),
-        around(text("error.type", "error.code", "error_type", "error_class", "exception", "error")),
+        around(
+            text(
+                *("error.type", "error.code", "error_type", "error_class", "exception", "error"),
+                *("response.error.type", "response.error.code", "response.body.error.type", "response.body.error.code"),
+            )
+        ),
     ),
     "score": (around(number("score", "metadata.score", "evaluation.score")),),
     "success": (around(flag("success", "metadata.success", "evaluation.success")),),

@@ -268,13 +268,19 @@ def parsed(data: bytes) -> dict[str, Any] | str:
 
 
 def mended(data: bytes) -> bytes:
-    """The same with a replacement character for each that is none: bytes that are no UTF-8, escapes of half a pair."""
+    """The same with a replacement character for each that is none: bytes that are no UTF-8, escapes of half a pair.
+
+    Numbers that JSON does not have and some writers write (`NaN`, `-Infinity`) are null.
+    """
     text = data.decode("utf-8", "replace").encode()
+    if b"NaN" in text or b"Infinity" in text:
+        text = _NO_NUMBER.sub(lambda found: found[0] if found[0].startswith(b'"') else b"null", text)
     if not _SURROGATE.search(text):
         return text
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?(?:NaN|Infinity)\b', re.DOTALL)
 HUGE = 1 << 20  # bytes from which a record is not decoded as a whole to see what it is
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

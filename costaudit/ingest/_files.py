@@ -40,6 +40,7 @@ class Bad(NamedTuple):
 
 SKIPPED = {".git", ".hg", ".svn", "__pycache__", "lost+found", "node_modules"}  # folders that hold no logs
 SQLITE = b"SQLite format 3\x00"  # how a database begins
+OPENS = b"{"
 BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
 
@@ -212,7 +213,7 @@ def is_lines(file: LogFile) -> bool:
 
 
 def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
-    from costaudit.ingest import _containers
+    from costaudit.ingest import _containers, _texts
 
     head = head_of(stream)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -232,12 +233,14 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
         if not _holds_objects(head.data):  # a log that was cut while it was written to has them between its lines
             raise _no_log(file, head.data, "binary file, not a log")
         yield from lines(head, stream)
-    elif start.startswith(b"["):
+    elif start.startswith(b"[") and not _texts.TAG.match(start):
         yield from _containers.array(head, stream)
     elif start.startswith(b"{") and not _first_line_is_json(start):
         yield from _containers.documents(head, stream)
     elif start.startswith((b"{", b"data:", b"event:", b":")):
         yield from lines(head, stream)
+    elif OPENS in start and _texts.ends_in_objects(start, delimiter(start.partition(b"\n")[0])):
+        yield from _texts.texts(head, stream)
     elif _looks_tabular(start) and not _unknown.kind(head.data):
         yield from _containers.table(head, stream)
     elif b"\n{" in head.data or b"\ndata:" in head.data or not start:

@@ -45,11 +45,16 @@ def _citations(choices: Any) -> list[dict[str, Any]] | None:
     return None
 
 
+REFUSED = (("response", "error"), ("response", "body", "error"))  # where an error stands in place of an answer
+
+
 def _unanswered(record: Mapping[str, Any]) -> bool:
     """Whether a record is a request that got an error in place of an answer."""
     asked = record.get("request")
-    if not isinstance(asked, Mapping) or "model" not in asked or "messages" not in asked or record.get("response"):
+    if not isinstance(asked, Mapping) or "model" not in asked or "messages" not in asked:
         return False
+    if record.get("response"):
+        return any(isinstance(dig(record, path), Mapping) for path in REFUSED)
     return bool(record.get("error")) or any(record.get(name) is not None for name in ("status_code", "http_status"))
 
 

@@ -77,7 +77,7 @@ class OpenAIResponses(TableFormat):
     )
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if record.get("object") == "response" and "output" in record:
+        if record.get("object") in ("response", "response.compaction") and "output" in record:
             return 80
         kind = record.get("type")
         event = isinstance(kind, str) and kind.startswith("response.")
