@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -232,6 +233,18 @@ def dug(node: Node, values: Sequence[Any]) -> list[Sequence[Any]]:
         if child.below:
             found += dug(child, cells)
     return found
+
+
+@lru_cache
+def nothing(height: int) -> tuple[None, ...]:
+    """The cells of any column without a value: always the same ones, so that they need not be looked at."""
+    return (None,) * height
+
+
+def silent(cells: Sequence[Any]) -> bool:
+    """Whether a column has no value."""
+    height = len(cells)
+    return cells is nothing(height) or cells.count(None) == height
 
 
 def _object(value: Any) -> dict[str, Any]:

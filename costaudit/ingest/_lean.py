@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from costaudit.ingest._decode import Decoder, Node, Path, all_below, dug, unnamed
+from costaudit.ingest._decode import Decoder, Node, Path, all_below, dug, nothing, unnamed
 
 MOST = 40  # times a file may show new keys; records keyed by ids are decoded the other way
 SEVERAL = 20  # records whose keys are learned before the first is decoded
@@ -76,7 +76,7 @@ class Lean:
 
     def columns(self, structs: Sequence[Any]) -> list[Sequence[Any]]:
         """The values at every path of the decoder, one sequence a path."""
-        values: list[Sequence[Any]] = [(None,) * len(structs)] * len(self.decoder.order)
+        values: list[Sequence[Any]] = [nothing(len(structs))] * len(self.decoder.order)
         self.shape.spread(structs, values)
         return values
 

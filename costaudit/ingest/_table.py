@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from costaudit.ingest._blocks import Lines
-from costaudit.ingest._decode import dig, glimpsed, parsed
+from costaudit.ingest._decode import dig, glimpsed, parsed, silent
 from costaudit.ingest._detect import SURE, guess
 from costaudit.ingest._early import Early, undone
 from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
@@ -178,7 +178,7 @@ class TableReader:
         facts = self._facts(values, len(records))
         slim = list(values)
         for n in self.plan.raws:
-            if values[n].count(None) < len(records):
+            if not silent(values[n]):
                 cells = zip(values[n], counted, strict=True)
                 if n in self.plan.lasting:
                     slim[n] = [short(v) if known else v for v, known in cells]
@@ -343,7 +343,7 @@ def _column(
     result: pl.Series | None = None
     for n, reader in picks:
         cells = values[n]
-        if cells.count(None) == height:
+        if silent(cells):
             continue
         if result is None:
             waiting = cells

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from costaudit.ingest._decode import nothing, silent
+
 if TYPE_CHECKING:
     from costaudit.ingest._files import Record
     from costaudit.ingest._format import Out
@@ -107,9 +109,9 @@ def _bearable(group: Sequence[tuple[Held, Out]]) -> Iterator[list[tuple[Held, Ou
 def _frame(group: Sequence[tuple[Held, Out]]) -> None:
     parts, outs = [held for held, _ in group], [out for _, out in group]
     records = [record for part in parts for record in part.records]
-    absent = (None,) * len(records)
+    absent = nothing(len(records))
     values = [
-        absent if all(cells.count(None) == len(cells) for cells in several) else tuple(chain.from_iterable(several))
+        absent if all(map(silent, several)) else tuple(chain.from_iterable(several))
         for several in zip(*(part.values for part in parts), strict=True)
     ]
     known = [part.facts for part in parts if part.facts is not None]
