@@ -293,9 +293,8 @@ def _because(change: Change, since: date, until: date) -> tuple[str, ...]:
     n = change.index - change.start, change.end - change.index
     kind = "days" if change.series.daily else "bins of consecutive units"
     said = f"{n[0]} {kind} before and {n[1]} after, {int(points['units'].sum()):,} units, p = {change.p:.3g}"
-    when = (
-        f"the change lies between {since} and {until}" if not change.drift else "a trend, no step: the start is a guess"
-    )
+    when = f"the change lies between {since} and {until}" if since < until else f"the change lies on {since}"
+    when = "a trend, no step: the start is a guess" if change.drift else when
     return said, when, "constant prices; weekly pattern and partial last day taken out"
 
 

@@ -21,9 +21,11 @@ ROWS = 30  # of evidence on a terminal
 def terminal(finding: Finding, view: View, *, every: bool = False) -> str:
     """The claim, how sure it is, what to do, and its evidence, the worst rows first."""
     subject = [f"{name} {what}" for name, what in sorted(finding.subject.items())]
-    alone = [f"{money.usd(finding.alone_usd)} if this were the only fix"] if finding.alone_usd else []
+    amount, (spread, *sure) = _words.amount(finding), _words.sure(finding)
+    only = money.usd(finding.alone_usd)
+    alone = [f"{only} if this were the only fix"] if finding.alone_usd and only != amount else []
     said = [
-        ("amount", [_words.amount(finding), *_words.sure(finding), *alone]),
+        ("amount", [amount, *([spread] if spread != amount else []), *sure, *alone]),
         ("rule", [f"{finding.rule}, {_words.HEADINGS[finding.kind].lower()}, severity {finding.severity}"]),
         ("subject", subject),
         ("calls", [money.plural(finding.requests, "request")]),
