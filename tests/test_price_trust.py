@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import ledgers
 import polars as pl
 import pytest
 import yaml
@@ -189,3 +190,20 @@ def test_low_never_exceeds_cost_and_cost_never_exceeds_high(book, rows):
     assert sum(header.calls.values()) == len(rows)
     assert 0 <= header.share <= 1
     assert header.high_usd is None or header.low_usd <= header.high_usd
+
+
+@pytest.mark.parametrize(
+    ("columns", "note"),
+    [
+        (
+            {"cache_write_tokens": 400},
+            ("estimated: how long cache writes live is not logged, 5 minutes to 1 hour (1 call)",),
+        ),
+        ({"cache_write_tokens": 400, "cache_write_5m_tokens": 400}, ()),
+        ({"usage_source": "tokenizer"}, ("estimated: tokens are counted from the text (1 call)",)),
+        ({"usage_source": "provider"}, ()),
+    ],
+)
+def test_the_header_says_why_calls_are_estimated(columns, note):
+    believed = coverage(ledgers.calls([columns]), fates=Fates(requests=1), sources=SOURCES)
+    assert believed.notes == note

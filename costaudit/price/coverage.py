@@ -12,10 +12,12 @@ import polars as pl
 from costaudit.audit import Coverage, Fates
 from costaudit.price._sum import usd
 from costaudit.price.exact import NOTHING
+from costaudit.price.trust import doubts
 from costaudit.price.trust import tokens as tokens_of
 
 STATUSES = ("exact", "estimated", "unpriced", "unmetered", "free", "subscription")
 COVERED = ("exact", "estimated", "free", "subscription")
+FEW = 0.2  # of the calls; more that are estimated are explained
 _UNPRICED = {"provider": pl.String, "model": pl.String, "requests": pl.Int64, "tokens": pl.Int64, "entry": pl.String}
 
 
@@ -47,8 +49,23 @@ def coverage(
         unpriced=unpriced(counted),
         sources=sources,
         sampled=sampled,
-        notes=notes,
+        notes=(*notes, *_estimated(calls)),
     )
+
+
+def _estimated(calls: pl.DataFrame) -> list[str]:
+    """Why the estimated calls are no exact ones, the commonest reason first; where they are few, nothing."""
+    found = calls["trust"] == "estimated"
+    if found.sum() <= FEW * calls.height:
+        return []
+    given = [why.fill_null(value=False).sum().alias(name) for name, why in doubts().items()]
+    numbers = calls.filter(found).select(given).row(0, named=True)
+    said = [
+        f"{why} ({number:,} {'call' if number == 1 else 'calls'})"
+        for why, number in sorted(numbers.items(), key=lambda n: -n[1])
+        if number
+    ]
+    return [f"estimated: {', '.join(said) or 'counts are missing that others of the log have'}"]
 
 
 def header(by: pl.DataFrame, **said: Any) -> Coverage:

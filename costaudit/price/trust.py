@@ -166,8 +166,6 @@ def _status() -> pl.Expr:
         (pl.col("_tokens") == 0) & ~extras & pl.col("has_text").fill_null(value=False)
     )
     half = pl.col("input_tokens").is_null() & (pl.col("output_tokens") > 0).fill_null(value=False) & ~extras
-    split = pl.any_horizontal(pl.col(f"cache_write_{life}_tokens").is_not_null() for life in LIFETIMES)
-    lifetime_unknown = (pl.col("cache_write_tokens").fill_null(0) > 0) & ~split
     return (
         pl.when(pl.col("rollup").fill_null(value=False))
         .then(None)
@@ -181,7 +179,7 @@ def _status() -> pl.Expr:
         .then(pl.lit("unpriced"))
         .when(
             _guessed()
-            | lifetime_unknown
+            | _lifetime_unknown()
             | pl.col("summed").fill_null(value=False)
             | _unsaid_here()
             | pl.col("_dropped")
@@ -190,6 +188,25 @@ def _status() -> pl.Expr:
         .then(pl.lit("estimated"))
         .otherwise(pl.lit("exact"))
     )
+
+
+def doubts() -> dict[str, pl.Expr]:
+    """Why calls are estimated, and of which of them it is so; what none of these says is a count that is missing."""
+    counted = {
+        "tokenizer": "tokens are counted from the text",
+        "gateway": "tokens are counted by the gateway",
+    }
+    return {
+        **{why: pl.col("usage_source") == who for who, why in counted.items()},
+        "cached input can stand inside or beside the input": pl.col("convention") == "undecided",
+        "how long cache writes live is not logged, 5 minutes to 1 hour": _lifetime_unknown(),
+        "totals of several calls": pl.col("summed"),
+    }
+
+
+def _lifetime_unknown() -> pl.Expr:
+    split = pl.any_horizontal(pl.col(f"cache_write_{life}_tokens").is_not_null() for life in LIFETIMES)
+    return (pl.col("cache_write_tokens").fill_null(0) > 0) & ~split
 
 
 def _guessed() -> pl.Expr:
