@@ -64,6 +64,12 @@ def test_objects_that_sum_up_calls_are_no_calls(shared, name):
     assert made.fates.balanced
 
 
+def test_the_batch_object_beside_its_output_is_not_paid_again():
+    usage = {"input_tokens": 500, "output_tokens": 50, "total_tokens": 550}
+    job = {"id": "batch_1", "object": "batch", "endpoint": "/v1/chat/completions", "model": "gpt-4o", "usage": usage}
+    assert spent(read(LOG, [job], [{"object": "list", "data": [job]}])) == spent(read(LOG))
+
+
 @given(mangled(LOG))
 @settings(max_examples=30, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):

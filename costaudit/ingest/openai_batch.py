@@ -25,7 +25,8 @@ class OpenAIBatch(Format, Lines):
     were not billed. A batch that was run again repeats its `custom_id`s with new ids: both were billed and both count;
     `custom_id` is the case that they share.
 
-    Lines of input files (`custom_id`, `method`, `url`, `body`) are no calls yet and are skipped by type.
+    Lines of input files (`custom_id`, `method`, `url`, `body`) are no calls yet and are skipped by type; so are batch
+    objects, which sum up what the lines of their output say.
     """
 
     name = "openai-batch"
@@ -39,6 +40,8 @@ class OpenAIBatch(Format, Lines):
         return BatchReader(self, file)
 
     def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
+        if record.get("object") == "batch" and "endpoint" in record:
+            return "batch object"  # its counts are those of the lines
         if "custom_id" not in record or "batch_id" in record:  # a gateway's own line about a batch has another shape
             return None
         if "body" in record and "url" in record and "response" not in record:
