@@ -110,6 +110,24 @@ def test_the_most_complete_copy_wins_whole_and_lends_nothing_to_its_usage():
     assert usage == (10, 7, None)
 
 
+@pytest.mark.parametrize("rank", [0, 1, None])
+def test_of_copies_with_the_same_totals_the_one_that_tells_their_parts_stays(rank):
+    gateway = copy("k", input_tokens=10, format="gateway", source_file="a", _rank=1)
+    tracer = copy("k", input_tokens=10, cache_read_tokens=9, format="tracer", source_file="b", _rank=rank)
+    other = copy("k", input_tokens=12, output_tokens=1, cache_read_tokens=9, format="zero", source_file="c", _rank=-1)
+    for copies in ([gateway, tracer], [tracer, gateway], [other, tracer, gateway]):
+        row = collapsed(*copies).requests.row(0, named=True)
+        assert (row["input_tokens"], row["cache_read_tokens"], row["format"]) == (10, 9, "tracer")
+        assert row["_rank"] == 1  # merged with a third, the call is worth what its best copy is
+
+
+def test_a_call_that_any_reading_knew_to_restate_others_does():
+    # A store has met the span without the spans below it, and meets it again with them.
+    for known in ([None, True], [True, None]):
+        done = collapsed(*(copy("span 1", source_line=n, rollup=rollup) for n, rollup in enumerate(known)))
+        assert done.requests["rollup"].to_list() == [True]
+
+
 def test_what_one_logger_knows_and_the_other_does_not_is_kept():
     done = collapsed(
         copy(

@@ -31,6 +31,7 @@ ROWS = pl.Schema(
     }
 )
 USAGE = [c.name for c in schema.REQUEST if c.group == "usage"]
+PARTS = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")  # of the totals
 FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.String, "count": pl.UInt32})
 
 
@@ -169,15 +170,18 @@ def _best(several: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.col("output_tokens").fill_null(-1),
         pl.col("input_tokens").fill_null(-1),
         own,
+        "format",
         "source_file",
         "source_line",
-        descending=[False, True, True, True, False, False, False],
+        descending=[False, True, True, True, False, False, False, False],
         nulls_last=True,
     )
-    rest = [name for name in held if name not in ("_key", "started_at", *USAGE)]
+    ordered = _told_apart(ordered)
+    rest = [name for name in held if name not in ("_key", "_rank", "started_at", "rollup", *USAGE)]
     whole = ["source_file", "source_line", "source_offset", "format"]
     best = ordered.group_by("_key", maintain_order=True).agg(
-        *[pl.col(name).first() for name in [*USAGE, *whole] if name in held],
+        *[pl.col(name).first() for name in [*USAGE, *whole] if name in held and name != "rollup"],
+        *[one(name) for name, one in (("rollup", _ever), ("_rank", _highest)) if name in held],
         pl.col("started_at").min(),
         *[_first_known(name) for name in rest if name not in whole],
     )
@@ -195,6 +199,36 @@ def _best(several: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .select("source_file", "format", "reason", "count")
     )
     return schema.conform(best, several.schema), dropped
+
+
+def _told_apart(ordered: pl.DataFrame) -> pl.DataFrame:
+    """The copies with one first that has the best one's totals and tells their parts, if the best one does not.
+
+    A gateway may count what was read from a cache as any other input, and the application's log know it. A copy of a
+    rank below zero is one that another stands in for, whatever it tells.
+    """
+    parts = [name for name in PARTS if name in ordered.columns]
+    if not parts or not ordered.select(pl.any_horizontal(pl.col(parts).is_null().any())).item():
+        return ordered
+    told = pl.sum_horizontal(pl.col(parts).is_not_null())
+    totals = [name for name in ("input_tokens", "output_tokens") if name in ordered.columns]
+    same = [pl.col(name).eq_missing(pl.col(name).first().over("_key")) for name in totals]
+    behind = pl.col("_rank").fill_null(0) < 0 if "_rank" in ordered.columns else pl.lit(value=False)
+    ranked = ordered.with_columns(_told=pl.when(pl.all_horizontal(~behind, *same)).then(told).otherwise(-1))
+    if (ranked["_told"] <= ranked.select(pl.col("_told").first().over("_key")).to_series()).all():
+        return ordered
+    return ranked.sort("_key", "_told", descending=[False, True], maintain_order=True).drop("_told")
+
+
+def _ever(name: str) -> pl.Expr:
+    """Whether it is so of any copy: read with other spans of its trace, a call may turn out to restate them."""
+    return pl.col(name).max()
+
+
+def _highest(name: str) -> pl.Expr:
+    """The best rank of the copies; none is 0."""
+    rank = pl.col(name)
+    return pl.when((rank.max() > 0) | (rank.null_count() == 0)).then(rank.max()).alias(name)
 
 
 def _widened(frame: pl.DataFrame) -> pl.DataFrame:

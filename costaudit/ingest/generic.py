@@ -191,7 +191,8 @@ class Generic(TableFormat):
             *[pl.coalesce(f"_{name}", name).alias(name) for name in HASHED],
             # Anthropic's names stand beside the input, all others inside it; the rows themselves may prove otherwise.
             _reading=pl.when(beside).then(pl.lit("beside")).otherwise(pl.lit("inside")),
-            _foreign=pl.all_horizontal(*bare, pl.col("output_tokens").is_null(), ~pl.col("has_text")),
+            _foreign=pl.col("_foreign")
+            | pl.all_horizontal(*bare, pl.col("output_tokens").is_null(), ~pl.col("has_text")),
             _key=_identity(),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
         ).drop(*(f"_{name}" for name in HASHED), "_beside", "_inside")
