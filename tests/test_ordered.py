@@ -52,6 +52,9 @@ def test_pieces_are_the_rows_by_their_numbers(order, size, strip, near):
     assert schema.conform(pl.concat(found, how="diagonal"), frame.schema).equals(frame[places])
 
 
+KEYED = {"_key": pl.String, "_also": pl.String, "_rank": pl.Int64, "started_at": pl.Int64}
+
+
 @given(st.lists(st.sampled_from([None, "", "a", "b", "c", "d"]), max_size=20), st.integers(1, 9), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_copies_are_found_by_their_keys_even_where_hashes_are_equal(keys, some, alike):
@@ -62,17 +65,42 @@ def test_copies_are_found_by_their_keys_even_where_hashes_are_equal(keys, some, 
             patch.setattr(
                 _identity,
                 "_hashed",
-                lambda part: part.is_not_null().replace_strict({False: None, True: 7}, return_dtype=pl.UInt64),
+                lambda part, _: (
+                    part["_key"].is_not_null().replace_strict({False: None, True: 7}, return_dtype=pl.UInt64)
+                ),
             )
-        found = _identity._copied(column).to_list()
+        found = _identity._copied(column.to_frame(), pl.col("_key")).to_list()
     assert found == [key is not None and keys.count(key) > 1 for key in keys]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, "a", "b", "x|1", "x|2"]), st.sampled_from([None, "a", "b"]), st.integers(-1, 1)
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_rows_known_by_their_response_alone_get_the_key_of_its_best_row(told):
+    rows = [(key, also, rank, n) for n, (key, also, rank) in enumerate(told)]
+    frame = pl.DataFrame(rows, schema=KEYED, orient="row")
+    homes: dict[str, tuple[int, int, str]] = {}  # least first: the highest rank, then the earliest
+    for key, also, rank, n in rows:
+        if also is not None and key is not None and also != key:
+            homes[also] = min(homes.get(also, (9, 0, "")), (-rank, n, key))
+    expected = []
+    for key, also, rank, _ in rows:
+        best, _, home = homes.get(also or key or "", (0, 0, None))
+        expected.append(home if home is not None and (key == (also or key) or rank < -best) else key)
+    assert _identity._widened(frame)["_key"].to_list() == expected
 
 
 def test_a_heap_gives_back_what_has_a_name_in_the_order_it_came():
     heap = scratch.heap()
     for n in range(6):
         heap.put(n % 2, bytes([n]) * n)
-    assert heap.of(0) == [b"", b"\2" * 2, b"\4" * 4]
-    assert heap.of(1) == [b"\1", b"\3" * 3, b"\5" * 5]
-    assert heap.of(2) == []
+    assert list(heap.of(0)) == [b"", b"\2" * 2, b"\4" * 4]
+    assert list(heap.of(1)) == [b"\1", b"\3" * 3, b"\5" * 5]
+    assert list(heap.of(2)) == []
     heap.close()

@@ -37,7 +37,7 @@ FATE = pl.Schema({"source_file": pl.String, "format": pl.String, "reason": pl.St
 
 COPY = "another copy of the same response"
 AT_ONCE = 50_000  # copies that are looked at together
-HASHED = 200_000  # keys that are
+HASHED = 25_000  # keys that are
 
 
 class Collapsed(NamedTuple):
@@ -93,17 +93,14 @@ def collapse(frame: pl.DataFrame) -> Collapsed:
 def apart(frame: pl.DataFrame) -> Apart:
     """The same without a copy of the rows that are as they were: most logs hold each call once."""
     rows = _widened(frame)
-    copied = _copied(rows["_key"])
+    copied = _copied(rows, pl.col("_key"))
     several = copied.any()
     if not several and not (rows["_rows"].max() or 1) > 1:  # type: ignore[operator]
         return Apart(rows, None, rows.clear(), pl.DataFrame(schema=FATE))
     alone = (~copied).arg_true()
-    single = rows.select("source_file", "format", "_rows")[alone].select(
-        "source_file", "format", reason=pl.lit(COPY), count=pl.col("_rows").fill_null(1) - 1
-    )
     kept = [_best(rows[places]) for places in _portions(rows, copied)] if several else []
     dropped = (
-        pl.concat([*(duplicates for _, duplicates in kept), single])
+        pl.concat([*(duplicates for _, duplicates in kept), *_merged(rows, alone)])
         .group_by("source_file", "format", "reason")
         .agg(pl.sum("count"))
         .filter(pl.col("count") > 0)
@@ -113,9 +110,19 @@ def apart(frame: pl.DataFrame) -> Apart:
     return Apart(rows, alone if several else None, best, schema.conform(dropped, FATE))
 
 
-def _copied(keys: pl.Series) -> pl.Series:
+def _merged(rows: pl.DataFrame, alone: pl.Series) -> Iterator[pl.DataFrame]:
+    """Copies that their formats have merged already; not all at once, for each row has the name of its file."""
+    said = rows.select("source_file", "format", "_rows")
+    for at in range(0, max(alone.len(), 1), AT_ONCE):
+        some = said[alone[at : at + AT_ONCE]].filter(pl.col("_rows") > 1)
+        copies = some.group_by("source_file", "format").agg(count=(pl.col("_rows") - 1).sum())
+        yield copies.select("source_file", "format", pl.lit(COPY).alias("reason"), "count")
+
+
+def _copied(rows: pl.DataFrame, key: pl.Expr) -> pl.Series:
     """Of which rows the key is that of another row too. Hashes are compared first: a key takes ten times their room."""
-    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashed(some) for some in _slices(keys))])
+    looked_at = rows.select(key.meta.root_names())
+    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashed(some, key) for some in _slices(looked_at))])
     ordered = hashes.sort()
     met = ordered[1:].filter(ordered[1:] == ordered[:-1]).unique()
     del ordered
@@ -123,18 +130,18 @@ def _copied(keys: pl.Series) -> pl.Series:
     if not met.len():
         return alike
     places = alike.arg_true()
-    same = pl.DataFrame({"_key": keys[places]}).select(pl.len().over("_key") > 1).to_series()
+    same = looked_at[places].select((pl.len().over(key) > 1).alias("")).to_series()
     return alike.scatter(places.filter(~same), values=False)
 
 
-def _slices(keys: pl.Series) -> Iterator[pl.Series]:
-    for at in range(0, keys.len(), HASHED):
-        yield keys[at : at + HASHED]
+def _slices(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    for at in range(0, rows.height, HASHED):
+        yield rows[at : at + HASHED]
         scratch.release()
 
 
-def _hashed(keys: pl.Series) -> pl.Series:
-    return keys.to_frame().select(pl.when(pl.first().is_not_null()).then(pl.first().hash())).to_series()
+def _hashed(rows: pl.DataFrame, key: pl.Expr) -> pl.Series:
+    return rows.select(pl.when(key.is_not_null()).then(key.hash()).alias("")).to_series()
 
 
 def _portions(rows: pl.DataFrame, copied: pl.Series) -> Iterator[pl.Series]:
@@ -235,11 +242,12 @@ def _widened(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with one `_key` for all rows of a response of which some are known by the response's id alone."""
     if frame["_also"].null_count() == frame.height:
         return frame
-    also = pl.coalesce("_also", "_key")
+    response = pl.coalesce("_also", "_key")
+    several = _copied(frame, response).arg_true()  # a row that has its response for itself keeps its key
+    told = frame.select("_also", "_key", "_rank", "started_at")[several]
     rank = pl.col("_rank").fill_null(0)
     homes = (
-        frame.select("_also", "_key", "_rank", "started_at")
-        .filter(pl.col("_also").is_not_null() & (pl.col("_also") != pl.col("_key")))
+        told.filter(pl.col("_also").is_not_null() & (pl.col("_also") != pl.col("_key")))
         .sort(rank, "started_at", "_key", descending=[True, False, False], nulls_last=True)
         .group_by("_also", maintain_order=True)
         .agg(_home=pl.col("_key").first(), _best=rank.first())
@@ -247,10 +255,10 @@ def _widened(frame: pl.DataFrame) -> pl.DataFrame:
     )
     if homes.is_empty():
         return frame
-    joined = frame.select("_key", _id=also, _rank=rank).join(homes, on="_id", how="left", maintain_order="left")
+    joined = told.select("_key", _id=response, _rank=rank).join(homes, on="_id", how="left", maintain_order="left")
     copy = (pl.col("_key") == pl.col("_id")) | (pl.col("_rank") < pl.col("_best"))
     key = pl.when(pl.col("_home").is_not_null() & copy).then("_home").otherwise("_key")
-    return frame.with_columns(joined.select(_key=key).to_series())
+    return frame.with_columns(frame["_key"].scatter(several, joined.select(_key=key).to_series()))
 
 
 def _first_known(name: str) -> pl.Expr:

@@ -29,6 +29,7 @@ from costaudit.ingest._twins import adopt, suspected
 
 __all__ = ["FileRead", "Ingested", "formats", "ingest", "read_file"]
 
+AT_ONCE = 50_000  # rows that are counted together
 Engine = Callable[[Sequence[Asked], Progress | None], tuple[list[FileRead], set[str]]]
 
 JOINED = {
@@ -219,9 +220,8 @@ def _sources(
 ) -> pl.DataFrame:
     """One row a file and format. Lines of a file stand in the row of its first format."""
     keys = ["path", "format"]
-    rolled = pl.col("rollup").fill_null(value=False)
     parts = [
-        requests.rename({"source_file": "path"}).group_by(keys).agg(requests=(~rolled).sum(), rollups=rolled.sum()),
+        _calls_of(requests, keys),
         duplicates.rename({"source_file": "path"}).group_by(keys).agg(duplicates=pl.sum("count")),
         rejects.rename({"source_file": "path"}).group_by(keys).agg(rejects=pl.len()),
         pl.DataFrame(
@@ -247,3 +247,14 @@ def _sources(
     )
     counts = ["lines", "requests", "duplicates", "rollups", "rejects", "skipped", "blank"]
     return schema.conform(table.with_columns(pl.col(counts).fill_null(0)), SOURCES)
+
+
+def _calls_of(requests: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Requests and roll-ups of each file and format; some rows at a time, for each has the name of its file."""
+    rolled = pl.col("rollup").fill_null(value=False)
+    said = requests.select("format", "rollup", path="source_file")
+    some = [
+        said[at : at + AT_ONCE].group_by(keys).agg(requests=(~rolled).sum(), rollups=rolled.sum())
+        for at in range(0, max(said.height, 1), AT_ONCE)
+    ]
+    return some[0] if len(some) == 1 else pl.concat(some).group_by(keys).agg(pl.all().sum())

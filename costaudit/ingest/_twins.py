@@ -30,6 +30,8 @@ def adopt(rows: pl.DataFrame) -> Adopted:
 
     The request's id decides; else equal counts in the same session, in order of time where several calls have them.
     """
+    if not (rows["format"] != TRANSCRIPT).any():
+        return Adopted(rows)  # transcripts alone, the usual case: what is not looked at is not copied
     told = rows.select("_key", "_rank", "parent_id", "started_at", *COUNTS).filter(
         (rows["format"] == TRANSCRIPT) & rows["_key"].is_not_null()
     )
