@@ -21,7 +21,7 @@ from costaudit.schema import joined
 
 LONG = 36 << 20  # bytes of rows from which they stand in a file
 PIECE = 5_000  # rows of a piece at most; a few pieces are in memory at a time
-WEIGHT = 4 << 20  # bytes of a piece, about
+WEIGHT = 2 << 20  # bytes of a piece, about
 FRAMES, SEEN = 8, 60  # and rows of each that what a row takes is told from
 
 

@@ -18,7 +18,7 @@ from costaudit.scratch import Heap
 
 ORDER = ("started_at", "source_file", "source_line")
 NUMBERS = 100_000  # rows whose place in the order of time is made a number together
-STRIP = 12 << 20  # bytes of rows that are put away, or taken out, together
+STRIP = 8 << 20  # bytes of rows that are put away, or taken out, together
 NEAR = 4  # rows among which as many as are taken stand, times that: they are taken where they stand
 
 Some = Callable[[int, int], pl.DataFrame]  # from a row on, so many
@@ -88,9 +88,10 @@ def pieces(places: pl.Series, size: int, weight: float, some: Some) -> Iterator[
     with closing(scratch.heap()) as heap:
         _put_away(heap, places, strip, some)
         for n in range(-(-places.len() // strip)):
-            found = pl.concat([table(data) for data in heap.of(n)], how="diagonal").sort("_to").drop("_to")
+            found = pl.concat([table(data) for data in heap.of(n)], how="diagonal")
+            order = found.drop_in_place("_to").arg_sort()
             for at in range(0, found.height, size):
-                yield found[at : at + size]
+                yield found[order[at : at + size]]
 
 
 def _near(places: pl.Series, size: int) -> bool:
@@ -106,11 +107,12 @@ def _put_away(heap: Heap[int], places: pl.Series, strip: int, some: Some) -> Non
     to = pl.zeros(height, dtype=pl.UInt32, eager=True).scatter(places, numbers)
     del numbers
     for at in range(0, height, strip):
-        rows = some(at, strip).with_columns(to[at : at + strip].alias("_to")).sort("_to")
-        ends = (rows["_to"] // strip).rle().struct.unnest()
+        rows = some(at, strip).with_columns(to[at : at + strip].alias("_to"))
+        order = rows["_to"].arg_sort()
+        ends = (rows["_to"][order] // strip).rle().struct.unnest()
         first = 0
         for number, name in ends.iter_rows():
-            heap.put(name, arrow(rows[first : first + number]))
+            heap.put(name, arrow(rows[order[first : first + number]]))
             first += number
         del rows
         scratch.release()

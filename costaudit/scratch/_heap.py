@@ -36,15 +36,14 @@ class Heap(Generic[K]):
         self._end = start + len(data)
         self._pieces.setdefault(name, []).append((start, len(data)))
 
-    def of(self, name: K) -> list[bytes]:
-        """The pieces of a name in the order they came, read into memory."""
-        found: list[bytes] = []
+    def of(self, name: K) -> Iterator[bytes]:
+        """The pieces of a name in the order they came, each read into memory when it is asked for."""
         for start, size in self._pieces.get(name, ()):
             assert self._file is not None
             with self._room():
                 self._file.seek(start)
-                found.append(self._file.read(size))
-        return found
+                data = self._file.read(size)
+            yield data
 
     def close(self) -> None:
         """Give up what is left; what was taken lives on."""
