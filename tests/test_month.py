@@ -22,6 +22,7 @@ from test_hostile_text import ACTING, hostile
 
 from costaudit.analyze.budget_overrun import standing
 from costaudit.cli import main
+from costaudit.compare._coming import with_trend
 from costaudit.compare._followed import follow
 from costaudit.compare.month import days_of as days_of_spend
 from costaudit.compare.month import following, label, parse, preceding, price_events, review, window
@@ -289,6 +290,16 @@ def test_where_it_happened_adds_up_to_both_totals():
     month = a_month()
     assert month.drill["cost_usd"].sum() == month.audit.spend.total_usd
     assert month.drill["before_usd"].sum() == month.before_usd
+
+
+def test_the_order_of_calls_moves_no_digit_of_a_trend():
+    frame = calls(days_of(OCTOBER, 40, input_tokens=333, output_tokens=7))
+    table = pl.DataFrame({"task": frame["task"].unique().sort()})
+    trends = [
+        with_trend(table, days_of_spend(frame.sample(fraction=1, shuffle=True, seed=seed), UTC), "task")
+        for seed in range(4)
+    ]
+    assert all(one.equals(trends[0]) for one in trends)
 
 
 def test_a_trend_is_the_spend_of_whole_weeks():

@@ -8,14 +8,14 @@ from datetime import date, timedelta, tzinfo
 import polars as pl
 
 from costaudit.price.spend import NO_MODEL, NO_TASK, NO_TENANT
+from costaudit.schema import USD
 from costaudit.stats import Interval, forecast
 from costaudit.verdict import Coming
 
 WEEKS = 12  # of a trend in a table
 QUIET = timedelta(hours=6)  # a last day whose log ends earlier than this before midnight is not whole
-DAYS = pl.Schema(
-    {"day": pl.Date(), "task": pl.String(), "model": pl.String(), "tenant": pl.String(), "usd": pl.Float64()}
-)
+DAYS = pl.Schema({"day": pl.Date(), "task": pl.String(), "model": pl.String(), "tenant": pl.String(), "usd": USD})
+SUM = pl.col("usd").sum().cast(pl.Float64)  # exact until then: the order of rows decides no digit
 
 
 def days_of(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
@@ -28,7 +28,7 @@ def days_of(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
             model=pl.col("model").fill_null(NO_MODEL),
             tenant=pl.col("tenant").fill_null(NO_TENANT),
         )
-        .agg(usd=pl.col("cost_usd").cast(pl.Float64).sum())
+        .agg(usd=pl.col("cost_usd").sum())
         .select(*DAYS)
         .cast(DAYS)
     )
@@ -42,7 +42,7 @@ def with_trend(table: pl.DataFrame, days: pl.DataFrame, by: str) -> pl.DataFrame
     first = days["day"].min()
     weeks = max(1, min(WEEKS, ((last - first).days + 1) // 7)) if isinstance(first, date) else 1  # whole ones
     ago = ((pl.lit(last) - pl.col("day")).dt.total_days() // 7).alias("ago")
-    sums = days.group_by(by, ago).agg(pl.col("usd").sum()).filter(pl.col("ago") < weeks)
+    sums = days.group_by(by, ago).agg(SUM).filter(pl.col("ago") < weeks)
     found: dict[str, list[float]] = {name: [0.0] * weeks for name in table[by]}
     for name, week, usd in sums.iter_rows():
         if name in found:
@@ -57,7 +57,7 @@ def coming(days: pl.DataFrame, month: date, zone: tzinfo, calls: pl.DataFrame, *
     """
     if days.is_empty():
         return None
-    history = dict(days.group_by("day").agg(pl.col("usd").sum()).sort("day").iter_rows())
+    history = dict(days.group_by("day").agg(SUM).sort("day").iter_rows())
     last = max(history)
     end = month.replace(day=calendar.monthrange(month.year, month.month)[1])
     next_first = end + timedelta(days=1)
