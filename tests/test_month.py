@@ -114,6 +114,19 @@ def test_calls_without_a_tenant_are_a_row_of_their_own():
     assert set(tenants["tenant"]) == {"acme corp", "(no tenant)"}
 
 
+@pytest.mark.parametrize(
+    ("columns", "usd"),
+    [
+        ({"status": "error", "input_tokens": None, "output_tokens": None}, Decimal(0)),  # nobody is billed for it
+        ({"model": "in-house-7b"}, None),  # unknown, and not nothing
+    ],
+)
+def test_what_is_not_billed_costs_nothing_and_what_has_no_price_is_unknown(columns, usd):
+    rows = [call(task="other"), call(task="this", **columns), call(task="this", **columns)]
+    month = reviewed([row | {"started_at": datetime(2026, 10, 5, tzinfo=UTC)} for row in rows], None)
+    assert dict(month.tables["task"].select("task", "cost_usd").iter_rows())["this"] == usd
+
+
 def test_a_unit_is_a_run_and_its_cost_is_exact():
     rows = [call(run_id="a"), call(run_id="a"), call(run_id="b"), call()]
     month = reviewed([row | {"started_at": datetime(2026, 10, 5, tzinfo=UTC)} for row in rows], None)

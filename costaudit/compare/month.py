@@ -188,7 +188,7 @@ def _summed(calls: pl.DataFrame, by: str) -> pl.DataFrame:
         _counted(calls)
         .group_by(pl.col(by).fill_null(NOBODY[by]))
         .agg(
-            cost_usd=pl.when(pl.col("price_status").eq("unpriced").all())
+            cost_usd=pl.when(pl.col("price_status").eq_missing("unpriced").all())
             .then(None)
             .otherwise(pl.col("cost_usd").sum()),
             units=(pl.len() if by == "model" else units()).cast(pl.Int64),
