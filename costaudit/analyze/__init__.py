@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit import plugins, scratch
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn, dollars
 from costaudit.analyze._beside import meanwhile
 from costaudit.analyze._ledger import Act, Owned, States, settle
 from costaudit.analyze._standing import standings
@@ -203,15 +203,7 @@ def _finding(rule: Analyzer, turn: Turn, owned: Owned) -> Finding:
 def _titled(claim: Claim, amount: Decimal) -> str:
     """The title with its dollars in the place the rule left for them; names from a log stand before it."""
     before, mark, after = claim.title.rpartition("{usd}")
-    return f"{before}{_dollars(amount)}{after}" if mark else claim.title
-
-
-def _dollars(amount: Decimal) -> str:
-    """Cents from $1 up, two significant digits below; only nothing at all is $0.00."""
-    size = abs(amount)
-    places = 2 if size == 0 else max(2, 1 - size.adjusted())
-    rounded = size.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
-    return f"{'-' if amount < 0 else ''}${rounded:,f}"
+    return f"{before}{dollars(amount)}{after}" if mark else claim.title
 
 
 def _worth(finding: Finding) -> Decimal | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -216,6 +216,14 @@ def these(ledger: Ledger, rows: pl.Series) -> pl.DataFrame:
 def columns_of(ledger: Ledger) -> Sequence[str]:
     """The columns that the rule reads."""
     return ledger.original.columns if ledger.columns is None else ledger.columns
+
+
+def dollars(amount: Decimal) -> str:
+    """Cents from $1 up, two significant digits below; only nothing at all is $0.00."""
+    size = abs(amount)
+    places = 2 if size == 0 else max(2, 1 - size.adjusted())
+    rounded = size.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+    return f"{'-' if amount < 0 else ''}${rounded:,f}"
 
 
 def plural(number: int, one: str, many: str = "") -> str:

@@ -271,7 +271,8 @@ def _results_claim(task: str, calls: pl.DataFrame) -> Claim:
     )
     return Claim(
         subject={"task": task, "part": "repeated-results"},
-        title=f"{task}: tool results sent again in {plural(calls.height, 'prompt')} that hold them already, {{usd}}",
+        title=f"{task}: tool results sent again in "
+        f"{plural(calls.height, 'prompt that holds', 'prompts that hold')} them already, {{usd}}",
         remedy="replace a result that is already in the prompt by a reference to it",
         severity=Severity.LOW,
         confidence=Confidence.MEDIUM,
@@ -355,7 +356,7 @@ def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int, ledg
         patch=_trimmed(old),
         low=_trimmed(_trimmable(steps, 2 * keep)),
         because=(
-            f"contexts grow by {slope:,.0f} tokens a step in {many:,} long runs",
+            f"contexts grow by {slope:,.0f} tokens a step in {plural(many, 'long run')}",
             f"at the low end {2 * keep} steps are kept; the cache behind the opening is lost either way",
             "it can change answers",
         ),

@@ -9,7 +9,17 @@ from functools import partial
 import polars as pl
 
 from costaudit.analyze import _ceiling
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, Analyzer, CannotCheck, Claim, need_single, option, plural
+from costaudit.analyze._analyzer import (
+    NO_MODEL,
+    NO_TASK,
+    Analyzer,
+    CannotCheck,
+    Claim,
+    dollars,
+    need_single,
+    option,
+    plural,
+)
 from costaudit.analyze._beside import beside
 from costaudit.analyze._places import places
 from costaudit.errors import ConfigError
@@ -167,7 +177,7 @@ def _labelled(runs: pl.DataFrame) -> bool:
 
 def _written(chosen: _ceiling.Pick) -> str:
     if chosen.metric == "usd":
-        return f"${chosen.limit:,.2f}" if chosen.limit >= 1 else f"${chosen.limit:.2g}"
+        return dollars(Decimal(chosen.limit))
     return f"{chosen.limit:,.0f} {_ceiling.METRICS[chosen.metric]}"
 
 
