@@ -62,6 +62,7 @@ models:
       tiers:
         batch: {rates: {input: 0.5, output: 2.5}, over: [{above: 100000, rates: {input: 2.5, output: 12.5}}]}
         priority: {rates: {input: 2, cache_read: 0.3, output: 10}}
+        ultrafast: {rates: {input: 6}, over: [{above: 100000, rates: {input: 30, cache_read: 3}}]}
   ladder:
     prices:
     - source: page

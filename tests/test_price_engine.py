@@ -75,6 +75,8 @@ def test_a_call_costs_what_the_price_page_says(book, model, usage, expected):
         ("long", {"input": 90_000, "output": 90_000}, {}, "0.54"),  # output does not
         ("long", {"input": 200_000, "cache_read": M}, {"processing": "batch"}, "1"),  # 0.2 x 2.5 + the standard 0.5
         ("long", {"input": 200_000, "output": M}, {"service_tier": "priority"}, "10.4"),  # no step of its own
+        ("long", {"cache_read": 100_000}, {"service_tier": "ultrafast"}, "0.01"),  # the standard 0.1, until its step
+        ("long", {"cache_read": M}, {"service_tier": "ultrafast"}, "3"),  # … which says what it costs there
         ("long", {"input": M}, {"service_tier": "fast"}, "2"),  # priority under its newer name
         ("long", {"input": 1_000, "output": 0}, {"service_tier": "flex"}, "0.001"),  # none listed: standard
         ("long", {"input": 1_000}, {"service_tier": "default"}, "0.001"),

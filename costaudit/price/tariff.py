@@ -210,8 +210,7 @@ def _card(period: Period, tier: str) -> tuple[Card | None, tuple[str, ...]]:
 def _steps(
     period: Period, card: Card | None, extra: Rates, factor: Decimal
 ) -> tuple[tuple[int, Mapping[str, Rate]], ...]:
-    """Rates for every length of prompt: a class the card names follows the card's steps, others the standard ones."""
-    own = card.rates.keys() if card else frozenset()
+    """Rates for every length of prompt: what the card says of a class and a length holds, else the standard rate."""
     starts = sorted({-1, *(s.above for s in period.over), *(s.above for s in (card.over if card else ()))})
     made = []
     for above in starts:
@@ -223,7 +222,7 @@ def _steps(
             rates.update(card.rates)
             for step in card.over:
                 if step.above <= above:
-                    rates.update({k: v for k, v in step.rates.items() if k in own})
+                    rates.update(step.rates)
         made.append((above, {n: Rate(r, factor if n in TOKENS else ONE) for n, r in rates.items()}))
     return tuple(made)
 

@@ -162,7 +162,7 @@ def prices(used: Prices) -> str:
 
 
 def book(used: Prices, more: str = "") -> str:
-    """`as read on 2026-11-23, book 44eb9483`, and the currency amounts are shown in where it is another."""
+    """`as read on 2026-11-23, book 7183aef9`, and the currency amounts are shown in where it is another."""
     return f"as read on {used.as_of}{more}, book {used.book_sha256[:8]}{shown_in()}"
 
 
