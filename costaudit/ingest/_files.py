@@ -213,7 +213,7 @@ def is_lines(file: LogFile) -> bool:
 
 
 def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Bad]]:
-    from costaudit.ingest import _containers, _texts
+    from costaudit.ingest import _containers, _otlp_proto, _texts
 
     head = head_of(stream)
     start = head.data.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -229,6 +229,8 @@ def _records(stream: Stream, file: LogFile) -> Iterator[Lines | list[Record | Ba
         yield from _sqlite.rows(file, head.data, None if whole else stream)
     elif head.data.startswith(UTF16):
         yield from _records(Recoded(head, stream), file)
+    elif b"\n" in (head.data[:1], head.data[4:5]) and _otlp_proto.begins(head.data):
+        yield from _otlp_proto.messages(head, stream)
     elif b"\x00" in head.data:
         if not _holds_objects(head.data):  # a log that was cut while it was written to has them between its lines
             raise _no_log(file, head.data, "binary file, not a log")

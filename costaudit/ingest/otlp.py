@@ -26,11 +26,11 @@ BATCH = 2_000  # spans turned into rows at once
 
 
 class Otlp(Format):
-    """OpenTelemetry traces and log events as OTLP/JSON, in every spelling of the GenAI conventions.
+    """OpenTelemetry traces and log events as OTLP/JSON or protobuf, in every spelling of the GenAI conventions.
 
     ## Where
-    Files of the collector's file exporter (one export a line, also compressed), pretty documents, single spans, and
-    what Tempo returns.
+    Files of the collector's file exporter (one export a line, or `format: proto`, also compressed), pretty documents,
+    single spans, and what Tempo returns.
     Spans of OpenTelemetry GenAI, OpenLLMetry, OpenInference, Vercel AI SDK, Pydantic AI, LiteLLM, vLLM, Claude Code.
     ## What it knows
     Tokens with cache, reasoning and audio, model asked and answered, agent, conversation, user, tenant, errors, time to
@@ -48,7 +48,7 @@ class Otlp(Format):
     """
 
     name = "otlp"
-    title = "OpenTelemetry traces (OTLP/JSON)"
+    title = "OpenTelemetry traces (OTLP, JSON or protobuf)"
 
     def recognises(self, record: Mapping[str, Any]) -> int:
         if any(isinstance(_traces(record).get(name), list) for name in (*TRACES, *LOGS, *OTHERS)):
