@@ -20,7 +20,11 @@ from costaudit.cli import Command
         (["store", "zzz"], "costaudit store has no command 'zzz'", "commands: info, verify, compact"),
         (["analyze", "--frmat", "json"], "costaudit analyze has no flag --frmat", "did you mean --format?"),
         (["analyze", "-Z"], "costaudit analyze has no flag -Z", "`costaudit analyze --help` says more"),
-        (["analyze", "x", "--tz"], "--tz needs a value: ZONE", "Time zone of days and windows, e.g. UTC."),
+        (
+            ["analyze", "x", "--tz"],
+            "--tz needs a value: ZONE",
+            "Time zone of days and windows, e.g. Europe/Berlin. Default: UTC.",
+        ),
         (["analyze", "x", "--quiet=3"], "--quiet takes no value", "`costaudit analyze --help` says more"),
         (
             ["analyze", "x", "--min-coverage", "half"],

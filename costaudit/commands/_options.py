@@ -57,15 +57,30 @@ Paths = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", callback=writable, help="Write the report to a file."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=writable,
+        help="Write the report to a file; else, or as -, to standard output.",
+    ),
 ]
 Also = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=FILE", help="Write the same answer in another format too (repeatable)."),
 ]
-Since = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment in; ISO 8601.")]
-Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment out.")]
-Zone = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Time zone of days and windows, e.g. UTC.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE",
+        help="First day or moment in, ISO 8601; else all. Calls without a time are left out then, and named.",
+    ),
+]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="First day or moment out; else all.")]
+Zone = Annotated[
+    str | None,
+    typer.Option("--tz", metavar="ZONE", help="Time zone of days and windows, e.g. Europe/Berlin. Default: UTC."),
+]
 By = Annotated[
     list[str] | None,
     typer.Option(
@@ -84,7 +99,12 @@ Select = Annotated[
 Ignore = Annotated[
     list[str] | None, typer.Option(metavar="RULE", autocompletion=_rules, help="Not these rules (repeatable).")
 ]
-FailOn = Annotated[str | None, typer.Option(metavar="SEVERITY", help="Exit 1 for a finding of this severity or above.")]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEVERITY", help="Exit 1 for a finding of this severity or above: low, medium, high; else none fails."
+    ),
+]
 MinCoverage = Annotated[
     float | None, typer.Option(metavar="SHARE", help="Exit 3 if less of the log can be priced, 0 to 1.")
 ]
@@ -95,7 +115,10 @@ Prices = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Your prices over the built-in ones, or a whole book.")
 ]
 Currency = Annotated[
-    str | None, typer.Option(metavar="CODE", help="Show amounts in this currency, e.g. EUR; machines get US dollars.")
+    str | None,
+    typer.Option(
+        metavar="CODE", help="Show amounts in this currency, e.g. EUR; machines get US dollars. Default: USD."
+    ),
 ]
 Rates = Annotated[Path | None, typer.Option(metavar="FILE", help="What a dollar is worth in it, by date; YAML.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the report and errors.")]

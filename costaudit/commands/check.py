@@ -37,7 +37,8 @@ def command(
     ] = None,
     require_baseline: Annotated[bool, typer.Option(help="Exit 3 where a task has no baseline.")] = False,
     fail_on: Annotated[
-        str | None, typer.Option(metavar="WHAT", help="Exit 1 on a regression; inconclusive: too; or never.")
+        str | None,
+        typer.Option(metavar="WHAT", help="Exit 1 on: regression (default), inconclusive (on either), never."),
     ] = None,
     format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,

@@ -52,7 +52,7 @@ svg .band { fill: var(--bar); fill-opacity: .25; } svg path.run { stroke: var(--
 .key { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; padding: 0; margin: .4rem 0; }
 .key svg { width: 1.1rem; height: .8rem; margin-right: .4rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } .part { display: none; }
-  th, td { padding: .3rem .4rem; } }
+  th, td { padding: .3rem .25rem; } table { font-size: .85rem; } }
 @media print { :root { font-size: 11px; } body { max-width: none; padding: 0; }
   article, figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } nav, .skip { display: none; } .wide { overflow: visible; }

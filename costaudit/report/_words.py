@@ -254,9 +254,9 @@ def sure(finding: Finding) -> list[str]:
 
 def silent(not_checked: Iterable[NotChecked]) -> list[tuple[str, str]]:
     """Rules that could not look, those with the same reason together: (rules, why)."""
-    by_reason: dict[str, list[str]] = {}
+    by_reason: dict[str, set[str]] = {}
     for item in not_checked:
-        by_reason.setdefault(item.why, []).append(item.rule)
+        by_reason.setdefault(item.why, set()).add(item.rule)
     return sorted((", ".join(sorted(rules)), why) for why, rules in by_reason.items())
 
 
