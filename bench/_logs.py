@@ -20,6 +20,7 @@ WORDS = (
 START = datetime(2026, 9, 1, 8, tzinfo=UTC)
 CLAUDE = ("claude-sonnet-4-5-20250929", "claude-opus-4-5-20251101", "claude-haiku-4-5-20251001")
 CHAT = ("gpt-4.1-2025-04-14", "gpt-4o-mini-2024-07-18", "gpt-5-mini-2025-08-07")
+FILES = 10_000  # of `many_files`
 TOOLS = ("Bash", "Read", "Edit", "Grep", "Glob", "Write")
 
 
@@ -360,6 +361,30 @@ def one_file(path: Path, size: int, seed: int = 1) -> int:
     return _write(path, Session(source, Text(source), day=0).rows(size))
 
 
+def many_files(folder: Path, size: int, seed: int = 1) -> int:
+    """As many sessions as a team has in a year, none of them long."""
+    source = random.Random(seed)
+    text = Text(source)
+    shares = [source.lognormvariate(0, 0.6) for _ in range(FILES)]
+    written, rest = 0, sum(shares)
+    for n, share in enumerate(shares):
+        session = Session(source, text, day=n % 60)
+        want = round((size - written) * share / rest)  # the last row of a file goes beyond
+        rest -= share
+        path = folder / f"-home-dev-project-{n % 40}" / f"{session.id}.jsonl"
+        written += _write(path, _until(session.rows(want), want))
+    return written
+
+
+def _until(rows: Iterator[str], size: int) -> Iterator[str]:
+    """The rows up to so many bytes, and one that goes on beyond them."""
+    for row in rows:
+        yield row
+        size -= len(row)
+        if size <= 0:
+            return
+
+
 def one_line(path: Path, size: int, seed: int = 1) -> int:
     """A short Claude Code session of which one tool result, logged twice in its row, is huge."""
     source = random.Random(seed)
@@ -381,13 +406,18 @@ KINDS: dict[str, Callable[[Path, int, int], int]] = {
     "otlp": otlp,
 }
 """The formats that are measured."""
-SHAPES: dict[str, Callable[[Path, int, int], int]] = {"one-file": one_file, "one-line": one_line}
+SHAPES: dict[str, Callable[[Path, int, int], int]] = {
+    "many-files": many_files,
+    "one-file": one_file,
+    "one-line": one_line,
+}
+FOLDERS = ("claude-code", "many-files")
 
 
 def made(kind: str, size: int, seed: int, home: Path) -> Path:
     """A log of the kind below `home`, written unless it is there already."""
     path = home / f"{kind}-{size // 1_000_000}MB-{seed}"
-    path = path if kind == "claude-code" else path.with_suffix(".jsonl")
+    path = path if kind in FOLDERS else path.with_suffix(".jsonl")
     if not path.exists():
         beside = path.with_name(path.name + ".writing")
         (KINDS | SHAPES)[kind](beside, size, seed)

@@ -331,6 +331,9 @@ def memory(given: argparse.Namespace) -> Table:
     size = given.megabytes * 1_000_000
     logs = {
         f"Claude Code, {given.megabytes:,} MB in many files": _logs.made("claude-code", size, given.seed, given.folder),
+        f"Claude Code, {2 * given.megabytes:,} MB in {_logs.FILES:,} files": _logs.made(
+            "many-files", 2 * size, given.seed, given.folder
+        ),
         f"Claude Code, one file of {2 * given.megabytes:,} MB": _logs.made(
             "one-file", 2 * size, given.seed, given.folder
         ),
