@@ -51,7 +51,7 @@ def test_a_failed_run_far_above_the_good_ones_is_cut_where_they_end():
         ("research-100", 120, 6, False)
     ]
     assert (finding.kind, finding.confidence) == (Kind.DECIDE, Confidence.MEDIUM)
-    assert finding.because[0] == "1 of 101 runs are cut, 0 of 100 good ones (cuts no reference run)"
+    assert finding.because[0] == "1 of 101 runs is cut, 0 of 100 good ones (cuts no reference run)"
 
 
 def test_without_outcomes_finished_runs_count_as_good_and_the_grade_is_low():
@@ -71,6 +71,22 @@ def test_with_few_good_runs_the_limit_is_provisional():
     assert finding.owned_usd == (60 - 6) * CALL  # 1.5 × 4
     assert finding.confidence is Confidence.LOW
     assert "1.5 times the largest" in finding.because[0]
+
+
+@pytest.mark.parametrize(
+    ("largest", "words", "kept"), [(2, "3 calls", 3), (3, "4 calls", 4), (5, "7 calls", 7), (7, "10 calls", 10)]
+)
+def test_the_limit_that_is_named_is_the_limit_that_was_replayed(largest, words, kept):
+    """1.5 times the largest of a few good runs lies between two calls: 7.5 ends a run after 7."""
+    finding = only([*runs(*[largest] * 20, success=True), *runs(60, success=False, first=20)], metrics=["steps"])
+    assert f"a ceiling of {words} would" in finding.title
+    assert f"a ceiling of {words} a run" in finding.remedy
+    assert finding.owned_usd == (60 - kept) * CALL
+
+
+def test_a_limit_of_seconds_is_no_limit_of_a_minute():
+    rows = [*runs(*[4] * 20, success=True), *runs(60, success=False, first=20)]
+    assert "a ceiling of 0.75 minutes" in only(rows, metrics=["minutes"]).title  # 1.5 × 30 s
 
 
 def test_a_good_run_that_is_cut_is_done_again_in_full():

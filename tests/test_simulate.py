@@ -79,6 +79,12 @@ def test_a_failed_run_is_not_done_again():
     assert saved([*good, *stuck], ceiling("task=a:steps=1")) == ["0.045"]
 
 
+def test_a_model_that_is_new_cost_nothing_before_and_one_without_a_price_is_unknown():
+    table = simulated([{}, {"model": "nobody knows"}], swap("big -> small")).by_model
+    before = dict(table.select("name", "before_usd").iter_rows())
+    assert before == {"big": Decimal("0.015"), "small": 0, "nobody knows": None}
+
+
 def test_a_swap_pays_for_a_cold_cache_once():
     turn = {"system_sha": 1, "request_sha": 5, "input_tokens": 2_000, "cache_read_tokens": 2_000, "output_tokens": 0}
     both = [turn | {"request_sha": n, "model": m, "task": "a"} for n in range(12) for m in ("big", "small")]

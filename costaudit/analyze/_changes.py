@@ -72,8 +72,9 @@ def _limited(change: Change, ledger: Ledger) -> Patch:
     labelled = judged["success"].null_count() < judged.height
     good_means = "successful" if labelled else "finished, for outcomes are not known"
     notes = (
-        f"{cut.height:,} of {judged.height:,} runs are cut",
-        f"{good.height:,} of these were good ({good_means}) and are done again",
+        f"{cut.height:,} of {judged.height:,} runs {'is' if cut.height == 1 else 'are'} cut",
+        f"{good.height:,} of these {'was' if good.height == 1 else 'were'} good ({good_means}) and "
+        f"{'is' if good.height == 1 else 'are'} done again",
     )
     again = good.select(row="first_row", usd="total_usd").cast({"row": pl.UInt32, "usd": USD})
     return Patch(patch, notes=notes, again=again)

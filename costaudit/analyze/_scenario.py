@@ -121,10 +121,14 @@ def _table(before: Ledger, after: Ledger, again: pl.DataFrame, by: tuple[str, st
     then = pl.when(pl.col("after_usd").is_not_null() | gone).then(
         pl.col("after_usd").fill_null(zero) + pl.col("again_usd").fill_null(zero)
     )
+    # What was not called before cost nothing; what was called and has no price cost nobody knows what.
+    before_usd = pl.when(pl.col("calls_before").is_null()).then(zero).otherwise("before_usd")
     change = (pl.col("before_usd").fill_null(zero) - pl.col("after_usd").fill_null(zero)).abs()
     return (
         joined.with_columns(
-            after_usd=then.cast(USD), **{n: pl.col(n).fill_null(0) for n in ("calls_before", "calls_after")}
+            before_usd=before_usd,
+            after_usd=then.cast(USD),
+            **{n: pl.col(n).fill_null(0) for n in ("calls_before", "calls_after")},
         )
         .select("name", "before_usd", "after_usd", "calls_before", "calls_after")
         .sort(change, "before_usd", "name", descending=[True, True, False], nulls_last=True)

@@ -139,7 +139,8 @@ class MissingCeiling(Analyzer):
             evidence_key="run_id",
             patch=patch,
             because=(
-                f"{cut.height:,} of {runs.height:,} runs are cut, {harmed:,} of {good:,} good ones ({best.basis})",
+                f"{cut.height:,} of {runs.height:,} runs {'is' if cut.height == 1 else 'are'} cut, "
+                f"{harmed:,} of {good:,} good ones ({best.basis})",
                 "good runs are the successful ones"
                 if _labelled(runs)
                 else "outcomes are not known: finished runs count as good",
@@ -176,9 +177,13 @@ def _labelled(runs: pl.DataFrame) -> bool:
 
 
 def _written(chosen: _ceiling.Pick) -> str:
+    """The limit in words: a run of 7 calls is within 7.5, one of 8 is not."""
     if chosen.metric == "usd":
         return dollars(Decimal(chosen.limit))
-    return f"{chosen.limit:,.0f} {_ceiling.METRICS[chosen.metric]}"
+    unit = _ceiling.METRICS[chosen.metric]
+    if chosen.metric == "minutes":
+        return f"{chosen.limit:,.1f} {unit}" if chosen.limit >= 1 else f"{chosen.limit:.2g} {unit}"
+    return plural(int(chosen.limit), unit.removesuffix("s"))
 
 
 def _at_risk(task: str, model: str, runs: pl.DataFrame) -> Iterator[Claim]:
