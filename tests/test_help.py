@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import os
 import re
 import shlex
+import sys
 
 import polars as pl
 import pytest
@@ -15,7 +17,7 @@ from test_cli import response
 from test_cli import run as run
 
 from costaudit import cli, plugins, report
-from costaudit.commands import analyze, check, forecast, reconcile, show, simulate, sql
+from costaudit.commands import _output, analyze, check, forecast, reconcile, show, simulate, sql
 from costaudit.commands import report as monthly
 from costaudit.commands._pages import page, pages
 from costaudit.commands.explain import markdown
@@ -119,6 +121,24 @@ def test_a_group_lists_its_commands_in_whole_sentences():
     text = group.get_help(typer.Context(group, info_name="prices", terminal_width=80))
     assert "as files to" in text
     assert "use with --prices DIR." in text
+
+
+def test_the_line_of_progress_never_wraps_for_then_it_is_written_over_no_more(monkeypatch):
+    class Narrow(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def fileno(self) -> int:
+            return 2
+
+    monkeypatch.setattr("sys.stderr", Narrow())
+    monkeypatch.setattr("os.get_terminal_size", lambda _: os.terminal_size((60, 24)))
+    monkeypatch.setattr(_output, "PATIENCE", -1.0)
+    with _output.progress() as show:
+        show("logs/" + "long-" * 40 + "name.jsonl", 1, 2)
+    said = sys.stderr.getvalue()
+    assert "reading 1 of 2: logs/long-" in said
+    assert max(map(len, said.split("\r"))) == 58
 
 
 def test_compressed_logs_are_read_from_standard_input(run, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from costaudit.report import View
 
 STDOUT = Path("-")
-LINE = 78  # columns of the progress line; every terminal has them
+LINE = 78  # columns of the progress line, at most
 MOST = 3  # files that an error names
 PATIENCE = 0.5  # seconds of silence that need no explanation
 PIECE = 1 << 16  # bytes that find out whether a disk is full
@@ -229,24 +229,34 @@ def progress(*, quiet: bool = False, verbose: bool = False) -> Iterator[Callable
             yield show
 
 
+def _room() -> int:
+    """Columns in which a line does not wrap: one that does can be written over no more."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (AttributeError, OSError, ValueError):  # no terminal that tells
+        return LINE
+    return min(LINE, columns - 2) if columns > 2 else LINE
+
+
 @contextlib.contextmanager
 def _line() -> Iterator[Callable[[str, int, int], None]]:
     """One line of the terminal that is written over and over, and is gone at the end."""
     from costaudit.report._text import clean, pad
 
     started = time.monotonic()
+    room = _room()
     shown = False
 
     def show(file: str, number: int, of: int) -> None:
         nonlocal shown
         if time.monotonic() - started > PATIENCE:
             shown = True
-            sys.stderr.write("\r" + pad(f"reading {number:,} of {of:,}: {clean(file)}", LINE))
+            sys.stderr.write("\r" + pad(f"reading {number:,} of {of:,}: {clean(file)}", room))
             sys.stderr.flush()
 
     try:
         yield show
     finally:
         if shown:
-            sys.stderr.write("\r" + " " * LINE + "\r")
+            sys.stderr.write("\r" + " " * room + "\r")
             sys.stderr.flush()
