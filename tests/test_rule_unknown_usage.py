@@ -57,6 +57,14 @@ def test_a_call_without_usage_is_worth_up_to_its_dearest_peer(row, cause):
     assert (finding.low_usd, finding.high_usd) == (0, Decimal("0.055"))
 
 
+@pytest.mark.parametrize(("output", "at_stake"), [(100, "0.05"), (1_100, "0"), (2_000, "0")])
+def test_what_an_answer_cost_whose_prompt_nobody_counted_is_in_the_total_already(output, at_stake):
+    """The dearest peer cost 0.055; the answer alone 0.005, as much, and more."""
+    finding = only("unmetered-usage", [{"input_tokens": None, "output_tokens": output}, {"input_tokens": 5_000}])
+    assert finding.evidence["cause"].to_list() == ["input not counted"]
+    assert (finding.low_usd, finding.high_usd) == (0, Decimal(at_stake))
+
+
 def test_a_call_without_usage_and_without_peers_has_no_upper_bound():
     assert only("unmetered-usage", [NO_USAGE]).high_usd is None
 

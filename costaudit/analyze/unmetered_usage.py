@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, plural, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, plural, requests_of, total_usd
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
 from costaudit.price.ledger import Ledger
@@ -50,6 +50,8 @@ class UnmeteredUsage(Analyzer):
                 .then(pl.lit("closed stream"))
                 .when((pl.col("usage_source") == "absent").fill_null(value=False))
                 .then(pl.lit("no usage"))
+                .when(pl.col("input_tokens").is_null() & (pl.col("output_tokens") > 0))
+                .then(pl.lit("input not counted"))
                 .otherwise(pl.lit("zero usage beside text")),
             )
             .sort("model", "row")
@@ -62,4 +64,5 @@ class UnmeteredUsage(Analyzer):
                 remedy="log the usage of every answer; ask for it in streams and read them to their end",
                 because=tuple(f"{count:,} × {cause}" for cause, count in causes.iter_rows()),
             )
-            yield claim(said, found, found.height / calls.height)
+            # What an answer cost whose prompt nobody counted is in the total already.
+            yield claim(said, found, found.height / calls.height, known_usd=total_usd(found))
