@@ -23,7 +23,7 @@ from costaudit.commands._pages import page, pages
 from costaudit.commands.explain import markdown
 from costaudit.report import _check, _forecast, _month
 from costaudit.report._layout import paint
-from costaudit.report._page import shown
+from costaudit.report._page import filled, shown
 
 COMMANDS = plugins.names("costaudit.commands")
 READERS = [name for name in COMMANDS if name not in ("explain", "formats", "prices", "store", "baseline")]
@@ -100,6 +100,9 @@ def test_a_pages_lines_fit_the_terminal_and_its_commands_can_be_copied():
     for one in pages():
         for columns in (60, 80):
             assert max(len(line[0].text) for line in shown(markdown(one), columns) if line) <= columns, one.rule
+            text = filled(markdown(one), columns)
+            assert max(map(len, re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines())) <= columns
+            assert text.split() == markdown(one).split()
     lines = paint(shown(markdown(page("budget-overrun")), 60), color=False)
     command = lines[lines.index("$ ") + 2 : lines.index("…")]
     assert shlex.split(command.replace("\\\n", " ").rpartition("\n")[0]) == [

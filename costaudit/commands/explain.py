@@ -26,7 +26,7 @@ def command(
     Without a rule, list all of them. On a terminal the page is set for its width; piped, it is Markdown.
     """
     from costaudit.report._layout import paint, paragraph
-    from costaudit.report._page import shown
+    from costaudit.report._page import filled, shown
 
     view = options.view(no_color=no_color)
     if rule is None:
@@ -37,13 +37,18 @@ def command(
             emit(paint(lines, color=view.color))
         return
     text = markdown(page(rule))
-    emit(text if view.plain else paint(shown(text, view.columns), color=view.color))
+    emit(filled(text, view.columns) if view.plain else paint(shown(text, view.columns), color=view.color))
 
 
 def markdown(one: Page) -> str:
     """The page with the rule's name above and its thresholds below."""
-    settings = [
-        f"- `{name}` ({default}{' ' + unit if unit else ''}): {meaning}" for name, default, unit, meaning in one.options
-    ]
+    settings = [f"- `{name}` ({_usual(str(default), unit)}): {meaning}" for name, default, unit, meaning in one.options]
     below = ["## Thresholds", f"In `costaudit.yaml` under `rules: {one.rule}:`", *settings] if settings else []
     return "\n".join([f"# {one.rule}", "", one.text.strip(), *([""] if below else []), *below]) + "\n"
+
+
+def _usual(default: str, unit: str) -> str:
+    """`3 repeats`, `none`, `no`."""
+    if unit == "yes or no":
+        return "yes" if default == "True" else "no"
+    return f"{default} {unit}" if unit and default != "none" else default

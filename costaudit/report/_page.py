@@ -39,6 +39,27 @@ def shown(markdown: str, columns: int) -> Iterator[Line]:
     yield from _flushed(text, columns)
 
 
+def filled(markdown: str, columns: int) -> str:
+    """The page as Markdown whose paragraphs and list items have lines of at most `columns`; code as it is."""
+    rows: list[str] = []
+    text: list[str] = []
+    code = False
+    for raw in [*markdown.splitlines(), ""]:
+        fence = raw.startswith(FENCE)
+        apart = code or fence or raw.startswith("#") or not raw.strip()
+        if text and (apart or raw.startswith("- ")):
+            joined = " ".join(text)
+            item = "- " if joined.startswith("- ") else ""
+            rows += [row[0].text for row in paragraph(joined.removeprefix(item), columns, first=item)]
+            text.clear()
+        if apart:
+            rows.append(raw)
+        else:
+            text.append(raw.strip())
+        code = code != fence
+    return "\n".join(rows)
+
+
 def _copied(text: str, columns: int) -> Iterator[Line]:
     """A line of code: a long command goes on in the next line, a long answer below its own beginning."""
     prompt, _, command = text.partition("$ ")
