@@ -63,3 +63,16 @@ def test_rows_with_a_date_and_no_time_are_all_kept(tmp_path):
 def test_odd_cells_cost_their_row_and_nothing_else(tmp_path_factory, cells):
     rows = [",".join(["2026-09-06T10:00:00Z", *row]) for row in cells]
     assert exported(tmp_path_factory.mktemp("csv"), *rows, ROWS[0]).fates.balanced
+
+
+def test_what_errored_or_was_aborted_is_no_call_of_unknown_cost(tmp_path):
+    header = "Date,Cloud Agent ID,Kind,Model,Max Mode,Input (w/ Cache Write),Input (w/o Cache Write),Cache Read,"
+    rows = [
+        '2026-09-01T08:00:00Z,,"Errored, No Charge",auto,No,,,,,,Free',
+        "2026-09-01T08:00:01Z,,Included,auto,No,200,10,3000,50,3260,Included",
+        '2026-09-01T08:00:02Z,,"Aborted, Not Charged",auto,No,0,0,0,0,0,-',
+    ]
+    (tmp_path / "usage.csv").write_text("\n".join([header + "Output Tokens,Total Tokens,Cost", *rows]))
+    made = ingest([tmp_path])
+    assert made.requests.sort("started_at")["status"].to_list() == ["error", "ok", "cancelled"]
+    assert spent(made) == (3, 3_210, 3_000, 200, 50, 0)

@@ -27,7 +27,8 @@ class Cursor(TableFormat):
     Tokens of each request with cache reads and writes, the model, and what Cursor charged.
     ## Traps
     The two input columns overlap in some exports and not in others: the total decides. A cost of `Included` is a
-    subscription, not a price. Columns come and go between versions and are found by name.
+    subscription, not a price; what errored or was aborted is not charged. Columns come and go between versions and are
+    found by name.
     ## Limits
     No prompts, runs or tasks. Rows with a date and no time cannot be told from copies: do not give two exports of one
     day.
@@ -48,6 +49,7 @@ class Cursor(TableFormat):
         "_without": custom(_tokens, pl.Int64(), WITHOUT),
         "_total": custom(_tokens, pl.Int64(), "Total Tokens"),
         "_date": text("Date"),
+        "_kind": text("Kind"),
     }
 
     def recognises(self, record: Mapping[str, Any]) -> int:
@@ -63,7 +65,12 @@ class Cursor(TableFormat):
         values = pl.concat_str(
             "_date", "model", "user", "_with", "_without", "_total", separator=" ", ignore_nulls=True
         )
+        kind = pl.col("_kind").str.to_lowercase()
         return picked.with_columns(
+            status=pl.when(kind.str.starts_with("errored"))
+            .then(pl.lit("error"))
+            .when(kind.str.starts_with("aborted"))
+            .then(pl.lit("cancelled")),
             input_tokens=pl.when(~known)
             .then(None)
             .when(apart)
@@ -73,4 +80,4 @@ class Cursor(TableFormat):
             convention=pl.when(apart | within | (outer == 0)).then(None).otherwise(pl.lit("assumed")),
             # An export has no ids; a moment, a user, a model and all counts together are one request.
             _key=pl.when(timed).then(pl.lit("cursor ") + values),
-        ).drop("_with", "_without", "_total", "_date")
+        ).drop("_with", "_without", "_total", "_date", "_kind")
