@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, fates, sample, spent
 
+from costaudit import pipeline
+from costaudit.config import Settings
 from costaudit.ingest import ingest
+from costaudit.ingest._cursor_names import served
+from costaudit.price.engine import price
 
 HEADER, *ROWS = sample("cursor.csv")
 COLUMNS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "convention")
@@ -76,3 +80,38 @@ def test_what_errored_or_was_aborted_is_no_call_of_unknown_cost(tmp_path):
     made = ingest([tmp_path])
     assert made.requests.sort("started_at")["status"].to_list() == ["error", "ok", "cancelled"]
     assert spent(made) == (3, 3_210, 3_000, 200, 50, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("claude-4.5-sonnet", ("claude-sonnet-4-5", None, None, None)),
+        ("claude-4.5-sonnet-thinking", ("claude-sonnet-4-5", None, None, None)),
+        ("claude-4-sonnet", ("claude-sonnet-4", None, None, None)),
+        ("claude-4.6-opus-high-thinking", ("claude-opus-4-6", None, "high", None)),
+        ("claude-4.6-opus-max-thinking-fast", ("claude-opus-4-6", None, "max", "fast")),
+        ("claude-3.7-sonnet-thinking", ("claude-3.7-sonnet", None, None, None)),
+        ("claude-sonnet-4-5-20250929", ("claude-sonnet-4-5-20250929", None, None, None)),
+        ("gpt-5.4-high-fast", ("gpt-5.4", None, "high", "priority")),
+        ("gpt-5.3-extra-high", ("gpt-5.3", None, "xhigh", None)),
+        ("gpt-5.1-codex-max", ("gpt-5.1-codex-max", None, None, None)),  # a name, no effort
+        ("gpt-5.1-codex-max-high", ("gpt-5.1-codex-max", None, "high", None)),
+        ("composer-2.5-fast", ("composer-2.5-fast", "cursor", None, None)),
+        ("cursor-grok-4.5-high-fast", ("grok-4.5-fast", "cursor", "high", None)),
+        ("grok-4-fast", ("grok-4-fast", None, None, None)),
+        ("grok-code-fast-1", ("grok-code-fast-1", None, None, None)),
+        ("kimi-k2-thinking", ("kimi-k2-thinking", None, None, None)),
+        ("auto", ("auto", None, None, None)),
+    ],
+)
+def test_a_name_of_cursor_is_taken_apart(name, said):
+    assert served(name) == said
+
+
+def test_names_of_cursor_have_the_prices_of_their_models(tmp_path):
+    names = ("claude-4.5-sonnet-thinking", "gpt-5.4-high", "composer-2.5")
+    rows = [f"2026-09-06T10:0{n}:00Z,Included,{name},No,0,1000,0,100,1100,Included" for n, name in enumerate(names)]
+    read = exported(tmp_path, *rows)
+    calls = price(read.requests, pipeline.prices(Settings()))
+    assert set(calls["price_status"]) == {"priced"}
+    assert calls["cost_usd"][0] == (1_000 * Decimal(3) + 100 * 15) / 1_000_000

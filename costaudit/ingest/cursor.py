@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, custom, moment, text, usd
+from costaudit.ingest._cursor_names import served
+from costaudit.ingest._format import Field, TableFormat, custom, moment, text, usd
 from costaudit.ingest._values import count
 
 WITH, WITHOUT = "Input (w/ Cache Write)", "Input (w/o Cache Write)"
@@ -18,13 +19,19 @@ def _tokens(value: Any) -> int | None:
     return count(value.replace(",", "") if isinstance(value, str) else value)
 
 
+def _named(what: str) -> Field:
+    """What the name of a row's model says."""
+    return custom(lambda name: getattr(served(name), what) if isinstance(name, str) else None, pl.String(), "Model")
+
+
 class Cursor(TableFormat):
     """The usage table that Cursor's dashboard exports as CSV.
 
     ## Where
     Dashboard, *Usage*, *Export CSV*. The application itself keeps no token counts on disk.
     ## What it knows
-    Tokens of each request with cache reads and writes, the model, and what Cursor charged.
+    Tokens of each request with cache reads and writes, the model, and what Cursor charged. Names of models say how hard
+    and how fast too (`claude-4.6-opus-high-thinking`, `gpt-5.4-high-fast`): they are taken apart.
     ## Traps
     The two input columns overlap in some exports and not in others: the total decides. A cost of `Included` is a
     subscription, not a price; what errored or was aborted is not charged. Columns come and go between versions and are
@@ -39,7 +46,11 @@ class Cursor(TableFormat):
     context = False
     fields = {
         "started_at": moment("Date"),
-        "model": text("Model"),
+        "model": _named("model"),
+        "model_requested": text("Model"),
+        "provider": _named("provider"),
+        "reasoning_effort": _named("effort"),
+        "service_tier": _named("tier"),
         "user": text("User", "User Email"),
         "parent_id": text("Cloud Agent ID"),
         "cost_logged_usd": usd("Cost"),
@@ -63,7 +74,7 @@ class Cursor(TableFormat):
         known = pl.any_horizontal(pl.col("_with", "_without", "cache_read_tokens").is_not_null())
         timed = pl.col("_date").str.contains(r"\d\d:\d\d")
         values = pl.concat_str(
-            "_date", "model", "user", "_with", "_without", "_total", separator=" ", ignore_nulls=True
+            "_date", "model_requested", "user", "_with", "_without", "_total", separator=" ", ignore_nulls=True
         )
         kind = pl.col("_kind").str.to_lowercase()
         return picked.with_columns(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from costaudit.ingest._counts import CAMEL, tokens
+from costaudit.ingest._cursor_names import served
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
@@ -66,12 +67,17 @@ class _Reader(PlainReader):
         cents = [c for c in (event.get("chargedCents"), said.get("totalCents")) if c is not None]
         charged = soft(usd, cents[0]) if cents else None
         user, model, at = (text(event.get(name)) for name in ("userEmail", "model", "timestamp"))
+        named = served(model) if model else None
         self.add(
             record,
             started_at=when(event.get("timestamp")),
             user=user,
             task="headless" if event.get("isHeadless") is True else None,
-            model=model,
+            model=named and named.model,
+            model_requested=model,
+            provider=named and named.provider,
+            reasoning_effort=named and named.effort,
+            service_tier=named and named.tier,
             parent_id=text(event.get("cloudAgentId")),
             cost_logged_usd=None if charged is None else charged / Decimal(100),
             # Events have no ids: a moment, a user, a model and all counts together are one request.
