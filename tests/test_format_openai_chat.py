@@ -247,3 +247,23 @@ def test_no_line_is_lost_whatever_stands_in_it(lines):
 
 def test_the_sample_file_is_what_is_tested():
     assert ingest([SAMPLES / "openai-chat.jsonl"]).requests.height == 9
+
+
+RESPONSE = {
+    "object": "chat.completion", "created": 1_760_000_000, "model": "gpt-4o", "choices": [],
+    "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["None", "null", "undefined", "unknown", ""])
+def test_the_word_for_no_id_makes_no_call_a_copy_of_another(word):
+    made = read([RESPONSE | {"id": word}, RESPONSE | {"id": word}])
+    assert made.requests.height == 2
+    assert made.requests["request_id"].to_list() == [None, None]
+
+
+def test_ids_out_of_a_thousand_are_those_of_their_second():
+    # Ollama's: `chatcmpl-` and a random number below 999.
+    calls = [RESPONSE | {"id": "chatcmpl-7", "created": 1_760_000_000 + n // 2} for n in range(4)]
+    made = read(calls, calls[:1])
+    assert (made.requests.height, made.fates.duplicates) == (2, 3)

@@ -452,6 +452,12 @@ def test_writers_that_pass_anthropics_counts_on_leave_the_cache_out(scope, servi
     assert (row["input_tokens"], row["convention"]) == (input_tokens, convention)
 
 
+def test_a_total_alone_does_not_say_what_was_input():
+    only = span("1", gen_ai__operation__name="chat", gen_ai__request__model="gpt-5", gen_ai__usage__total_tokens=120)
+    row = read([export(only)]).requests.row(0, named=True)
+    assert (row["input_tokens"], row["output_tokens"], row["usage_source"]) == (None, None, "absent")
+
+
 def test_spans_of_vllm_have_their_times():
     named = {
         "gen_ai.request.id": "cmpl-1", "gen_ai.request.model": "llama", "gen_ai.usage.prompt_tokens": 50,

@@ -32,6 +32,10 @@ TIERS = {
 }
 """Words for the ordinary tier. OpenAI's prepaid `scale` tier has no price of its own per token."""
 
+NOBODY = ("none", "null", "undefined", "unknown", "nan", "n/a", "-")
+DRAWN = r"^chatcmpl-\d{1,4}$"
+SHORT = 13  # bytes of the longest id that may be one of these
+
 
 def finish(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame of one format with everything derived that follows from its own columns."""
@@ -62,5 +66,20 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
         scale = pl.coalesce(of("input_tokens"), total // 4) / total
         estimated = (pl.col("_block_bytes") * scale).list.eval(pl.element().round().cast(pl.Int64))
         columns["block_tokens"] = pl.coalesce(of("block_tokens"), estimated)
-    columns["_key"] = pl.coalesce(of("_key").cast(pl.String), of("request_id"))
+    key, named = of("_key").cast(pl.String), of("request_id")
+    columns["_key"] = pl.coalesce(key, named)
+    if frame.schema.get("request_id") == pl.String and (frame["request_id"].str.len_bytes() <= SHORT).any():
+        said = _said(named)
+        columns |= {"request_id": said, "_key": pl.coalesce(key, _apart(said, of("started_at")), said)}
     return frame.with_columns(**columns)
+
+
+def _said(name: pl.Expr) -> pl.Expr:
+    """An id, unless it is the word that a program writes where it has none: two calls would be one."""
+    return pl.when(~name.str.to_lowercase().is_in(NOBODY)).then(name)
+
+
+def _apart(name: pl.Expr, when: pl.Expr) -> pl.Expr:
+    """Ids drawn out of a thousand, as Ollama's are, with the second they were given out in; null for any other."""
+    drawn = (name.str.len_bytes() <= SHORT) & name.str.contains(DRAWN)
+    return pl.when(drawn).then(pl.concat_str(name, when.dt.epoch("s"), separator=" "))

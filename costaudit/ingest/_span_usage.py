@@ -35,6 +35,7 @@ COSTS = (
 ATTACHED = ("metadata", "llm.invocation_parameters")
 PROVIDER = "ai.response.providerMetadata"
 INSIDE = {"_reading": "inside"}
+VECTORS = ("embeddings", "embedding")
 
 PARTIAL = "gen_ai.usage.partial."  # of a stream, so far
 
@@ -88,7 +89,7 @@ def usage(attributes: Mapping[str, Any], kind: str, shape: Shape) -> dict[str, A
                 found[column] = value if type(value) is int and 0 <= value <= MOST_TOKENS else read(value)
                 break
     if found.get("input_tokens") is None and found.get("output_tokens") is None:
-        if found.get("_total") is not None and kind in ("embeddings", "embedding", "chat"):
+        if found.get("_total") is not None and (kind in VECTORS or "ai.usage.tokens" in attributes):
             return {"input_tokens": found["_total"]}  # the Vercel SDK gives embeddings one figure
         return _bare(attributes)
     found |= _of_provider(attributes, found) if shape.passed else INSIDE
