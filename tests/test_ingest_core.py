@@ -118,7 +118,7 @@ def test_of_copies_with_the_same_totals_the_one_that_tells_their_parts_stays(ran
     for copies in ([gateway, tracer], [tracer, gateway], [other, tracer, gateway]):
         row = collapsed(*copies).requests.row(0, named=True)
         assert (row["input_tokens"], row["cache_read_tokens"], row["format"]) == (10, 9, "tracer")
-        assert row["_rank"] == 1  # merged with a third, the call is worth what its best copy is
+        assert row["_rank"] == rank  # met again in a store, it stands where it stood among the others
 
 
 def test_a_call_that_any_reading_knew_to_restate_others_does():

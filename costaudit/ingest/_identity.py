@@ -188,7 +188,7 @@ def _best(several: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     whole = ["source_file", "source_line", "source_offset", "format"]
     best = ordered.group_by("_key", maintain_order=True).agg(
         *[pl.col(name).first() for name in [*USAGE, *whole] if name in held and name != "rollup"],
-        *[one(name) for name, one in (("rollup", _ever), ("_rank", _highest)) if name in held],
+        *[one(name) for name, one in (("rollup", _ever), ("_rank", _own)) if name in held],
         pl.col("started_at").min(),
         *[_first_known(name) for name in rest if name not in whole],
     )
@@ -232,10 +232,9 @@ def _ever(name: str) -> pl.Expr:
     return pl.col(name).max()
 
 
-def _highest(name: str) -> pl.Expr:
-    """The best rank of the copies; none is 0."""
-    rank = pl.col(name)
-    return pl.when((rank.max() > 0) | (rank.null_count() == 0)).then(rank.max()).alias(name)
+def _own(name: str) -> pl.Expr:
+    """What the best copy has, if only nothing: met again in a store, it stands where it stood among the others."""
+    return pl.col(name).first()
 
 
 def _widened(frame: pl.DataFrame) -> pl.DataFrame:
