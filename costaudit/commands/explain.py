@@ -48,7 +48,8 @@ def markdown(one: Page) -> str:
 
 
 def _usual(default: str, unit: str) -> str:
-    """`3 repeats`, `none`, `no`."""
+    """`3 repeats`, `none; provider/model`, `no`."""
     if unit == "yes or no":
         return "yes" if default == "True" else "no"
-    return f"{default} {unit}" if unit and default != "none" else default
+    joint = "; " if default == "none" else " "
+    return f"{default}{joint}{unit}" if unit else default
