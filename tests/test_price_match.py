@@ -56,6 +56,10 @@ def book() -> PriceBook:
         ("openrouter", "anthropic/claude-opus-5.5", "openrouter:anthropic/claude-opus-5.5"),
         (None, "claude-opus-5-5", "anthropic:claude-opus-5-5"),
         (None, "anthropic/claude-opus-5-5", "anthropic:claude-opus-5-5"),
+        (None, "us.anthropic.claude-opus-5-5-20260921-v1:0", "bedrock:us.anthropic.claude-opus-5-5"),
+        (None, "amazon.nova-lite-v1:0", "bedrock:amazon.nova-lite-v1:0"),
+        (None, "arn:aws:bedrock:us-east-1:1:inference-profile/global.anthropic.claude-opus-5",
+         "bedrock:global.anthropic.claude-opus-5"),
         ("litellm", "groq/llama-3.3-70b-versatile", "groq:llama-3.3-70b-versatile"),
     ],
 )  # fmt: skip
@@ -81,6 +85,9 @@ def test_every_documented_spelling_finds_its_entry(book, provider, model, entry)
         ("bedrock", "anthropic.claude-opus"),
         ("google", "gemini-4-argon-ultra"),
         ("somebody", "gpt-5-mini"),
+        ("lmstudio", "qwen/qwen3-8b"),  # not what Alibaba asks for it
+        ("hosted_vllm", "openai/gpt-oss-20b"),
+        (None, "us.anthropic.claude-opus-7-v1:0"),
         ("openrouter", "anthropic/claude-opus-5.5:nitro"),
         (None, "my-llama"),
         (None, ""),

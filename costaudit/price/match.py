@@ -18,6 +18,12 @@ from costaudit.price.entry import Model, Provider
 MAKERS = ("openai", "anthropic", "google", "mistral", "x-ai", "deepseek", "cohere", "perplexity", "moonshotai", "zai")
 """Where a model named without a provider is looked up: vendors whose model names are theirs alone."""
 
+OWN = frozenset(
+    {"ollama", "lmstudio", "lm-studio", "vllm", "hosted-vllm", "sglang", "tgi", "llamafile", "llama-cpp",
+     "llamacpp", "localai", "mlx", "lemonade"}
+)  # fmt: skip
+"""Servers that people run themselves: what a call costs there, no vendor's list says, whatever the model is called."""
+
 _PATH_WORDS = frozenset({"models", "publishers", "converse", "invoke", "converse_like", "mantle", "deployments"})
 _GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "sa.", "me.")  # AWS: no extra charge inside a geography
 _AWS_REGION = re.compile(r"[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d")
@@ -25,6 +31,7 @@ _DATE = re.compile(r"[-@](20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])$")
 _STABLE = re.compile(r"(?<=-pro|lash|lite|h-8b)-00\d$")
 _MOVING = re.compile(r"(?:-latest|@latest|@default|-preview(?:-\d\d-\d\d)?)$")
 _BEDROCK_VERSION = re.compile(r"(?:-v\d+(?::\d+)?(?::\d+k)?|:\d+)$")
+_AT_AWS = re.compile(r"arn:aws[\w-]*:bedrock:|(?:[a-z]{2,6}(?:-gov)?\.)?[a-z0-9]+\.[a-z]")  # `us.anthropic.claude-…`
 _ARN = re.compile(r"arn:aws[\w-]*:bedrock:([a-z0-9-]*):\d*:([a-z-]+)/(.+)$")
 _VERTEX_PATH = re.compile(r"(?:projects/[^/]+/)?(?:locations/([^/]+)/)?publishers/([^/]+)/models/(.+)$")
 _FINE_TUNED = re.compile(r"(?:ft:(?P<base>[^:]+)(?::.*)?|(?P<azure>.+?)\.ft-[0-9a-z-]+(?::.*)?)$")
@@ -67,12 +74,16 @@ def match(book: PriceBook, provider: str | None, model: str, region: str | None 
 
 def _without_provider(book: PriceBook, where: str, name: str, region: str | None) -> Match:
     """The provider is unknown: the name's own prefix decides, else the maker whose name it is."""
+    if re.sub(r"[\s_.]+", "-", where) in OWN:
+        return Match(where, name, steps=(f"{where} is a server of one's own: its price is the user's to say",))
     prefix, _, rest = name.partition("/")
     named = book.canonical(prefix)
     if rest and book.provider(named) is not None:
         found = _within(book, named, name, region)
         return replace(found, steps=(f"the name says it was served by {named}", *found.steps))
     if not where:
+        if _AT_AWS.match(name) and (found := _within(book, "bedrock", name, region)).model is not None:
+            return replace(found, steps=("no provider in the log: Bedrock's way of naming", *found.steps))
         for maker in MAKERS:
             found = _within(book, maker, name, region)
             if found.model is not None:
