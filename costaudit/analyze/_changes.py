@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze import _cache, _cache_calls, _ceiling, cache_miss
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, ONCE, columns_of, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, ONCE, columns_of, plural, requests_of
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_rates import rates_by
 from costaudit.analyze._candidates import reasoning_ratio
@@ -106,7 +106,8 @@ def _swapped(change: Change, ledger: Ledger) -> Patch:
         movable = own.filter(able(facts, known=False))
         if left := own.height - movable.height:
             notes.append(
-                f"{left:,} calls stay on {model}: {new.model} cannot take their size, tools, images or answers"
+                f"{plural(left, 'call stays', 'calls stay')} on {model}: "
+                f"{new.model} cannot take the size, tools, images or answers"
             )
         same = facts.same_as and facts.same_as == facts_of(ledger.book, entry).same_as
         ratio = SAME if same else _ratios(change, ledger, everything, own, new, old, shared)
@@ -206,13 +207,15 @@ def _cached(change: Change, ledger: Ledger) -> Patch:
     blocks = named.filter(pl.col("block_sha").list.len() > 0)
     notes: list[str] = []
     if blank := named.height - blocks.height:
-        notes.append(f"{blank:,} calls have no prompt blocks and stay as they are")
+        notes.append(
+            f"{plural(blank, 'call without prompt blocks stays', 'calls without prompt blocks stay')} as logged"
+        )
     rates = rates_by(blocks, ledger.book)
     sold = [key for key, rate in rates.items() if rate is not None and (not change.life or change.life in rate.writes)]
     wanted = blocks.filter(pl.col("cached_as").is_in(sold))
     if other := blocks.height - wanted.height:
         where = f"no cache of {change.life} is sold" if change.life else "no cache price is known"
-        notes.append(f"{other:,} calls stay as they are: {where} where they are served")
+        notes.append(f"{plural(other, 'call stays', 'calls stay')} as logged: {where} where they are served")
     if wanted.is_empty():
         return Patch(_none(), notes=tuple(notes))
     if not change.life:
@@ -240,7 +243,7 @@ def _batched(change: Change, ledger: Ledger) -> Patch:
     offered = calls.filter(pl.col("price_entry").is_in([entry for entry, has in known.items() if has]))
     notes = ["agents and streamed answers cannot wait a day: the replay does not ask"]
     if left := calls.height - offered.height:
-        notes.append(f"{left:,} calls have no batch price and stay")
+        notes.append(f"{plural(left, 'call without a batch price stays', 'calls without a batch price stay')}")
     if offered.is_empty():
         raise UsageError(
             f"--batch {change.written!r}: none of these calls has a batch price", hint="`costaudit prices show MODEL`"

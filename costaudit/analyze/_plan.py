@@ -10,7 +10,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit.analyze import Act, _peaks, acts
-from costaudit.analyze._analyzer import total_usd
+from costaudit.analyze._analyzer import plural, total_usd
 from costaudit.analyze._growth import DAYS_OF_MONTH, Projected, growth, last_days, lengthening, project
 from costaudit.analyze._ledger import replayed
 from costaudit.analyze._limits import limits
@@ -127,7 +127,9 @@ def _notes(calls: pl.DataFrame, days: int, context: Mapping[str, float], grown: 
     if days < 28:
         said.append(f"a month is {days} days of log, scaled to 30.4")
     if unpriced := calls["cost_usd"].null_count():
-        said.append(f"{unpriced:,} calls without a price are in none of these amounts")
+        said.append(
+            plural(unpriced, "call without a price is", "calls without a price are") + " in none of these amounts"
+        )
     said += [f"prompts of {task} go on growing: ×{ratio:.2f}" for task, ratio in sorted(context.items())]
     return said + [note for note in grown[-1].notes if grown]
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import polars as pl
 from msgspec.structs import replace
 
-from costaudit.analyze._analyzer import COST
+from costaudit.analyze._analyzer import COST, plural
 from costaudit.analyze._ceiling import METRICS
 from costaudit.config import Budget
 from costaudit.errors import UsageError
@@ -88,9 +88,8 @@ def _advised(
             provider = next((p for p, m, _ in arms if m == to), _served_by(calls, to) or route.provider)
             route = replace(route, provider=provider, model=to, changed=True, shared=False)
             if (kept := first.get("calls", 0) - finding.requests) > 0:
-                stays = (
-                    f"{kept:,} calls of the log are more than {to} can take: keep {finding.subject['from']} for those"
-                )
+                stays = plural(kept, "call of the log is", "calls of the log are")
+                stays = f"{stays} more than {to} can take: keep {finding.subject['from']} for those"
                 route = replace(route, because=(*route.because, stays))
         elif finding.rule == "dearer-sibling":
             route = _bought(route, str(first.get("to", "")))

@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, any_of, option, single_calls, without
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, any_of, option, plural, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import (
     BLOCKS,
@@ -304,7 +304,7 @@ def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
         patch=point,
         low=half,
         because=(
-            f"{sum(g.calls.height for g in groups):,} calls, simulated on their own times",
+            f"{plural(sum(g.calls.height for g in groups), 'call')}, simulated on their own times",
             "at the low end half of what could be read is written again",
         ),
         details={"policies": pl.concat([_policies(group, nth) for nth, group in enumerate(groups)])},

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit.analyze import _advice as advice
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need_single, option, single_usd, total_usd
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need_single, option, plural, single_usd, total_usd
 from costaudit.analyze._candidates import TRIED, Candidate, candidates, cheapest, reasoning_ratio
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
@@ -184,9 +184,15 @@ def _comparison(
     left = subject.calls.height - movable.height
     because = [*verdict.because, *kept, advice.tokens_said(ratio)]
     if left:
-        because.append(f"{left:,} calls stay: the cheaper model cannot take their size, tools, images or answers")
+        because.append(
+            f"{plural(left, 'call stays', 'calls stay')}: "
+            "the cheaper model cannot take the size, tools, images or answers"
+        )
     if facts.output is not None and (asked := movable.filter(pl.col("max_tokens") > facts.output).height):
-        because.append(f"{asked:,} calls allow more than the {facts.output:,} tokens it can answer: lower max_tokens")
+        because.append(
+            f"{plural(asked, 'call allows', 'calls allow')} more than the {facts.output:,} tokens "
+            "it can answer: lower max_tokens"
+        )
     grade = verdict.grade
     claim = Claim(
         subject=advice.named(subject, cheap),

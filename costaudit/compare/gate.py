@@ -311,6 +311,8 @@ def _notes(candidate: Side, baseline: Side | None) -> list[str]:
         )
     return notes + [
         f"{side.mix.unpriced.calls:,} calls of {side.name} have no price and are left out"
+        if side.mix.unpriced.calls > 1
+        else f"1 call of {side.name} has no price and is left out"
         for side in (baseline, candidate)
         if side.mix.unpriced.calls
     ]
