@@ -279,6 +279,8 @@ def test_a_group_without_a_command_prints_its_help(group, run):
         (["analyze", "{logs}", "--config", "absent.yaml"], 2, "absent.yaml"),
         (["analyze", "{logs}", "--until", "2020-01-01"], 3, "no request in the window asked for"),
         (["analyze", "{logs}", "-o", "no/such/folder.txt"], 2, "cannot write"),
+        (["analyze", "{logs}", "--also", "json=-"], 2, "hint: --format json"),
+        (["export", "{logs}", "-o", "-"], 2, "is not written to standard output"),
         (["explain", "runaway-lop"], 2, "did you mean runaway-loop?"),
         (["formats", "openai-chta"], 2, "openai-chat"),
         (["show", "F-ffffff", "{logs}"], 2, "no finding 'F-ffffff' in these logs"),
@@ -398,6 +400,14 @@ def test_a_file_that_is_no_log_ends_in_words_and_exit_3(content, run, tmp_path):
 
 
 # --- the other commands
+
+
+def test_an_output_called_dash_is_standard_output(logs, run, tmp_path):
+    for command in (["spend", logs], ["analyze", logs, "--format", "csv"], ["init", logs]):
+        assert run(*command, "-o", "-").out
+    saved = run("baseline", "save", logs, "-o", "-")
+    assert json.loads(saved.out)["schema"] == "costaudit.baseline/1"
+    assert not (tmp_path / "-").exists()
 
 
 def test_explain_prints_a_page_or_the_list_of_rules(run):

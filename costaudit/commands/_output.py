@@ -70,6 +70,8 @@ class Copies(msgspec.Struct, frozen=True):
                 raise UsageError(f"not a format and a file: {one}", hint="e.g. --also sarif=audit.sarif")
             render = renderer(name)
             writable(target := Path(path))
+            if target == STDOUT:
+                raise UsageError(f"--also {one}: standard output takes one answer", hint=f"--format {name}")
             if target.resolve() in taken:
                 raise UsageError(f"two formats in one file: {path}", hint="give each a file of its own")
             taken.add(target.resolve())

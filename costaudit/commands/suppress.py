@@ -97,7 +97,11 @@ class _Asked(msgspec.Struct, frozen=True):
         from costaudit.errors import UsageError
 
         if not until:
-            raise UsageError("--until is missing", hint="an exception without an end never ends: --until 2027-01-31")
+            raise UsageError(
+                "--until is missing",
+                hint="an exception without an end never ends: --until 2027-01-31; `costaudit analyze PATH -v` lists "
+                "those there are",
+            )
         try:
             day = date.fromisoformat(until)
         except ValueError:
