@@ -125,7 +125,7 @@ def plan(
 def _notes(calls: pl.DataFrame, days: int, context: Mapping[str, float], grown: Sequence[Growth]) -> list[str]:
     said = []
     if days < 28:
-        said.append(f"a month is {days} days of log, scaled to 30.4")
+        said.append(f"a month is {plural(days, 'day')} of log, scaled to 30.4")
     if unpriced := calls["cost_usd"].null_count():
         said.append(
             plural(unpriced, "call without a price is", "calls without a price are") + " in none of these amounts"

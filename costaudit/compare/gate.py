@@ -137,7 +137,8 @@ class _Judge(msgspec.Struct, frozen=True):
         )
         if min(sample.sizes) < max(2, self.limits.min_units):
             least = max(2, self.limits.min_units)
-            return replace(row, why=f"{min(sample.sizes)} units on one side, {least} are needed", needed=least)
+            have = "1 unit" if min(sample.sizes) == 1 else f"{min(sample.sizes)} units"
+            return replace(row, why=f"{have} on one side, {least} are needed", needed=least)
         return self.estimate(row, sample)
 
     def advice(self, task: str, units: pl.DataFrame) -> str:
@@ -305,8 +306,9 @@ def _notes(candidate: Side, baseline: Side | None) -> list[str]:
     if corrected := sorted(entry for entry in both if baseline.rates[entry] != candidate.rates[entry]):
         notes.append(f"prices of {', '.join(corrected)} were corrected since the baseline was saved: save it again")
     if candidate.guessed:
+        calls = f"{candidate.guessed:,} calls" if candidate.guessed > 1 else "1 call"
         notes.append(
-            f"{candidate.guessed:,} calls of {candidate.name} have no task name and are told apart by size: there a "
+            f"{calls} of {candidate.name} without a task name, told apart by size: there a "
             "longer prompt is another task, not a dearer one; name tasks to judge them"
         )
     return notes + [
