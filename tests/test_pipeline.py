@@ -91,10 +91,10 @@ def test_calls_that_no_window_can_hold_are_named_with_their_dollars(tmp_path):
     log = tmp_path / "log.jsonl"
     times = ["2026-10-01", "2026-10-05", None, None]
     rows = [
-        {"request_id": n, "model": "gpt-4o", "input_tokens": 1_000_000, "started_at": when}
+        {"request_id": n, "model": "gpt-4o", "input_tokens": 1_000_000, "output_tokens": 0, "started_at": when}
         for n, when in enumerate(times)
     ]
-    rows.append({"request_id": "x", "model": "nobody-knows-7b", "input_tokens": 1})
+    rows.append({"request_id": "x", "model": "nobody-knows-7b", "input_tokens": 1, "output_tokens": 0})
     log.write_text("\n".join(map(json.dumps, rows)))
     october = Settings(since=date(2026, 10, 2), cache=False)
     said = "3 calls without a time, in no window and left out: $5.00, 1 of them without a known price"  # 2 * $2.50
@@ -111,7 +111,7 @@ def test_a_stated_cost_below_nothing_is_counted_and_compared_with_nothing(tmp_pa
     log = tmp_path / "log.jsonl"
     stated = [2.5, -4, -0.5, 0]
     rows = [
-        {"request_id": n, "model": "gpt-4o", "input_tokens": 1_000_000, "cost_logged_usd": usd}
+        {"request_id": n, "model": "gpt-4o", "input_tokens": 1_000_000, "output_tokens": 0, "cost_logged_usd": usd}
         for n, usd in enumerate(stated)
     ]
     log.write_text("\n".join(map(json.dumps, rows)))
