@@ -174,7 +174,7 @@ class _Reading:
         try:
             return self._condensed(part, path)
         except (pl.exceptions.PolarsError, OSError) as problem:
-            raise parts.damaged(self.store, part) from problem
+            raise parts.damaged(self.store, part, problem) from problem
 
     def _condensed(self, part: Part, path: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         scan = self._inside(pl.scan_parquet(path, glob=False, hive_partitioning=False), part)

@@ -99,6 +99,28 @@ def test_a_damaged_part_stops_with_its_name(tmp_path):
         _store.read(store)
 
 
+def test_a_part_that_the_system_does_not_let_be_read_is_not_called_damaged(tmp_path):
+    store = tmp_path / "store"
+    _store.merge(log(tmp_path / "a", range(3)), store)
+    path = next(store.glob("requests/*/*.parquet"))
+    path.unlink()
+    with pytest.raises(LogError, match=rf"{path.name}: damaged: No such file"):
+        _store.read(store)
+    path.mkdir()
+    with pytest.raises(LogError, match=rf"{path.name}: cannot be read: Is a directory"):
+        _store.read(store)
+
+
+def test_a_file_system_without_locks_is_told_with_what_to_do(tmp_path, monkeypatch):
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuses)
+    with pytest.raises(UsageError, match="cannot be written: No locks available") as told:
+        _store.merge(log(tmp_path / "a", range(3)), tmp_path / "store")
+    assert "where the file system has locks" in told.value.hint
+
+
 def test_a_byte_that_changed_stops_what_reads_whole_rows_and_is_not_merged_into_new_parts(tmp_path):
     store = tmp_path / "store"
     more = log(tmp_path / "b", range(1, 4), model="gpt-5.4-mini", usage={"prompt_tokens": 9, "completion_tokens": 1})

@@ -11,6 +11,7 @@ are what a killed process left behind, and the next writer removes them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,9 +20,11 @@ from pathlib import Path
 
 import polars as pl
 
-from costaudit.errors import LogError, UsageError
+from costaudit.errors import UsageError
 from costaudit.ingest import _listing as listing
-from costaudit.ingest._listing import MARK, RESTORE, Change, Part
+from costaudit.ingest._listing import MARK, Change, Part
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what network file systems without locks say
 
 
 class Folder:
@@ -40,7 +43,7 @@ class Folder:
                 newest = max((self.path / lists).glob("*.json"), key=lambda path: listing.number(path.name))
                 data = newest.read_bytes()
         except (OSError, ValueError) as problem:
-            raise LogError(f"{self.path / MARK}: damaged", hint=RESTORE) from problem
+            raise listing.unread(self.show(MARK), problem) from problem
         found = listing.decoded(data, self.show(MARK))
         if found is not None:
             return found
@@ -180,8 +183,10 @@ def writing(store: Path) -> Iterator[None]:
             _wait(lock.fileno(), store)
             yield
     except OSError as problem:
+        locks = problem.errno in NO_LOCKS
+        hint = "; keep it where the file system has locks, or in object storage" if locks else ""
         raise UsageError(
-            f"{store}: cannot be written: {problem.strerror or problem}", hint="the store is as it was before"
+            f"{store}: cannot be written: {problem.strerror or problem}", hint=f"the store is as it was before{hint}"
         ) from problem
 
 

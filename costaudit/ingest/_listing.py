@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -73,12 +74,24 @@ class _Listing(msgspec.Struct, frozen=True, omit_defaults=True):
     parts: list[Part] | None = None  # None: written before there were lists
 
 
+def unread(shown: str, why: Exception | str = "") -> LogError:
+    """That a file of a store is not as it was written, or not there; or why the system does not let it be read."""
+    if isinstance(why, OSError):
+        if why.errno not in (errno.EIO, errno.ENOENT):
+            return LogError(
+                f"{shown}: cannot be read: {why.strerror or why}",
+                hint="the store may be whole; mend that, then try again",
+            )
+        why = why.strerror or ""
+    return LogError(f"{shown}: damaged{f': {why}' if why and isinstance(why, str) else ''}", hint=RESTORE)
+
+
 def head(data: bytes, shown: str) -> _Head:
     """Version and kind of a list; LogError where it is damaged or of another version."""
     try:
         found = msgspec.json.decode(data, type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise LogError(f"{shown}: damaged", hint=RESTORE) from problem
+        raise unread(shown) from problem
     if found.schema != schema.VERSION:
         raise LogError(
             f"{shown}: written with version {found.schema} of the request table, this program reads {schema.VERSION}",
@@ -93,7 +106,7 @@ def decoded(data: bytes, shown: str) -> list[Part] | None:
     try:
         return msgspec.json.decode(data, type=_Listing).parts
     except msgspec.DecodeError as problem:
-        raise LogError(f"{shown}: damaged", hint=RESTORE) from problem
+        raise unread(shown) from problem
 
 
 def encoded(parts: Iterable[Part], writer: str = "") -> bytes:

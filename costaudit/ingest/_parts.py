@@ -21,7 +21,7 @@ from xxhash import xxh3_128, xxh3_128_hexdigest
 from costaudit import schema
 from costaudit.errors import LogError
 from costaudit.ingest._folder import Folder
-from costaudit.ingest._listing import RESTORE, Part, Place, hash_of
+from costaudit.ingest._listing import Part, Place, hash_of, unread
 from costaudit.ingest._objects import is_remote
 
 UNDATED = "undated"  # month of rows whose log gives no time
@@ -161,7 +161,7 @@ def read(store: Where, part: Part, columns: Sequence[str] | None = None) -> pl.D
             return frame if columns is None else frame.select(columns)
         return pl.read_parquet(path if columns else _whole(path, part.xxh3), columns=_list(columns))
     except (pl.exceptions.PolarsError, OSError) as problem:
-        raise damaged(store, part) from problem
+        raise damaged(store, part, problem) from problem
 
 
 def read_some(store: Where, part: Part, first: int, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -172,7 +172,7 @@ def read_some(store: Where, part: Part, first: int, number: int, columns: Sequen
         rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(first, number)
         return (rows if columns is None else rows.select(columns)).collect()
     except (pl.exceptions.PolarsError, OSError) as problem:
-        raise damaged(store, part) from problem
+        raise damaged(store, part, problem) from problem
 
 
 def _list(columns: Sequence[str] | None) -> list[str] | None:
@@ -184,13 +184,12 @@ def path_of(store: Where, part: Part) -> str:
     try:
         return at(store).paths([part.file])[0]
     except OSError as problem:
-        raise damaged(store, part, problem.strerror or "") from problem
+        raise damaged(store, part, problem) from problem
 
 
-def damaged(store: Where, part: Part, why: str = "") -> LogError:
-    """That a part is not as it was written, or not there."""
-    what = f"damaged: {why}" if why else "damaged"
-    return LogError(f"{at(store).show(part.file)}: {what}", hint=RESTORE)
+def damaged(store: Where, part: Part, why: Exception | str) -> LogError:
+    """That a part is not as it was written, or not there; or why it cannot be read."""
+    return unread(at(store).show(part.file), why)
 
 
 def read_sums(
@@ -267,7 +266,7 @@ def _groups(store: Where, part: Part, group: int | None, columns: Sequence[str])
             found = pl.concat([rows.collect(), pl.DataFrame(lists)], how="horizontal")
             return found.select(pl.lit(None, STORED[n]).alias(n) if n in absent else n for n in columns)
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as problem:
-        raise damaged(store, part) from problem
+        raise damaged(store, part, problem) from problem
 
 
 def _is_there(place: Place, file: str | None) -> bool:
