@@ -64,8 +64,3 @@ def test_every_key_is_named_on_a_page_and_dollars_are_exact_strings(name, run):
     for path, value in walked(document):
         if path.endswith("usd") and not NUMBERS.search(path):
             assert value is None or re.fullmatch(r"-?\d+(\.\d{1,18})?", value), (path, value)
-
-
-def test_the_month_is_the_same_to_the_last_digit_each_time(run):
-    ask = ("report", GATEWAY, "--month", "2026-10", "--format", "json", "--no-cache")
-    assert run(*ask).out == run(*ask).out

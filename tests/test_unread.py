@@ -40,7 +40,6 @@ def closed(request, tmp_path, monkeypatch):
     "command",
     [
         ["analyze", "logs"],
-        ["analyze", "logs", "--format", "json"],
         ["spend", "logs"],
         ["report", "logs", "--month", "2026-09"],
         ["simulate", "logs", "--swap", "gpt-4o -> gpt-4o-mini"],
