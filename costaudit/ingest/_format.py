@@ -255,6 +255,7 @@ class TableFormat(Format):
     alone    whether `tidy` gives a row whatever rows stand beside it: then an appended file is read from its old end
     leaves   columns that no value is refused of and no other column is made of: not read where they are not wanted
     called   columns that `tidy` makes of what an answer calls: answers are read where one of them is wanted
+    others   a place of the object, and what stands there in objects of formats that call their counts the same
     """
 
     fields: ClassVar[Mapping[str, Field | tuple[Field, ...]]]
@@ -263,6 +264,7 @@ class TableFormat(Format):
     alone: ClassVar[bool] = True
     leaves: ClassVar[frozenset[str]] = frozenset()
     called: ClassVar[tuple[str, ...]] = ()
+    others: ClassVar[tuple[str, frozenset[str]] | None] = None
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_key`, `_rank`.

@@ -172,6 +172,8 @@ class TableReader:
         counted = [False] * len(records)
         for n in self.plan.counts:
             counted = [known or type(cell) is int for known, cell in zip(counted, values[n], strict=True)]
+        for n in self._of_others(values):
+            counted[n] = False
         if sum(len(r.data) for r, known in zip(records, counted, strict=True) if not known) > LARGE:
             return None
         kept = [Record(r.line, r.offset, b"") if known else r for r, known in zip(records, counted, strict=True)]
@@ -257,7 +259,17 @@ class TableReader:
             bare = [n for n in bare if cells[n] is None] if cells.count(None) else ()
         for n in bare:
             foreign[n] = foreign[n] or self._of_another(records[n])
+        for n in self._of_others(values):
+            foreign[n] = True
         return foreign
+
+    def _of_others(self, values: Sequence[Sequence[Any]]) -> list[int]:
+        """The rows that say of themselves that they are of a format which calls its counts as this one does."""
+        if self.form.others is None:
+            return []
+        place, kinds = self.form.others
+        said = values[self.plan.decoder.at[*self.found.self, *place.split(".")]]
+        return [n for n, kind in enumerate(said) if type(kind) is str and kind in kinds]
 
     def _of_another(self, record: Record) -> bool:
         data = undone(record).data

@@ -60,6 +60,7 @@ class AnthropicMessages(TableFormat):
     name = "anthropic-messages"
     title = "Anthropic Messages API"
     wrappable = True
+    others = ("object", frozenset({"response"}))
     fields = {
         "request_id": text("id"),
         "model": text("model"),
@@ -133,7 +134,7 @@ class AnthropicMessages(TableFormat):
             provider=who,
             parent_id=pl.coalesce("_parent", "parent_id"),
             _rank=pl.col("output_tokens").is_not_null().cast(pl.Int64),
-            _foreign=(pl.col("_foreign") & ~failed) | (pl.col("_object") == "response").fill_null(value=False),
+            _foreign=pl.col("_foreign") & ~failed,
         ).drop("_fresh", "_speed", "_geo", "_host", "_parent", "_object")
 
 

@@ -87,6 +87,5 @@ class Helicone(TableFormat):
             gateway_cache_hit=pl.when(hit).then(True),
             ttft_s=pl.when(pl.col("_first_ms") >= 0).then(pl.col("_first_ms") / 1_000),
             _reading=pl.lit("unknown"),
-            _foreign=pl.col("_foreign") | pl.all_horizontal(pl.col("started_at", "ended_at", "_own_status").is_null()),
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
         ).drop("_first_ms", "_cached", "_own_status")

@@ -200,8 +200,6 @@ class LiteLLM(TableFormat):
             _reading=pl.lit("inside"),
             _scope=pl.col("_call"),
             _rank=pl.col("cache_read_tokens").is_not_null().cast(pl.Int64),
-            _foreign=pl.col("_foreign")
-            | pl.all_horizontal(pl.col("_call", "_daily", "_batch", "cost_logged_usd").is_null()),
             _skip=pl.when(pl.col("_daily").is_not_null())
             .then(pl.lit("daily sum of calls"))
             .when(call.str.contains("mcp"))

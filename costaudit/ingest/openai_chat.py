@@ -89,6 +89,7 @@ class OpenAIChat(TableFormat):
     name = "openai-chat"
     title = "OpenAI Chat Completions and compatible servers"
     wrappable = True
+    others = ("object", frozenset({"list"}))  # of embeddings
     leaves = LEAVES | {"streamed"}
     fields = {
         "request_id": text("id"),
@@ -164,7 +165,7 @@ class OpenAIChat(TableFormat):
             extras=together(picked, "_usage", "_cites"),
             provider=who,
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
-            _foreign=(pl.col("_foreign") & ~failed) | (pl.col("_object") == "list").fill_null(value=False),
+            _foreign=pl.col("_foreign") & ~failed,
             _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
         ).drop("_upstream", "_host", "_usage", "_cites", "_filtered", "_deepseek", "_groq", "_sum", "_object")
 

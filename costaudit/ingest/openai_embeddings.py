@@ -11,8 +11,6 @@ from costaudit.ingest._format import TableFormat, around, count, request, text
 from costaudit.ingest._openai import EU_US, HOST, provider
 from costaudit.ingest._prompt import Prompt
 
-ANSWERS = ("chat.completion", "chat.completion.chunk", "text_completion", "response")
-
 
 class OpenAIEmbeddings(TableFormat):
     """Answers of the embeddings endpoint, bare or in a log record with their request.
@@ -24,6 +22,7 @@ class OpenAIEmbeddings(TableFormat):
     name = "openai-embeddings"
     title = "OpenAI embeddings and compatible servers"
     wrappable = True
+    others = ("object", frozenset({"chat.completion", "chat.completion.chunk", "text_completion", "response"}))
     fields = {
         "request_id": (text("id"), around(text("request_id", "x_request_id", "response_id"))),
         "model": text("model"),
@@ -47,5 +46,4 @@ class OpenAIEmbeddings(TableFormat):
         return picked.with_columns(
             provider=provider("_host", pl.col("provider").str.to_lowercase()),
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
-            _foreign=pl.col("_foreign") | pl.col("_object").is_in(ANSWERS).fill_null(value=False),
         ).drop("_host", "_object")

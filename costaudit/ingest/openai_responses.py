@@ -35,6 +35,7 @@ class OpenAIResponses(TableFormat):
     name = "openai-responses"
     title = "OpenAI Responses API"
     wrappable = True
+    others = ("type", frozenset({"message"}))  # Anthropic's
     called = ("finish_reason",)
     fields = {
         "request_id": text("id"),
@@ -104,8 +105,6 @@ class OpenAIResponses(TableFormat):
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
             _rank=pl.col("input_tokens").is_not_null() * 2 + state.is_in(DONE).fill_null(value=False).cast(pl.Int64),
             _skip=pl.when(event & pl.col("request_id").is_null()).then("_event"),
-            # An event that embeds a response is read where the response stands; a message is Anthropic's.
-            _foreign=(pl.col("_foreign") & ~failed)
-            | pl.col("_inner").is_not_null()
-            | (pl.col("_event") == "message").fill_null(value=False),
+            # An event that embeds a response is read where the response stands.
+            _foreign=(pl.col("_foreign") & ~failed) | pl.col("_inner").is_not_null(),
         ).drop("_host", "_ttl", "_state", "_usage", "_tools", "_event", "_inner")
