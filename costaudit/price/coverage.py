@@ -55,17 +55,18 @@ def coverage(
 
 def _estimated(calls: pl.DataFrame) -> list[str]:
     """Why the estimated calls are no exact ones, the commonest reason first; where they are few, nothing."""
-    found = calls["trust"] == "estimated"
-    if found.sum() <= FEW * calls.height:
+    found = (pl.col("trust") == "estimated").fill_null(value=False)
+    given = [(why.fill_null(value=False) & found).sum().alias(name) for name, why in doubts().items()]
+    # No filter: a copy of all columns of all calls would be most of the memory.
+    numbers = calls.select(found.sum().alias("all"), *given).row(0, named=True)
+    if numbers.pop("all") <= FEW * calls.height:
         return []
-    given = [why.fill_null(value=False).sum().alias(name) for name, why in doubts().items()]
-    numbers = calls.filter(found).select(given).row(0, named=True)
     said = [
         f"{why} ({number:,} {'call' if number == 1 else 'calls'})"
         for why, number in sorted(numbers.items(), key=lambda n: -n[1])
         if number
     ]
-    return [f"estimated: {', '.join(said) or 'counts are missing that others of the log have'}"]
+    return [f"estimated: {', '.join(said) or 'cache counts are missing that others of the log have'}"]
 
 
 def header(by: pl.DataFrame, **said: Any) -> Coverage:

@@ -191,7 +191,7 @@ def _status() -> pl.Expr:
 
 
 def doubts() -> dict[str, pl.Expr]:
-    """Why calls are estimated, and of which of them it is so; what none of these says is a count that is missing."""
+    """Why calls are estimated, and for which it holds; what none of these says is a cache count that is missing."""
     counted = {
         "tokenizer": "tokens are counted from the text",
         "gateway": "tokens are counted by the gateway",
@@ -201,6 +201,7 @@ def doubts() -> dict[str, pl.Expr]:
         "cached input can stand inside or beside the input": pl.col("convention") == "undecided",
         "how long cache writes live is not logged, 5 minutes to 1 hour": _lifetime_unknown(),
         "totals of several calls": pl.col("summed"),
+        "what was answered is not counted": _silent(),
     }
 
 
