@@ -307,6 +307,8 @@ def outside_all(where: str, first: object, last: object) -> LogError:
 
 
 def _nothing(paths: Sequence[str], read: Ingested) -> LogError:
+    from costaudit.report import _money as money
+
     where = ", ".join(map(str, paths))
     if read.requests.height:
         return outside_all(where, read.requests["started_at"].min(), read.requests["started_at"].max())
@@ -317,5 +319,6 @@ def _nothing(paths: Sequence[str], read: Ingested) -> LogError:
     elif told := [note for note in read.notes if "`columns: {" in note]:
         hint = told[0]
     return LogError(
-        f"{where}: no request among {read.fates.lines:,} records: {', '.join(said) or 'all blank'}", hint=hint
+        f"{where}: no request among {money.plural(read.fates.lines, 'record')}: {', '.join(said) or 'all blank'}",
+        hint=hint,
     )

@@ -85,7 +85,8 @@ def _read(path: Path) -> list[Outcome]:
             outcomes.append(outcome)
             columns |= row.keys()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+        hint = "check the path; `outcomes:` and --outcomes name a CSV or JSON file"
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint=hint) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from error
     if all(outcome.success is None and outcome.score is None for outcome in outcomes):

@@ -34,7 +34,9 @@ def adopted(name: str, file: Path | None, book: PriceBook, today: date, *, every
         hint = f"pip install {name}" + (", or give its data file" if name == "litellm" else "")
         raise UsageError(f"{name} is not installed", hint=hint) from None
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+        raise UsageError(
+            f"cannot read {file}: {error.strerror}", hint="give its data file, or leave FILE out"
+        ) from None
     except ValueError as error:
         raise PriceError(
             f"{file or name}: {str(error).splitlines()[0]}", hint=f"is it the data file of {name}?"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from costaudit.price.book import PriceBook
 from costaudit.price.entry import Model, Period, Provider, Rates
-from costaudit.report._text import clean, width
+from costaudit.report._text import clean, width, wrap
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,21 @@ def models(file: Provider) -> str:
     return table((file.provider, *SHOWN, "since"), rows) + "\nUSD per million tokens\n"
 
 
-def history(provider: Provider, name: str, model: Model) -> str:
+def problems(found: Sequence[tuple[str, str, str]], columns: int) -> str:
+    """What a check found (kind, where, what); where a line of it is too long, without columns."""
+    page = table(("kind", "where", "what"), found, left=3)
+    if max(map(width, page.splitlines())) <= columns:
+        return page
+    lines = [_wrapped(f"{kind}  {clean(where)}: {clean(what)}", columns) for kind, where, what in found]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, columns: int) -> str:
+    """A clean text in lines of at most `columns`, the later ones set in."""
+    return "\n  ".join(wrap(text, columns - 2))
+
+
+def history(provider: Provider, name: str, model: Model, columns: int) -> str:
     """The dated prices of one model, and the tiers, steps and facts of its newest period."""
     classes = list(dict.fromkeys(c for p in model.prices for c in p.rates))
     rows = [
@@ -69,7 +83,7 @@ def history(provider: Provider, name: str, model: Model) -> str:
         lines += [f"from {period.since or 'launch'}, {clean(line)}" for line in _steps(period)]
     lines += [clean(line) for line in _details(model.prices[-1])]
     if model.aliases:
-        lines.append("also called: " + ", ".join(map(clean, model.aliases)))
+        lines.append(_wrapped("also called: " + ", ".join(map(clean, model.aliases)), columns))
     if model.facts.same_as:
         lines.append(f"same weights elsewhere: group {clean(model.facts.same_as)}")
     return "\n".join(lines).rstrip() + "\n"

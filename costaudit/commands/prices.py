@@ -69,7 +69,7 @@ def show(
     for hit in found.values():
         file = book.provider(hit.lister)
         if file is not None and hit.model is not None:
-            shown.append(pages.history(file, hit.name, hit.model))
+            shown.append(pages.history(file, hit.name, hit.model, _room()))
     emit("\n".join(shown))
 
 
@@ -119,7 +119,9 @@ def _explained(request: str, paths: list[str], prices: Path | None, config: Path
     known = pipeline.load(paths, options.settings(config, prices_dir=prices))
     rows = known.calls.filter(known.calls["request_id"] == request)
     if rows.is_empty():
-        raise UsageError(f"no request {request!r} in these logs", hint="`costaudit show` lists the requests of a run")
+        raise UsageError(
+            f"no request {request!r} in these logs", hint="`costaudit show run RUN PATH` lists those of a run"
+        )
     answers = explained(rows, known.book)
     return "\n".join(pages.arithmetic(answer, f"request {request}") for answer in answers)
 
@@ -170,7 +172,7 @@ def check(
 
     found = problems(_book(prices, config), _day(today))
     if found:
-        emit(pages.table(("kind", "where", "what"), [(p.kind, p.where, p.what) for p in found], left=3))
+        emit(pages.problems([(p.kind, p.where, p.what) for p in found], _room()))
     errors = sum(p.kind == "error" for p in found)
     emit(f"{errors} errors, {len(found) - errors} warnings\n")
     if errors:
@@ -222,6 +224,12 @@ def import_prices(
         output.mkdir(parents=True, exist_ok=True)
         emit(text, output / f"{name}.yaml")
     emit(importing.summary(found, output))
+
+
+def _room() -> int:
+    """Columns of the terminal; a pipe has as many as a line needs."""
+    view = options.view()
+    return sys.maxsize if view.plain else view.columns
 
 
 def _day(written: str | None) -> date:

@@ -44,6 +44,8 @@ OPENS = b"{"
 BLANK = "blank"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what decoding a record can raise
 
+NO_FILES = "no files"
+GIVEN = "give log files, folders, globs, or - for standard input"
 UNDERSTOOD = "`costaudit formats` lists what is understood, `costaudit formats generic` how any other log is brought in"
 
 
@@ -101,10 +103,10 @@ def _shown(path: Path) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def nothing(paths: Sequence[Path | str], why: str = "no files") -> LogError:
+def nothing(paths: Sequence[Path | str], why: str = NO_FILES) -> LogError:
     """That there is no log at the paths."""
     where = ", ".join(str(path) for path in paths)
-    return LogError(f"{where}: {why}", hint=UNDERSTOOD)
+    return LogError(f"{where}: {why}", hint=GIVEN if why == NO_FILES else UNDERSTOOD)
 
 
 def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
@@ -140,7 +142,7 @@ def _expand(path: Path) -> list[Path]:
         if matches:
             return matches
         raise UsageError(f"{path}: nothing matches", hint="quote the pattern, and check it with `ls`")
-    raise UsageError(f"{path}: no such file or folder", hint="give log files, folders, globs, or - for standard input")
+    raise UsageError(f"{path}: no such file or folder", hint=GIVEN)
 
 
 def beside(path: Path) -> Path:
