@@ -17,10 +17,10 @@ from costaudit.price.book import PriceBook
 from costaudit.price.cells import added, cells, covered, keys, table
 from costaudit.price.linear import READ
 from costaudit.price.trust import bounded_by_others
-from costaudit.report._money import plural
 from costaudit.schema import REQUESTS
 from costaudit.spent import Spent
 from costaudit.stored import Held, held
+from costaudit.words import plural
 
 USUAL = (("model",), ("day",))
 

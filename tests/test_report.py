@@ -223,7 +223,7 @@ def test_only_nothing_is_written_as_nothing(amount):
     [(0.0, "0 %"), (0.004, "<1 %"), (0.006, "1 %"), (0.996, ">99 %"), (1.0, "100 %"), (None, "–"), (0.24, "24 %")],
 )
 def test_a_share_says_none_and_all_only_where_it_is_so(part, text):
-    assert written.share(part) == text
+    assert written.percent(part) == text
 
 
 @pytest.mark.parametrize(

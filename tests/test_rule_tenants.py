@@ -43,7 +43,7 @@ def test_the_largest_tenant_is_named_and_all_tenants_add_up_to_the_spend():
     tenants = finding.details["tenants"]
     assert tenants["tenant"].to_list() == ["north", "south", "(no tenant)", "east"]  # ties by name
     assert tenants["spend_usd"].sum() == 100 * A_CALL
-    assert "60%" in finding.title
+    assert "60 %" in finding.title
 
 
 def test_spend_that_grows_faster_than_use_is_said_with_its_interval():

@@ -15,6 +15,7 @@ from costaudit.finding import Grade
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 from costaudit.stats import pairs_for_difference
+from costaudit.words import percent
 
 DISAGREE = 0.1  # share of pairs assumed to disagree when an experiment is planned
 LIKELY = 0.02  # margin of an experiment where no quality is known yet
@@ -71,7 +72,7 @@ def plan(subject: Subject, to: Arm, margin: float) -> str:
     """The experiment to run: how many, which share of the traffic, when to stop."""
     n = pairs_for_difference(DISAGREE, margin)
     share = n / max(subject.calls.height, 1)
-    part = f"{share:.0%} of this window's" if share < 1 else "more than this window has"
+    part = f"{percent(share)} of this window's" if share < 1 else "more than this window has"
     return (
         f"send a copy of {n:,} requests of {subject.case} ({part}) to {to.model}, log score or "
         f"success of both; change over once the lower bound of the difference is above {-margin * 100:+.0f} points, "

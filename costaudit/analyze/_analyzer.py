@@ -226,11 +226,6 @@ def dollars(amount: Decimal) -> str:
     return f"{'-' if amount < 0 else ''}${rounded:,f}"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
-    """`1 call`, `2,000 calls`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:
     """The exact sum of a column of dollars; unknown amounts are left out."""
     amount = calls[column].sum()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from costaudit.analyze import _cache, _cache_calls, _ceiling, cache_miss
-from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, ONCE, columns_of, plural, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, NO_TASK, ONCE, columns_of, requests_of
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_rates import rates_by
 from costaudit.analyze._candidates import reasoning_ratio
@@ -23,6 +23,7 @@ from costaudit.price.match import match
 from costaudit.scenario import Change, Sort
 from costaudit.schema import USD
 from costaudit.stats import Interval
+from costaudit.words import plural
 
 WRITE = {"all": _cache.ALL, "seen": _cache.SEEN, "turns": _cache.TURNS}
 SAME = Ratios(Interval(1.0, 1.0, 1.0), Interval(1.0, 1.0, 1.0), 1.0, measured=True)  # the same weights

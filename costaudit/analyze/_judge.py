@@ -20,6 +20,7 @@ from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import Arm
 from costaudit.finding import Grade
 from costaudit.stats import Z95, newcombe
+from costaudit.words import percent
 
 SELECTED_Z = 2.576  # standard errors (two-sided 1 %) by which paired and other units must differ to be another kind
 OWN_PROMPT = 0.5  # templates a unit above which a template is no family (METHODS 5.1)
@@ -141,7 +142,7 @@ def _censored(task: pl.DataFrame, cheap: Arm, dear: Arm, verdict: Verdict) -> st
     if more.low <= 0 or verdict.comparison.difference.low - more.value > -verdict.margin:
         return None
     return (
-        f"{shares[0]:.1%} of its outcomes are missing, {shares[1]:.1%} of {dear.model}: "
+        f"{percent(shares[0], 1)} of its outcomes are missing, {percent(shares[1], 1)} of {dear.model}: "
         "were they failures, it would be worse than allowed"
     )
 
@@ -157,7 +158,7 @@ def _judged(task: Sides, quality: Quality, cheap: Arm, dear: Arm, others: TaskUn
     if min(new.height, old.height) < by.minimum:
         return Verdict(Grade.NO_EVIDENCE, (f"{few}; {by.minimum} each are needed",), quality, margin=margin)
     if mixed > MIXED:
-        why = f"{mixed:.0%} of the units used several models: escalations take the hard work out of the comparison"
+        why = f"{percent(mixed)} of the units used several models: escalations take the hard work out of the comparison"
         return Verdict(Grade.NO_EVIDENCE, (why,), quality, margin=margin)
     both = pl.concat([new.select(WORK, cheap=pl.lit(value=True)), old.select(WORK, cheap=pl.lit(value=False))])
     both = both.sort("order").drop("order")
@@ -225,8 +226,8 @@ def _selected(arm: pl.DataFrame, pairs: pl.DataFrame, quality: Quality) -> str |
     gap = unpaired(inside, outside, binary=quality.binary, design="selection").at(SELECTED_Z)
     if gap.low > 0 or gap.high < 0:
         return (
-            f"the requests both models answered are no fair sample: {arm['model'][0]} does {abs(gap.value):.1%} "
-            f"{'better' if gap.value > 0 else 'worse'} on them than on its other requests"
+            f"the requests both models answered are no fair sample: {arm['model'][0]} does "
+            f"{percent(abs(gap.value), 1)} {'better' if gap.value > 0 else 'worse'} on them than on its other requests"
         )
     return None
 
@@ -320,7 +321,10 @@ def _supported(
     again = [_asked_again(arm) for arm in arms]
     warned: tuple[str, ...] = ()
     if again[0] - again[1] > MARGIN_OF_DRIFT:
-        warned = (f"{again[0]:.0%} of the cheaper model's requests were sent again within 10 minutes ({again[1]:.0%})",)
+        warned = (
+            f"{percent(again[0])} of the cheaper model's requests were sent again within 10 minutes "
+            f"({percent(again[1])})",
+        )
     return _graded(comparison, quality, margin, Grade.SUPPORTED, (how, hidden, *warned), arms, table)
 
 
@@ -336,7 +340,7 @@ def _graded(
     """The grade a design can carry at most: PROVEN needs outcomes, and the bound decides."""
     difference = comparison.difference
     result = (
-        f"{quality.name}: {comparison.mean_cheap:.1%} against {comparison.mean_dear:.1%}, difference "
+        f"{quality.name}: {percent(comparison.mean_cheap, 1)} against {percent(comparison.mean_dear, 1)}, difference "
         f"{difference.value * 100:+.1f} points, lower bound {difference.low * 100:+.1f}, allowed {-margin * 100:+.1f}"
     )
     passed = comparison.as_good(margin)

@@ -10,7 +10,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit.analyze import Act, _peaks, acts
-from costaudit.analyze._analyzer import plural, total_usd
+from costaudit.analyze._analyzer import total_usd
 from costaudit.analyze._growth import DAYS_OF_MONTH, Projected, growth, last_days, lengthening, project
 from costaudit.analyze._ledger import replayed
 from costaudit.analyze._limits import limits
@@ -26,6 +26,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.mix import EXACT
 from costaudit.price.spend import NO_TENANT
 from costaudit.stats import Interval, Outlook, forecast
+from costaudit.words import plural
 
 MOST = 12  # tenants with a forecast of their own
 RATE_WEEKS = 4  # weeks a run-rate is stated for

@@ -9,6 +9,7 @@ import msgspec
 import polars as pl
 
 from costaudit.stats import robust_z, wilson
+from costaudit.words import percent
 
 SCALES = (1.0, 5.0, 10.0, 100.0)  # the usual tops of a score; a margin of points is a share of the scale
 ENOUGH = 30  # units before a guard may judge a model
@@ -69,7 +70,7 @@ def broken(task: pl.DataFrame, quality: Quality, stated: float | None, answers: 
     if known.height < ENOUGH or not isinstance(mean, float):
         return None
     if stated is not None and abs(mean - stated) > POINTS:
-        return f"the mean is {mean:.1%} where {stated:.1%} is stated"
+        return f"the mean is {percent(mean, 1)} where {percent(stated, 1)} is stated"
     if quality.level == "S3" and known["quality"].n_unique() == 1:
         return f"every known {quality.name} is the same"
     models = (
@@ -103,7 +104,7 @@ def _stray(models: pl.DataFrame) -> str | None:
     middle = median(means)
     for model, mean, z in zip(models["model"], means, robust_z(means), strict=True):
         if abs(z) > STRAY and abs(mean - middle) > POINTS:
-            return f"{model} scores {mean:.1%}, far from all other models ({middle:.1%} in the middle)"
+            return f"{model} scores {percent(mean, 1)}, far from all other models ({percent(middle, 1)} in the middle)"
     return None
 
 
@@ -128,7 +129,7 @@ def _missing(models: pl.DataFrame) -> str | None:
     )
     if most["missing"] - least["missing"] <= POINTS:
         return None
-    shares = (f"{row['missing']:.0%} of {row['model']}" for row in (most, least))
+    shares = (f"{percent(row['missing'])} of {row['model']}" for row in (most, least))
     return f"scores are missing for {' and '.join(shares)}"
 
 

@@ -8,12 +8,13 @@ from decimal import Decimal
 import polars as pl
 from msgspec.structs import replace
 
-from costaudit.analyze._analyzer import COST, plural
+from costaudit.analyze._analyzer import COST
 from costaudit.analyze._ceiling import METRICS
 from costaudit.config import Budget
 from costaudit.errors import UsageError
 from costaudit.finding import Confidence, Finding, Grade
 from costaudit.routes import Limit, Route
+from costaudit.words import plural
 
 SURE = (Grade.PROVEN, Grade.PROVEN_PRICE)
 ALONE = 0.95  # share of the calls of a task from which its model serves it alone

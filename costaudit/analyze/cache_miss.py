@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, any_of, option, plural, single_calls, without
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, any_of, option, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import (
     BLOCKS,
@@ -26,6 +26,7 @@ from costaudit.analyze._places import places
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 UNSTABLE, NEVER, WRONG, UNREAD = "unstable prefix", "never cached", "wrong lifetime", "written, never read"
 GROUP = ("task", "cached_as", "unstable")

@@ -16,7 +16,6 @@ from costaudit.analyze._analyzer import (
     Turn,
     any_of,
     option,
-    plural,
     single_calls,
 )
 from costaudit.analyze._by_run import in_runs, steps_of, whole_runs
@@ -25,6 +24,7 @@ from costaudit.analyze._places import places, repeated
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import theil_sen
+from costaudit.words import plural
 
 LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
 TASK = pl.col("task").fill_null(NO_TASK)

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, plural, single_calls, these
+from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls, these
 from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import DOUBLE_SUBMIT_S, Timing, attempts, failed
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 EQUAL = 0.95  # share of repeats with the same answer from which a task's answers can be kept (METHODS 8.6)
 SCOPE = ["request_sha", "model", "reasoning_effort", "tenant", "key_id", "trial"]

@@ -15,7 +15,6 @@ from costaudit.analyze._analyzer import (
     Claim,
     need,
     option,
-    plural,
     requests_of,
     these,
 )
@@ -23,6 +22,7 @@ from costaudit.analyze._resends import failed
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.stats import wilson
+from costaudit.words import plural
 
 TASK = pl.col("task").fill_null(NO_TASK)
 MODEL = pl.coalesce("model", "model_requested", pl.lit(NO_MODEL)).alias("model")

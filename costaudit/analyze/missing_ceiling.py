@@ -18,7 +18,6 @@ from costaudit.analyze._analyzer import (
     dollars,
     need_single,
     option,
-    plural,
 )
 from costaudit.analyze._beside import beside
 from costaudit.analyze._places import places
@@ -26,6 +25,7 @@ from costaudit.errors import ConfigError
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
+from costaudit.words import plural
 
 AT_RISK = 5.0  # times the median from which the dearest of a few runs is worth a word
 

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit.analyze import _advice as advice
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need_single, option, plural, single_usd, total_usd
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, need_single, option, single_usd, total_usd
 from costaudit.analyze._candidates import TRIED, Candidate, candidates, cheapest, reasoning_ratio
 from costaudit.analyze._judge import Standard, Verdict
 from costaudit.analyze._pairs import Pair, compared, discovered, worse
@@ -23,6 +23,7 @@ from costaudit.price.engine import price
 from costaudit.price.entry import Facts
 from costaudit.price.exact import amount
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 SEVERITIES = {Grade.PROVEN: Severity.HIGH, Grade.SUPPORTED: Severity.MEDIUM}
 SAMPLE = 2_000  # calls from which the size of an unproven saving is judged

@@ -17,7 +17,6 @@ from costaudit.analyze._analyzer import (
     any_of,
     need_single,
     option,
-    plural,
     single_calls,
     these,
 )
@@ -25,6 +24,7 @@ from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts, failed, refused
 from costaudit.finding import ZERO, Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 STORM_SHARE = 0.1  # of the calls in STORM_SPAN that were sent again (METHODS 8.7)
 STORM_SPAN = "5m"

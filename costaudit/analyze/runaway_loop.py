@@ -17,7 +17,6 @@ from costaudit.analyze._analyzer import (
     Claim,
     need,
     option,
-    plural,
     single_calls,
     these,
 )
@@ -25,6 +24,7 @@ from costaudit.analyze._by_run import in_runs, running
 from costaudit.analyze._places import repeated
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 STEADY = 0.2  # MAD/median of the gaps below which a clock, not an agent, sets the pace
 ANSWER = 16  # tokens; shorter equal answers of runs without tools are labels of different items, not a loop

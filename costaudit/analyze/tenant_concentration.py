@@ -9,12 +9,13 @@ from random import Random
 
 import polars as pl
 
-from costaudit.analyze._analyzer import COST, NO_TASK, Analyzer, CannotCheck, Claim, option, plural, total_usd
+from costaudit.analyze._analyzer import COST, NO_TASK, Analyzer, CannotCheck, Claim, option, total_usd
 from costaudit.analyze._units import spend_rows
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import AT_ONCE, Ledger
 from costaudit.price.spend import NO_TENANT
 from costaudit.stats import Interval, gini, herfindahl, seed_of, theil_sen
+from costaudit.words import percent, plural
 
 ENOUGH = 8  # tenants from which spend against size has a slope
 APART = math.log(4)  # of the largest tenant's calls over the smallest's; a slope over less is noise
@@ -72,7 +73,7 @@ class TenantConcentration(Analyzer):
         share = float(largest["spend_usd"] / total)
         yield Claim(
             subject={"tenant": largest["tenant"]},
-            title=f"{largest['tenant']}: {share:.0%} of the spend of {plural(known.height, 'tenant')}, {{usd}}",
+            title=f"{largest['tenant']}: {percent(share)} of the spend of {plural(known.height, 'tenant')}, {{usd}}",
             remedy="set a budget for this tenant, look at its tasks first, price large plans by use",
             severity=Severity.MEDIUM if share >= 0.6 else Severity.LOW,
             confidence=Confidence.HIGH,
@@ -108,7 +109,7 @@ def by_tenant(calls: pl.DataFrame) -> pl.DataFrame:
 def _shape(known: pl.DataFrame) -> str:
     values = known["spend_usd"].cast(pl.Float64).to_list()
     whole = math.fsum(values) or 1.0
-    tops = ", ".join(f"top {n} {math.fsum(values[:n]) / whole:.0%}" for n in TOP if n < len(values) or n == 1)
+    tops = ", ".join(f"top {n} {percent(math.fsum(values[:n]) / whole)}" for n in TOP if n < len(values) or n == 1)
     return f"{tops} of what tenants spend; Gini {gini(values):.2f}, Herfindahl {herfindahl(values):.2f}"
 
 

@@ -16,12 +16,12 @@ from costaudit.analyze._analyzer import (
     Claim,
     need_single,
     option,
-    plural,
     single_calls,
     these,
 )
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 TASK = pl.col("task").fill_null(NO_TASK)
 NUDGE = 16  # tokens; "continue", and no new question

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import Analyzer, Claim, plural, requests_of, total_usd
+from costaudit.analyze._analyzer import Analyzer, Claim, requests_of, total_usd
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 
 class UndecidedConvention(Analyzer):

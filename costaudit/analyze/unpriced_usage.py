@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, plural, requests_of
+from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of
 from costaudit.analyze._unknown import Said, claim
 from costaudit.finding import Kind
 from costaudit.price.coverage import unpriced
 from costaudit.price.ledger import Ledger
+from costaudit.words import plural
 
 OPAQUE = r"(?i)^arn:.*:(application-inference-profile|provisioned-model|imported-model)/"
 
@@ -64,7 +65,7 @@ class UnpricedUsage(Analyzer):
             said = Said(
                 subject={key: value for key, value in names.items() if value},
                 title=f"{model}: {plural(found.height, 'call')} without a known price",
-                remedy=f"add a price to the settings, under `prices`:\n{entries[str(provider), str(model)]}",
+                remedy=f"add a price to costaudit.yaml, under `prices`:\n{entries[str(provider), str(model)]}",
                 because=(f"{found['cause'][0]}; never counted as nothing, and not in the total",),
             )
             yield claim(said, found, found.height / calls.height)

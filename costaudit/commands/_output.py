@@ -197,10 +197,10 @@ def _unwritable(path: Path, why: str | None) -> UsageError:
 
 def unjudged(floor: float) -> CostAuditError:
     """The end of a command that was asked for a verdict: too little of the log can be priced. The report is out."""
-    from costaudit.report._money import share
+    from costaudit.words import percent
 
     return CostAuditError(
-        f"cannot judge: less than {share(floor)} of the log can be priced",
+        f"cannot judge: less than {percent(floor)} of the log can be priced",
         hint="the report says what has no price; `costaudit prices --help` says how to give it one",
     )
 

@@ -39,7 +39,7 @@ def columns(title: str, known: Sequence[tuple[str, Decimal]], ahead: Sequence[Ah
     drawn.append(svg.line(LEFT, scale.at(0), svg.WIDTH, scale.at(0), "ink"))
     drawn += svg.names_axis(names, LEFT, step, TOP + HIGH + 17)
     said = "; ".join(f"{one.name}: {_usd(one.usd.value)}, {_usd(one.usd.low)} to {_usd(one.usd.high)}" for one in ahead)
-    interval = f"likely, with its {level:.0%} interval".replace("%", " %")
+    interval = f"likely, with its {money.percent(level)} interval"
     entries = [(KNOWN, "spent")] if known else []
     drawing = svg.chart(title, f"{said}.", TOP + HIGH + BELOW, drawn)
     return svg.figure(title, drawing, svg.key([*entries, ("", interval)]))

@@ -89,7 +89,7 @@ def policies(table: pl.DataFrame) -> str:
     cells = [
         [
             row["policy"],
-            money.share(row["relative"]),
+            money.percent(row["relative"]),
             money.tokens(row["read_tokens"]),
             money.tokens(row["written_tokens"]),
             svg.part(row["relative"] / most),
@@ -116,7 +116,7 @@ def tenants(table: pl.DataFrame) -> str:
 
 def _tenant(name: str, calls: int, usd: Decimal, whole: Decimal) -> list[str | Drawn]:
     share = money.of(usd, whole)
-    return [name, money.usd(usd), money.share(share), money.count(calls), svg.part(share)]
+    return [name, money.usd(usd), money.percent(share), money.count(calls), svg.part(share)]
 
 
 def _usd(amount: float) -> str:

@@ -192,7 +192,7 @@ def _file(source: Mapping[str, Any], reasons: pl.DataFrame, have: pl.DataFrame, 
         lines += paragraph(what, columns, first="  rejected  ")
     for row in have.filter(mine).iter_rows(named=True):
         lacks = [
-            f"{w.name} ({money.share(row[w.name])} have it)" if row[w.name] else w.name
+            f"{w.name} ({money.percent(row[w.name])} have it)" if row[w.name] else w.name
             for w in WANTED
             if row[w.name] < 1
         ]
@@ -207,7 +207,7 @@ def _missing(have: pl.DataFrame, columns: int) -> list[Line]:
     for wanted in WANTED if calls else ():
         share = float((have[wanted.name] * have["requests"]).sum()) / calls
         if share < 0.5:
-            serves = f"{wanted.serves} ({money.share(share)} of calls have it)"
+            serves = f"{wanted.serves} ({money.percent(share)} of calls have it)"
             lines += paragraph(serves, columns, first=f"  {wanted.name:<13}  ")
             lines += paragraph(wanted.advice, columns, first=" " * 17 + "do  ")
     return [strong("Missing, and what it would serve"), *lines, EMPTY] if lines else []

@@ -121,13 +121,9 @@ def backtest(found: Outlook) -> str:
         return f"{found.weeks} weeks of log are too few for a back-test: confidence low"
     week = money.plural(tests.weeks, "week")
     said = (
-        (
-            f"back-test: {tests.hits} of {money.plural(tests.origins, 'forecast')} {week} ahead held "
-            f"({money.share(tests.hit_rate)}), error of the trend {tests.error:.0%}, of the last week again "
-            f"{tests.naive_error:.0%}; confidence {'medium' if tests.hit_rate >= GRADE else 'low'}"
-        )
-        .replace("%,", " %,")
-        .replace("%;", " %;")
+        f"back-test: {tests.hits} of {money.plural(tests.origins, 'forecast')} {week} ahead held "
+        f"({money.percent(tests.hit_rate)}), error of the trend {money.percent(tests.error)}, of the last week "
+        f"again {money.percent(tests.naive_error)}; confidence {'medium' if tests.hit_rate >= GRADE else 'low'}"
     )
     if found.widened:
         said += "; interval widened to what the back-test missed"
@@ -159,7 +155,7 @@ def _ahead(plan: Plan) -> Section:
     heads = [
         Column("days", right=False),
         Column("likely" if plan.outlook.kind != RATE else "run-rate"),
-        Column(f"{plan.outlook.level:.0%} interval".replace("%", " %")),
+        Column(f"{money.percent(plan.outlook.level)} interval"),
         Column("last week again" if plan.outlook.kind != RATE else "", optional=True, rank=1),
     ]
     cells = []
@@ -193,8 +189,8 @@ def _drivers(plan: Plan) -> Section:
     if plan.growth and plan.growth[-1].over_step is not None:
         now_, then = plan.growth[-1].over_step
         said.append(
-            f"{money.share(now_, 1)} of the requests lie beyond a long-context step, {money.share(then, 1)} with the "
-            "prompts to come; traffic does not move them"
+            f"{money.percent(now_, 1)} of the requests lie beyond a long-context step, {money.percent(then, 1)} with "
+            "the prompts to come; traffic does not move them"
         )
     what = "traffic" if plan.by == "traffic" else "number of tenants"
     return f"What growth of the {what} costs, a month", heads, cells, said
@@ -223,7 +219,7 @@ def _tenants(plan: Plan, columns: int) -> Section:
             [
                 row["tenant"],
                 "no price" if row["now_usd"] is None else money.usd(row["now_usd"]),
-                money.share(row["share"]),
+                money.percent(row["share"]),
                 growth,
                 money.NONE if row["now_usd"] is None else usd(ahead.value),
                 *([money.NONE if row["now_usd"] is None else spread(ahead)] if wide else []),
@@ -250,7 +246,7 @@ def _rest(plan: Plan, shown: list[str], wide: bool) -> list[list[str]]:
         total = plan.growth[0].now_usd
         now = total_of(others[0], "now_usd")
         sums = [money.usd(total_of(frame, "then_usd")) for frame in others]
-        rest.append([f"{others[0].height:,} more", money.usd(now), money.share(money.of(now, total)), *empty, *sums])
+        rest.append([f"{others[0].height:,} more", money.usd(now), money.percent(money.of(now, total)), *empty, *sums])
     if plan.by != "traffic":
         new = [money.usd(_of(g, "(new tenants)")) for g in plan.growth]
         rest.append(["(new tenants)", money.usd(Decimal(0)), "–", *empty, *new])

@@ -90,7 +90,7 @@ def prompt(found: PromptChange | None) -> str:
     if found.only_one:
         return f"the first {money.plural(found.position - 1, 'message')} that both sides share are the same"
     grown = f"{money.count(found.before_tokens)} to {money.count(found.after_tokens)} tokens"
-    where = f", in {money.share(found.share)} of the units" if found.share is not None else ""
+    where = f", in {money.percent(found.share)} of the units" if found.share is not None else ""
     tools = "; the declared tools differ too" if found.tools else ""
     return f"message {found.position} is the first that differs: {grown}{where}{behind}{tools}"
 
@@ -154,7 +154,7 @@ def _label(side: SideLabel | None) -> str:
     if side is None:
         return "none"
     window = f"; {_words.window(side.window)}" if side.window.start else ""
-    priced = f"{money.share(side.coverage)} of it priced"
+    priced = f"{money.percent(side.coverage)} of it priced"
     return f"{side.name}{window}; {money.plural(side.calls, 'call')}, {priced}"
 
 

@@ -13,7 +13,10 @@ from datetime import date, datetime, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import NamedTuple
 
-NONE = "–"  # absent, never zero
+from costaudit.words import NONE as NONE
+from costaudit.words import percent as percent
+from costaudit.words import plural as plural
+
 LEAST = Decimal("0.000001")  # USD; the price of one token of the cheapest models is a hundredth of it
 MOST = Decimal(10) ** 12  # USD; beyond it only the magnitude is readable
 
@@ -141,21 +144,6 @@ def tokens(number: int | None) -> str:
     return count(number)
 
 
-def share(part: float | None, digits: int = 0) -> str:
-    """A share of 1 in per cent; `<1 %` and `>99 %` where rounding would say none or all."""
-    if part is None or part != part:
-        return NONE
-    least = 10.0**-digits
-    percent = part * 100
-    if percent in (0, 100):
-        return f"{percent:.0f} %"
-    if 0 < percent < least / 2:
-        return f"<{least:g} %"
-    if 100 - least / 2 < percent < 100:
-        return f">{100 - least:g} %"
-    return f"{percent:.{digits}f} %"
-
-
 def of(part: Decimal, whole: Decimal) -> float | None:
     """The share of a whole, or None where there is no whole to share."""
     return float(part / whole) if whole > 0 else None
@@ -165,11 +153,6 @@ def moment(when: datetime, zone: tzinfo) -> str:
     """A time in the report's zone, to the minute; a midnight is a date."""
     local = when.astimezone(zone)
     return f"{local:%Y-%m-%d}" if (local.hour, local.minute, local.second) == (0, 0, 0) else f"{local:%Y-%m-%d %H:%M}"
-
-
-def plural(number: int, one: str, many: str = "") -> str:
-    """`1 request`, `2 requests`."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
 def _rounded(size: Decimal, decimals: int) -> Decimal:

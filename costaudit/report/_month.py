@@ -158,7 +158,7 @@ def headline(month: Month) -> str:
 
 def trust(month: Month) -> list[tuple[str, str]]:
     coverage = month.audit.coverage
-    then = "" if month.before_share is None else f"{money.share(month.before_share)} of it priced"
+    then = "" if month.before_share is None else f"{money.percent(month.before_share)} of it priced"
     amount = "no logs" if month.before_usd is None else money.usd(month.before_usd)
     said = [
         ("trust", "; ".join(_words.trusted(coverage))),

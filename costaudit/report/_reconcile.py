@@ -90,7 +90,7 @@ def headline(said: Reconciliation) -> str:
     start = f"{export} {money.usd(said.export_usd)}, the logs {money.usd(said.logs_usd)}: "
     if not said.gap_usd:
         return f"{start}equal to the last digit."
-    share = money.share(abs(said.gap), 1) if said.gap is not None else "all"
+    share = money.percent(abs(said.gap), 1) if said.gap is not None else "all"
     if said.gap is not None and abs(said.gap) < CLOSE and not said.unpriced_buckets:
         return f"{start}they agree to {money.usd(abs(said.gap_usd))} ({share})."
     side = "is not in the logs" if said.gap_usd > 0 else "more is in the logs"
@@ -132,10 +132,10 @@ def tables(said: Reconciliation) -> list[tuple[str, Sequence[str], list[list[str
     found: list[tuple[str, Sequence[str], list[list[str]]]] = []
     if said.causes:
         cells = [
-            [cause.value, signed(usd), money.share(money.of(abs(usd), said.export_usd), 1)]
+            [cause.value, signed(usd), money.percent(money.of(abs(usd), said.export_usd), 1)]
             for cause, usd in ranked(said)
         ]
-        cells.append(["gap", signed(said.gap_usd), money.share(None if said.gap is None else abs(said.gap), 1)])
+        cells.append(["gap", signed(said.gap_usd), money.percent(None if said.gap is None else abs(said.gap), 1)])
         found.append(("Why they differ", ("cause", "effect", "of the export"), cells))
     heads = ("calls: logs", "export", "cost: logs", "export", "gap", "mostly")
     found.append(("By model", ("model", *heads), _gaps(said.by("model"), lambda row: row["model"])))

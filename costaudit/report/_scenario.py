@@ -79,7 +79,7 @@ def headline(said: Scenario) -> str:
         return f"{money.usd(said.before_usd)} as it was; without a change, pricing every call again gives the same."
     saved = said.saved_usd
     word = "less" if saved >= 0 else "more"
-    share = money.share(money.of(abs(saved), said.before_usd))
+    share = money.percent(money.of(abs(saved), said.before_usd))
     least, most = said.before_usd - said.high_usd, said.before_usd - said.low_usd
     tail = ""
     if least < 0 < most:

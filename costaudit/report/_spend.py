@@ -137,11 +137,11 @@ def _shown(given: Table, part: Cut, spent: Spent, view: View) -> list[Line]:
             [
                 *names,
                 amount,
-                *((money.share(row["share"]),) if shares else ()),
+                *((money.percent(row["share"]),) if shares else ()),
                 *((bar(min(1.0, drawn or 0), BAR),) if bars else ()),
                 money.count(row["requests"]),
                 money.tokens(row["input_tokens"]),
-                *((money.share(_cached(row)),) if roomy else ()),
+                *((money.percent(_cached(row)),) if roomy else ()),
                 money.tokens(row["output_tokens"]),
                 *((money.tokens(row["reasoning_tokens"] or None),) if roomy else ()),
             ]
@@ -236,7 +236,7 @@ def markdown(spent: Spent, view: View, top: int | None = None) -> str:
 
 def _told(names: Sequence[str], row: Mapping[str, Any], *, shares: bool) -> list[str]:
     counts = [money.tokens(row[name]) for name in ("input_tokens", "output_tokens")]
-    part = money.share(row["share"] if shares else None)
+    part = money.percent(row["share"] if shares else None)
     return [*map(text, names), spend(row), part, money.count(row["requests"]), *counts]
 
 

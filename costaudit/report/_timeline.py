@@ -137,7 +137,7 @@ def step(row: dict[str, Any], most: int, *, several: bool) -> list[str]:
         (row["model"] or money.NONE) if several else "",
         money.tokens(given),
         bar((given or 0) / most, BAR),
-        money.share(read / given) if read and given else money.NONE,
+        money.percent(read / given) if read and given else money.NONE,
         money.tokens(row["output_tokens"]),
         money.usd(row["cost_usd"]),
         money.usd(row["running_usd"]),

@@ -14,7 +14,7 @@ from costaudit.audit import UNDATED, Accepted, Audit, Coverage, Fates, Prices, S
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
-from costaudit.report._money import plural
+from costaudit.words import plural
 
 ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about" (METHODS 3)
 
@@ -74,7 +74,7 @@ def verdict(audit: Audit) -> str:
 def _bought(audit: Audit) -> str:
     waste, decide = audit.owned(Kind.WASTE), audit.owned(Kind.DECIDE)
     part = money.of(waste, audit.spend.total_usd) if audit.coverage.enough else None
-    of_all = "" if part is None else f" ({money.share(part)})"
+    of_all = "" if part is None else f" ({money.percent(part)})"
     about = "" if all(_point(f) for f in audit.findings if f.kind is Kind.WASTE) else "about "
     if waste and decide:
         return f"{about}{money.headline(waste)}{of_all} bought nothing, {money.headline(decide)} more needs a decision"
@@ -113,18 +113,18 @@ def trusted(coverage: Coverage) -> list[str]:
     for status in STATUSES:
         if not (coverage.calls.get(status) or coverage.tokens.get(status)):
             continue
-        by_calls = money.share(coverage.calls.get(status, 0) / calls if calls else None, 1)
-        by_tokens = money.share(coverage.tokens.get(status, 0) / tokens if tokens else None, 1)
+        by_calls = money.percent(coverage.calls.get(status, 0) / calls if calls else None, 1)
+        by_tokens = money.percent(coverage.tokens.get(status, 0) / tokens if tokens else None, 1)
         said.append(f"{status} {by_calls} of calls, {by_tokens} of tokens")
     return said
 
 
 def bounds(coverage: Coverage) -> str:
     """Between which dollars the truth lies, and how much of the log stands behind that."""
-    known = "" if coverage.enough else f", under the {money.share(coverage.floor)} asked for: totals are lower bounds"
+    known = "" if coverage.enough else f", under the {money.percent(coverage.floor)} asked for: totals are lower bounds"
     return (
         f"{money.interval(coverage.low_usd, coverage.high_usd)}; "
-        f"{money.share(coverage.share, 1)} of the log can be priced{known}"
+        f"{money.percent(coverage.share, 1)} of the log can be priced{known}"
     )
 
 
@@ -227,7 +227,7 @@ def logged(table: pl.DataFrame) -> str:
     requests, agree = int(table["requests"].sum()), int(table["agree"].sum())
     stated, ours = _sum(table["logged_usd"]), _sum(table["computed_usd"])
     return (
-        f"{money.share(agree / requests if requests else None)} of {money.plural(requests, 'stated cost')} agree; "
+        f"{money.percent(agree / requests if requests else None)} of {money.plural(requests, 'stated cost')} agree; "
         f"the log says {money.usd(stated)}, prices say {money.usd(ours)}"
     )
 

@@ -58,7 +58,9 @@ def _where(audit: Audit, view: View) -> list[str]:
 
 
 def _spend(by: str, rows: Sequence[_tables.Row]) -> str:
-    cells = [[row.name, row.spend, money.share(row.share), money.count(row.requests), part(row.share)] for row in rows]
+    cells = [
+        [row.name, row.spend, money.percent(row.share), money.count(row.requests), part(row.share)] for row in rows
+    ]
     return grid(f"Spend by {by}", [by, "spend", "share", "requests", ""], cells, [True, *[False] * 4])
 
 

@@ -71,7 +71,7 @@ def _where(audit: Audit, view: View) -> list[str]:
     parts = []
     for by in _tables.asked(audit, view):
         rows = _tables.rows(audit, by, None if view.by else ROWS)
-        cells = [[text(row.name), row.spend, money.share(row.share), money.count(row.requests)] for row in rows]
+        cells = [[text(row.name), row.spend, money.percent(row.share), money.count(row.requests)] for row in rows]
         parts.append(grid([by, "spend", "share", "requests"], cells))
     return ["## Where it went", *parts] if parts else []
 

@@ -108,7 +108,7 @@ def _units(key: str, rows: Sequence[Row], audit: Audit, view: View) -> list[Line
     cells = []
     for row in rows:
         each = row.usd / row.requests if row.usd is not None and audit.coverage.enough else None
-        cell = [row.name, row.spend, money.share(row.share)]
+        cell = [row.name, row.spend, money.percent(row.share)]
         if _bars(view):
             cell.append(bar(_of_most(row, rows), BAR_COLUMNS))
         cell += [money.count(row.requests), money.count(row.rest["runs"] or None), money.usd(each)]
@@ -132,11 +132,11 @@ def _by_model(rows: Sequence[Row], view: View) -> list[Line]:
             [
                 row.name,
                 row.spend,
-                money.share(row.share),
+                money.percent(row.share),
                 *((bar(_of_most(row, rows), BAR_COLUMNS),) if _bars(view) else ()),
                 money.count(row.requests),
                 money.tokens(tokens["input_tokens"]),
-                money.share(cached or None),
+                money.percent(cached or None),
                 money.tokens(tokens["output_tokens"]),
                 money.tokens(tokens["reasoning_tokens"] or None),
             ]
