@@ -40,7 +40,7 @@ class TenantConcentration(Analyzer):
     ```console
     $ costaudit analyze --select tenant-concentration sample_logs/analyzers/tenant-concentration.jsonl
     …
-           $1.69  northwind: 60% of the spend of 3 tenants, $1.69
+           $1.69  northwind: 60 % of the spend of 3 tenants, $1.69
                   medium  tenant-concentration · F-996894 · $1.69 · confidence high · 9 requests
     …
     ```
