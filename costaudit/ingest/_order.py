@@ -1,13 +1,14 @@
-"""Rows of parts in order of time, some at a time: what memory holds does not grow with the month.
+"""Rows of runs in order of time, some at a time: what memory holds does not grow with the month.
 
-Parts are sorted, so a row is next when every part has been read as far as its time. Of each part that is open only a
-slice is in memory; parts whose time has not come are not open.
+Runs, parts most of them, are sorted, so a row is next when every run has been read as far as its time. Of each run that
+is open only a slice is in memory; runs whose time has not come are not open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
 
@@ -30,10 +31,44 @@ def in_order(rows: pl.DataFrame) -> pl.DataFrame:
     return ordered.with_columns(_key=pl.when(pl.col("_key").ne_missing(pl.col("request_id"))).then("_key"))
 
 
-def merged(place: Place, held: Sequence[Part]) -> Iterator[pl.DataFrame]:
-    """The rows of parts of one month as `in_order` has them, in pieces that follow each other."""
-    overlap = max(sum(_during(other, part) for other in held) for part in held)
-    cursors = [_Cursor(place, part, max(FEWEST, AT_ONCE // overlap)) for part in held]
+class Run(NamedTuple):
+    """Rows [STORED] of one month in order of time, that are read once.
+
+    first, last  the times of the first and the last row; None: no row has one
+    pieces       the rows, about so many at a time
+    """
+
+    first: datetime | None
+    last: datetime | None
+    pieces: Callable[[int], Iterator[pl.DataFrame]]
+
+
+def run(place: Place, part: Part, gone: pl.DataFrame | None = None) -> Run:
+    """The rows of a part, without those whose `_key` is in `gone`."""
+
+    def pieces(step: int) -> Iterator[pl.DataFrame]:
+        last: list[Moment] = []
+        for at in range(0, part.rows, step):
+            rows = parts.read_some(place, part, at, step)
+            moments = rows.select(_moment(part.first)).to_series()
+            before, last = last, moments.tail(1).to_list()
+            if not moments.is_sorted() or before > moments.head(1).to_list():
+                raise parts.damaged(place, part, "its rows are not in order of time")
+            yield rows if gone is None else without(rows, gone)
+
+    return Run(part.first, part.last, pieces)
+
+
+def without(rows: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a part whose `_key` is not in `gone`."""
+    known = pl.coalesce("_key", "request_id")
+    return rows.join(gone, left_on=known, right_on="_key", how="anti", maintain_order="left")
+
+
+def merged(runs: Sequence[Run]) -> Iterator[pl.DataFrame]:
+    """The rows of runs of one month as `in_order` has them, in pieces that follow each other."""
+    overlap = max(sum(_during(other, run) for other in runs) for run in runs)
+    cursors = [_Cursor(run, max(FEWEST, AT_ONCE // overlap)) for run in runs]
     while cursors:
         bound = min((cursor.bound for cursor in cursors if cursor.bound is not None), default=None)
         pieces = [piece for cursor in cursors if (piece := cursor.taken(bound)).height]
@@ -45,24 +80,25 @@ def merged(place: Place, held: Sequence[Part]) -> Iterator[pl.DataFrame]:
                 cursor.read_on()
 
 
-def _during(other: Part, part: Part) -> bool:
-    """Whether a part is open when another one is opened."""
-    if part.first is None or other.first is None or other.last is None:
+def _during(other: Run, run: Run) -> bool:
+    """Whether a run is open when another one is opened."""
+    if run.first is None or other.first is None or other.last is None:
         return True
-    return other.first <= part.first <= other.last
+    return other.first <= run.first <= other.last
 
 
 class _Cursor:
-    """How far a part has been read.
+    """How far a run has been read.
 
     rows   those that were read and not taken, with `_moment`
     bound  of rows before this moment all are there; None: of all
     """
 
-    def __init__(self, place: Place, part: Part, step: int) -> None:
-        self.place, self.part, self.step, self.at = place, part, step, 0
-        self.rows = pl.DataFrame(schema={**parts.STORED, "_moment": pl.Int64 if part.first else pl.String})
-        self.bound: Moment | None = (part.first - EPOCH) // timedelta(microseconds=1) if part.first else ""
+    def __init__(self, run: Run, step: int) -> None:
+        self.pieces = run.pieces(step)
+        self.moment = _moment(run.first).alias("_moment")
+        self.rows = pl.DataFrame(schema={**parts.STORED, "_moment": pl.Int64 if run.first else pl.String})
+        self.bound: Moment | None = (run.first - EPOCH) // timedelta(microseconds=1) if run.first else ""
 
     def taken(self, bound: Moment | None) -> pl.DataFrame:
         """The rows before the moment, which are then no longer here."""
@@ -72,18 +108,17 @@ class _Cursor:
         return piece
 
     def read_on(self) -> None:
-        more = parts.read_some(self.place, self.part, self.at, self.step)
-        more = more.with_columns(_moment=_moments(self.part))
-        self.at += more.height
+        more = next((piece for piece in self.pieces if piece.height), None)
+        if more is None:
+            self.bound = None
+            return
+        more = more.with_columns(self.moment)
         self.rows = pl.concat([self.rows, more]) if self.rows.height else more
-        moments = self.rows["_moment"]
-        if not moments.is_sorted():
-            raise parts.damaged(self.place, self.part, "its rows are not in order of time")
-        self.bound = moments[-1] if more.height and self.at < self.part.rows else None
+        self.bound = self.rows["_moment"][-1]
 
 
-def _moments(part: Part) -> pl.Expr:
-    if part.first:
+def _moment(first: datetime | None) -> pl.Expr:
+    if first:
         return pl.col("started_at").to_physical()
     line = pl.col("source_line").cast(pl.String).str.zfill(20).fill_null(LAST)
     return pl.concat_str(pl.col("source_file").fill_null(LAST), pl.lit("\0"), line)

@@ -9,7 +9,8 @@ are read together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from contextlib import closing
+from datetime import datetime
 from functools import partial
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,10 +22,12 @@ from costaudit import schema, scratch
 from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
+from costaudit.ingest._away import Away
+from costaudit.ingest._copies import OLD, Portion, portions
 from costaudit.ingest._identity import collapse
 from costaudit.ingest._listing import MARK, Part, Place
-from costaudit.ingest._order import ORDER, Feed, in_order, merged, sizes
-from costaudit.ingest._parts import KEYS, STORED, UNDATED, Summary, Where, at, is_store
+from costaudit.ingest._order import ORDER, Feed, merged, run, sizes, without
+from costaudit.ingest._parts import KEYS, STORED, Summary, Where, at, is_store
 
 if TYPE_CHECKING:
     from costaudit.ingest import Ingested
@@ -43,7 +46,6 @@ __all__ = [
     "window",
 ]
 
-APART = timedelta(days=2)  # between two copies of one call; batches answer within a day
 ROWS = 500_000  # of a part, unless more have the same moment; what memory a merge takes grows with it
 PARTS = 8  # of a month, before a merge compacts it
 # What a call without any identity is known by, beside its place in the file; the name of the file may change.
@@ -103,18 +105,30 @@ def merge(
 
 def _merged(place: Place, held: list[Part], new: pl.DataFrame, summary: Summary | None) -> tuple[list[Part], Merged]:
     """The parts with the new rows in them, and what was done."""
-    old = _Copies.of(new, place, held)
-    # Whatever was merged while it was read is one request here.
-    copies = pl.concat([old.rows.select(STORED.names()), new]).with_columns(_rows=pl.lit(None, pl.Int64))
-    known = collapse(copies).requests.drop("_rows").with_columns(_print=_print())
-    same = known.join(old.rows.select("_key", "_print"), on=["_key", "_print"], how="semi")
-    fresh = known.join(same.select("_key"), on="_key", how="anti").drop("_print")
-    gone = old.rows.join(same.select("_key"), on="_key", how="anti")
-    if fresh.height or gone.height:
-        held = _changed(place, held, fresh, gone, summary)
-    added = max(0, known.height - old.rows.height)
-    improved = fresh.height - added
-    return held, Merged(added, improved, new.height - fresh.height, sum(part.rows for part in held))
+    known = before = 0
+    gone: list[pl.DataFrame] = []
+    with closing(Away()) as fresh:
+        for portion in portions(new, place, held, _identified):
+            calls = _calls(portion)
+            known, before = known + calls.height, before + portion.old.height
+            if portion.old.height:
+                printed, old = calls.with_columns(_print=_print()), portion.old.with_columns(_print=_print())
+                same = printed.join(old.select("_key", "_print"), on=["_key", "_print"], how="semi").select("_key")
+                calls = calls.join(same, on="_key", how="anti")
+                gone.append(old.join(same, on="_key", how="anti").select("_key", "_part"))
+            fresh.put(calls)
+        lost = pl.concat([OLD.to_frame().select("_key", "_part"), *gone])
+        height = fresh.height
+        if height or lost.height:
+            held = _changed(place, held, fresh, lost, summary)
+    added = max(0, known - before)
+    return held, Merged(added, height - added, new.height - height, sum(part.rows for part in held))
+
+
+def _calls(portion: Portion) -> pl.DataFrame:
+    """Each call once: whatever was merged while it was read is one request here."""
+    copies = pl.concat([portion.old.select(STORED.names()), portion.new]).with_columns(_rows=pl.lit(None, pl.Int64))
+    return collapse(copies).requests.drop("_rows")
 
 
 def read(store: Where) -> pl.DataFrame:
@@ -153,7 +167,7 @@ def _rows(store: Where, opened: Sequence[Part]) -> pl.DataFrame:
         pieces = parts.read_pieces(store, opened, names)
     else:
         months = (list(month) for _, month in groupby(opened, key=lambda part: part.month))
-        frames = (frame for month in months for frame in merged(at(store), month))
+        frames = (frame for month in months for frame in merged([run(at(store), part) for part in month]))
         pieces = (partial(frame.select, names) for frame in frames)
     return scratch.read(sum(part.rows for part in opened), pieces)
 
@@ -225,71 +239,48 @@ def _print() -> pl.Expr:
     return pl.struct(STORED.names()).hash(seed=0)  # compared within one process only
 
 
-class _Copies(NamedTuple):
-    """Rows of a store that new rows may be copies of, with the hash of each and the part it is in."""
-
-    rows: pl.DataFrame
-
-    @classmethod
-    def of(cls, new: pl.DataFrame, store: Where, held: Sequence[Part]) -> _Copies:
-        ids = pl.concat([new["_key"], new["_also"].drop_nulls()]).unique()
-        known = pl.col("_key").is_in(ids.implode()) | pl.col("_also").is_in(ids.implode()).fill_null(value=False)
-        found = [STORED.to_frame().with_columns(_print=_print(), _part=pl.lit(""))]
-        for part in _near(new, held):
-            names = ["request_id", *KEYS]
-            if part.xxh3 and not _keyed(parts.read(store, part, names)).filter(known).height:
-                continue
-            rows = _identified(parts.read(store, part)).filter(known)
-            found.append(rows.with_columns(_print=_print(), _part=pl.lit(part.file)))
-        return cls(pl.concat(found))
-
-
-def _keyed(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.with_columns(_key=pl.coalesce("_key", "request_id"))
-
-
-def _near(new: pl.DataFrame, held: Iterable[Part]) -> list[Part]:
-    """The parts that can hold copies of the rows: of the same days, or without a time on either side."""
-    first, last = new["started_at"].min(), new["started_at"].max()
-    if new["started_at"].null_count() or not isinstance(first, datetime) or not isinstance(last, datetime):
-        return list(held)
-    return [p for p in held if p.first is None or p.within(first - APART, last + APART)]
-
-
 def _changed(
-    store: Where, held: Sequence[Part], fresh: pl.DataFrame, gone: pl.DataFrame, summary: Summary | None
+    store: Place, held: Sequence[Part], fresh: Away, gone: pl.DataFrame, summary: Summary | None
 ) -> list[Part]:
     """The store with rows added and others taken away: only parts that lose a row are written again."""
-    losing = set(gone["_part"])
-    kept = [part for part in held if part.file not in losing]
-    away = gone.select("_key")
-    rest = [_identified(parts.read(store, p)).join(away, on="_key", how="anti") for p in held if p.file in losing]
-    kept += _written(store, pl.concat([fresh.select(STORED.names()), *rest]), summary)
+    files, keys = set(gone["_part"]), gone.select("_key")
+    losing = [part for part in held if part.file in files]
+    kept = [part for part in held if part.file not in files]
+    for part in losing:
+        if not part.xxh3:  # from before there were lists: in any order, and of any month
+            fresh.put(_identified(parts.read(store, part)).join(keys, on="_key", how="anti"))
+    again = [part for part in losing if part.xxh3]
+    for month in sorted({*fresh.times, *(part.month for part in again)}):
+        rest = [part for part in again if part.month == month]
+        runs = [*fresh.runs(month), *(run(store, part, keys) for part in rest)]
+        times = [*fresh.times.get(month, []), *(_times(store, part, keys) for part in rest)]
+        kept += _cut(store, month, merged(runs), pl.concat(times), summary)
     after: list[Part] = []
     for _, group in groupby(sorted(kept, key=lambda part: part.month), key=lambda part: part.month):
-        month = list(group)
-        after += month if len(month) <= PARTS else _rewritten(store, month, summary)
+        several = list(group)
+        after += several if len(several) <= PARTS else _rewritten(store, several, summary)
     return after
 
 
-def _written(store: Where, rows: pl.DataFrame, summary: Summary | None) -> list[Part]:
-    """Rows as parts, each as full as may be."""
-    month = pl.col("started_at").dt.strftime("%Y-%m").fill_null(UNDATED)
-    months = rows.with_columns(_month=month).partition_by("_month", as_dict=True, include_key=False)
-    return [
-        part
-        for (name,), group in sorted(months.items())
-        for part in _cut(store, str(name), [in_order(group)], group["started_at"], summary)
-    ]
+def _times(store: Where, part: Part, gone: pl.DataFrame) -> pl.Series:
+    rows = parts.read(store, part, ["started_at", "request_id", "_key"])
+    return without(rows, gone)["started_at"]
 
 
 def _rewritten(store: Where, month: Sequence[Part], summary: Summary | None) -> list[Part]:
     """The rows of the parts of a month as fewer parts; they are not all in memory at a time."""
     place = at(store)
     if any(not part.xxh3 for part in month):  # from before there were lists: in any order, and of any month
-        return _written(place, pl.concat([_identified(parts.read(place, part)) for part in month]), summary)
+        with closing(Away()) as rows:
+            for part in month:
+                rows.put(_identified(parts.read(place, part)))
+            return [
+                part
+                for name in sorted(rows.times)
+                for part in _cut(place, name, merged(rows.runs(name)), pl.concat(rows.times[name]), summary)
+            ]
     times = pl.concat([parts.read(place, part, ["started_at"]) for part in month]).to_series()
-    return _cut(place, month[0].month, merged(place, month), times, summary)
+    return _cut(place, month[0].month, merged([run(place, part) for part in month]), times, summary)
 
 
 def _cut(

@@ -1,0 +1,146 @@
+"""Which rows of a store new rows are copies of: looked for by hashes of ids, compared some at a time.
+
+A row is bound to those that have its `_key`, or the id of its response (`_identity`): copies, and copies of copies, are
+looked at together and everything else apart, so what memory holds of the rows does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from costaudit import schema, scratch
+from costaudit.ingest import _parts as parts
+from costaudit.ingest._arrow import arrow, table
+from costaudit.ingest._listing import Part, Place
+from costaudit.ingest._parts import KEYS, STORED
+from costaudit.scratch import Heap
+
+APART = timedelta(days=2)  # between two copies of one call; batches answer within a day
+TOGETHER = 25_000  # rows that are compared together, unless more are copies of each other
+OLD = pl.Schema({**STORED, "_part": pl.String()})  # rows of a store, with the part each is in
+
+Identified = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+class Portion(NamedTuple):
+    """New rows [STORED], and those of the store [OLD] that may be copies of them."""
+
+    new: pl.DataFrame
+    old: pl.DataFrame
+
+
+class _Found(NamedTuple):
+    """A part with the places of rows in it, and the hashes of what each is known by."""
+
+    part: Part
+    places: pl.Series
+    ids: pl.DataFrame
+
+
+def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: Identified) -> Iterator[Portion]:
+    """All new rows, each with its copies.
+
+    identified   rows of a part with the `_key` of each
+    """
+    ids = pl.concat([_IDS.to_frame(), *(_ids(rows) for rows in _slices(new))])
+    found = _found(ids, place, _near(new, held), identified)
+    both = pl.concat([ids, *(one.ids for one in found)])
+    del ids
+    if both.height <= TOGETHER:
+        yield Portion(new, pl.concat([OLD.to_frame(), *(_old(place, one, identified) for one in found)]))
+        return
+    numbers = _numbers(both)
+    del both
+    if numbers is None:
+        yield from (Portion(rows, OLD.to_frame()) for rows in _slices(new))
+        return
+    with closing(scratch.heap()) as heap:
+        at = 0
+        for rows in _slices(new):
+            _put(heap, "new", rows, numbers[at : at + rows.height])
+            at += rows.height
+        for one in found:
+            _put(heap, "old", _old(place, one, identified), numbers[at : at + one.ids.height])
+            at += one.ids.height
+        last: Any = numbers.max()
+        for number in range(last + 1):
+            yield Portion(_taken(heap, ("new", number), STORED), _taken(heap, ("old", number), OLD))
+
+
+_IDS = pl.Schema({"key": pl.UInt64(), "response": pl.UInt64()})
+
+
+def _ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Hashes of the two ids of each row, which are the same where it has one."""
+    return rows.select(key=pl.col("_key").hash(), response=pl.coalesce("_also", "_key").hash())
+
+
+def _slices(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    for at in range(0, rows.height, TOGETHER):
+        yield rows[at : at + TOGETHER]
+        scratch.release()
+
+
+def _near(new: pl.DataFrame, held: Iterable[Part]) -> list[Part]:
+    """The parts that can hold copies of the rows: of the same days, or without a time on either side."""
+    first, last = new["started_at"].min(), new["started_at"].max()
+    if new["started_at"].null_count() or not isinstance(first, datetime) or not isinstance(last, datetime):
+        return list(held)
+    return [p for p in held if p.first is None or p.within(first - APART, last + APART)]
+
+
+def _found(ids: pl.DataFrame, place: Place, near: Iterable[Part], identified: Identified) -> list[_Found]:
+    """Rows of parts that have an id of a new row."""
+    known = pl.concat([ids["key"], ids["response"]]).unique().implode()
+    found = []
+    for part in near:
+        rows = parts.read(place, part, ["request_id", *KEYS]) if part.xxh3 else parts.read(place, part)
+        told = _ids(identified(rows)).with_row_index("_at")
+        del rows
+        some = told.filter(pl.col("key").is_in(known) | pl.col("response").is_in(known))
+        if some.height:
+            found.append(_Found(part, some["_at"], some.drop("_at")))
+    return found
+
+
+def _old(place: Place, found: _Found, identified: Identified) -> pl.DataFrame:
+    rows = identified(parts.read(place, found.part))[found.places]
+    return rows.with_columns(_part=pl.lit(found.part.file))
+
+
+def _numbers(ids: pl.DataFrame) -> pl.Series | None:
+    """For each row the number of its portion; None where no row is a copy of another one."""
+    import numpy as np
+
+    _, node = np.unique(np.concatenate([ids["key"].to_numpy(), ids["response"].to_numpy()]), return_inverse=True)
+    key, response = node[: ids.height].astype(np.uint32), node[ids.height :].astype(np.uint32)
+    del node
+    rows = np.arange(ids.height, dtype=np.uint32)
+    first = rows  # of the rows that each is bound to
+    while True:
+        least = np.full(2 * ids.height, ids.height, dtype=np.uint32)
+        np.minimum.at(least, key, first)
+        np.minimum.at(least, response, first)
+        nearer = np.minimum(least[key], least[response])
+        nearer = nearer[nearer]  # a long chain of copies of copies takes few steps
+        if (nearer == first).all():
+            break
+        first = nearer
+    if (first == rows).all():
+        return None
+    before = np.cumsum(np.bincount(first, minlength=ids.height))
+    return pl.Series((before[first] - 1) // TOGETHER).rank("dense") - 1
+
+
+def _put(heap: Heap[tuple[str, int]], name: str, rows: pl.DataFrame, numbers: pl.Series) -> None:
+    for number in numbers.unique(maintain_order=True):
+        heap.put((name, number), arrow(rows.filter(numbers == number)))
+
+
+def _taken(heap: Heap[tuple[str, int]], name: tuple[str, int], columns: pl.Schema) -> pl.DataFrame:
+    return pl.concat([columns.to_frame(), *(schema.conform(table(data), columns) for data in heap.of(name))])
