@@ -15,8 +15,8 @@ from costaudit.ingest._order import Run, in_order
 from costaudit.ingest._parts import STORED, UNDATED
 from costaudit.scratch import Heap
 
-PIECE = 5_000  # rows that are read together
-FEW = 25_000  # rows that wait in memory
+PIECE = 2_000  # rows that are read together
+FEW = 8_000  # rows that wait in memory
 
 
 class Away:

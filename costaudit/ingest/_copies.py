@@ -21,7 +21,7 @@ from costaudit.ingest._parts import KEYS, STORED
 from costaudit.scratch import Heap
 
 APART = timedelta(days=2)  # between two copies of one call; batches answer within a day
-TOGETHER = 25_000  # rows that are compared together, unless more are copies of each other
+TOGETHER = 8_000  # rows that are compared together, unless more are copies of each other
 OLD = pl.Schema({**STORED, "_part": pl.String()})  # rows of a store, with the part each is in
 
 Identified = Callable[[pl.DataFrame], pl.DataFrame]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +28,9 @@ from costaudit.ingest._objects import is_remote
 UNDATED = "undated"  # month of rows whose log gives no time
 KEYS = pl.Schema({"_key": pl.String(), "_also": pl.String(), "_rank": pl.Int64()})  # what `_identity` knows calls by
 STORED = pl.Schema({**schema.REQUESTS, **KEYS})
-GROUP = 200_000  # rows that are compressed together
-TOGETHER = 100_000  # rows of small parts that are read in one piece; of larger ones a group at a time
+GROUP = 50_000  # rows that are compressed together, and wait for it in memory
+READ = 200_000  # rows of large parts that are read in one piece
+TOGETHER = 100_000  # rows of small parts that are
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": GROUP}
 SAYS = {"costaudit.schema": str(schema.VERSION)}
 PIECE = 4 << 20  # bytes
@@ -236,7 +238,7 @@ def read_pieces(store: Where, parts: Sequence[Part], columns: Sequence[str]) -> 
         if part.rows <= TOGETHER:
             few.append(part)
         else:
-            yield from (partial(_groups, store, part, nth, columns) for nth in range(-(-part.rows // GROUP)))
+            yield from (partial(_groups, store, part, nth, columns) for nth in range(-(-part.rows // READ)))
     if few:
         yield partial(_together, store, few, columns)
 
@@ -245,28 +247,39 @@ def _together(store: Where, parts: Sequence[Part], columns: Sequence[str]) -> pl
     return pl.concat([_groups(store, part, None, columns) for part in parts])
 
 
-def _groups(store: Where, part: Part, group: int | None, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows of one row group; None: all. Lists are decoded by pyarrow, in half the time."""
+def _groups(store: Where, part: Part, nth: int | None, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of the row groups that begin in a piece; None: all. Lists are decoded by pyarrow, in half the time."""
     import pyarrow as pa
     from pyarrow import parquet
 
     path = path_of(store, part)
     flat = [name for name in columns if not STORED[name].is_nested()]
     try:
-        if not group:
+        if not nth:
             _whole(path, part.xxh3)
         with parquet.ParquetFile(path) as file:
-            groups = range(file.num_row_groups) if group is None else [group]
+            first, groups = _of_piece(file.metadata, nth)
+            number = sum(file.metadata.row_group(group).num_rows for group in groups)
             absent = _absent(file.metadata, groups)
             rows = pl.scan_parquet(path, glob=False, hive_partitioning=False)
             rows = rows.select(name for name in flat if name not in absent)
-            if group is not None:
-                rows = rows.slice(group * GROUP, GROUP)
+            if nth is not None:
+                rows = rows.slice(first, number)
             lists = file.read_row_groups(groups, [n for n in columns if n not in flat], use_threads=False)
             found = pl.concat([rows.collect(), pl.DataFrame(lists)], how="horizontal")
             return found.select(pl.lit(None, STORED[n]).alias(n) if n in absent else n for n in columns)
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as problem:
         raise damaged(store, part, problem) from problem
+
+
+def _of_piece(told: Any, nth: int | None) -> tuple[int, list[int]]:
+    """The first row of a piece and its row groups, whatever size these were written in."""
+    heights = [told.row_group(group).num_rows for group in range(told.num_row_groups)]
+    if nth is None:
+        return 0, list(range(len(heights)))
+    starts = [0, *accumulate(heights)]
+    groups = [group for group in range(len(heights)) if starts[group] // READ == nth]
+    return starts[groups[0]] if groups else 0, groups
 
 
 def _is_there(place: Place, file: str | None) -> bool:
