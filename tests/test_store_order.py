@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from costaudit import schema
 from costaudit.errors import LogError
-from costaudit.ingest import _order, _parts, _store, _store_check
+from costaudit.ingest import _away, _copies, _order, _parts, _store, _store_check
 
 DAY = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -109,3 +109,49 @@ def test_a_damaged_part_stops_a_merge_of_parts_by_its_name_and_the_store_is_as_i
         _store.compact(store)
     assert _parts.load(store) == before
     assert not list(store.glob("*.writing"))
+
+
+IDS = st.tuples(st.integers(0, 9), st.none() | st.integers(0, 9), st.integers(0, 3), st.integers(0, 900))
+
+
+def stored(drawn):
+    """Rows whose ids are copies of each other's, in chains too."""
+    keys = pl.DataFrame(
+        [(f"{key}", None if also is None else f"{also}", rank) for key, also, rank, _ in drawn],
+        schema=_parts.KEYS, orient="row",
+    )  # fmt: skip
+    return rows(*((at, n) for n, (*_, at) in enumerate(drawn))).select(schema.REQUESTS.names()), keys
+
+
+@given(first=st.lists(IDS, max_size=12), then=st.lists(IDS, min_size=1, max_size=12))
+@settings(max_examples=10)
+def test_a_merge_some_rows_at_a_time_is_the_merge_of_all_at_once(tmp_path_factory, first, then):
+    folder = tmp_path_factory.mktemp("merge")
+    said = {}
+    for name, number in (("whole", 1_000), ("pieces", 1)):
+        with pytest.MonkeyPatch.context() as few:
+            few.setattr(_copies, "TOGETHER", number)
+            few.setattr(_away, "FEW", number)
+            few.setattr(_away, "PIECE", number)
+            said[name] = [_store.merge(stored(drawn)[0], folder / name, stored(drawn)[1]) for drawn in (first, then)]
+            said[name].append(_store.merge(stored(then)[0], folder / name, stored(then)[1]))
+    assert said["whole"] == said["pieces"]
+    assert _parts.load(folder / "whole") == _parts.load(folder / "pieces")  # files are named by their content
+
+
+def test_a_long_chain_of_copies_of_copies_is_one_portion():
+    number = 20_000
+    ids = pl.DataFrame({"key": range(number), "response": range(1, number + 1)}, schema=_copies._IDS)
+    assert _copies._numbers(ids.reverse()).unique().to_list() == [0]
+
+
+def test_parts_whose_groups_have_any_size_are_read_in_pieces(tmp_path, monkeypatch):
+    whole = rows(*((n, n) for n in range(100)))
+    monkeypatch.setattr(_parts, "TOGETHER", 10)
+    monkeypatch.setattr(_parts, "READ", 40)
+    for group in (7, 20, 40, 90):
+        monkeypatch.setitem(_parts.PARQUET, "row_group_size", group)
+        part = _parts.write(tmp_path, "2026-10", whole, None)
+        pieces = [piece() for piece in _parts.read_pieces(tmp_path, [part], whole.columns)]
+        assert len(pieces) == 3
+        assert_frame_equal(pl.concat(pieces), whole)
