@@ -23,3 +23,8 @@ def percent(part: float | None, digits: int = 0) -> str:
     if 100 - least / 2 < size < 100:
         return f">{100 - least:g} %"
     return f"{size:.{digits}f} %"
+
+
+def rise(part: float, digits: int = 0) -> str:
+    """By how much of itself something grew: `+96 %`, `-4.0 %`."""
+    return f"{part:+.{digits}%}".replace("%", " %")

@@ -25,6 +25,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.mix import mix
 from costaudit.schema import USD
 from costaudit.stats import benjamini_hochberg, change_point, mann_kendall, mean_ratio, seed_of, theil_sen
+from costaudit.words import rise
 
 FOLLOW = 5  # points after a change before it is more than something to watch
 LEAST = 12  # points of a series
@@ -73,8 +74,8 @@ class CostRegression(Analyzer):
     ```console
     $ costaudit analyze --select cost-regression sample_logs/analyzers/cost-regression.jsonl
     …
-           $1.98  answer: a unit costs +86% since 2026-09-20, mostly input tokens; $1.98 beyond the cost
-                  before
+           $1.98  answer: a unit costs +86 % since 2026-09-20, mostly input tokens; $1.98 beyond the
+                  cost before
                   medium  cost-regression · F-54797a · $1.74 to $2.22 · confidence medium ·
     …
     ```
@@ -164,11 +165,11 @@ class CostRegression(Analyzer):
         values = one.logs
         settled = values[:-FOLLOW]  # a jump at the very end is not a slope, it is to be watched
         p = mann_kendall(settled)
-        rise = theil_sen(range(len(settled)), settled) * (len(settled) - 1)
-        if p > self.alpha or rise < math.log1p(self.min_change):
+        risen = theil_sen(range(len(settled)), settled) * (len(settled) - 1)
+        if p > self.alpha or risen < math.log1p(self.min_change):
             return None
         early = max(1, len(values) // 4)
-        return Change(one, 0, early, len(values), p, early, len(values) - 1, math.exp(rise), True)
+        return Change(one, 0, early, len(values), p, early, len(values) - 1, math.exp(risen), True)
 
     def _months(self, ledger: Ledger, units: pl.DataFrame, looked: set[str]) -> Iterator[Claim]:
         """Tasks with too few points for a series, against the window before."""
@@ -261,7 +262,7 @@ def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: 
     days = f"on {since}" if since == until else f"between {since} and {until}"
     return Claim(
         subject=one.subject,
-        title=f"{name}: a unit costs {change.ratio - 1:+.0%} {when}, mostly {factor}; {{usd}} beyond the cost before",
+        title=f"{name}: a unit costs {rise(change.ratio - 1)} {when}, mostly {factor}; {{usd}} beyond the cost before",
         remedy=f"look at what changed {days}: {factor}; guard the task with `costaudit check`",
         severity=_severity(change, confidence),
         confidence=confidence,
@@ -374,7 +375,7 @@ def _against_baseline(
     )
     return Claim(
         subject={"task": task},
-        title=f"{task}: a unit costs {ratio - 1:+.0%} against the window before, {{usd}} more",
+        title=f"{task}: a unit costs {rise(ratio - 1)} against the window before, {{usd}} more",
         remedy="look at what was deployed between the two windows; `costaudit report` shows the bridge",
         severity=Severity.MEDIUM,
         confidence=Confidence.MEDIUM,

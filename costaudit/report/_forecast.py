@@ -131,7 +131,7 @@ def backtest(found: Outlook) -> str:
 
 
 def trend(found: Outlook) -> str:
-    growth = f"{found.growth:+.1%}".replace("%", " %")
+    growth = money.rise(found.growth, 1)
     return f"{SHOWN[found.kind]}; weekly spend {growth} a week over {found.weeks} weeks"
 
 
@@ -212,7 +212,7 @@ def _tenants(plan: Plan, columns: int) -> Section:
     cells = []
     shown = plan.tenants.head(TENANTS)
     for row in shown.iter_rows(named=True):
-        growth = "–" if row["trend"] is None else f"{row['trend']:+.1%}".replace("%", " %")
+        growth = "–" if row["trend"] is None else money.rise(row["trend"], 1)
         ahead = Interval(row["next_usd"], row["low_usd"], row["high_usd"])
         then = [_of(g, row["tenant"]) for g in plan.growth]
         cells.append(

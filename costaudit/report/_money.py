@@ -16,6 +16,7 @@ from typing import NamedTuple
 from costaudit.words import NONE as NONE
 from costaudit.words import percent as percent
 from costaudit.words import plural as plural
+from costaudit.words import rise as rise
 
 LEAST = Decimal("0.000001")  # USD; the price of one token of the cheapest models is a hundredth of it
 MOST = Decimal(10) ** 12  # USD; beyond it only the magnitude is readable

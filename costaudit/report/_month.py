@@ -151,7 +151,7 @@ def headline(month: Month) -> str:
     if change is None or month.before_usd is None or month.bridge is None:
         return f"{spent}; no logs of {month.before_label} to compare with."
     share = money.of(change, month.before_usd)
-    percent = "" if share is None else f" ({share:+.0%})".replace("%", " %")
+    percent = "" if share is None else f" ({money.rise(share)})"
     causes = f": {_bridge.sentence(month.bridge)}" if change else ""
     return f"{spent}, {_bridge.change(month.bridge)}{percent} on {month.before_label}{causes}."
 
