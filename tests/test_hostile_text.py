@@ -244,6 +244,10 @@ def test_wrapped_words_keep_their_order_and_the_width(text, columns):
     assert " ".join(lines).split() == [fit(word, columns) for word in clean(text).split()] or columns < 3
 
 
+def test_a_number_stays_beside_its_per_cent():
+    assert wrap("an error of 14 %, of the last 100 %", 14) == ["an error of", "14 %, of the", "last 100 %"]
+
+
 @given(text=hostile)
 def test_html_holds_only_elements_of_ours_and_loads_nothing(text):
     page = read(renderer("html")(infected(text), View()))

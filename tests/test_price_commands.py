@@ -159,3 +159,20 @@ def test_a_hostile_model_name_reaches_no_terminal(book, capsys):
         capsys, "explain", "--provider", "x", "--model", "\x1b[2Jm", "--usage", "input=1", "--prices", book
     )
     assert "\x1b" not in out + error
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_pages_of_the_book_fit_a_terminal(columns):
+    from costaudit.commands import _price_pages as pages
+    from costaudit.config import Settings
+    from costaudit.price.book import PriceBook
+
+    openai = PriceBook.of(Settings()).provider("openai")
+    assert openai is not None
+    found = [
+        ("warning", f"openai:{name}", f"input jumps from 0.05 to 0.351 {'on 2026-10-19 ' * 4}")
+        for name in openai.models
+    ]
+    models, shown = pages.models(openai, columns), pages.problems(found, columns)
+    assert max(map(len, (models + shown).splitlines())) <= columns
+    assert shown.count("2026-10-19") == 4 * len(found)

@@ -168,6 +168,12 @@ def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None 
     )
 
 
+def room(output: Path | None = None) -> int:
+    """Columns of this terminal; a pipe or a file has as many as a line needs."""
+    seen = view(output=output)
+    return sys.maxsize if seen.plain else seen.columns
+
+
 def money(settings: Settings, window: Window) -> AbstractContextManager[None]:
     """Amounts in the currency of the settings, at the rate in force when the window ends.
 

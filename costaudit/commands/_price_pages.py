@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from costaudit.price.book import PriceBook
 from costaudit.price.entry import Model, Period, Provider, Rates
+from costaudit.report import _layout
+from costaudit.report._layout import Column, paint
 from costaudit.report._text import clean, width, wrap
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from costaudit.price.quote import Answer
 
+RARE = {"cache_write_12h": 4, "cache_write_30m": 3, "cache_write_1h": 2, "cache_write_5m": 1}  # the first go first
 SHOWN = ("input", "cache_read", "cache_write_5m", "cache_write_30m", "cache_write_1h", "cache_write_12h", "output")
 
 
@@ -48,13 +51,20 @@ def providers(book: PriceBook) -> str:
     return table(("provider", "models", "periods", "read on"), rows) + "\n" + note
 
 
-def models(file: Provider) -> str:
-    """Every model of a provider with the rates of its newest period."""
+def models(file: Provider, columns: int) -> str:
+    """Every model of a provider with the rates of its newest period; where `columns` are few, without rare rates."""
     rows = [
         (name, *(_rate(model.prices[-1].rates, c) for c in SHOWN), model.prices[-1].since or "launch")
         for name, model in file.models.items()
     ]
-    return table((file.provider, *SHOWN, "since"), rows) + "\nUSD per million tokens\n"
+    heads = [Column(file.provider, right=False, flexible=True, least=24, most=columns)]
+    heads += [Column(name, optional=True, rank=RARE.get(name, 0)) for name in SHOWN]
+    return fitted([*heads, Column("since")], rows, columns) + "\nUSD per million tokens\n"
+
+
+def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> str:
+    """A table in at most `room` columns, as reports have them."""
+    return paint(_layout.table(columns, rows, room, indent=0), color=False)
 
 
 def problems(found: Sequence[tuple[str, str, str]], columns: int) -> str:

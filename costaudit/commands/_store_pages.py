@@ -7,19 +7,21 @@ from decimal import Decimal
 
 import polars as pl
 
-from costaudit.commands._price_pages import table
+from costaudit.commands._price_pages import fitted, table
 from costaudit.ingest._store_check import Info, Verified
 from costaudit.price._sum import usd
 from costaudit.price.sums import added, quantile
 from costaudit.report import _money as money
+from costaudit.report._layout import Column
 from costaudit.report._text import clean
 from costaudit.schema import VERSION
 
 MODELS = 10  # rows of the table by model; the rest is one row
+HEADS = {"spend": 0, "requests": 0, "input": 2, "output": 1, "p50": 4, "p95": 3}  # and which give way first
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def info(known: Info) -> str:
+def info(known: Info, columns: int) -> str:
     """Months, sources, and what the sums of the parts say without a row being read."""
     requests = sum(month.requests for month in known.months)
     parts = sum(month.parts for month in known.months)
@@ -38,7 +40,7 @@ def info(known: Info) -> str:
     if known.sums is None:
         lines += ["spend unknown: sums are missing, or of other prices; `costaudit store compact` writes them", ""]
     else:
-        lines += [_models(known.sums), ""]
+        lines += [_models(known.sums, columns), ""]
     files = [(clean(form), f"{number:,}", f"{calls:,}") for form, number, calls in known.sources.iter_rows()]
     lines.append(table(("format", "files", "requests"), files))
     return "\n".join(line.rstrip("\n") for line in lines).rstrip() + "\n"
@@ -51,7 +53,7 @@ def _by_month(sums: pl.DataFrame | None) -> dict[str, Decimal]:
     return dict(added(sums.with_columns(month), "month").select("month", "cost_usd").iter_rows())
 
 
-def _models(sums: pl.DataFrame) -> str:
+def _models(sums: pl.DataFrame, columns: int) -> str:
     rows = []
     by_model = added(sums, "provider", "model")
     for row in by_model.head(MODELS).iter_rows(named=True):
@@ -75,7 +77,8 @@ def _models(sums: pl.DataFrame) -> str:
             (f"{rest.height} more", money.usd(usd(rest["cost_usd"])), f"{sum_of['requests']:,}",
              money.tokens(sum_of["input_tokens"]), money.tokens(sum_of["output_tokens"]), "", "")
         )  # fmt: skip
-    return table(("model", "spend", "requests", "input", "output", "p50", "p95"), rows)
+    heads = [Column(name, rank=rank) for name, rank in HEADS.items()]
+    return fitted([Column("model", right=False, flexible=True, least=16, most=columns), *heads], rows, columns)
 
 
 def _about(amount: Decimal | None) -> str:

@@ -44,7 +44,7 @@ def list_prices(
         raise UsageError(
             f"the price book has no provider {provider!r}", hint=suggest(provider, set(book.names.values()))
         )
-    emit(pages.models(file))
+    emit(pages.models(file, options.room()))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def show(
     for hit in found.values():
         file = book.provider(hit.lister)
         if file is not None and hit.model is not None:
-            shown.append(pages.history(file, hit.name, hit.model, _room()))
+            shown.append(pages.history(file, hit.name, hit.model, options.room()))
     emit("\n".join(shown))
 
 
@@ -172,7 +172,7 @@ def check(
 
     found = problems(_book(prices, config), _day(today))
     if found:
-        emit(pages.problems([(p.kind, p.where, p.what) for p in found], _room()))
+        emit(pages.problems([(p.kind, p.where, p.what) for p in found], options.room()))
     errors = sum(p.kind == "error" for p in found)
     emit(f"{errors} errors, {len(found) - errors} warnings\n")
     if errors:
@@ -224,12 +224,6 @@ def import_prices(
         output.mkdir(parents=True, exist_ok=True)
         emit(text, output / f"{name}.yaml")
     emit(importing.summary(found, output))
-
-
-def _room() -> int:
-    """Columns of the terminal; a pipe has as many as a line needs."""
-    view = options.view()
-    return sys.maxsize if view.plain else view.columns
 
 
 def _day(written: str | None) -> date:

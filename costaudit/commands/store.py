@@ -30,7 +30,7 @@ def info(
     from costaudit.ingest import _store_check as check
 
     known = check.info(_known(store), priced_sums(store, options.settings(config, prices_dir=prices)))
-    emit(pages.json(known) if format == "json" else pages.info(known), output)
+    emit(pages.json(known) if format == "json" else pages.info(known, options.room(output)), output)
 
 
 @app.command()

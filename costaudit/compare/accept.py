@@ -50,6 +50,6 @@ class Acceptance(msgspec.Struct, frozen=True):
         if (self.end - timedelta(microseconds=1)).date() > accepted.until:  # the day given is the last one
             return Accepted(accepted, f"it was accepted until {accepted.until}")
         if accepted.max_usd is not None and (usd is None or usd > accepted.max_usd):
-            amount = "" if usd is not None else ", and last month's volume is not known"
+            amount = "" if usd is not None else ", and last month's volume is not known (--month LOGS)"
             return Accepted(accepted, f"it was accepted up to ${accepted.max_usd:f} a month{amount}")
         return Accepted(accepted)

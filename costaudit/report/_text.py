@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import chain
 
 from rich.cells import get_character_cell_size
 
@@ -25,7 +26,7 @@ _SELECTORS = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0
 # is one anywhere. Any word may come to stand at the beginning of a line, for reports are wrapped.
 _COMMANDS = re.compile(r"(?<!\S)::|##(?=\w*\[)")
 _JSON_COMMANDS = re.compile(r"##(?=\w*\[)")
-_WORDS = re.compile(r"\d\S* %\S*|\S+")
+_WORDS = re.compile(r"\S+(?: %\S*)?")
 _NOT_ASCII = re.compile(r"[^\n -~]")
 _PLAIN = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u02ff]*")  # Latin: nothing in it acts
 
@@ -100,7 +101,7 @@ def wrap(text: str, columns: int) -> list[str]:
     """The words of a clean text in lines of at most `columns`, a number beside its `%`; a longer word is cut."""
     lines: list[str] = []
     line = ""
-    for word in _WORDS.findall(text):
+    for word in chain.from_iterable([one] if width(one) <= columns else one.split() for one in _WORDS.findall(text)):
         word = fit(word, columns)
         longer = f"{line} {word}" if line else word
         if line and width(longer) > columns:
