@@ -79,8 +79,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Notes of the files and folders that are in no figure because they could not be read."""
-        return tuple(note for note in self.notes if note.endswith(UNREAD))
+        """Of each file or folder that is in no figure because it could not be read: why."""
+        return tuple(note.removesuffix(f"; {UNREAD}") for note in self.notes if note.endswith(UNREAD))
 
 
 class Spend(msgspec.Struct, frozen=True):

@@ -209,12 +209,12 @@ def whole(coverage: Coverage) -> None:
     """CostAuditError where files or folders could not be read: whatever was said is said of the others alone."""
     unread = coverage.unread
     if unread:
-        from costaudit.errors import UNREAD
+        from costaudit.words import plural
 
-        number = "1 file or folder" if len(unread) == 1 else f"{len(unread):,} files or folders"
+        number = plural(len(unread), "file or folder", "files or folders")
         raise CostAuditError(
             f"cannot judge: {number} could not be read, and no figure holds what is in there: "
-            f"{'; '.join(said.removesuffix(f'; {UNREAD}') for said in unread[:MOST])}",
+            f"{'; '.join(unread[:MOST])}",
             hint="get the right to read it, or leave it out on purpose: name the files beside it",
         )
 

@@ -70,7 +70,7 @@ def command(
     from costaudit.compare import budgets
     from costaudit.compare.gate import check
     from costaudit.compare.side import measure
-    from costaudit.errors import UNREAD, CostAuditError
+    from costaudit.errors import CostAuditError
     from costaudit.report import _check
     from costaudit.report._gate import headline
 
@@ -119,7 +119,7 @@ def command(
             end=head.window.end,
             suppressions=settings.suppressions,
         ),
-        unread=[f"could not be read: {said.removesuffix(f'; {UNREAD}')}" for said in unread],
+        unread=[f"could not be read: {said}" for said in unread],
     )
     gate = replace(gate, notes=(*gate.notes, *(said for said in head.coverage.notes if UNDATED in said)))
     if base.side is None:

@@ -47,7 +47,7 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
 
     identified   rows of a part with the `_key` of each
     """
-    ids = pl.concat([_IDS.to_frame(), *(_ids(rows) for rows in _slices(new))])
+    ids = pl.concat([_IDS.to_frame(), *(_ids(rows) for rows in scratch.slices(new, TOGETHER))])
     found = _found(ids, place, _near(new, held), identified)
     both = pl.concat([ids, *(one.ids for one in found)])
     del ids
@@ -57,11 +57,11 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
     numbers = _numbers(both)
     del both
     if numbers is None:
-        yield from (Portion(rows, OLD.to_frame()) for rows in _slices(new))
+        yield from (Portion(rows, OLD.to_frame()) for rows in scratch.slices(new, TOGETHER))
         return
     with closing(scratch.heap()) as heap:
         at = 0
-        for rows in _slices(new):
+        for rows in scratch.slices(new, TOGETHER):
             _put(heap, "new", rows, numbers[at : at + rows.height])
             at += rows.height
         for one in found:
@@ -78,12 +78,6 @@ _IDS = pl.Schema({"key": pl.UInt64(), "response": pl.UInt64()})
 def _ids(rows: pl.DataFrame) -> pl.DataFrame:
     """Hashes of the two ids of each row, which are the same where it has one."""
     return rows.select(key=pl.col("_key").hash(), response=pl.coalesce("_also", "_key").hash())
-
-
-def _slices(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    for at in range(0, rows.height, TOGETHER):
-        yield rows[at : at + TOGETHER]
-        scratch.release()
 
 
 def _near(new: pl.DataFrame, held: Iterable[Part]) -> list[Part]:

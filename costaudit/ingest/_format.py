@@ -311,3 +311,11 @@ def loads(data: bytes, line: int, out: Out) -> dict[str, Any] | None:
         return value
     out.rejects.append((line, value))
     return None
+
+
+def loaded(records: Sequence[Record], out: Out) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Each record with the object it holds; of one that is none, `loads` says why."""
+    for record in records:
+        value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
+        if value is not None:
+            yield record, value

@@ -122,7 +122,8 @@ def _merged(rows: pl.DataFrame, alone: pl.Series) -> Iterator[pl.DataFrame]:
 def _copied(rows: pl.DataFrame, key: pl.Expr) -> pl.Series:
     """Of which rows the key is that of another row too. Hashes are compared first: a key takes ten times their room."""
     looked_at = rows.select(key.meta.root_names())
-    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashed(some, key) for some in _slices(looked_at))])
+    slices = scratch.slices(looked_at, HASHED)
+    hashes = pl.concat([pl.Series(dtype=pl.UInt64), *(_hashed(some, key) for some in slices)])
     ordered = hashes.sort()
     met = ordered[1:].filter(ordered[1:] == ordered[:-1]).unique()
     del ordered
@@ -132,12 +133,6 @@ def _copied(rows: pl.DataFrame, key: pl.Expr) -> pl.Series:
     places = alike.arg_true()
     same = looked_at[places].select((pl.len().over(key) > 1).alias("")).to_series()
     return alike.scatter(places.filter(~same), values=False)
-
-
-def _slices(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    for at in range(0, rows.height, HASHED):
-        yield rows[at : at + HASHED]
-        scratch.release()
 
 
 def _hashed(rows: pl.DataFrame, key: pl.Expr) -> pl.Series:

@@ -248,7 +248,7 @@ def _changed(
     kept = [part for part in held if part.file not in files]
     for part in losing:
         if not part.xxh3:  # from before there were lists: in any order, and of any month
-            fresh.put(_identified(parts.read(store, part)).join(keys, on="_key", how="anti"))
+            fresh.put(without(_identified(parts.read(store, part)), keys))
     again = [part for part in losing if part.xxh3]
     for month in sorted({*fresh.times, *(part.month for part in again)}):
         rest = [part for part in again if part.month == month]

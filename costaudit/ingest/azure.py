@@ -12,7 +12,7 @@ from costaudit import schema
 from costaudit.ingest._chunks import Stream, is_chunk
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out, loads
+from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
 from costaudit.ingest._values import count, lenient, moment, number, text
 from costaudit.ingest.openai_chat import OpenAIChat
 from costaudit.ingest.openai_embeddings import OpenAIEmbeddings
@@ -81,10 +81,7 @@ class _Reader:
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[dict[str, Any]] = []
         groups: dict[str, list[Record]] = {name: [] for name in BODIES}
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if value is None:
-                continue
+        for record, value in loaded(records, out):
             listed = value.get("records")
             parts = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) and listed else [value]
             out.extra_lines += max(0, len(parts) - 1)

@@ -16,7 +16,7 @@ from costaudit.ingest._format import (
     Out,
     TableFormat,
     count,
-    loads,
+    loaded,
     maybe,
     moment,
     number,
@@ -136,10 +136,7 @@ class BedrockReader(TableReader):
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         made: list[Record] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if value is None:
-                continue
+        for record, value in loaded(records, out):
             inner = [_record(one) for one in _unpacked(value)]
             out.extra_lines += len(inner) - 1
             made += [record._replace(data=_plain(one, self.found)) for one in inner]

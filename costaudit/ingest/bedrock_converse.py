@@ -17,7 +17,7 @@ from costaudit.ingest._format import (
     TableFormat,
     around,
     count,
-    loads,
+    loaded,
     maybe,
     number,
     request,
@@ -96,12 +96,7 @@ class ConverseReader(TableReader):
     """Brings the blocks of requests and answers into the words of the Messages API."""
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
-        made: list[Record] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if value is not None:
-                made.append(record._replace(data=self._shaped(value)))
-        super().feed(made, out)
+        super().feed([record._replace(data=self._shaped(value)) for record, value in loaded(records, out)], out)
 
     def _shaped(self, value: dict[str, Any]) -> dict[str, Any]:
         said = inside(value, self.found.self)

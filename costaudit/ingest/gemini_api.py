@@ -18,7 +18,7 @@ from costaudit.ingest._format import (
     around,
     count,
     custom,
-    loads,
+    loaded,
     moment,
     number,
     request,
@@ -149,10 +149,8 @@ class GeminiReader(TableReader):
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         made: list[Record] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if value is not None:
-                made += self._answers(record, value, out)
+        for record, value in loaded(records, out):
+            made += self._answers(record, value, out)
         super().feed(made, out)
 
     def close(self, out: Out) -> None:

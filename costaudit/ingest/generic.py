@@ -23,7 +23,7 @@ from costaudit.ingest._format import (
     count,
     custom,
     flag,
-    loads,
+    loaded,
     maybe,
     moment,
     number,
@@ -225,10 +225,7 @@ class GenericReader(TableReader):
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[Record] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if value is None:
-                continue
+        for record, value in loaded(records, out):
             self.seen.update(dict.fromkeys(value))
             row = self.generic.translated(value)
             if len(self.mapped) < len(self.generic.columns):

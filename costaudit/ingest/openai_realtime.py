@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, loads, text, whole
+from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, loaded, text, whole
 from costaudit.ingest._openai import EU_US, HOST, extras, provider, put
 from costaudit.ingest._table import TableReader
 
@@ -71,12 +71,7 @@ class RealtimeReader(TableReader):
         self.model: Any = None
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
-        made: list[Record] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if value is not None:
-                made.append(record._replace(data=self._with_model(value)))
-        super().feed(made, out)
+        super().feed([record._replace(data=self._with_model(value)) for record, value in loaded(records, out)], out)
 
     def _with_model(self, value: dict[str, Any]) -> dict[str, Any]:
         session = inside(value, (*self.found.self[:-1], "session"))

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out, loads
+from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
 from costaudit.ingest._gemini import camel
 from costaudit.ingest.anthropic_messages import AnthropicMessages
 from costaudit.ingest.gemini_api import GeminiAPI
@@ -50,10 +50,7 @@ class _Reader:
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         groups: dict[bool, list[Record]] = {True: [], False: []}
-        for record in records:
-            row = record.data if isinstance(record.data, dict) else loads(record.data, record.line, out)
-            if row is None:
-                continue
+        for record, row in loaded(records, out):
             if sum(name in row for name in COLUMNS) < 3:
                 out.foreign.append(record)
                 continue

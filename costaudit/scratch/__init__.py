@@ -134,6 +134,13 @@ def release() -> None:
             whole.madvise(mmap.MADV_DONTNEED)
 
 
+def slices(rows: pl.DataFrame, number: int) -> Iterator[pl.DataFrame]:
+    """Rows so many at a time; pages that were looked at are given back in between."""
+    for at in range(0, rows.height, number):
+        yield rows[at : at + number]
+        release()
+
+
 def size() -> int:
     """Bytes of the files that tables stand in now."""
     return sum(len(whole) for whole in mappings)
