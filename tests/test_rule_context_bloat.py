@@ -115,6 +115,29 @@ def test_a_result_that_left_the_context_is_no_copy():
     assert "repeated-results" not in parts(rows)
 
 
+def test_a_call_that_is_sent_again_brings_its_result_once():
+    rows = history("ab")
+    rows.insert(1, rows[0] | {"status": "error", "output_tokens": 0, "step": None})
+    assert "repeated-results" not in parts([row | {"step": None, "started_at": at(n)} for n, row in enumerate(rows)])
+
+
+def test_a_prompt_of_another_branch_holds_only_its_own_copies():
+    rows = history("aba")
+    branch = {"block_sha": [1, 100, 7], "block_tokens": [500, 1_000, 1_000], "input_tokens": 2_500}
+    rows += [rows[1] | branch | {"step": 4, "started_at": at(40), "tool_results": None}]
+    assert parts(rows)["repeated-results"].requests == 1
+
+
+def test_a_message_that_comes_with_a_result_is_not_its_size():
+    rows = history("aa")
+    for nth, row in enumerate(rows):  # an answer, the result, and a reminder of 9,000 tokens
+        row["block_sha"] = [1, *(block + k for block in row["block_sha"][1:] for k in range(3))]
+        row["block_tokens"] = [500, *(5, 1_000, 9_000) * (nth + 1)]
+        row["reply_sha"] = row["block_sha"][-1] + 98
+    rows.insert(0, rows[0] | {"block_sha": [1], "block_tokens": [500], "tool_results": None, "reply_sha": 100})
+    assert "repeated-results" not in parts([row | {"step": n} for n, row in enumerate(rows)])
+
+
 def long_run(n, grow=500, **changes):
     return [
         {"task": "code", "run_id": "long", "step": k + 1, "started_at": at(9 * k), "input_tokens": 5_000 + grow * k}

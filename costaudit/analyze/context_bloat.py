@@ -22,6 +22,7 @@ from costaudit.analyze._by_run import in_runs, steps_of, whole_runs
 from costaudit.analyze._cache import WRITES
 from costaudit.analyze._places import places, repeated
 from costaudit.finding import Confidence, Kind, Severity
+from costaudit.price.engine import in_slices
 from costaudit.price.ledger import Ledger
 from costaudit.stats import theil_sen
 from costaudit.words import plural
@@ -32,7 +33,7 @@ CALLED = pl.col("tool_calls").list.eval(pl.element().struct.field("name")).alias
 DECLARED = pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n")
 TOLD = ("source_file", "source_line", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 HISTORY = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
-RESULTS = ("run_id", "step", "task", *TOLD, "tool_results", "block_sha", "block_tokens")
+RESULTS = ("run_id", "step", "task", *TOLD, "tool_results", "block_sha", "block_tokens", "reply_sha")
 SLOPES = 50  # longest runs from which a task's growth is read
 
 
@@ -65,7 +66,7 @@ class ContextBloat(Analyzer):
     reads = (
         *("source_file", "source_line", "started_at", "run_id", "step", "task", "input_tokens"),
         *("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens"),
-        *("cache_write_1h_tokens", "cache_write_12h_tokens", "block_sha", "block_tokens", "tools_declared"),
+        *("cache_write_1h_tokens", "cache_write_12h_tokens", "block_sha", "block_tokens", "reply_sha", "tools_declared"),
         *("tool_calls", "tool_results", "tool_name"),
     )
     keep: int = option(10, "steps", "History that a trimmed context would keep.")
@@ -225,8 +226,8 @@ def _steps(calls: pl.DataFrame) -> pl.DataFrame:
 def _copies(ledger: Ledger) -> pl.DataFrame:
     """Calls whose prompt holds results more than once: row, task, run_id, tokens of all copies but the last.
 
-    A result that comes again with its hash is a copy of the earlier one, from then on and as long as the call still
-    begins with the message that brought it. Its size is that of the message, where that brought one result only.
+    A result that comes again with its hash is a copy of the earlier one, in each prompt that holds the messages that
+    brought both. Its size is that of the message, where that brought one result only.
     """
     one = (pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0)
     sha = pl.col("tool_results").list.first().struct.field("sha")
@@ -236,29 +237,48 @@ def _copies(ledger: Ledger) -> pl.DataFrame:
     twice = runs.filter(pl.col("result").is_in(often.implode()))["run"].unique()
     rows = runs.filter(pl.col("run").is_in(twice.implode()))["row"]
     steps = _steps(ledger.at(rows, RESULTS))
+    replies = steps.select("run", message="reply_sha").drop_nulls().unique()
+    alone = pl.col("block_sha").list.get(-3, null_on_oob=True)
     brought = (
+        # Where more than one message follows an answer, which of them brought the result is not known.
         steps.filter(one)
+        .join(replies, left_on=["run", alone], right_on=["run", "message"], how="anti")
         .select(
             "run",
-            "nth",
             sha=sha,
             message=pl.col("block_sha").list.last(),
-            place=pl.col("block_sha").list.len() - 1,
+            place=pl.col("block_sha").list.len(),
             tokens=pl.col("block_tokens").list.last(),
         )
         .drop_nulls()
+        .unique(["run", "message"], keep="first", maintain_order=True)  # a call that is sent again brings nothing new
+        .filter(pl.len().over("run", "sha") > 1)
     )
-    again = brought.with_columns(next=pl.col("nth").shift(-1).over("run", "sha", order_by="nth")).drop_nulls("next")
-    held = again.join(steps.select("run", "row", "block_sha", later="nth"), on="run").filter(
-        (pl.col("later") >= pl.col("next"))
-        & (pl.col("block_sha").list.get(pl.col("place"), null_on_oob=True) == pl.col("message"))
-    )
-    sums = held.group_by("row").agg(copies=pl.len().cast(pl.Int64), tokens=pl.col("tokens").sum())
+    held = in_slices(steps.select("run", "row", "block_sha"), lambda part: _held(part, brought))
+    sums = held.group_by("row").agg(pl.sum("copies", "tokens"))
     return (
         steps.drop("block_sha", "block_tokens")
         .join(sums, on="row")
         .filter(pl.col("tokens") > 0)
         .sort("task", "run_id", "row")
+    )
+
+
+def _held(steps: pl.DataFrame, brought: pl.DataFrame) -> pl.DataFrame:
+    """row, copies, tokens: of each result that several messages of a call's prompt brought, all but the last.
+
+    steps    row, run, block_sha
+    brought  run, sha, message [its hash in the chain], place, tokens
+    """
+    return (
+        steps.explode("block_sha", empty_as_null=False)
+        .join(brought, left_on=["run", "block_sha"], right_on=["run", "message"])
+        .group_by("row", "sha")
+        .agg(
+            copies=pl.len().cast(pl.Int64) - 1,
+            tokens=pl.col("tokens").sum() - pl.col("tokens").get(pl.col("place").arg_max()),
+        )
+        .filter(pl.col("copies") > 0)
     )
 
 
