@@ -56,6 +56,15 @@ def test_a_day_of_long_prompts_is_unit_cost():
     assert "volume flat" in finding.title
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_the_hour_that_a_clock_shows_twice_is_two_hours(zone):
+    """In Berlin 25 October 2026 has the hour from two to three twice: nothing is unusual about it."""
+    start = datetime(2026, 10, 22, tzinfo=UTC)
+    rows = [call(started_at=start + timedelta(minutes=k)) for k in range(6 * 24 * 60)]
+    settings = Settings(select=(RULE,), floor_usd=Decimal(0), floor_share=0.0, tz=zone)
+    assert analyze(Ledger.of(calls(rows), book()), settings).clean == (RULE,)
+
+
 def test_a_short_log_is_looked_at_by_the_hour():
     (finding,) = ask(log(96, lambda nth: 40 if nth == 50 else 8, hours=True)).findings
     assert finding.evidence["at"][0] == (START + timedelta(hours=50)).replace(tzinfo=None)

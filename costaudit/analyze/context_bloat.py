@@ -66,7 +66,14 @@ class ContextBloat(Analyzer):
     reads = (
         *("source_file", "source_line", "started_at", "run_id", "step", "task", "input_tokens"),
         *("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens"),
-        *("cache_write_1h_tokens", "cache_write_12h_tokens", "block_sha", "block_tokens", "reply_sha", "tools_declared"),
+        *(
+            "cache_write_1h_tokens",
+            "cache_write_12h_tokens",
+            "block_sha",
+            "block_tokens",
+            "reply_sha",
+            "tools_declared",
+        ),
         *("tool_calls", "tool_results", "tool_name"),
     )
     keep: int = option(10, "steps", "History that a trimmed context would keep.")

@@ -70,7 +70,8 @@ class SpendAnomaly(Analyzer):
         if daily and (last := partial_day(calls, zone)) is not None:
             units = units.filter(pl.col("day") != last)
         local = pl.col("started_at").dt.convert_time_zone(str(zone))
-        units = units.with_columns(at=local.dt.truncate("1d" if daily else "1h").dt.replace_time_zone(None))
+        # With its zone: the hour that a clock shows twice is two hours.
+        units = units.with_columns(at=local.dt.truncate("1d" if daily else "1h"))
         looked = False
         groups = places(units.select("task", "cost_usd"), ["task"], spend=pl.sum("cost_usd"))
         groups = groups.filter(pl.col("spend") >= amount(floor))
@@ -89,27 +90,27 @@ class SpendAnomaly(Analyzer):
         self, task: str, points: pl.DataFrame, units: pl.DataFrame, floor: Decimal, *, daily: bool
     ) -> Claim | None:
         """The days of one task that stand out, in one finding."""
-        times = points["at"].to_list()
+        times = points["at"].dt.replace_time_zone(None).to_list()
         seasons = [t.weekday() if daily else t.hour for t in times]
         volume = [math.log(n) for n in points["units"]]
         per_unit = [math.log(float(usd) / n) for usd, n in points.select("cost_usd", "units").iter_rows()]
         usual = _usual(volume, seasons), _usual(per_unit, seasons)
         drawn = [1 / math.sqrt(n) for n in points["units"]]
         scores = distances(volume, usual[0], drawn), distances(per_unit, usual[1], _noise(points))
-        rows = []
+        found = []
         for nth in standing_out(scores, self.z):
             expected = Decimal(repr(math.exp(usual[0][nth] + usual[1][nth]))).quantize(PLACES)
             actual = points["cost_usd"][nth]
             if actual - expected < floor or (daily and _seen_before(times, nth, scores, self.z)):
                 continue
             factors = math.exp(volume[nth] - usual[0][nth]), math.exp(per_unit[nth] - usual[1][nth])
-            rows.append(
-                (times[nth], expected, actual, actual - expected, max(scores[0][nth], scores[1][nth]), *factors)
-            )
-        if not rows:
+            row = times[nth], expected, actual, actual - expected, max(scores[0][nth], scores[1][nth]), *factors
+            found.append((-row[3], nth, row))
+        if not found:
             return None
+        found.sort()
         evidence = pl.DataFrame(
-            rows,
+            [row for *_, row in found],
             schema={
                 "at": pl.Datetime("us"),
                 "expected_usd": USD,
@@ -120,7 +121,7 @@ class SpendAnomaly(Analyzer):
                 "unit_cost_factor": pl.Float64,
             },
             orient="row",
-        ).sort("excess_usd", "at", descending=[True, False])
+        )
         worst = evidence.row(0, named=True)
         when = f"{worst['at']:%Y-%m-%d}" if daily else f"{worst['at']:%Y-%m-%d %H:00}"
         more = f" and {evidence.height - 1} more" if evidence.height > 1 else ""
@@ -134,8 +135,8 @@ class SpendAnomaly(Analyzer):
             because=(f"{points.height} {'days' if daily else 'hours'}; usual is the median of the same "
                      f"{'weekday' if daily else 'hour'}",),
             stake_usd=total_usd(evidence, "excess_usd"),
-            requests=int(points.filter(pl.col("at").is_in(evidence["at"].implode()))["units"].sum()),
-            details={"tenants": _tenants(units, worst["at"])},
+            requests=int(points["units"].gather([nth for _, nth, _ in found]).sum()),
+            details={"tenants": _tenants(units, points["at"].gather([found[0][1]]))},
         )  # fmt: skip
 
 
@@ -210,8 +211,8 @@ def _cause(row: dict[str, float]) -> str:
     return f"volume ×{volume:.1f}, unit cost ×{unit:.1f}"
 
 
-def _tenants(units: pl.DataFrame, at: datetime) -> pl.DataFrame:
+def _tenants(units: pl.DataFrame, at: pl.Series) -> pl.DataFrame:
     """Who spent on the worst day: tenant, units, cost_usd."""
-    mine = units.filter(pl.col("at") == at).group_by(pl.col("tenant").fill_null("(no tenant)"))
+    mine = units.filter(pl.col("at") == pl.lit(at)).group_by(pl.col("tenant").fill_null("(no tenant)"))
     sums = mine.agg(units=pl.len(), cost_usd=pl.sum("cost_usd"))
     return sums.sort("cost_usd", "tenant", descending=[True, False]).head(10)
