@@ -24,7 +24,7 @@ class OpenAIRealtime(TableFormat):
       else a `model` in the record around. Without either, calls are unpriced.
     - `response.created` embeds the same response without counts: both are one call.
     - Events have no time; the record around them must have one. Transcription of what the user says is billed apart
-      and stands in no response.
+      and stands in no response: its events are read by `openai-transcriptions`.
 
     Logged better: all events of a session in one file, in order, each with its time.
     """
