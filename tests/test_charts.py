@@ -272,3 +272,9 @@ def test_another_parser_finds_no_error_in_a_page():
         reader = HTMLParser()
         reader.parse(page)
         assert reader.errors == []
+
+
+def test_a_printed_page_holds_what_is_folded_on_a_screen():
+    """Seen in a browser's print: without this rule a closed section is left out."""
+    printed = STYLE.partition("@media print")[2]
+    assert "details::details-content { content-visibility: visible; block-size: auto; }" in printed

@@ -163,7 +163,7 @@ def test_a_diagnosis_and_the_rows_of_a_finding_are_as_harmless_as_a_report(text)
     for shown in (
         _doctor.terminal(diagnosis(text), view),
         _doctor.machine(diagnosis(text)),
-        _evidence.terminal(found, view),
+        _evidence.terminal(found, (), view),
         "".join(_layout.paint(_page.shown(text, 80), color=False)),
     ):
         shown.encode()

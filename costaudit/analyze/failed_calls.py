@@ -109,6 +109,13 @@ def _counted(ledger: Ledger) -> pl.DataFrame:
     return ledger.told(found["row"], (TASK, MODEL)).with_columns(found["len"].alias("all_calls"))
 
 
+def _largest(groups: pl.DataFrame) -> str:
+    """`HTTP 500, 14 calls`: the cause of most failures of the task, whichever model they hit."""
+    causes = groups.group_by("cause").agg(pl.col("calls").sum()).sort("calls", "cause", descending=[True, False])
+    cause, calls = causes.row(0)
+    return f"{cause}, {plural(calls, 'call')}"
+
+
 def _claim(task: str, groups: pl.DataFrame) -> Claim:
     intervals = [wilson(n, of) for n, of in groups.select("calls", "all_calls").iter_rows()]
     evidence = groups.with_columns(
@@ -120,7 +127,7 @@ def _claim(task: str, groups: pl.DataFrame) -> Claim:
     return Claim(
         subject={"task": task},
         title=f"{task}: {plural(billed, 'failed call')} billed, {{usd}}",
-        remedy="look at the largest kind of failure; do not send what always fails",
+        remedy=f"look at the largest kind of failure ({_largest(groups)}); do not send what always fails",
         severity=Severity.MEDIUM,
         confidence=Confidence.HIGH,
         evidence=evidence,

@@ -41,10 +41,14 @@ def command(
 
 
 def markdown(one: Page) -> str:
-    """The page with the rule's name above and its thresholds below."""
+    """The page with the rule's name above, what its remedies are called and its thresholds below."""
+    from costaudit.report._dials import of_rule
+
     settings = [f"- `{name}` ({_usual(str(default), unit)}): {meaning}" for name, default, unit, meaning in one.options]
     below = ["## Thresholds", f"In `costaudit.yaml` under `rules: {one.rule}:`", *settings] if settings else []
-    return "\n".join([f"# {one.rule}", "", one.text.strip(), *([""] if below else []), *below]) + "\n"
+    named = [f"- {said}" for said in of_rule(one.rule)]
+    where = ["", "## What it is called", *named] if named else []
+    return "\n".join([f"# {one.rule}", "", one.text.strip(), *where, *([""] if below else []), *below]) + "\n"
 
 
 def _usual(default: str, unit: str) -> str:

@@ -99,13 +99,15 @@ def _finding(
 ) -> str:
     from costaudit.known import Known
     from costaudit.report import _evidence, csv, json
+    from costaudit.report._dials import dials
 
-    found = find(wanted, Known(paths, settings).audit(report))
+    audit = Known(paths, settings).audit(report)
+    found = find(wanted, audit)
     if format == "csv":
         return csv.written(found.evidence)
     if format == "json":
-        return json.document(json.finding(found, most=None))
-    page = _evidence.terminal(found, options.view(no_color=no_color, output=output), every=every)
+        return json.document(json.finding(found, dials(found, audit), most=None))
+    page = _evidence.terminal(found, dials(found, audit), options.view(no_color=no_color, output=output), every=every)
     return page + _prompts(found, paths, settings, report, text=text)
 
 

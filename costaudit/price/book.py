@@ -145,7 +145,8 @@ def _own_files(folder: Path, cache: Path | None) -> tuple[list[Path], list[Overr
     paths = _price_files(folder)
     if not paths:
         raise PriceError(
-            f"{folder}: no price files there", hint="give a folder of .yaml files; `costaudit prices show` prints one"
+            f"{folder}: no price files there" if folder.is_dir() else f"{folder}: there is no such folder",
+            hint="put a file own.yaml there, e.g. with the line: - {match: openai/gpt-5*, token_multiplier: 0.9}",
         )
     lists = [path for path in paths if holds_overrides(path)]
     own = [path for path in paths if path not in lists]

@@ -126,6 +126,11 @@ def _amount(data: Mapping[str, Any], key: str, where: str) -> Decimal | None:
 
 
 def _decimal(value: Any, where: str) -> Decimal:
+    if value is None:
+        raise PriceError(
+            f"{where} has no number yet",
+            hint="fill in what the provider's price page says, tokens in USD per million (0 where it is free)",
+        )
     try:
         number = Decimal(str(value).replace("_", "")) if not isinstance(value, bool) else Decimal("nan")
     except InvalidOperation:

@@ -13,12 +13,12 @@ from costaudit.report import View, _words
 from costaudit.report import _money as money
 from costaudit.report._layout import EMPTY, Column, Line, items, line, paint, paragraph, strong, table
 from costaudit.report._text import clean, width
-from costaudit.report.json import stake, total, value
+from costaudit.report.json import is_hash, sha, stake, total, value
 
 ROWS = 30  # of evidence on a terminal
 
 
-def terminal(finding: Finding, view: View, *, every: bool = False) -> str:
+def terminal(finding: Finding, settings: Sequence[str], view: View, *, every: bool = False) -> str:
     """The claim, how sure it is, what to do, and its evidence, the worst rows first."""
     subject = [f"{name} {what}" for name, what in sorted(finding.subject.items())]
     amount, (spread, *sure) = _words.amount(finding), _words.sure(finding)
@@ -31,6 +31,7 @@ def terminal(finding: Finding, view: View, *, every: bool = False) -> str:
         ("calls", [money.plural(finding.requests, "request")]),
         ("basis", list(finding.because)),
         ("do", finding.remedy.splitlines()),
+        ("set", list(settings)),
     ]
     lines = [*paragraph(f"{finding.id}  {finding.title}", view.columns), EMPTY]
     lines[0] = strong("".join(span.text for span in lines[0]))
@@ -47,7 +48,7 @@ def rows(frame: pl.DataFrame, columns: int, most: int | None, adds_up: str | Non
     """A table as it is; with the column that adds up, its sum below, the rows left out included."""
     shown = frame if most is None else frame.head(most)
     heads = [_column(name, kind) for name, kind in shown.schema.items()]
-    cells = [[cell(v) for v in row] for row in shown.iter_rows()]
+    cells = written(shown)
     lines = table(heads, cells, columns)
     if any(_width(spans) > columns for spans in lines):
         lines = _records(list(frame.columns), cells, columns)
@@ -76,6 +77,15 @@ def _records(names: Sequence[str], cells: Sequence[Sequence[str]], columns: int)
 def _column(name: str, kind: Any) -> Column:
     # Texts share what numbers leave; an id or a file name still tells its ends at ten columns.
     return Column(name, right=kind.is_numeric(), flexible=not kind.is_numeric(), least=min(10, max(4, len(name))))
+
+
+def written(frame: pl.DataFrame) -> list[list[str]]:
+    """The cells of a table, row by row; a hash is no number, and reads as in the report for machines."""
+    hashes = [is_hash(column) for column in frame]
+    return [
+        [sha(value) if hashed and value is not None else cell(value) for value, hashed in zip(row, hashes, strict=True)]
+        for row in frame.iter_rows()
+    ]
 
 
 def cell(given: Any) -> str:

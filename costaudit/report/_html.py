@@ -54,9 +54,11 @@ svg .band { fill: var(--bar); fill-opacity: .25; } svg path.run { stroke: var(--
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } .part { display: none; }
   th, td { padding: .3rem .25rem; } table { font-size: .85rem; } }
 @media print { :root { font-size: 11px; } body { max-width: none; padding: 0; }
+  details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; }
+  details table { font-size: .85em; }
   article, figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; } nav, .skip { display: none; } .wide { overflow: visible; }
-  th, td { padding: .15rem .4rem; } svg.chart { min-width: 0; }
+  th, td { padding: .15rem .4rem; } th { white-space: normal; } .name { min-width: 3.5rem; } svg.chart { min-width: 0; }
   svg, article { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """.strip()
 

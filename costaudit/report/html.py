@@ -9,7 +9,8 @@ from costaudit.finding import ZERO, Finding, Kind, Severity
 from costaudit.report import View, _chart_time, _tables, _words
 from costaudit.report import _money as money
 from costaudit.report._chart_details import details
-from costaudit.report._evidence import cell
+from costaudit.report._dials import dials
+from costaudit.report._evidence import written
 from costaudit.report._html import cards, document, facts, folded, grid, remarks, section, text
 from costaudit.report._svg import part, patterns
 from costaudit.report.json import stake, total
@@ -69,11 +70,13 @@ def _fix(audit: Audit) -> Iterable[str]:
         summed = _words.summed(audit, kind, sum((f.amount_usd for f in findings), ZERO))
         counted = f"{summed}{money.plural(len(findings), 'finding')}"
         apart = "" if kind in (Kind.WASTE, Kind.DECIDE) else ", in none of the sums"
-        yield section(str(kind), f"{_words.HEADINGS[kind]}: {counted}{apart}", map(_finding, findings))
-    yield section("unclaimed", _words.UNCLAIMED, map(_finding, _words.unclaimed(audit)))
+        yield section(
+            str(kind), f"{_words.HEADINGS[kind]}: {counted}{apart}", [_finding(f, dials(f, audit)) for f in findings]
+        )
+    yield section("unclaimed", _words.UNCLAIMED, [_finding(f, ()) for f in _words.unclaimed(audit)])
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: Finding, settings: Sequence[str]) -> str:
     first, *copied = finding.remedy.splitlines() or [""]
     sure = [finding.rule, finding.id, *_words.sure(finding), money.plural(finding.requests, "request")]
     level = "" if finding.severity is Severity.LOW else f' class="{finding.severity}"'
@@ -82,6 +85,7 @@ def _finding(finding: Finding) -> str:
         f'<p class="soft"><span class="severity">{finding.severity}</span> · {text(" · ".join(sure))}</p>',
         *(f'<p class="soft">{text(reason)}</p>' for reason in finding.because),
         f'<p class="do">do: {text(first)}</p>' + (_copied(copied) if copied else ""),
+        *(f'<p class="soft">set: {text(one)}</p>' for one in settings),
         *details(finding),
         _evidence(finding),
     ]
@@ -98,7 +102,7 @@ def _evidence(finding: Finding) -> str:
         return ""
     shown = frame.head(EVIDENCE)
     left = [not kind.is_numeric() for kind in frame.schema.values()]
-    rows = [[cell(value) for value in row] for row in shown.iter_rows()]
+    rows = written(shown)
     rest = frame.height - shown.height
     more = f'<p class="soft">and {money.plural(rest, "more row")}</p>' if rest else ""
     column = stake(finding)

@@ -19,6 +19,7 @@ from costaudit.audit import Accepted, Audit, Coverage, Prices, Window
 from costaudit.finding import ZERO, Finding, Kind
 from costaudit.report import View, _words
 from costaudit.report import _money as money
+from costaudit.report._dials import dials
 from costaudit.report._text import printable_json
 
 SCHEMA = "costaudit.report/1"
@@ -68,7 +69,7 @@ def report(audit: Audit) -> dict[str, Any]:
         },
         "waste_usd": money.exact(audit.owned(Kind.WASTE)),
         "decide_usd": money.exact(audit.owned(Kind.DECIDE)),
-        "findings": [finding(f) for _, findings, _ in _words.groups(audit) for f in findings],
+        "findings": [finding(f, dials(f, audit)) for _, findings, _ in _words.groups(audit) for f in findings],
         "clean": sorted(audit.clean),
         "not_checked": [
             {"rule": item.rule, "why": item.why} for item in sorted(audit.not_checked, key=lambda n: (n.rule, n.why))
@@ -132,7 +133,7 @@ def coverage(known: Coverage, sources: list[dict[str, Any]] | None = None) -> di
     }
 
 
-def finding(claim: Finding, most: int | None = EVIDENCE) -> dict[str, Any]:
+def finding(claim: Finding, settings: Sequence[str], most: int | None = EVIDENCE) -> dict[str, Any]:
     """A finding with the worst rows of its evidence; the others are counted and summed."""
     column = stake(claim)
     cap = claim.evidence.height if most is None else most
@@ -153,6 +154,7 @@ def finding(claim: Finding, most: int | None = EVIDENCE) -> dict[str, Any]:
         "high_usd": _usd(claim.high_usd),
         "requests": claim.requests,
         "remedy": claim.remedy,
+        "settings": list(settings),
         "because": list(claim.because),
         "evidence": rows(shown),
         "evidence_rest": {"rows": rest.height} | ({column: money.exact(total(rest[column]))} if column else {}),
@@ -185,8 +187,8 @@ def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
 def _column(column: pl.Series) -> list[Any]:
     if column.dtype in (pl.String, pl.Boolean):
         return column.to_list()
-    if column.dtype == pl.UInt64 and column.name.endswith("sha"):
-        return [_hash(v) for v in column]
+    if is_hash(column):
+        return [None if v is None else sha(v) for v in column]
     return [value(v) for v in column]
 
 
@@ -217,8 +219,12 @@ def value(given: Any) -> Any:
             return str(given)
 
 
-def _hash(given: int | None) -> str | None:
-    return None if given is None else f"{given:016x}"
+def is_hash(column: pl.Series) -> bool:
+    return column.dtype == pl.UInt64 and column.name.endswith("sha")
+
+
+def sha(given: int) -> str:
+    return f"{given:016x}"
 
 
 def span(window: Window) -> dict[str, str | None]:

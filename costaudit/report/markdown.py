@@ -10,6 +10,7 @@ from costaudit.audit import Audit
 from costaudit.finding import Finding, Kind
 from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
+from costaudit.report._dials import dials
 from costaudit.report._text import clean
 
 ROWS = 10  # of a table; the rest is one row, so that the table still adds up
@@ -87,20 +88,20 @@ def _fix(audit: Audit) -> list[str]:
         parts += [
             f"## {_words.HEADINGS[kind]}{summed}",
             grid(["finding", "severity, confidence", "rule", "amount"], rows, left=3) + more,
-            folded("What to do, and how sure it is", "\n".join(_advice(f) for f in shown)),
+            folded("What to do, and how sure it is", "\n".join(_advice(f, dials(f, audit)) for f in shown)),
         ]
     if silent := _words.unclaimed(audit):
-        parts += [f"## {_words.UNCLAIMED}", "\n".join(_advice(f) for f in silent[:FINDINGS])]
+        parts += [f"## {_words.UNCLAIMED}", "\n".join(_advice(f, ()) for f in silent[:FINDINGS])]
     return parts
 
 
-def _advice(finding: Finding) -> str:
+def _advice(finding: Finding, settings: Sequence[str]) -> str:
     but = "".join(f"; {text(reason)}" for reason in finding.because)
     first, *copied = finding.remedy.splitlines() or [""]
     said = f"- {text(finding.title)}: **{text(first)}** ({text(', '.join(_words.sure(finding)))}{but})"
     # To be copied as it stands: inside a fence nothing but a longer fence means anything.
     block = ["  ````yaml", *(f"  {clean(line).replace('`', chr(39))}" for line in copied), "  ````"] if copied else []
-    return "\n".join([said, *block])
+    return "\n".join([said, *(f"  - set: {text(one)}" for one in settings), *block])
 
 
 def folded(title: str, body: str) -> str:

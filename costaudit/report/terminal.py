@@ -9,6 +9,7 @@ from costaudit.audit import Accepted, Audit
 from costaudit.finding import ZERO, Confidence, Finding, Kind, Severity
 from costaudit.report import View, _tables, _words
 from costaudit.report import _money as money
+from costaudit.report._dials import dials
 from costaudit.report._layout import (
     EMPTY,
     Column,
@@ -195,14 +196,14 @@ def _group(audit: Audit, kind: Kind, findings: Sequence[Finding], total: Decimal
     shown = findings if len(findings) <= FINDINGS + 1 else findings[:FINDINGS]
     room = max(10, *(len(_words.amount(f)) for f in shown))
     for finding in shown:
-        yield from _finding(finding, room, columns)
+        yield from _finding(finding, dials(finding, audit), room, columns)
     if rest := findings[len(shown) :]:
         amount = sum((f.amount_usd for f in rest), ZERO)
         summed = f" worth {money.usd(amount)}" if in_ledger else ""
         yield line(" " * (room + 4), f"and {money.plural(len(rest), 'more', 'more')}{summed}")
 
 
-def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
+def _finding(finding: Finding, settings: Sequence[str], room: int, columns: int) -> Iterator[Line]:
     margin = " " * (room + 4)
     amount = f"  {_words.amount(finding):>{room}}  "
     yield from paragraph(finding.title, columns, first=amount, rest=margin)
@@ -219,6 +220,8 @@ def _finding(finding: Finding, room: int, columns: int) -> Iterator[Line]:
     for number, reason in enumerate(finding.because if finding.confidence is not Confidence.HIGH else ()):
         yield from paragraph(reason, columns, first=f"{margin}{'' if number else 'basis':<8}")
     yield from _remedy(finding.remedy, margin, columns)
+    for number, setting in enumerate(settings):
+        yield from paragraph(setting, columns, first=f"{margin}{'' if number else 'set':<8}")
 
 
 def _remedy(remedy: str, margin: str, columns: int) -> Iterator[Line]:
