@@ -123,6 +123,12 @@ def test_a_budget_is_exceeded_from_its_first_cent(per, usd, verdict, over, worst
     assert worst is None or row.worst == worst
 
 
+def test_a_run_of_several_tasks_is_one_run_for_a_budget():
+    rows = [row | {"run_id": "both", "task": task} for row, task in zip(spending(2, 2), ("plan", "write"), strict=True)]
+    row = judged(rows, Budget(Decimal(3), "run"))
+    assert (row.verdict, row.of, row.beyond_usd) == (Verdict.FAIL, 1, Decimal(1))
+
+
 def test_days_of_a_budget_are_days_of_its_zone():
     rows = [row | {"started_at": datetime(2026, 9, 1, 21 + i, 30, tzinfo=UTC)} for i, row in enumerate(spending(2, 2))]
     assert judged(rows, Budget(Decimal(3), "day")).verdict is Verdict.FAIL

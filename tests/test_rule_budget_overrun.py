@@ -99,6 +99,14 @@ def test_runs_and_calls_have_budgets_of_their_own():
     assert finding.requests == 1
 
 
+def test_a_run_of_several_tasks_is_one_run():
+    rows = [call(run_id="both", task=task) for task in ("plan", "write") for _ in range(5)]
+    (finding,) = ask(rows, Budget(Decimal("0.1"), per="run")).findings
+    assert finding.stake_usd == 10 * A_CALL - Decimal("0.1")
+    assert "exceeded by 1 of 1 runs" in finding.title
+    assert not ask(rows, Budget(Decimal("0.1"), per="run", scope={"task": "plan"})).findings  # of the task, $0.07
+
+
 def test_without_a_budget_it_is_not_checked():
     (why,) = (n.why for n in ask(days(3)).not_checked)
     assert "budgets" in why

@@ -12,7 +12,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import COST, Analyzer, CannotCheck, Claim, total_usd
 from costaudit.analyze._series import local_day, partial_day
-from costaudit.analyze._units import spend_rows, with_unit
+from costaudit.analyze._units import spend_rows
 from costaudit.config import SCOPES, Budget
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.ledger import Ledger
@@ -146,8 +146,9 @@ def _scope(budget: Budget) -> str:
 def _each(budget: Budget, calls: pl.DataFrame) -> Claim | None:
     """Runs or calls that cost more than they may."""
     if budget.per == "run":
-        keyed = with_unit(calls.filter(pl.col("run_id").is_not_null()))
-        sums = keyed.group_by("unit").agg(pl.first("run_id", "task", "tenant", "request_id"), cost_usd=COST.sum())
+        # A run is limited as a whole, whatever tasks its calls have.
+        own = calls.filter(pl.col("run_id").is_not_null())
+        sums = own.group_by("run_id").agg(pl.first("task", "tenant", "request_id"), cost_usd=COST.sum())
     else:
         sums = calls.select("row", "run_id", "task", "tenant", "request_id", COST)
     limit = pl.lit(budget.usd, USD)

@@ -96,7 +96,7 @@ def _judged(budget: Budget, calls: pl.DataFrame, tz: str, acceptance: Acceptance
 def _spent(budget: Budget, calls: pl.DataFrame, tz: str) -> Iterator[_Spent]:
     """The periods, runs or calls of the calls in scope, with what they cost."""
     if budget.per == "run":
-        groups = calls.filter(pl.col("run_id").is_not_null()).group_by("task", what="run_id")
+        groups = calls.filter(pl.col("run_id").is_not_null()).group_by(what="run_id")
     elif budget.per == "call":
         groups = calls.group_by("row", what=pl.coalesce("request_id", pl.format("row {}", "row")))
     else:
