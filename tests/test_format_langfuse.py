@@ -84,6 +84,13 @@ def test_any_file_shape_gives_the_same_calls(wrap):
 TRACE = {"timestamp": "2026-09-03T09:00:00Z", "name": "triage", "sessionId": "s", "userId": "u", "release": None}
 
 
+def test_a_tool_that_asks_a_model_makes_a_call_of_its_own():
+    outer, inner = observation({"input": 100, "output": 5}), observation({"input": 7, "output": 1}, "3", "2")
+    tool = {"id": "2", "traceId": "t", "type": "TOOL", "parentObservationId": "1", "usageDetails": {}}
+    assert spent(read([outer, tool, inner]))[:2] == (2, 107)
+    assert spent(read([outer, tool | {"type": "SPAN"}, inner]))[:2] == (1, 7)  # a framework's generation around
+
+
 def test_counts_that_langfuse_made_from_text_are_marked():
     rows = [
         observation({"input": 10, "output": 1}, "1", providedUsageDetails={}),

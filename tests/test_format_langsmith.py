@@ -33,6 +33,23 @@ def test_a_root_alone_stands_for_the_runs_below_it():
     assert spent(read([LOG[3]]))[:2] == (1, 1_010)
 
 
+def run(own, above, kind, **counts):
+    return {"id": own, "trace_id": "1", "parent_run_id": above, "dotted_order": own, "run_type": kind} | counts
+
+
+@pytest.mark.parametrize(
+    ("between", "calls"),
+    [("tool", (2, 107)), ("chain", (1, 7))],  # else it is the client's run around the provider's
+)
+def test_a_tool_that_asks_a_model_makes_a_call_of_its_own(between, calls):
+    runs = [
+        run("1", None, "llm", prompt_tokens=100, completion_tokens=5),
+        run("2", "1", between, prompt_tokens=7, completion_tokens=1),
+        run("3", "2", "llm", prompt_tokens=7, completion_tokens=1),
+    ]
+    assert spent(read(runs))[:2] == calls
+
+
 def test_pieces_of_a_run_meet_across_batches():
     first, second = LOG[4].split('],"patch":')
     made = read([first + "]}", '{"patch":' + second])

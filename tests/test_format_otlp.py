@@ -202,6 +202,55 @@ def test_of_the_spans_of_one_branch_the_deepest_with_usage_is_the_call(spans, to
         assert got[:3] == (tokens, calls, rollups)
 
 
+ASKED = {"gen_ai__operation__name": "chat"}
+TOOL = {"gen_ai__operation__name": "execute_tool"}
+AGENT = {"gen_ai__operation__name": "invoke_agent"}
+
+
+@pytest.mark.parametrize(
+    ("spans", "tokens", "calls", "rollups"),
+    [
+        ([span("1", **ASKED, **used(100)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(7))], 107, 2, 0),
+        # A tool that runs an agent, which restates its call; a helper's span stands between.
+        ([span("1", **ASKED, **used(100)), span("2", "1", **TOOL), span("3", "2", **AGENT, **used(7)), span("4", "3"),
+          span("5", "4", **ASKED, **used(7))], 107, 2, 1),
+        # Three models, one behind the other.
+        ([span("1", **ASKED, **used(100)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(20)),
+          span("4", "3", **TOOL), span("5", "4", **ASKED, **used(3))], 123, 3, 0),
+        # The framework's span around the SDK's, both calls by their kind: the SDK's is the call, and the tool's too.
+        ([span("1", **ASKED, **used(100)), span("2", "1", **ASKED, **used(100)), span("3", "1", **TOOL),
+          span("4", "3", **ASKED, **used(7))], 107, 2, 1),
+        # The sum of everything on every level, as some frameworks write it.
+        ([span("1", **AGENT, **used(107)), span("2", "1", **ASKED, **used(100)), span("3", "2", **TOOL),
+          span("4", "3", **ASKED, **used(7))], 107, 2, 1),
+        # A span that is a call by its kind, and states what the calls of its tools add up to.
+        ([span("1", **ASKED, **used(9, 2)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(7)),
+          span("4", "2", **ASKED, **used(2))], 9, 2, 1),
+        # An agent's usage over a tool's call stays the sum that it usually is.
+        ([span("1", **AGENT, **used(107)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(7))], 7, 1, 1),
+        # The tool's own span repeats the usage of the call that it made.
+        ([span("1", **ASKED, **used(100)), span("2", "1", **TOOL, **used(7)), span("3", "2", **ASKED, **used(7))],
+         107, 2, 1),
+        # The tool's call was cut off: it is unmetered, not restated.
+        ([span("1", **ASKED, **used(100)), span("2", "1", **TOOL), span("3", "2", **CHAT)], 100, 2, 0),
+        # Vercel's outer span over the tool that it ran.
+        ([span("1", ai__operationId="ai.generateText", **used(107)), span("2", "1", ai__operationId="ai.toolCall"),
+          span("3", "1", ai__operationId="ai.generateText.doGenerate", **used(100)),
+          span("4", "2", ai__operationId="ai.generateText.doGenerate", **used(7))], 107, 2, 1),
+        *(
+            ([span("1", **{key: call}, **used(100)), span("2", "1", **{key: tool}), span("3", "2", **{key: call},
+              **used(7))], 107, 2, 0)
+            for key, call, tool in (
+                ("openinference__span__kind", "LLM", "TOOL"), ("span__type", "llm_request", "tool"),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_tool_that_asks_a_model_makes_a_call_of_its_own(spans, tokens, calls, rollups):
+    for ordered in (spans, spans[::-1]):
+        assert tree(*ordered)[:3] == (tokens, calls, rollups)
+
+
 def test_the_tree_is_that_of_the_whole_log_and_not_of_a_file():
     parent, child = export(span("1", gen_ai__agent__name="triage", **used(100))), export(span("2", "1", **used(100)))
     for logs in ([[parent, child]], [[child, parent]], [[parent], [child]], [[child], [parent]]):

@@ -19,7 +19,7 @@ import polars as pl
 from costaudit import schema, scratch
 from costaudit.ingest import _convention, _tree
 
-MACHINERY = ("_key", "_also", "_rank", "_rows", "_own_at", *_tree.PLACE, "_label")
+MACHINERY = ("_key", "_also", "_rank", "_rows", "_own_at", *_tree.PLACE, "_label", "_calls")
 ROWS = pl.Schema(
     {
         **schema.REQUESTS,
@@ -27,6 +27,7 @@ ROWS = pl.Schema(
         "_rank": pl.Int64(),
         "_rows": pl.Int64(),
         "_own_at": schema.UTC,
+        "_calls": pl.Boolean(),
         **_convention.COLUMNS,
     }
 )

@@ -271,6 +271,10 @@ AROUND = frozenset(
 """operations and kinds that are no call even where they name a model"""
 
 
+TOOLS = frozenset({"execute_tool", "tool"})
+"""operations and kinds that run a tool: a call to a model below it was made by the tool"""
+
+
 def _where(table: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, int]]:
     return {name: (column, rank) for column, names in table.items() for rank, name in enumerate(names)}
 

@@ -23,7 +23,7 @@ from costaudit.ingest import _convention, _prompt, _tree
 from costaudit.ingest._decode import opened
 from costaudit.ingest._format import Out
 from costaudit.ingest._limits import MOST_TEXT
-from costaudit.ingest._otel_names import AROUND, CALLS, FACTS, METADATA
+from costaudit.ingest._otel_names import AROUND, CALLS, FACTS, METADATA, TOOLS
 from costaudit.ingest._otel_prompt import answered, has_text, prompt_facts
 from costaudit.ingest._span_usage import Shape, counted, provider_said, shape_of
 from costaudit.ingest._span_usage import usage as usage_of
@@ -60,6 +60,7 @@ ROWS: dict[str, Any] = {
     **dict.fromkeys((*_tree.PLACE, "_label", "_key", "_also"), pl.String()),
     "_latency_ms": pl.Float64(),
     "_rank": pl.Int64(),
+    "_calls": pl.Boolean(),
 }
 
 
@@ -124,6 +125,8 @@ def _row(span: Span, lent: Mapping[str, Any], *, told: bool) -> tuple[dict[str, 
         row |= _stated(span.known)
     usage = usage_of(attributes, kind, shape)
     row["_trace"], row["_span"], row["_parent"] = span.trace, span.span, span.parent
+    if kind in CALLS or kind in TOOLS:
+        row["_calls"] = kind in CALLS
     row["model"] = row.get("model") or row.get("model_requested")
     asked = row["model"] is not None
     called = kind in CALLS or (asked and kind not in AROUND)
@@ -174,7 +177,8 @@ def _kind(span: Span, shape: Shape) -> str:
     operation = attributes.get("ai.operationId")
     if isinstance(operation, str):
         # The outer `ai.generateText` repeats what its inner `ai.generateText.doGenerate` used.
-        return "chat" if operation.rpartition(".")[2].startswith("do") else "workflow"
+        last = operation.rpartition(".")[2]
+        return "chat" if last.startswith("do") else "tool" if last == "toolCall" else "workflow"
     return span.kind.lower()
 
 

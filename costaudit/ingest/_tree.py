@@ -1,12 +1,15 @@
 """Usage is counted once in a trace: where it was measured, not again in every span around it.
 
 Frameworks repeat the usage of their calls on the spans around them: agent, workflow, SDK, gateway. Of the spans of one
-branch that carry usage the deepest is the call; those above restate it and are roll-ups, which are never summed. What
-a call does not say itself (model, session, user, task) is taken from the nearest span above that says it.
+branch that carry usage the deepest is the call; those above restate it and are roll-ups, which are never summed. A tool
+that asks a model is a call of its own: a span that is a call by its kind, and has no other call below it but through
+tools, did not make those calls, so it is a call too; unless it states exactly what they add up to. What a call does
+not say itself (model, session, user, task) is taken from the nearest span above that says it.
 
 Machinery columns that formats fill beside those of the schema:
 `_trace`, `_span`, `_parent`   where the row stands; a span is named within its trace
 `_label`                       a name for the task of calls that have no other: that of the outermost span is taken
+`_calls`                       by its kind, whether the span is one call to a model; false where it runs a tool
 Spans that are no request are given as *nodes* with the same columns, so that they link and lend their context.
 The rule is applied to the whole log, for the spans of a trace may stand in any order and in several files.
 """
@@ -35,7 +38,13 @@ LENT = (
     "model",
 )
 MODEL = ("model_requested", "model")
-NODES = pl.Schema({**dict.fromkeys((*PLACE, "_label"), pl.String()), **{name: schema.REQUESTS[name] for name in LENT}})
+NODES = pl.Schema(
+    {
+        **dict.fromkeys((*PLACE, "_label"), pl.String()),
+        "_calls": pl.Boolean(),
+        **{name: schema.REQUESTS[name] for name in LENT},
+    }
+)
 TOLD = (*NODES, "_key", "input_tokens", "output_tokens", "usage_source")  # what the tree of rows is made of
 _CHANGED = (*LENT, "rollup", "_key")
 AT_ONCE = 20_000  # spans that are linked together
@@ -197,6 +206,7 @@ class _Tree:
         both = pl.concat([placed.select(list(NODES)), nodes.select(list(NODES))])
         self.context: list[tuple[str | None, ...]] = both.select(LENT).rows()
         self.labels: list[str | None] = both["_label"].to_list()
+        self.calls: list[bool | None] = both["_calls"].to_list()
         at = both.select(PLACE).with_row_index("_first")
         spans = at.unique(["_trace", "_span"], keep="first", maintain_order=True).drop("_parent")
         # A copy of a span is the same span: it stands where the first one stands.
@@ -222,20 +232,55 @@ class _Tree:
     def rollups(self) -> list[bool]:
         """For every row whether its usage is that of other rows."""
         calls = {n for n in range(self.height) if self.tokens[n] > 0 and self.first[n] == n}
-        covered: set[int] = set()
-        for n in calls:
-            for up in self._above(n):
-                if up in covered:
-                    break
-                covered.add(up)
+        covered, around = self._covered(calls)
+        covered |= self._sums(calls - covered, around)
         kept = calls - covered
-        for n in kept:
-            for up in self._above(n):
-                if up in calls:
-                    self.below[up] = self.below.get(up, 0) + self.tokens[n]
+        self.below = self._below(kept, calls - kept)
         looped = calls - kept - self.below.keys()  # each below the other, in a damaged log, and no call below them
         covered, kept = covered - looped, kept | looped
         return [self._restates(self.first[n], n, covered, kept) for n in range(self.height)]
+
+    def _covered(self, calls: set[int]) -> tuple[set[int], set[int]]:
+        """The spans above calls that restate them, and calls that have others below them only through tools."""
+        covered: set[int] = set()
+        around: set[int] = set()
+        for n in calls:
+            for up, apart in self._beyond(n):
+                if up in covered or (apart and up in around):
+                    break
+                (around if apart else covered).add(up)
+        # Whatever is above a span that is no call by its kind states the sum of what is below.
+        covered |= {n for n in around if not self.calls[n]}
+        return covered, around - covered
+
+    def _beyond(self, n: int) -> Iterator[tuple[int, bool]]:
+        """The spans above, nearest first, and whether a tool stands between."""
+        apart = self.calls[n] is False
+        for up in self._above(n):
+            yield up, apart
+            apart = apart or self.calls[up] is False
+
+    def _sums(self, kept: set[int], around: set[int]) -> set[int]:
+        """Of calls with others behind their tools those that state exactly what these add up to."""
+        around = around & kept
+        below = self._below(kept, around)
+        found: set[int] = set()
+        for n in sorted(around, key=lambda n: sum(1 for _ in self._above(n)), reverse=True):
+            if below.get(n) == self.tokens[n]:
+                found.add(n)
+                for up in self._above(n):
+                    if up in below:
+                        below[up] -= self.tokens[n]
+        return found
+
+    def _below(self, kept: set[int], spans: set[int]) -> dict[int, int]:
+        """Tokens of the calls below some spans, those that have any."""
+        below: dict[int, int] = {}
+        for n in kept if spans else ():
+            for up in self._above(n):
+                if up in spans:
+                    below[up] = below.get(up, 0) + self.tokens[n]
+        return below
 
     def twins(self, keys: pl.Series) -> list[str | None]:
         """For every row the identity that another copy of its span has: its log may know the answer's id."""
@@ -248,7 +293,9 @@ class _Tree:
         return [known.get(self.first[n]) for n in range(self.height)]
 
     def _restates(self, first: int, n: int, covered: set[int], kept: set[int]) -> bool:
-        return first in covered or (self.tokens[n] == 0 and any(up in kept for up in self._above(n)))
+        if first in covered or self.tokens[n]:
+            return first in covered
+        return any(up in kept and not (apart and self.calls[up]) for up, apart in self._beyond(n))
 
     def lent(self) -> dict[str, list[str | None]]:
         """For every row and column what the nearest span above says; for the task at last the outermost label."""

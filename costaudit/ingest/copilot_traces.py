@@ -51,11 +51,12 @@ class _Reader(PlainReader):
             out.foreign.append(record)
             return
         place = {"_trace": trace, "_span": span, "_parent": text(value.get("parent_span_id"))}
+        kind = {"chat": True, "execute_tool": False}.get(str(value.get("operation_name")))
         run = text(value.get("conversation_id")) or text(value.get("chat_session_id"))
         usage = tokens(value, NAMES)
         failed = value.get("status_code") == 2  # OpenTelemetry: ERROR
         if not spent(usage) and value.get("operation_name") != "chat":
-            about = {"_label": text(value.get("agent_name")), "run_id": run}
+            about = {"_label": text(value.get("agent_name")), "run_id": run, "_calls": kind}
             out.nodes.append(pl.DataFrame([place | about], schema=NODES))
             out.skipped[(text(value.get("operation_name")) or "span")[:60]] += 1
             return
@@ -72,6 +73,7 @@ class _Reader(PlainReader):
             model_requested=text(value.get("request_model")),
             model=text(value.get("response_model")) or text(value.get("request_model")),
             status="error" if failed else None,
+            _calls=kind,
             **place,
             **(usage if spent(usage) else {}),
         )

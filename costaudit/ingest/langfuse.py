@@ -98,6 +98,7 @@ ROWS: dict[str, Any] = {
     **_prompt.COLUMNS,
     **_convention.COLUMNS,
     **dict.fromkeys((*_tree.PLACE, "_label"), pl.String()),
+    "_calls": pl.Boolean(),
     "_rank": pl.Int64(),
 }
 
@@ -179,9 +180,11 @@ def _context(item: Mapping[str, Any]) -> dict[str, Any]:
     trace = text(_get(item, "traceId", "trace_id"))
     said = item.get("metadata")
     said = opened(said) if isinstance(said, str) else said
-    known = {
+    kind = (text(item.get("type")) or "").upper()
+    known: dict[str, Any] = {
         "_trace": trace,
         "_span": text(item.get("id")),
+        "_calls": {**dict.fromkeys(CALLS, True), "TOOL": False}.get(kind),
         "_parent": text(_get(item, "parentObservationId", "parent_observation_id")) or f"trace {trace}",
         "task": text(_get(item, "promptName", "prompt_name")) or text(_get(item, "traceName", "trace_name")),
         "user": text(_get(item, "userId", "user_id")),

@@ -117,7 +117,7 @@ def _place(run: Mapping[str, Any]) -> dict[str, Any]:
         column: next((v for name in names if (v := text(said.get(name))) is not None), None)
         for column, names in METADATA.items()
     }
-    outputs = run.get("outputs")
+    kind, outputs = (text(run.get("run_type")) or "").lower(), run.get("outputs")
     answered = text(outputs.get("model")) if isinstance(outputs, Mapping) else None
     asked = text(said.get("ls_model_name"))
     return known | {
@@ -125,6 +125,7 @@ def _place(run: Mapping[str, Any]) -> dict[str, Any]:
         "_span": text(run.get("id")),
         "_parent": text(run.get("parent_run_id")),
         "_label": text(run.get("name")),
+        "_calls": {**dict.fromkeys(CALLS, True), "tool": False}.get(kind),
         "key_id": text(run.get("session_name")) or text(run.get("session_id")),
         "instance_id": text(run.get("reference_example_id")),
         "provider": text(said.get("ls_provider")),
