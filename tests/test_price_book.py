@@ -205,3 +205,16 @@ def test_a_price_file_under_another_name_is_told_and_not_left_unused(tmp_path):
     with pytest.raises(PriceError, match=r"mine\.yaml has the prices of 'cohere'") as error:
         PriceBook.load(tmp_path)
     assert error.value.hint == "rename it cohere.yaml"
+
+
+@pytest.mark.parametrize(
+    ("day", "usd"),
+    [
+        # o3 on the day before its input fell from 10 to 2, and cached input from 2.50 to 0.50.
+        ("2025-06-09", "12.5"),
+        ("2025-06-10", "2.5"),
+    ],
+)
+def test_cached_input_of_o3_cost_a_quarter_of_its_input_before_and_after_the_cut(bundle, day, usd):
+    usage = {"input": M, "cache_read": M}
+    assert ask(bundle, "openai", "o3", usage, when=f"{day}T12:00:00+00:00").usd == Decimal(usd)

@@ -16,6 +16,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.sources import Card, Item, Span, tidy, usd
 from costaudit.price.sources.append import append, item_of
 from costaudit.price.sources.ll import Litellm
+from costaudit.price.sources.merge import merge
 from costaudit.price.sources.write import Header, provider_yaml
 
 M = 1_000_000
@@ -175,3 +176,25 @@ def test_import_of_what_is_no_list_is_a_clear_error(tmp_path, monkeypatch, capsy
         main(["prices", "import", *arguments])
     assert ended.value.code == code
     assert told in capsys.readouterr().err
+
+
+class Listed:
+    """A price list of one model with a cut, whose cached rate is the new one all along; its tier is of today."""
+
+    def items(self, provider):
+        del provider
+        rates = [{"input": Decimal(n), "cache_read": Decimal("0.5")} for n in (10, 2)]
+        flex = {"flex": Card({"input": Decimal(1), "cache_read": Decimal("0.25")}, {}, "gp")}
+        old, new = (Span(since=day, card=Card(r, {}, "gp")) for day, r in zip(("", "2025-06-10"), rates, strict=True))
+        new.tiers = flex
+        yield Item("m", [old, new], set(), {})
+
+
+def test_a_fact_holds_until_its_day_and_tiers_follow_it():
+    fact = {"models": "m", "until": "2025-06-10", "rates": {"cache_read": 2.5}, "force": True}
+    old, new = merge("acme", {"order": ["gp"], "rules": [fact]}, {"gp": Listed()}, "2026-11-23").models["m"].spans
+    assert (old.card.rates["cache_read"], new.card.rates["cache_read"]) == (Decimal("2.5"), Decimal("0.5"))
+    assert (old.tiers["flex"].rates["cache_read"], new.tiers["flex"].rates["cache_read"]) == (
+        Decimal("1.25"), Decimal("0.25"),
+    )  # fmt: skip
+    assert old.filled == {"facts": ["cache_read"]}

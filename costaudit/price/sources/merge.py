@@ -240,7 +240,7 @@ def _apply(facts: dict[str, Any], models: dict[str, Item]) -> None:
         for item in models.values():
             if pattern.fullmatch(item.name):
                 for span in item.spans:
-                    if not rule.get("since") or span.since >= str(rule["since"]):
+                    if str(rule.get("since", "")) <= span.since < str(rule.get("until", "9999")):
                         _apply_rule(rule, span)
                 item.facts.update(rule.get("facts", {}))
 
