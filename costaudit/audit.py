@@ -11,7 +11,6 @@ import msgspec
 import polars as pl
 
 from costaudit.config import Suppression
-from costaudit.errors import UNREAD
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
 from costaudit.schema import USD
 
@@ -59,6 +58,7 @@ class Coverage(msgspec.Struct, frozen=True):
     low_usd, high_usd  the truth lies between; high None: no upper bound
     unpriced       model, provider, requests, tokens, entry (YAML to paste)
     sources        path, format, requests, convention, proof
+    unread         of each file or folder that is in no figure because it could not be read: why
     """
 
     fates: Fates
@@ -71,16 +71,12 @@ class Coverage(msgspec.Struct, frozen=True):
     sources: pl.DataFrame
     sampled: bool = False
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     floor: float = 0.8
 
     @property
     def enough(self) -> bool:
         return self.share >= self.floor
-
-    @property
-    def unread(self) -> tuple[str, ...]:
-        """Of each file or folder that is in no figure because it could not be read: why."""
-        return tuple(note.removesuffix(f"; {UNREAD}") for note in self.notes if note.endswith(UNREAD))
 
 
 class Spend(msgspec.Struct, frozen=True):

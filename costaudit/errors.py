@@ -5,12 +5,13 @@ CostAuditError            exit 3: cannot judge
 ├── ConfigError           exit 2: costaudit.yaml, a mapping, limits or revenue file
 ├── PriceError            exit 2: a price file or a price override
 └── LogError              exit 3: no readable record where logs were expected
+    └── UnreadError       the system did not let a file or a folder be read
 """
 
 from __future__ import annotations
 
-AT_LEAST = "totals are at least this"  # how a note ends that says a log holds a sample of the calls
-UNREAD = f"it could not be read, so {AT_LEAST}"  # and one of a file or folder that the system did not let be read
+AT_LEAST = "totals are at least this"  # how a note ends that says why a log does not hold all calls
+UNREAD = f"it could not be read, so {AT_LEAST}"
 
 
 class CostAuditError(Exception):
@@ -48,3 +49,7 @@ class LogError(CostAuditError):
     """Nothing in the given paths can be read as a log."""
 
     exit_code = 3
+
+
+class UnreadError(LogError):
+    """The system did not let a file or a folder be read: what is in there is in no total."""

@@ -15,7 +15,7 @@ from costaudit.analyze import analyze, checked
 from costaudit.attribute import Attributed, attribute
 from costaudit.audit import UNDATED, Audit, Coverage, Fates, Prices, Window
 from costaudit.config import Settings
-from costaudit.errors import AT_LEAST, LogError, UsageError
+from costaudit.errors import LogError, UsageError
 from costaudit.ingest import REJECTS, Ingested, ingest
 from costaudit.ingest import _store as store
 from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
@@ -105,10 +105,12 @@ def loaded(
         calls,
         fates=_fates(read.fates, outside),
         sources=told.sources,
-        sampled=any(note.endswith(AT_LEAST) for note in read.notes),
+        sampled=read.sampled,
         notes=(*said, *read.notes, *known.notes),
     )
-    return Loaded(calls, replace(believed, floor=settings.min_coverage), window, used(book, window), book)
+    return Loaded(
+        calls, replace(believed, floor=settings.min_coverage, unread=read.unread), window, used(book, window), book
+    )
 
 
 def _possible(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

@@ -115,7 +115,9 @@ def test_an_object_that_cannot_be_fetched_costs_itself_and_says_why(bucket, tmp_
     monkeypatch.setattr(_remote, "_get", broken)
     read = ingest([bucket.url], cache=tmp_path)
     assert ids(read) == ["c1"]
-    assert read.notes == (f"{bucket.url}/b.jsonl: cannot be fetched: No space left on device",)
+    why = f"{bucket.url}/b.jsonl: cannot be fetched: No space left on device"
+    assert (read.unread, read.sampled) == ((why,), True)  # totals are at least what they are, and nothing is judged
+    assert read.notes == (f"{why}; it could not be read, so totals are at least this",)
     monkeypatch.setattr(_remote, "_get", original)
     assert ids(ingest([bucket.url], cache=tmp_path)) == ["c1", "c2"]
 

@@ -35,7 +35,7 @@ def command(
     hashes, no prompt and no answer; prices are applied when it is analyzed: `costaudit analyze DIR`.
     """
     from costaudit.commands._sums import summary
-    from costaudit.errors import UNREAD, LogError, UsageError
+    from costaudit.errors import LogError, UsageError
     from costaudit.ingest import _store, ingest
     from costaudit.pipeline import cached
     from costaudit.report import _money as money
@@ -62,9 +62,8 @@ def command(
     emit(
         f"{store}: {merged.added:,} requests added, {improved}{merged.known:,} known already, {merged.total:,} in all\n"
     )
-    unread = [said for said in read.notes if said.endswith(UNREAD)]
-    if unread:
-        number = money.plural(len(unread), "file or folder", "files or folders")
+    if read.unread:
+        number = money.plural(len(read.unread), "file or folder", "files or folders")
         raise LogError(
             f"{number} could not be read, so the store does not hold what is in there",
             hint="the same command again, with the right to read them, adds what is missing",

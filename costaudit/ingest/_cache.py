@@ -121,6 +121,7 @@ class Cache:
         whole.rejects += read.rejects
         whole.notes += read.notes
         whole.problem, whole.until = read.problem, read.until
+        whole.sample |= read.sample
         return whole
 
     def keep(self, asked: Sequence[Asked], reads: Sequence[FileRead], doubtful: Container[str] = ()) -> None:
@@ -228,7 +229,7 @@ def _estimators() -> Iterator[str]:
 
 def _read(file: LogFile, entry: Entry) -> FileRead:
     """What an entry says, without its tables."""
-    read = FileRead(file, entry.lines, entry.blank, problem=entry.problem, notes=list(entry.notes))
+    read = FileRead(file, entry.lines, entry.blank, problem=entry.problem, sample=entry.sample, notes=list(entry.notes))
     read.skipped.update({(form, kind): number for form, kind, number in entry.skipped})
     read.rejects += entry.rejects
     return read
@@ -243,6 +244,7 @@ def _entry(key: bytes, state: State, read: FileRead, whole: int) -> Entry:
         [(form, kind, number) for (form, kind), number in read.skipped.items()],
         read.rejects,
         read.problem,
+        read.sample,
         read.notes,
         (0, 0),
         (0, 0),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from costaudit.errors import UNREAD, LogError, UsageError
+from costaudit.errors import LogError, UnreadError, UsageError
 from costaudit.ingest import _unknown
 from costaudit.ingest._blocks import Cut, Lines, blocks
 from costaudit.ingest._streams import STDIN, UTF16, Inflated, Read, Recoded, Stream, head_of, open_log, spooled
@@ -157,14 +157,14 @@ def _beside_database(path: Path) -> bool:
     return path.with_name(path.name.rpartition("-")[0]).is_file()
 
 
-def unread(file: LogFile, problem: OSError) -> LogError:
+def unread(file: LogFile, problem: OSError) -> UnreadError:
     """That the system did not let a file or a folder be read."""
     if problem.errno == errno.EISDIR:  # a folder that `_below` could not look into
         try:
             os.scandir(file.path).close()
         except OSError as again:
             problem = again
-    return LogError(f"{file.shown}: {problem.strerror or problem}; {UNREAD}")
+    return UnreadError(f"{file.shown}: {problem.strerror or problem}")
 
 
 def records(file: LogFile) -> Iterator[list[Record | Bad]]:

@@ -105,6 +105,7 @@ class Out(msgspec.Struct):
     rejects  (line, reason)
     foreign  records that are well-formed but not of this format
     notes    what the user should know about the file, each a sentence
+    sample   whether the file says that it does not hold all calls
     """
 
     frames: list[pl.DataFrame] = msgspec.field(default_factory=list)
@@ -115,6 +116,7 @@ class Out(msgspec.Struct):
     foreign: list[Record] = msgspec.field(default_factory=list)
     extra_lines: int = 0  # records beyond one a line: elements of a container
     notes: list[str] = msgspec.field(default_factory=list)
+    sample: bool = False
     tables: list[Rows] = msgspec.field(
         default_factory=list
     )  # rows of formats whose columns are fixed, not yet in a frame
@@ -129,6 +131,7 @@ class Out(msgspec.Struct):
         self.foreign += other.foreign
         self.extra_lines += other.extra_lines
         self.notes += other.notes
+        self.sample |= other.sample
         self.tables += other.tables
 
     def tuples(

@@ -65,6 +65,8 @@ class Ingested(msgspec.Struct, frozen=True):
     rejects   source_file, source_line, format, reason, detail
     sources   one row a file and format: counts by fate, token convention and its proof
     notes     files that are no logs, with the reason; traces whose totals do not add up
+    unread    of each file or folder that the system did not let be read: why; a note says it too
+    sampled   whether a log does not hold all calls, or could not be read
     identities  what each request is known by (`_identity`), for a store that merges it with others
     """
 
@@ -74,6 +76,8 @@ class Ingested(msgspec.Struct, frozen=True):
     rejects: pl.DataFrame
     notes: tuple[str, ...] = ()
     identities: pl.DataFrame | None = None
+    unread: tuple[str, ...] = ()
+    sampled: bool = False
 
 
 def formats() -> tuple[type[Format], ...]:
@@ -110,7 +114,7 @@ def ingest(
     fresh = iter(given if kept is None else map(kept.joined, unknown, given))
     reads = [known[file] if file in known else next(fresh) for file, _ in files]
     if kept and wanted is None:
-        unread = {read.file.shown for read in reads if read.problem.endswith(UNREAD)}  # it may be readable next time
+        unread = {read.file.shown for read in reads if read.unread}  # it may be readable next time
         kept.keep(files, reads, doubtful | unread)
     if not any(read.lines for read in reads):
         raise _nothing(paths, reads)
@@ -148,13 +152,14 @@ def _names(file: LogFile, columns: Mapping[str, str] | Sequence[Columns]) -> Map
 
 
 def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError:
-    problems = [read.problem for read in reads if read.problem]
-    if problems:
-        first = problems[0].removesuffix(f"; {UNREAD}")
-        found = first if len(reads) == 1 else f"none of {len(reads)} files is a log; the first: {first}"
+    bad = next((read for read in reads if read.problem), None)
+    if bad is not None:
+        several = len(reads) > 1
+        found = f"none of {len(reads)} files is a log; the first: {bad.problem}" if several else bad.problem
         known = nothing(paths, found)
-        said = str(known) if len(reads) > 1 else first
-        return LogError(said, hint=known.hint if first == problems[0] else "get the right to read it")
+        return LogError(
+            str(known) if several else bad.problem, hint="get the right to read it" if bad.unread else known.hint
+        )
     return nothing(paths, "no log records" if reads else "no files")
 
 
@@ -198,11 +203,13 @@ def _join(reads: Sequence[FileRead]) -> Ingested:
             str(r): int(n) for r, n in duplicates.group_by("reason").agg(pl.sum("count")).sort("reason").iter_rows()
         },
     )
-    said = [note for read in reads for note in (read.problem, *read.notes) if note]
-    said.sort(key=lambda note: not note.endswith(UNREAD))  # a report has room for few
-    notes = (*said, *told, *suspected(requests))
+    unread = tuple(read.problem for read in reads if read.unread)
+    others = [note for read in reads for note in ("" if read.unread else read.problem, *read.notes) if note]
+    # A report has room for few: first what no total holds.
+    notes = (*(f"{why}; {UNREAD}" for why in unread), *others, *told, *suspected(requests))
     sources = _sources(reads, requests, duplicates, rejects, proofs)
-    return Ingested(requests, fates, sources, rejects, notes, identities)
+    sampled = bool(unread) or any(read.sample for read in reads)
+    return Ingested(requests, fates, sources, rejects, notes, identities, unread, sampled)
 
 
 def _split(why: str) -> tuple[str, str]:

@@ -47,6 +47,7 @@ class Entry(msgspec.Struct, array_like=True):
     skipped: list[tuple[str, str, int]]
     rejects: list[tuple[int, str, str]]
     problem: str
+    sample: bool
     notes: list[str]
     rows: tuple[int, int]  # first, how many
     nodes: tuple[int, int]

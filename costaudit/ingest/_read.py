@@ -13,7 +13,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit import schema
-from costaudit.errors import LogError
+from costaudit.errors import LogError, UnreadError
 from costaudit.ingest import _detect, _pages, _unknown
 from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
@@ -45,6 +45,8 @@ class FileRead(msgspec.Struct):
     skipped: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (format, type)
     rejects: list[tuple[int, str, str]] = msgspec.field(default_factory=list)  # (line, format, reason)
     problem: str = ""
+    unread: bool = False  # the problem is that the system did not let it be read; it may the next time
+    sample: bool = False  # it says that it does not hold all calls
     notes: list[str] = msgspec.field(default_factory=list)
     until: Known | None = None  # all of it was read line by line, and what is appended can be read alone
     beyond: bool = False  # it is what the file gave beyond `file.known`
@@ -119,7 +121,7 @@ class _Reading:
         except Again:
             return False
         except LogError as problem:
-            self.read.problem = str(problem)
+            self.read.problem, self.read.unread = str(problem), isinstance(problem, UnreadError)
         return True
 
     def resume(self, seen: Seen) -> bool:
@@ -318,6 +320,7 @@ class _Reading:
         read = self.read
         read.lines += out.extra_lines
         read.notes += out.notes
+        read.sample |= out.sample
         read.nodes += map(whole, out.nodes)
         read.skipped.update({(name, kind): n for kind, n in out.skipped.items()})
         read.rejects += [(line, name, reason) for line, reason in out.rejects]

@@ -112,7 +112,8 @@ class _Batch:
     def told(self, reads: Sequence[FileRead]) -> Sequence[FileRead]:
         """An object that could not be fetched is a file that could not be read."""
         for read, problem in zip(reads, self.problems, strict=True):
-            read.problem = problem or read.problem
+            if problem:
+                read.problem, read.unread = problem, True
         return reads
 
     def remove(self) -> None:

@@ -74,6 +74,7 @@ class _Reader(SpanReader):
         if self.sampled:
             shares = ", ".join(f"{share:.3g}" for share in sorted(self.sampled))
             out.notes.append(f"Databricks: the inference table is a sample ({shares} of calls): {AT_LEAST}")
+            out.sample = True
 
 
 def _entity(row: Mapping[str, Any], record: Record) -> Span:

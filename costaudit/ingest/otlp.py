@@ -105,6 +105,7 @@ class _Reader:
         if self.kept:
             shares = ", ".join(f"1 in {1 / share:.3g}" for share in sorted(self.kept, reverse=True))
             out.notes.append(f"the traces are a sample ({shares} kept): {AT_LEAST}")
+            out.sample = True
 
     def _typed(self, typed: Export, record: Record, out: Out) -> Iterator[Span]:
         found = 0
