@@ -27,6 +27,7 @@ from costaudit.ingest._streams import CHUNK, Read, Stream, head_and_rest
 LARGE = 32 << 20  # bytes of a JSON file from which its values are read one by one, at a third of the speed
 WEIGHT = 4 << 20  # bytes of values that are handed on together
 ROWS = 10_000  # of a table, likewise
+DAMAGED = "not JSON from here on"
 ABSENT = ("", None, r"\N")  # cells that hold nothing; the last one as databases write it
 COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")  # a decimal one
 
@@ -50,7 +51,7 @@ def array(head: Read, stream: Stream) -> Iterator[Lines | list[Record | Bad]]:
         if newline and first.rstrip().endswith(b"]"):
             yield from lines(Read(data, rest.problem), io.BytesIO())
             return
-        yield _values(data.lstrip(b"\xef\xbb\xbf \t\r\n")[1:], rest.problem)
+        yield from _or_lines(_values(data.lstrip(b"\xef\xbb\xbf \t\r\n")[1:], rest.problem), rest)
         return
     numbered = enumerate(map(bytes, found), 1)
     yield [r for n, e in numbered for r in (of_array(e, n, 0) if e.startswith(b"[") else [Record(n, 0, e)])]
@@ -65,20 +66,47 @@ def _is_array(line: bytes) -> bool:
     return True
 
 
-def documents(head: Read, stream: Stream) -> Iterator[list[Record | Bad]]:
+def documents(head: Read, stream: Stream) -> Iterator[Lines | list[Record | Bad]]:
     """Pretty-printed documents, one or several after each other."""
     rest = head_and_rest(head, stream, LARGE)
     data = rest.data
     if len(data) >= LARGE and not rest.problem:
+        if any(_objects(data)):
+            yield from lines(rest, stream)
+            return
         for batch in _large(data.removeprefix(b"\xef\xbb\xbf"), stream, 0):
             yield [_opened(item) for item in batch]
         return
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
     except UNREADABLE:
-        yield _values(data, rest.problem)
+        yield from _or_lines(_values(data, rest.problem), rest)
     else:
         yield [Record(1, 0, data)]
+
+
+def _or_lines(values: list[Record | Bad], rest: Read) -> Iterator[Lines | list[Record | Bad]]:
+    """The values up to the damage; the lines where they give more: of a log whose first line is damaged."""
+    damaged = any(isinstance(value, Bad) and value.reason.startswith(DAMAGED) for value in values)
+    if damaged and sum(_objects(rest.data)) >= len(values):
+        yield from lines(rest, io.BytesIO())
+    else:
+        yield values
+
+
+def _objects(data: bytes) -> Iterator[bool]:
+    """For each line below the first that begins an object, whether it is a whole one with keys.
+
+    In a document that is printed over several lines none is.
+    """
+    at = data.find(b"\n{")
+    while at >= 0:
+        end = data.find(b"\n", at + 1)
+        try:
+            yield bool(msgspec.json.decode(data[at + 1 : end if end > 0 else None], type=dict[str, msgspec.Raw]))
+        except UNREADABLE:
+            yield False
+        at = data.find(b"\n{", at + 1)
 
 
 def _opened(item: Record | Bad) -> Record | Bad:
@@ -121,7 +149,7 @@ def _values(data: bytes, problem: str) -> list[Record | Bad]:
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as damage:
-            batch.append(Bad(len(batch) + 1, at, f"not JSON from here on ({damage})"))
+            batch.append(Bad(len(batch) + 1, at, f"{DAMAGED} ({damage})"))
             break
         if isinstance(value, dict):
             batch.append(Record(len(batch) + 1, at, value))

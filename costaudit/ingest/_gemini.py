@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costaudit.ingest._openai import quantities
-from costaudit.ingest._values import count
+from costaudit.ingest._values import counted
 
 MODALITIES = {"AUDIO": "audio", "IMAGE": "image", "VIDEO": "video"}  # text and documents are billed as text
 USER_KEYS = ("args", "response", "parameters", "labels")  # what stands below is the caller's and keeps its names
@@ -121,7 +121,7 @@ def _details(value: Any) -> dict[str, int]:
     for item in value if isinstance(value, list) else ():
         kind = MODALITIES.get(str(_mapping(item).get("modality")).upper())
         if kind is not None:
-            found[kind] = found.get(kind, 0) + (count(item.get("tokenCount") or 0) or 0)
+            found[kind] = found.get(kind, 0) + counted(item.get("tokenCount"))
     return found
 
 

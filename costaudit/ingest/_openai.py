@@ -12,7 +12,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._decode import opened
 from costaudit.ingest._format import Field, around, custom, text
-from costaudit.ingest._values import count
+from costaudit.ingest._values import counted
 
 HOSTS = {
     "openai.azure.com": "azure", "cognitiveservices.azure.com": "azure", "services.ai.azure.com": "azure",
@@ -51,10 +51,10 @@ def usage_parts(usage: Any) -> list[dict[str, Any]] | None:
         found[f"input_{kind}"] = max(0, _tokens(prompt, kind) - hit)
         found[f"cache_read_{kind}"] = hit
         found[f"output_{kind}"] = _tokens(answer, kind)
-    found["web_search"] = count(_first(usage, "server_tool_use").get("web_search_requests") or 0) or 0
+    found["web_search"] = counted(_first(usage, "server_tool_use").get("web_search_requests"))
     # Perplexity: queries and citations of deep research; a request fee that depends on the size of the search context.
-    found["search_queries"] = count(usage.get("num_search_queries") or 0) or 0
-    found["citation"] = count(usage.get("citation_tokens") or 0) or 0
+    found["search_queries"] = counted(usage.get("num_search_queries"))
+    found["citation"] = counted(usage.get("citation_tokens"))
     found["requests"] = 1 if usage.get("search_context_size") else 0
     return quantities(found)
 
@@ -133,7 +133,7 @@ def _first(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def _tokens(details: Mapping[str, Any], kind: str) -> int:
-    return count(details.get(f"{kind}_tokens") or 0) or 0
+    return counted(details.get(f"{kind}_tokens"))
 
 
 def joined(parts: Sequence[str | None]) -> str | None:

@@ -38,9 +38,11 @@ class PlainReader:
             if isinstance(value, str):
                 out.rejects.append((record.line, value))
                 continue
+            made = len(self.rows)
             try:
                 self.take(value, record, out)
             except ValueError as problem:
+                del self.rows[made:]  # a record is a reject or what it holds, never both
                 out.rejects.append((record.line, f"usage: {problem}"))
 
     def close(self, out: Out) -> None:

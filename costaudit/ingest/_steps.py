@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from costaudit.ingest._values import count, text
+from costaudit.ingest._values import count, counted, text
 
 LONG = 100_000  # tokens; the lowest step of a price that depends on the size of one prompt (pricing book, 2026-11)
 BESIDE = ("compaction", "advisor_message")  # steps that the top level leaves out
@@ -89,7 +89,7 @@ def steps(usage: Mapping[str, Any], model: str | None) -> list[Step]:
     own = [(kind, mine, c) for kind, mine, c in listed if kind not in BESIDE]
     split, assumed = _lifetimes(top, [c for _, _, c in own])
     details = usage.get("output_tokens_details")
-    hidden = count(details.get("thinking_tokens") or 0) if isinstance(details, Mapping) else None
+    hidden = counted(details.get("thinking_tokens")) if isinstance(details, Mapping) else None
     fees = _fees(usage)
     others = _beside(listed, model)
     if _adds_up(top, own) and _mixes(top, own, model):
@@ -160,5 +160,5 @@ def _lifetimes(top: Counts, own: Sequence[Counts]) -> tuple[Counts, bool]:
 
 def _fees(usage: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     used = usage.get("server_tool_use")
-    searches = count(used.get("web_search_requests") or 0) if isinstance(used, Mapping) else 0
+    searches = counted(used.get("web_search_requests")) if isinstance(used, Mapping) else 0
     return ({"class": "web_search", "quantity": Decimal(searches)},) if searches else ()

@@ -15,7 +15,7 @@ from costaudit.ingest._streams import Read, Stream
 ROWS = 1_000  # records that are handed on together
 LOOKED = 50  # lines in which an object is looked for
 OBJECT = re.compile(rb'\{\s*"')
-TAG = re.compile(rb"\[[\w :.,+/-]{1,60}\]\s")  # `[INFO] `, `[2026-09-01 08:00:00] `: no JSON array
+TAG = re.compile(rb"\[[\w :.,+/-]{1,60}\][ \t]+\S")  # `[INFO] `, `[2026-09-01 08:00:00] `: no JSON array
 MOMENT = re.compile(rb"\D{0,3}(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)(?![\d:])")
 TIMES = frozenset(
     {"started_at", "start_time", "startTime", "request_time", "timestamp", "ts", "time", "@timestamp", "created",

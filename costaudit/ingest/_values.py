@@ -80,6 +80,11 @@ def count(value: Any) -> int | None:
     raise ValueError(f"not a token count ({shown(value)})")
 
 
+def counted(value: Any) -> int:
+    """The same, and 0 where none is said; what is said and is no count is refused, however empty it is."""
+    return 0 if value is None else count(value) or 0
+
+
 def text(value: Any) -> str | None:
     """A short text; numbers and booleans are written out, nothing else is text."""
     if isinstance(value, str):

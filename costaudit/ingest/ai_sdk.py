@@ -83,7 +83,7 @@ class AiSdk(TableFormat):
         if isinstance(steps, list):
             first = next(iter(steps), None)
             return 82 if isinstance(first, Mapping) and (_is_result(first) or _is_step(first)) else 0
-        return 72 if _is_result(record) else 0
+        return 80 if _is_result(record) else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         return AiSdkReader(self, file, found)
@@ -166,7 +166,7 @@ def _shaped(call: Mapping[str, Any]) -> dict[str, Any]:
     parts, inner = part(usage, "inputTokenDetails"), part(usage, "outputTokenDetails")
     theirs = next((part(told, name) for name in APART if name in told), {})
     raw, openai = part(theirs, "usage"), part(told, "openai")
-    old = not parts and not given  # before version 6
+    old = "inputTokenDetails" not in usage and not given  # before version 6
     model = str(part(call, "response").get("modelId"))
     return {
         **call,

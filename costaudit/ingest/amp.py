@@ -58,13 +58,13 @@ class _Reader(PlainReader):
                 message = by_id.get(text(event.get("toMessageId")), {})
                 said = {**part(message, "usage"), **part(event, "tokens")}
                 own = text(event.get("id")) or f"event {n}"
-                made += self._row(record, thread, own, said, event, message, created)
+                made += self._row(record, thread, own, said, event, message, created, out)
         else:
             for n, message in enumerate(messages, 1):
                 usage = part(message, "usage")
                 own = text(message.get("messageId")) or text(message.get("id")) or f"message {n}"
                 if message.get("role") == "assistant" and usage:
-                    made += self._row(record, thread, own, usage, usage, message, created)
+                    made += self._row(record, thread, own, usage, usage, message, created, out)
         out.extra_lines += max(0, made - 1)
         if not made:
             out.skipped["thread without usage"] += 1
@@ -78,8 +78,14 @@ class _Reader(PlainReader):
         about: Mapping[str, Any],
         message: Mapping[str, Any],
         created: Any,
+        out: Out,
     ) -> int:
-        usage = tokens(said, NAMES)
+        """One row, or one reject, of one request; 0 where nothing was spent."""
+        try:
+            usage = tokens(said, NAMES)
+        except ValueError as problem:
+            out.rejects.append((record.line, f"usage: {problem}"))
+            return 1
         if not spent(usage):
             return 0
         asked = [b for b in _objects(message.get("content")) if b.get("type") == "tool_use"]

@@ -14,7 +14,7 @@ from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._steps import steps
-from costaudit.ingest._values import count, flag, moment, text, usd
+from costaudit.ingest._values import counted, flag, moment, text, usd
 
 Counts = dict[str, int]
 
@@ -119,17 +119,16 @@ def _by_model(models: Any) -> list[dict[str, Any]]:
         if not isinstance(used, Mapping):
             raise TypeError("modelUsage is no table of models")
         fresh, read, write = (
-            count(used.get(name) or 0) or 0
-            for name in ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+            counted(used.get(name)) for name in ("inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
         )
-        searches = count(used.get("webSearchRequests") or 0)
+        searches = counted(used.get("webSearchRequests"))
         found.append(
             {
                 "model": text(model),
                 "input_tokens": fresh + read + write,
                 "cache_read_tokens": read,
                 "cache_write_tokens": write,
-                "output_tokens": count(used.get("outputTokens") or 0),
+                "output_tokens": counted(used.get("outputTokens")),
                 "extras": [{"class": "web_search", "quantity": Decimal(searches)}] if searches else None,
                 "cost_logged_usd": usd(used.get("costUSD")),
             }

@@ -11,13 +11,13 @@ from costaudit import schema
 from costaudit.ingest._format import TableFormat, around, count, custom, number, request, text, whole
 from costaudit.ingest._openai import quantities
 from costaudit.ingest._prompt import Prompt
-from costaudit.ingest._values import count as counted
+from costaudit.ingest._values import counted
 
 
 def _searches(units: Any) -> list[dict[str, Any]] | None:
     """Searches of a reranker; raises ValueError for a value that is no count."""
     billed = units if isinstance(units, Mapping) else {}
-    return quantities({"rerank_search": counted(billed.get("search_units") or 0) or 0})
+    return quantities({"rerank_search": counted(billed.get("search_units"))})
 
 
 class Cohere(TableFormat):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -12,11 +11,11 @@ from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, custom, loaded, text, whole
-from costaudit.ingest._openai import put
+from costaudit.ingest._openai import put, quantities
 from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
-from costaudit.ingest._values import count as counted
+from costaudit.ingest._values import counted
 
 REASONS = ("finish_reason", "stop_reason", "stopReason")
 ANSWERS = ("ai", "AIMessage", "AIMessageChunk")
@@ -27,8 +26,7 @@ TIERS = ("", "priority_", "flex_")  # before the names of parts, where the tier 
 
 def _sound(parts: Any) -> list[dict[str, Any]] | None:
     """Audio tokens of a message; raises ValueError for a value that is no token count."""
-    found = {name: counted(value) for name, value in parts.items()} if isinstance(parts, Mapping) else {}
-    return [{"class": name, "quantity": Decimal(n)} for name, n in sorted(found.items()) if n] or None
+    return quantities({name: counted(value) for name, value in parts.items()} if isinstance(parts, Mapping) else {})
 
 
 class Langchain(TableFormat):
@@ -233,7 +231,7 @@ def _counts(message: Mapping[str, Any], meta: Mapping[str, Any], told: Mapping[s
             "_write_5m": inner.get("ephemeral_5m_input_tokens"),
             "_write_1h": inner.get("ephemeral_1h_input_tokens"),
             "_hidden": _tiered(outer, "reasoning"),
-            "_sound": {"input_audio": inner.get("audio") or 0, "output_audio": outer.get("audio") or 0},
+            "_sound": {"input_audio": inner.get("audio"), "output_audio": outer.get("audio")},
             "_reading": "inside",
         }
     said = next(

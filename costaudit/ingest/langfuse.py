@@ -16,7 +16,7 @@ from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._otel_names import METADATA
 from costaudit.ingest._otel_prompt import prompt_facts
-from costaudit.ingest._values import count, moment, number, text, usd
+from costaudit.ingest._values import count, counted, moment, number, text, usd
 
 CALLS = ("GENERATION", "EMBEDDING")
 READS = (
@@ -260,7 +260,7 @@ def _usage(item: Mapping[str, Any]) -> dict[str, Any]:
     parts = {str(name): n for name, value in details.items() if value is not None and (n := count(value)) is not None}
     total = parts.pop("total", None)
     if not any(parts.values()):
-        given, said = (count(value or 0) or 0 for value in (item.get("inputUsage"), item.get("outputUsage")))
+        given, said = (counted(value) for value in (item.get("inputUsage"), item.get("outputUsage")))
         if not given and not said:
             return {}
         parts, total = {"input": given, "output": said}, None

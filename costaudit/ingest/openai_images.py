@@ -11,7 +11,7 @@ from costaudit import schema
 from costaudit.ingest._format import TableFormat, around, count, custom, moment, request, text
 from costaudit.ingest._openai import EU_US, HOST, provider, quantities, usage_parts
 from costaudit.ingest._prompt import Prompt
-from costaudit.ingest._values import count as counted
+from costaudit.ingest._values import counted
 
 DONE = ("image_generation.completed", "image_edit.completed")
 
@@ -22,7 +22,7 @@ def _parts(usage: Any) -> list[dict[str, Any]] | None:
     if isinstance(said.get("output_tokens_details"), dict):
         return usage_parts(said)
     given = {part["class"]: int(part["quantity"]) for part in usage_parts(said) or ()}
-    return quantities(given | {"output_image": counted(said.get("output_tokens") or 0) or 0})
+    return quantities(given | {"output_image": counted(said.get("output_tokens"))})
 
 
 class OpenAIImages(TableFormat):
