@@ -43,7 +43,9 @@ __all__ = [
     "requests",
 ]
 
-Progress = Callable[[str, int, int], None]  # file, its number, of how many
+Progress = Callable[
+    [str, int, int], None
+]  # file, its number, of how many; no file: all requests are read, their number
 USUAL = ("task", "model", "tenant", "day")  # tables of every audit
 PRICE = ("cost_usd", "price_status", "price_entry")
 WHOLE_DAYS = timedelta(days=2)  # logs that span as much are shown as whole days, shorter ones to the minute
@@ -183,9 +185,13 @@ def requests(
     """
     kept = only_store(paths)
     if kept is None:
-        return ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings), only=only)
-    held = store.window(kept, *settings.window)
-    return stored(held.requests, held.outside, held.outside_restated)
+        read = ingest(paths, columns=settings.columns, progress=progress, cache=cached(settings), only=only)
+    else:
+        held = store.window(kept, *settings.window)
+        read = stored(held.requests, held.outside, held.outside_restated)
+    if progress is not None:
+        progress("", read.fates.requests, read.fates.requests)
+    return read
 
 
 def only_store(paths: Sequence[str]) -> str | None:

@@ -175,6 +175,7 @@ SPEND = Spend(
             "agree": [6_400],
             "logged_usd": money("700"),
             "computed_usd": money("712.0458"),
+            "cause": ["the log's price is cheaper: cache writes, fees or a tier left out, or a discount"],
         }
     ),
 )

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import sys
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -184,3 +185,23 @@ def test_an_interrupt_inside_the_engine_ends_as_an_interrupt(run, monkeypatch):
 
     monkeypatch.setattr("costaudit.pipeline.requests", interrupted)
     assert run("sql", "select 1", "x") == (130, "", "")
+
+
+def test_much_to_read_is_told_by_its_share_and_a_large_file_is_named_once(run, tmp_path, monkeypatch):
+    from costaudit.ingest import _pool
+
+    monkeypatch.setattr(_pool, "MUCH", 1)
+    asked = [(SimpleNamespace(shown=name, object=None), {}) for name in ("a", "b")]
+    heard = []
+    told = _pool._Told(asked, [0, 0, 1], [1_000_000_000] * 3, lambda *said: heard.append(said))
+    for group in ([0], [1], [2]):
+        told.of(group)
+    shares = [("a, 33 % of 3.0 GB", 1), ("a, 67 % of 3.0 GB", 1), ("b, 100 % of 3.0 GB", 2)]
+    assert heard == [(file, number, 2) for file, number in shares]
+    errors = io.StringIO()
+    monkeypatch.setattr("sys.stderr", errors)
+    with _output.progress(verbose=True) as show:
+        for said in heard:
+            show(*said)
+        show("", 12, 12)
+    assert errors.getvalue() == "reading 1 of 2: a, 33 % of 3.0 GB\nreading 2 of 2: b, 100 % of 3.0 GB\n"

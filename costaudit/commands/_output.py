@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ STDOUT = Path("-")
 LINE = 78  # columns of the progress line, at most
 MOST = 3  # files that an error names
 PATIENCE = 0.5  # seconds of silence that need no explanation
+MANY = 300_000  # requests that take longer than that
+_SHARE = re.compile(r", \d+ % of [\d.]+ GB\Z")  # how far the reading is, behind a file's name
 PIECE = 1 << 16  # bytes that find out whether a disk is full
 
 
@@ -223,7 +226,15 @@ def whole(coverage: Coverage) -> None:
 def progress(*, quiet: bool = False, verbose: bool = False) -> Iterator[Callable[[str, int, int], None] | None]:
     """Which file is being read, on stderr: each on a line if `verbose`; else on a terminal only, and after a while."""
     if verbose:
-        yield lambda file, number, of: note(f"reading {number:,} of {of:,}: {file}")
+        named: set[str] = set()
+
+        def name(file: str, number: int, of: int) -> None:
+            alone = _SHARE.sub("", file)
+            if alone and alone not in named:  # a large file is told of again and again
+                named.add(alone)
+                note(f"reading {number:,} of {of:,}: {file}")
+
+        yield name
     elif quiet or not sys.stderr.isatty():
         yield None
     else:
@@ -251,9 +262,10 @@ def _line() -> Iterator[Callable[[str, int, int], None]]:
 
     def show(file: str, number: int, of: int) -> None:
         nonlocal shown
-        if time.monotonic() - started > PATIENCE:
+        if time.monotonic() - started > PATIENCE or (not file and number >= MANY):
             shown = True
-            sys.stderr.write("\r" + pad(f"reading {number:,} of {of:,}: {clean(file)}", room))
+            said = f"reading {number:,} of {of:,}: {clean(file)}" if file else f"working on {number:,} requests"
+            sys.stderr.write("\r" + pad(said, room))
             sys.stderr.flush()
 
     try:

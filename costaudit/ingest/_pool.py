@@ -32,6 +32,7 @@ Progress = Callable[[str, int, int], None]  # file, its number, of how many
 LARGEST = 64 << 20  # bytes of files that one answer is of, while many are left: a process holds their rows
 TOGETHER = 20_000  # rows read ahead that become columns together
 FILES = 500  # at most, of an answer
+MUCH = 100_000_000  # bytes that take long enough to be counted
 IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them
 
 
@@ -48,13 +49,13 @@ def read_all(asked: Sequence[Asked], progress: Progress | None = None, workers: 
     parts = [slices(of, size, SHARE) if workers > 1 else [of] for of, size in zip(asked, sizes, strict=True)]
     flat = [of for several in parts for of in several]
     shares = [SHARE if len(several) > 1 else size for several, size in zip(parts, sizes, strict=True) for _ in several]
-    told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], progress)
+    told = _Told(asked, [n for n, several in enumerate(parts) for _ in several], shares, progress)
     known = _ahead(flat, told)
     rest = [n for n in range(len(flat)) if n not in known]
     if rest:
         if workers > 1:
             prepare(flat[rest[0]])  # once, for all workers
-        told.files = [told.files[n] for n in rest]
+        told.files, told.sizes = [told.files[n] for n in rest], [shares[n] for n in rest]
         read = _read([flat[n] for n in rest], _groups([shares[n] for n in rest], workers), told, workers)
         known |= dict(zip(rest, read, strict=True))
     found = iter([known[n] for n in range(len(flat))])
@@ -127,18 +128,33 @@ def _groups(sizes: Sequence[int], workers: int) -> list[Group]:
 
 
 class _Told(msgspec.Struct):
-    """Tells how far the reading is."""
+    """Tells how far the reading is: each file as it begins, a large one again with each part of it.
+
+    files  to which of them each part belongs
+    sizes  of the parts [bytes]
+    """
 
     asked: Sequence[Asked]
-    files: Sequence[int]  # to which of them each part belongs
+    files: Sequence[int]
+    sizes: Sequence[int]
     progress: Progress | None
     begun: set[int] = msgspec.field(default_factory=set)
+    read: int = 0
+    all: int = 0
 
     def of(self, group: Group) -> None:
-        for n in (self.files[n] for n in group):
-            if n not in self.begun and self.progress:
-                self.begun.add(n)
-                self.progress(self.asked[n][0].shown, len(self.begun), len(self.asked))
+        self.all = self.all or sum(self.sizes)
+        for n in group if self.progress else ():
+            again = (file := self.files[n]) in self.begun
+            self.begun.add(file)
+            self.read += self.sizes[n]
+            share = self._share()
+            if self.progress and (not again or (share and n == group[-1])):
+                self.progress(self.asked[file][0].shown + share, len(self.begun), len(self.asked))
+
+    def _share(self) -> str:
+        """`, 38 % of 3.0 GB` of much: files differ too much in size for their number to say how far it is."""
+        return f", {self.read / self.all:.0%} of {self.all / 1e9:.1f} GB".replace("%", " %") if self.all >= MUCH else ""
 
 
 class _Pool:

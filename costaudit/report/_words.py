@@ -228,8 +228,15 @@ def logged(table: pl.DataFrame) -> str:
     stated, ours = _sum(table["logged_usd"]), _sum(table["computed_usd"])
     return (
         f"{money.percent(agree / requests if requests else None)} of {money.plural(requests, 'stated cost')} agree; "
-        f"the log says {money.usd(stated)}, prices say {money.usd(ours)}"
+        f"the log says {money.usd(stated)}, prices say {money.usd(ours)}{_gap(table)}"
     )
+
+
+def _gap(table: pl.DataFrame) -> str:
+    """`; most of the gap: gpt-5, the log's price is cheaper: …`; nothing where the costs agree."""
+    apart = (pl.col("logged_usd") - pl.col("computed_usd")).abs()
+    wrong = table.filter(pl.col("cause").is_not_null()).sort(apart, "model", descending=[True, False])
+    return f"; most of the gap: {wrong['model'][0]}, {wrong['cause'][0]}" if wrong.height else ""
 
 
 def summed(audit: Audit, kind: Kind, total: Decimal) -> str:
@@ -262,7 +269,8 @@ def silent(not_checked: Iterable[NotChecked]) -> list[tuple[str, str]]:
 
 def left_out(audit: Audit) -> str:
     """What the report holds back, and why."""
-    floor = f"{money.plural(audit.below_floor, 'finding')} under the floor" if audit.below_floor else ""
+    low = f"{money.plural(audit.below_floor, 'finding')} under the floor (`floor_usd`, `floor_share` in costaudit.yaml)"
+    floor = low if audit.below_floor else ""
     hidden = f"{money.count(audit.suppressed)} suppressed" if audit.suppressed else ""
     return ", ".join(text for text in (floor, hidden) if text)
 

@@ -242,7 +242,7 @@ def _rules(audit: Audit, columns: int, *, verbose: bool) -> list[Line]:
         for rules, why in _words.silent(audit.not_checked):
             lines += paragraph(f"  {rules}: {why}", columns, first="  ", rest="    ")
     if said := _words.left_out(audit):
-        lines.append(line(f"Held back  {said}"))
+        lines += paragraph(said, columns, first="Held back  ")
     if audit.reopened:
         lines.append(line(f"Accepted once, open again ({len(audit.reopened)})"))
         lines += [row for one in audit.reopened for row in _standing(one, columns)]
