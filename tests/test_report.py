@@ -346,3 +346,11 @@ def test_a_csv_report_of_a_table_adds_up():
 def test_a_spreadsheet_runs_nothing_from_a_log(text):
     cell = next(csv.DictReader(io.StringIO(show("csv", replace(AUDIT, findings=(finding(title=text),))), newline="")))
     assert cell["title"].startswith("'")
+
+
+def test_why_exact_counts_can_have_cost_less_is_said_where_it_is_the_only_reason():
+    exact = replace(COVERAGE, calls={"exact": 10}, low_usd=Decimal(4000))
+    said = "; least if all input without cache counts was read from a cache"
+    assert show("markdown", replace(AUDIT, coverage=exact)).count(said) == 1
+    for changes in ({"calls": {"exact": 9, "estimated": 1}}, {"low_usd": SPEND.total_usd}):
+        assert said not in show("markdown", replace(AUDIT, coverage=replace(exact, **changes)))

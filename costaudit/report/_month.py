@@ -162,7 +162,7 @@ def trust(month: Month) -> list[tuple[str, str]]:
     amount = "no logs" if month.before_usd is None else money.usd(month.before_usd)
     said = [
         ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(month.audit.coverage)),
+        ("total", _words.bounds(month.audit.coverage, month.audit.spend.total_usd)),
         ("window", _words.window(month.audit.window)),
         ("before", "; ".join(part for part in (_words.window(month.before_window), amount, then) if part)),
         ("prices", _words.prices(month.audit.prices)),

@@ -101,7 +101,7 @@ def _header(spent: Spent) -> list[tuple[str, list[str], str]]:
     coverage = spent.coverage
     return [
         ("trust", _words.trusted(coverage), "; "),
-        ("total", [_words.bounds(coverage)], ""),
+        ("total", [_words.bounds(coverage, spent.total_usd)], ""),
         ("window", [_words.window(spent.window)], ""),
         ("prices", [_words.prices(spent.prices)], ""),
         ("read", _words.fates(coverage.fates), " "),

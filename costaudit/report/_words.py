@@ -119,13 +119,24 @@ def trusted(coverage: Coverage) -> list[str]:
     return said
 
 
-def bounds(coverage: Coverage) -> str:
-    """Between which dollars the truth lies, and how much of the log stands behind that."""
+def bounds(coverage: Coverage, total: Decimal | None = None) -> str:
+    """Between which dollars the truth lies, and how much of the log stands behind that.
+
+    total  what was spent, where the reason is told why it can have been less
+    """
     known = "" if coverage.enough else f", under the {money.percent(coverage.floor)} asked for: totals are lower bounds"
     return (
         f"{money.interval(coverage.low_usd, coverage.high_usd)}; "
-        f"{money.percent(coverage.share, 1)} of the log can be priced{known}"
+        f"{money.percent(coverage.share, 1)} of the log can be priced{known}{_less(coverage, total)}"
     )
+
+
+def _less(coverage: Coverage, total: Decimal | None) -> str:
+    """Why exact counts can have cost less; nothing where they cannot, or where estimates are another reason."""
+    doubtful = coverage.calls.get("estimated") or coverage.calls.get("unmetered")
+    if total is None or doubtful or coverage.low_usd >= total:
+        return ""
+    return "; least if all input without cache counts was read from a cache"
 
 
 def allowance(amount: Decimal) -> str:
@@ -162,7 +173,7 @@ def prices(used: Prices) -> str:
 
 
 def book(used: Prices, more: str = "") -> str:
-    """`as read on 2026-11-23, book 7183aef9`, and the currency amounts are shown in where it is another."""
+    """`as read on 2026-11-23, book 0d33ec9a`, and the currency amounts are shown in where it is another."""
     return f"as read on {used.as_of}{more}, book {used.book_sha256[:8]}{shown_in()}"
 
 

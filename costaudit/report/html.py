@@ -39,7 +39,7 @@ def _trust(audit: Audit) -> str:
     coverage = audit.coverage
     said = [
         ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(audit.coverage)),
+        ("total", _words.bounds(audit.coverage, audit.spend.total_usd)),
         ("window", _words.window(audit.window)),
         ("prices", _words.prices(audit.prices)),
         ("read", " ".join(_words.fates(coverage.fates))),

@@ -57,7 +57,7 @@ def _trust(audit: Audit) -> list[tuple[str, str]]:
     coverage = audit.coverage
     return [
         ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(audit.coverage)),
+        ("total", _words.bounds(audit.coverage, audit.spend.total_usd)),
         ("window", _words.window(audit.window)),
         ("prices", _words.prices(audit.prices)),
         ("read", " ".join(_words.fates(coverage.fates))),

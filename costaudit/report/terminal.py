@@ -63,7 +63,7 @@ def _trust(audit: Audit, columns: int) -> list[Line]:
     read = coverage.fates
     said: list[tuple[str, list[str], str]] = [
         ("trust", _words.trusted(coverage), "; "),
-        ("total", [_words.bounds(audit.coverage)], ""),
+        ("total", [_words.bounds(audit.coverage, audit.spend.total_usd)], ""),
         ("window", [_words.window(audit.window)], ""),
         ("prices", [_words.prices(audit.prices)], ""),
         ("read", _words.fates(read), " "),
