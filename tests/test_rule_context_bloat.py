@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from ledgers import ask, at
 
 from costaudit.finding import Confidence, Kind
+from costaudit.ingest._prompt import facts
 
 DAY = 86_400
 TOOLS = [{"name": name, "sha": nth, "tokens": 100 * (nth + 1)} for nth, name in enumerate(["search", "read", "never"])]
@@ -63,6 +65,48 @@ def test_tools_in_a_cached_prefix_are_as_cheap_as_they_were_billed():
 )
 def test_tools_that_are_called_or_hardly_declared_are_silent(rows):
     assert "unused-tools" not in parts(rows)
+
+
+@pytest.mark.parametrize(
+    ("tool", "sized"),
+    [
+        ({"type": "web_search"}, False),
+        ({"type": "mcp", "server_label": "wiki", "server_url": "https://wiki.example/mcp"}, False),
+        ({"type": "code_execution_20250825", "name": "code_execution"}, False),
+        ({"googleSearch": {}}, False),
+        ({"name": "ping"}, True),
+        ({"type": "function", "function": {"name": "ping"}}, True),
+        ({"name": "look", "input_schema": {"type": "object"}}, True),
+        ({"type": "extension", "name": "look", "description": "Looks."}, True),
+        ({"functionDeclarations": [{"name": "look", "parameters": {}}]}, True),
+    ],
+)
+def test_what_a_provider_adds_to_a_prompt_for_its_own_tools_is_not_in_the_log(tool, sized):
+    (declared,) = facts(None, None, json.dumps([tool]).encode(), None, (), None)["tools_declared"]
+    assert (declared["tokens"] is not None) == sized
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param({"tool_name": None}, id="no answer of the task is in the log"),
+        pytest.param({"tool_name": None, "finish_reason": "tool_calls", "output_sha": 1}, id="which tool is not said"),
+    ],
+)
+def test_a_task_whose_answers_are_not_known_calls_nobody_knows_what(answers):
+    rows = [*offering(), *[row | {"task": "write"} | answers for row in offering()]]
+    assert [f.subject["task"] for f in ask("context-bloat", rows).findings] == ["research"]
+
+
+def test_a_task_that_answers_without_any_tool_needs_none():
+    rows = [*offering(), *[row | {"task": "write", "tool_name": None, "output_sha": 1} for row in offering()]]
+    found = {f.subject["task"]: f.evidence["unused"][0] for f in ask("context-bloat", rows).findings}
+    assert found == {"research": "never, read", "write": "never, read, search"}
+
+
+def test_a_tool_of_the_providers_own_has_no_size_and_is_not_judged():
+    rows = offering(tools=[*TOOLS, {"name": "web_search", "sha": 9, "tokens": None}])
+    assert parts(rows)["unused-tools"].evidence["unused"].to_list() == ["never, read"]
 
 
 def test_a_tool_is_judged_by_its_task():

@@ -30,6 +30,12 @@ from costaudit.words import plural
 LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
 TASK = pl.col("task").fill_null(NO_TASK)
 CALLED = pl.col("tool_calls").list.eval(pl.element().struct.field("name")).alias("called")
+NAMED = (pl.col("tool_calls").list.len() > 0).fill_null(value=False) | pl.col("tool_name").is_not_null()
+ANSWERED = (
+    (NAMED | pl.col("output_sha").is_not_null()).alias("seen"),
+    (~NAMED & (pl.col("finish_reason") == "tool_calls").fill_null(value=False)).alias("hidden"),
+)
+"""Whether the log has the answer of a call, and whether the answer calls a tool that the log does not name."""
 DECLARED = pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n")
 TOLD = ("source_file", "source_line", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 HISTORY = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
@@ -41,9 +47,9 @@ class ContextBloat(Analyzer):
     """Input that did no work: tools nobody calls, results sent twice, history nobody trims.
 
     ## What it finds
-    Three parts, each on its own. Tools that a task declares for a week and never calls. Results of tools that stand in
-    a prompt more than once: every copy but the last. And, as a decision with an interval because it can change answers,
-    history older than the last steps of long runs, with the cache that trimming breaks.
+    Three parts, each on its own. Tools that a task declares for a week and never calls, the provider's own ones aside.
+    Results of tools that stand in a prompt more than once: every copy but the last. And, as a decision with an interval
+    because it can change answers, history older than the last steps of long runs, with the cache that trimming breaks.
     Tokens are priced as they were billed: what was read from a cache is cheap, and stays cheap here.
     ## Why it costs money
     Everything in a prompt is sent again with every step of a run.
@@ -91,27 +97,30 @@ class ContextBloat(Analyzer):
         offered = pl.col("tools_declared").list.len() > 0
         if not any_of(ledger, [offered])[0]:
             raise CannotCheck("unused tools: no declared tools")
-        called = _called(single_calls(ledger, (TASK, "tool_name", CALLED)))
+        calls = single_calls(ledger, (TASK, "tool_name", CALLED, *ANSWERED))
+        called = _called(calls)
         if called.is_empty():
             raise CannotCheck("unused tools: no tool calls are logged")
+        told = calls.group_by("task").agg(pl.any("seen"), pl.any("hidden")).filter(pl.col("seen") & ~pl.col("hidden"))
+        del calls
         offering = single_calls(ledger, ("row", TASK, "started_at", DECLARED.hash().alias("tools")), offered)
-        lists = _lists(offering, ledger)
+        # A tool of which only the name is logged is the provider's own: neither its size nor its calls are known.
+        lists = _lists(offering, ledger).filter(pl.col("tokens") > 0).join(told, on="task", how="semi")
         priced = (
             lists.join(self._idle(lists, called), on=["task", "tool"])
             .group_by("task", "tools", "names")
             .agg(
                 unused=pl.col("tool").sort().str.join(", "), tokens=pl.col("tokens").sum(), opening=pl.first("opening")
             )
-            .filter(pl.col("tokens") > 0)
             .sort("task", "names")
             .with_row_index("tool_list")
         )
         found = offering.join(priced.drop("names"), on=["task", "tools"]).sort("tool_list", "row")
-        told = found.hstack(ledger.at(found["row"], TOLD).drop("row"))
+        paid = found.hstack(ledger.at(found["row"], TOLD).drop("row"))
         # The first call without the tools writes its shorter prefix to the cache: it saves nothing.
-        told = told.filter((pl.col("row") != pl.col("opening")) | (pl.col("cache_read_tokens").fill_null(0) == 0))
-        told = told.with_columns(tool_list=pl.col("tool_list").rle_id())
-        for (task,), one in told.group_by("task", maintain_order=True):
+        paid = paid.filter((pl.col("row") != pl.col("opening")) | (pl.col("cache_read_tokens").fill_null(0) == 0))
+        paid = paid.with_columns(tool_list=pl.col("tool_list").rle_id())
+        for (task,), one in paid.group_by("task", maintain_order=True):
             yield _tools_claim(str(task), one, self)
 
     def _idle(self, lists: pl.DataFrame, called: pl.DataFrame) -> pl.DataFrame:

@@ -28,7 +28,10 @@ def masked(prompt: str) -> str:
 
 @remembered(2 << 20)
 def declared_tools(data: bytes) -> tuple[list[dict[str, Any]], int] | None:
-    """The declared tools with hash and size, and the hash of their sorted names."""
+    """The declared tools with hash and size, and the hash of their sorted names.
+
+    A tool of the provider's own (`{"type": "web_search"}`) has no size: what it adds to the prompt is not in the log.
+    """
     value = decode(data)
     if not isinstance(value, list):
         return None
@@ -44,7 +47,10 @@ def declared_tools(data: bytes) -> tuple[list[dict[str, Any]], int] | None:
             raw = encoded(one)
             name = str(one.get("name") or tool.get("type") or "")[:200]
             said = sum(len(encoded(one[key])) for key in DECLARED if key in one)
-            tools.append({"name": name, "sha": sha(raw), "tokens": max(1, (said or len(raw)) // BYTES_PER_TOKEN)})
+            own = "name" in one and tool.get("type") in (None, "function", "custom")
+            known = own or any(key in one for key in DECLARED[1:])
+            size = max(1, (said or len(raw)) // BYTES_PER_TOKEN) if known else None
+            tools.append({"name": name, "sha": sha(raw), "tokens": size})
     return tools, sha(*sorted(t["name"] for t in tools))
 
 
