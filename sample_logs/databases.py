@@ -205,9 +205,29 @@ def copilot_traces() -> dict[str, Rows]:
     }
 
 
+def llm_cli() -> dict[str, Rows]:
+    def row(own: str, model: str, counts: tuple[int | None, int | None], details: Any, **more: Any) -> dict[str, Any]:
+        known = {"id": own, "model": model, "resolved_model": None, "options_json": text({"temperature": 0.2})}
+        known |= {"input_tokens": counts[0], "output_tokens": counts[1], "token_details": text(details)}
+        return {**known, "duration_ms": 1_500, "datetime_utc": "2026-09-05T11:00:00.000000+00:00", **more}
+
+    inside = {"prompt_tokens_details": {"cached_tokens": 800}, "completion_tokens_details": {"reasoning_tokens": 20}}
+    beside = {"cache_read_input_tokens": 900, "cache_creation_input_tokens": 50}
+    talk = {"prompt": "Hello", "response": "Hi.", "conversation_id": "01k4a"}
+    return {
+        "responses": [
+            row("01k4b1", "gpt-5-mini", (1_000, 50), inside, resolved_model="gpt-5-mini-2025-08-07", **talk),
+            row("01k4b2", "anthropic/claude-sonnet-5", (100, 40), beside, **talk),
+            row("01k4b3", "gpt4all/orca", (None, None), None, **talk),
+        ],
+        "turns": [row("01k4c1", "gemini/gemini-2.5-flash", (300, 30), {"thoughtsTokenCount": 10}, thread_id="01k4t")],
+    }
+
+
 SAMPLES = {
     "opencode": opencode, "goose": goose, "hermes": hermes, "crush": crush, "zed": zed, "zcode": zcode,
     "forge": forge, "copilot-store": copilot_store, "copilot-traces": copilot_traces,
+    "llm-cli": llm_cli,
 }  # fmt: skip
 
 

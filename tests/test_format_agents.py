@@ -58,6 +58,14 @@ BILLS = [
     # Inside (10,000 ⊇ 8,000), and a row that can only mean beside (500 + 9,000).
     ("zcode.db", (2, 10_000 + 9_500, 17_000, 0, 350 + 20, 50), {}),
     ("forge.db", (2, 1_000 + 1_200, 1_600, 0, 70, 0), {}),
+    # Cached input inside for OpenAI, beside for Anthropic; a plugin that counts nothing; a turn of newer versions.
+    ("llm-cli.db", (4, 1_000 + 1_050 + 300, 800 + 900, 50, 50 + 40 + 30, 20 + 10), {}),
+    # Two requests; another event of the same folder.
+    ("continue-dev.jsonl", (2, 900 + 40, 0, 0, 60 + 12, 0), {}),
+    # Two messages; a message restates nothing, other events have no counts.
+    ("aider.jsonl", (2, 4_200 + 5_000, 0, 0, 300 + 120, 0), {}),
+    # Two answers and one that could not be parsed; the model's statistics restate them.
+    ("mini-swe-agent.jsonl", (3, 1_000 + 1_300 + 1_400, 900 + 1_200, 100, 60 + 20 + 30, 15), {}),
     ("copilot-store.db", (2, 2_200, 1_800, 100, 80, 20), {}),
     # The agent's span restates its two requests.
     ("copilot-traces.db", (2, 3_000, 1_800, 0, 90, 10), {"rollups": 1}),
@@ -136,6 +144,29 @@ def test_tools_and_their_fate_are_known():
     calls = ingest([SAMPLES / "dsh.jsonl"]).requests.sort("step")
     assert calls["tool_calls"].to_list()[0][0]["name"] == "read"
     assert calls["tool_results"].to_list()[1][0]["error"] is True
+
+
+def test_what_a_program_counts_by_itself_is_an_estimate():
+    for name in ("continue-dev.jsonl", "aider.jsonl"):
+        assert set(ingest([SAMPLES / name]).requests["usage_source"]) == {"tokenizer"}
+
+
+def test_a_request_in_the_file_and_in_the_database_of_continue_is_one(tmp_path):
+    row = {"model": "gpt-5-mini", "provider": "openai", "tokens_generated": 60, "tokens_prompt": 900}
+    (tmp_path / "a.jsonl").write_bytes((SAMPLES / "continue-dev.jsonl").read_bytes())
+    databases.write(tmp_path / "b.sqlite", {"tokens_generated": [{"id": 1, **row, "timestamp": "2026-09-05 11:00:00"}]})
+    made = ingest([tmp_path])
+    assert spent(made) == (2, 940, 0, 0, 72, 0)
+    assert fates(made)["duplicates"] == 1
+
+
+def test_the_case_the_commands_and_what_they_gave_are_known_of_a_trajectory(tmp_path):
+    log = tmp_path / "astropy__astropy-1.traj.json"
+    log.write_bytes((SAMPLES / "mini-swe-agent.jsonl").read_bytes())
+    calls = ingest([log]).requests.sort("started_at").to_dicts()
+    assert {row["instance_id"] for row in calls} == {"astropy__astropy-1"}
+    assert [len(row["tool_calls"] or ()) for row in calls] == [1, 0, 1]
+    assert [row["error"] for row in calls[1]["tool_results"]] == [False]
 
 
 def test_a_migrated_message_is_one_call_and_the_database_wins(tmp_path):
