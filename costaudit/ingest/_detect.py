@@ -137,6 +137,17 @@ def guess(record: Mapping[str, Any], names: Names = ()) -> tuple[Guess, int] | N
     return Guess(form, Found(path, _request(seen, path) if form.wrappable else None)), score
 
 
+def elsewhere(form: Format, value: Mapping[str, Any], part: object, least: int = SURE) -> bool:
+    """Whether a record that is not told by its format is told by another one, with a score of at least so much.
+
+    part  what stands where the format looks for its object
+    """
+    if isinstance(part, Mapping) and form.recognises(part) > 0:
+        return False
+    found = guess(value, tuple(sorted(form.columns.items())))
+    return found is not None and found[1] >= least and found[0].form.name != form.name
+
+
 def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """The record and the objects inside it, nearest first; lists are not entered."""
     level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), record)]

@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 
 from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._detect import elsewhere
 from costaudit.ingest._files import UNREADABLE, Record
-from costaudit.ingest._format import Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._spans import Span, collect
 
 
 class SpanReader:
     """Reads records that hold one span or many; one bad span costs one span."""
+
+    def __init__(self, form: Format) -> None:
+        self.form = form
 
     def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
         """The spans of a record (None for an element that is no span); None where the record is of another format."""
@@ -27,7 +31,7 @@ class SpanReader:
             if isinstance(value, str):
                 out.rejects.append((record.line, value))
                 continue
-            found = self.spans(value, record)
+            found = None if elsewhere(self.form, value, value) else self.spans(value, record)
             if found is None:
                 out.foreign.append(record)
                 continue

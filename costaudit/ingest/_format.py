@@ -259,6 +259,8 @@ class TableFormat(Format):
     leaves   columns that no value is refused of and no other column is made of: not read where they are not wanted
     called   columns that `tidy` makes of what an answer calls: answers are read where one of them is wanted
     others   a place of the object, and what stands there in objects of formats that call their counts the same
+    signs    columns of the object itself, no leaves, of which each of its records has one: one that has none is of
+             whatever other format tells it
     """
 
     fields: ClassVar[Mapping[str, Field | tuple[Field, ...]]]
@@ -268,6 +270,7 @@ class TableFormat(Format):
     leaves: ClassVar[frozenset[str]] = frozenset()
     called: ClassVar[tuple[str, ...]] = ()
     others: ClassVar[tuple[str, frozenset[str]] | None] = None
+    signs: ClassVar[tuple[str, ...]] = ()
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         """The provider's quirks as expressions: inclusive totals, `_skip`, `_reject`, `_key`, `_rank`.

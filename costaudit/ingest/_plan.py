@@ -53,6 +53,7 @@ class Plan:
         self.unread = [path for path in signed if path not in at]
         counts = [n for name, picks in self.picks if name in COUNTS for n, _ in picks]
         self.counts = [n for n in counts if n in self.own]
+        self.signs = [n for name, picks in self.picks if name in form.signs for n, _ in picks if n in self.own]
         self.counted = [self.decoder.order[n] for n in self.counts]
         self.repeated = self._repeated()
         self.beginnings = Beginnings()  # of all files of a process: they are bounded together

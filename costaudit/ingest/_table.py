@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ import polars as pl
 
 from costaudit.ingest._blocks import Lines
 from costaudit.ingest._decode import dig, glimpsed, parsed, silent
-from costaudit.ingest._detect import SURE, guess
+from costaudit.ingest._detect import SURE, elsewhere
 from costaudit.ingest._early import Early, undone
 from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
 from costaudit.ingest._format import Found, Out, TableFormat
@@ -172,7 +172,7 @@ class TableReader:
         counted = [False] * len(records)
         for n in self.plan.counts:
             counted = [known or type(cell) is int for known, cell in zip(counted, values[n], strict=True)]
-        for n in self._of_others(values):
+        for n in (*self._of_others(values), *_without(values, self.plan.signs, len(records))):
             counted[n] = False
         if sum(len(r.data) for r, known in zip(records, counted, strict=True) if not known) > LARGE:
             return None
@@ -233,11 +233,15 @@ class TableReader:
                 columns |= self.plan.prompt.presence([values[n] for n in self.plan.raws], height)
             else:
                 columns |= fingerprints(facts)
+        foreign = self._foreign(values, records)
+        for n in list(bad):
+            if foreign[n] or self._of_another(records[n]):
+                foreign[n] = bad.pop(n) is not None
         frame = pl.DataFrame(columns).with_columns(
             pl.Series("source_line", [r.line for r in records], dtype=pl.Int64),
             pl.Series("source_offset", [r.offset for r in records], dtype=pl.Int64),
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("_row"),
-            pl.Series("_foreign", self._foreign(values, records), dtype=pl.Boolean),
+            pl.Series("_foreign", foreign, dtype=pl.Boolean),
             pl.Series("_bad", [bad.get(n) for n in range(height)] if bad else [None] * height, dtype=pl.String),
         )
         refused = frame.filter(pl.col("_bad").is_not_null()) if bad else frame.clear()
@@ -249,16 +253,14 @@ class TableReader:
         return frame, refused
 
     def _foreign(self, values: Sequence[Sequence[Any]], records: Sequence[Record]) -> list[bool]:
-        """For each row, whether it has nothing that this format looks for, or counts nothing and is surely another's.
+        """For each row, whether it has nothing that this format looks for, or is another's as that one tells.
 
-        An id and a model are what calls of most formats have.
+        An id and a model are what calls of most formats have: who counts nothing is looked at, and who has no sign.
         """
         foreign = self._empty(values, records)
-        bare: Iterable[int] = range(len(records)) if self.plan.counts else ()
-        for cells in (values[n] for n in self.plan.counts):
-            bare = [n for n in bare if cells[n] is None] if cells.count(None) else ()
-        for n in bare:
-            foreign[n] = foreign[n] or self._of_another(records[n])
+        unsigned = frozenset(_without(values, self.plan.signs, len(records)))
+        for n in unsigned.union(_without(values, self.plan.counts, len(records))):
+            foreign[n] = foreign[n] or self._of_another(records[n], 1 if n in unsigned else SURE)
         for n in self._of_others(values):
             foreign[n] = True
         return foreign
@@ -271,16 +273,10 @@ class TableReader:
         said = values[self.plan.decoder.at[*self.found.self, *place.split(".")]]
         return [n for n, kind in enumerate(said) if type(kind) is str and kind in kinds]
 
-    def _of_another(self, record: Record) -> bool:
+    def _of_another(self, record: Record, least: int = SURE) -> bool:
         data = undone(record).data
         value = data if isinstance(data, dict) else glimpsed(data)
-        if isinstance(value, str):
-            return False
-        part = dig(value, self.found.self)
-        if isinstance(part, Mapping) and self.form.recognises(part):
-            return False
-        found = guess(value, tuple(sorted(self.form.columns.items())))
-        return found is not None and found[1] >= SURE and found[0].form.name != self.form.name
+        return not isinstance(value, str) and elsewhere(self.form, value, dig(value, self.found.self), least)
 
     def _empty(self, values: Sequence[Sequence[Any]], records: Sequence[Record]) -> list[bool]:
         """For each row, whether it has nothing that this format looks for."""
@@ -326,6 +322,14 @@ class TableReader:
         if "usage_source" not in frame.columns:
             frame = frame.with_columns(usage_source=pl.lit(None, pl.String))
         return frame.update(estimates, on="_row", how="left")
+
+
+def _without(values: Sequence[Sequence[Any]], places: Sequence[int], height: int) -> Sequence[int]:
+    """The rows without a value in any of some places; none where there are no places."""
+    bare: Sequence[int] = range(height) if places else ()
+    for cells in (values[n] for n in places):
+        bare = [n for n in bare if cells[n] is None] if cells.count(None) else ()
+    return bare
 
 
 def _sort(frame: pl.DataFrame, records: list[Record], owners: Owners) -> None:

@@ -163,8 +163,8 @@ def _record(value: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: dict[str, Any], found: Found) -> dict[str, Any]:
     inner = inside(value, found.self)
-    if not isinstance(inner, Mapping):
-        return value
+    if not isinstance(inner, Mapping) or not ("schemaType" in inner or "recordId" in inner):
+        return value  # of another format, which is to read it as it stands
     asked, said = dig(inner, ("input", "inputBodyJson")), dig(inner, ("output", "outputBodyJson"))
     asked = asked if isinstance(asked, Mapping) else {}
     whole_body = _bedrock.streamed(said) if isinstance(said, list) else said

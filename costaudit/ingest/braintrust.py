@@ -49,7 +49,7 @@ class Braintrust(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _rows(record: Mapping[str, Any]) -> list[Any] | None:
@@ -58,7 +58,8 @@ def _rows(record: Mapping[str, Any]) -> list[Any] | None:
 
 
 class _Reader(SpanReader):
-    def __init__(self) -> None:
+    def __init__(self, form: Format) -> None:
+        super().__init__(form)
         self.sums = 0  # roots with usage that are no call themselves
         self.below = 0  # spans that stand below others
 

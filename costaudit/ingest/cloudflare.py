@@ -30,6 +30,7 @@ class Cloudflare(TableFormat):
     name = "cloudflare"
     title = "Cloudflare AI Gateway logs"
     context = False
+    signs = ("input_tokens", "output_tokens", "gateway_cache_hit")
     fields = {
         "request_id": text("id"),
         "started_at": moment("created_at", "datetime", "timestamp"),
@@ -76,7 +77,8 @@ class Cloudflare(TableFormat):
             return (record,)
         page = value.get("result")
         rows = [row for row in page if isinstance(row, dict)] if isinstance(page, list) else [value]
-        return [record._replace(data=_named(row)) for row in rows] or (record,)
+        # A record of another format is to read as it stands.
+        return [record._replace(data=_named(row) if _is_row(row) else row) for row in rows] or (record,)
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         failed = (pl.col("_success") == False).fill_null(value=False)  # noqa: E712

@@ -41,7 +41,7 @@ class Databricks(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # tables are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _table(row: Mapping[str, Any]) -> str:
@@ -56,7 +56,8 @@ def _table(row: Mapping[str, Any]) -> str:
 
 
 class _Reader(SpanReader):
-    def __init__(self) -> None:
+    def __init__(self, form: Format) -> None:
+        super().__init__(form)
         self.sampled: set[float] = set()
 
     def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:

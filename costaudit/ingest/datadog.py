@@ -56,7 +56,7 @@ class Datadog(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _known(span: Mapping[str, Any]) -> bool:

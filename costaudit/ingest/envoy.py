@@ -33,6 +33,7 @@ class Envoy(TableFormat):
     name = "envoy"
     title = "Envoy AI Gateway access logs"
     context = False
+    signs = ("input_tokens", "output_tokens", "_total")
     fields = {
         **{column: count(*names) for column, names in USAGE.items() if column in ("input_tokens", "output_tokens")},
         **{

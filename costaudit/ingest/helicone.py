@@ -35,6 +35,7 @@ class Helicone(TableFormat):
     name = "helicone"
     title = "Helicone exports"
     context = False
+    signs = ("started_at",)
     fields = {
         "request_id": text("response_body.id", "request_id", "response_id"),
         "started_at": moment("request_created_at"),

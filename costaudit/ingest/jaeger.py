@@ -34,7 +34,7 @@ class Jaeger(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _is_span(span: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest import _convention, _prompt, _tree
 from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._detect import elsewhere
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._otel_names import METADATA
@@ -74,7 +75,7 @@ class Langfuse(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _is_observation(record: Mapping[str, Any]) -> bool:
@@ -106,6 +107,9 @@ ROWS: dict[str, Any] = {
 class _Reader:
     """Reads observations and traces, alone or in containers; one bad observation costs one observation."""
 
+    def __init__(self, form: Format) -> None:
+        self.form = form
+
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[dict[str, Any]] = []
         nodes: list[dict[str, Any]] = []
@@ -114,7 +118,7 @@ class _Reader:
             if isinstance(value, str):
                 out.rejects.append((record.line, value))
                 continue
-            items = list(_items(value))
+            items = [] if elsewhere(self.form, value, value) else list(_items(value))
             if not items:
                 out.foreign.append(record)
             out.extra_lines += max(0, len(items) - 1)

@@ -77,6 +77,7 @@ class LiteLLM(TableFormat):
     title = "LiteLLM logging payloads and spend logs"
     wrappable = True
     leaves = LEAVES
+    signs = ("_call", "_daily", "_batch")
     context = False  # its trace and session ids need a second look
     fields = {
         "request_id": text("request_id", "id", "litellm_call_id", "response.id"),

@@ -35,7 +35,7 @@ class Logfire(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:

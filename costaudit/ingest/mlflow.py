@@ -48,7 +48,7 @@ class Mlflow(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # traces are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _native(span: Any) -> bool:

@@ -63,7 +63,7 @@ class Opik(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 class _Reader(SpanReader):

@@ -39,7 +39,7 @@ class OtelSdk(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # dumps are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 def _nested(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -34,6 +34,7 @@ class Portkey(TableFormat):
     name = "portkey"
     title = "Portkey logs and analytics"
     context = False
+    signs = ("provider", "model", "input_tokens")
     fields = {
         "request_id": text("response.id", "response.body.id", "id"),
         "started_at": moment("created_at"),
@@ -73,7 +74,7 @@ class Portkey(TableFormat):
     def explode(self, record: Record) -> Sequence[Record]:
         """Itself, with metadata that the analytics store keeps as two lists made an object."""
         value = record.data if isinstance(record.data, dict) else parsed(record.data)
-        if isinstance(value, str):
+        if isinstance(value, str) or not self.recognises(value):
             return (record,)
         told = value.get("metadata")
         told = opened(told) if isinstance(told, str) else told

@@ -57,11 +57,12 @@ class Snowflake(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 class _Reader(SpanReader):
-    def __init__(self) -> None:
+    def __init__(self, form: Format) -> None:
+        super().__init__(form)
         self.views: set[str] = set()
         self.sums = 0  # rows with one figure for input and output together
 

@@ -55,7 +55,7 @@ class Weave(Format):
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del file, found  # exports are never wrapped
-        return _Reader()
+        return _Reader(self)
 
 
 class _Reader(SpanReader):
