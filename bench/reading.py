@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -355,7 +355,23 @@ def memory(given: argparse.Namespace) -> Table:
         for what in ("kept in the cache", "taken from the cache"):
             run = timed([*command, str(log), "--cache", cache], sampled=True)
             table.rows.append((f"{name}, {what}", f"{run.wall:.2f}", f"{run.peak / MIB:,.0f}"))
+    name, log = next((name, log) for name, log in logs.items() if log.name.startswith("many-files"))
+    for what, run in _stored(log, given.folder):
+        table.rows.append((f"{name}, {what}", f"{run.wall:.2f}", f"{run.peak / MIB:,.0f}"))
     return table
+
+
+def _stored(log: Path, folder: Path) -> Iterator[tuple[str, Run]]:
+    """A log merged into a new store and into a full one, as the program does it: with its cache, and without."""
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        env = {**_installed(folder), "XDG_CACHE_HOME": str(Path(home, "cache"))}
+        command = [sys.executable, "-m", "costaudit", "ingest", str(log), "--store", str(Path(home, "store")), "--quiet"]
+        yield "into a new store", timed(command, env, sampled=True)
+        yield "into the full store, from the cache", timed(command, env, sampled=True)
+        for path in sorted(log.rglob("*.jsonl"))[::2]:
+            path.touch()
+        yield "into the full store, every other file touched", timed(command, env, sampled=True)
+        yield "into the full store, all read again", timed([*command, "--no-cache"], env, sampled=True)
 
 
 if __name__ == "__main__":

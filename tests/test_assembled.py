@@ -17,7 +17,7 @@ from costaudit.ingest._files import LogFile, walk
 from costaudit.ingest._identity import ROWS, apart
 from costaudit.ingest._ingest import JOINED
 from costaudit.ingest._read import read_files
-from costaudit.ingest._stretch import Stretch, cut
+from costaudit.ingest._stretch import Stretch, cut, whole
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ ROW = st.fixed_dictionaries(
 def test_calls_are_the_same_for_any_size_of_piece(rows, piece, copies):
     told = [row | {"source_line": n, "format": "generic"} for n, row in enumerate(rows)]
     frames = [
-        schema.narrow(pl.DataFrame(told[n : n + 3], schema_overrides=_types(told)), ROWS)
+        whole(schema.narrow(pl.DataFrame(told[n : n + 3], schema_overrides=_types(told)), ROWS))
         for n in range(0, len(told), 3)
     ]
     at_once, said = _assembled.requests(_assembled.rows(frames, ROWS, JOINED))

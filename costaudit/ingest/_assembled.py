@@ -17,26 +17,28 @@ from costaudit import schema, scratch
 from costaudit.ingest._arrow import arrow
 from costaudit.ingest._identity import apart
 from costaudit.ingest._ordered import ORDER, in_time, pieces
+from costaudit.ingest._stretch import Stretch, whole
 from costaudit.schema import joined
 
 LONG = 36 << 20  # bytes of rows from which they stand in a file
 PIECE = 5_000  # rows of a piece at most; a few pieces are in memory at a time
 WEIGHT = 2 << 20  # bytes of a piece, about
+MANY = 500  # frames; one of fifty columns takes 19 KB, however few its rows are
 FRAMES, SEEN = 8, 60  # and rows of each that what a row takes is told from
 
 
-def rows(frames: Sequence[pl.DataFrame], columns: pl.Schema, needed: Iterable[str]) -> pl.DataFrame:
-    """The rows of all frames, without the columns that none of them has: those would be half of the memory.
+def rows(stretches: Sequence[Stretch], columns: pl.Schema, needed: Iterable[str]) -> pl.DataFrame:
+    """The rows of all stretches, without the columns that none of their tables has: those would be half of the memory.
 
     needed   columns that are there all the same
     """
-    held = {column.name for frame in frames for column in frame if column.null_count() < frame.height}
+    held = {column.name for table in _tables(stretches) for column in _filled(table)}
     kept = pl.Schema({name: dtype for name, dtype in columns.items() if name in held})
-    height = sum(frame.height for frame in frames)
-    if _long(frames):
-        found = _filed(height, (schema.conform(strip, kept) for strip in strips(frames, kept)))
+    height = sum(one.height for one in stretches)
+    if _long(stretches):
+        found = _filed(height, (schema.conform(strip, kept) for strip in strips(stretches, kept)))
     else:
-        alike = joined(frames)
+        alike = joined(frames(stretches, kept))
         # Column by column, so that of one at a time there is a copy.
         found = pl.DataFrame([_column(alike, name, dtype) for name, dtype in kept.items()], height=height)
     if not height:
@@ -46,18 +48,32 @@ def rows(frames: Sequence[pl.DataFrame], columns: pl.Schema, needed: Iterable[st
     return found.with_columns(pl.lit(None, columns[name]).alias(name) for name in absent).select(names)
 
 
-def _long(frames: Sequence[pl.DataFrame]) -> bool:
-    height = sum(frame.height for frame in frames)
-    if height < PIECE:
-        return False  # whatever they hold; and to ask many small frames takes time
-    # Columns without a value take nothing, be they made of one that is told for all rows.
-    filled = (column for frame in frames for column in frame if column.null_count() < frame.height)
-    return height >= scratch.MANY or sum(column.estimated_size() for column in filled) >= LONG
+def frames(stretches: Sequence[Stretch], columns: pl.Schema) -> list[pl.DataFrame]:
+    """The rows as frames: cut where those are few, else put together, for each takes the room of many rows."""
+    return [one.cut() for one in stretches] if len(stretches) < MANY else list(strips(stretches, columns))
 
 
-def _weight(frames: Sequence[pl.DataFrame]) -> float:
+def _tables(stretches: Iterable[Stretch]) -> Iterable[pl.DataFrame]:
+    return {id(one.table): one.table for one in stretches}.values()
+
+
+def _filled(table: pl.DataFrame) -> list[pl.Series]:
+    """The columns that have a value; others take nothing, be they made of one that is told for all rows."""
+    return [column for column in table if column.null_count() < table.height]
+
+
+def _long(stretches: Sequence[Stretch]) -> bool:
+    height = sum(one.height for one in stretches)
+    if height < PIECE or height >= scratch.MANY:
+        return height >= PIECE  # few are short whatever they hold
+    of = {id(table): sum(column.estimated_size() for column in _filled(table)) for table in _tables(stretches)}
+    return sum(of[id(one.table)] * one.height / one.table.height for one in stretches if one.height) >= LONG
+
+
+def _weight(stretches: Sequence[Stretch]) -> float:
     """Bytes of a row, by some of them: what a part of a table takes cannot be asked for."""
-    some = pl.concat([frame.head(SEEN) for frame in frames[:: len(frames) // FRAMES + 1]], how="diagonal")
+    seen = (one._replace(height=min(one.height, SEEN)) for one in stretches[:: len(stretches) // FRAMES + 1])
+    some = pl.concat([one.cut() for one in seen], how="diagonal")
     told = (len(arrow(some)) + 1) / max(some.height, 1)
     scratch.release()
     return told
@@ -68,29 +84,30 @@ def _size(weight: float) -> int:
     return min(PIECE, max(int(WEIGHT / weight), 1))
 
 
-def strips(frames: Sequence[pl.DataFrame], columns: pl.Schema) -> Iterator[pl.DataFrame]:
-    """The rows of all frames, some at a time, with those of the columns that some of the frames have."""
-    if not frames:
+def strips(stretches: Sequence[Stretch], columns: pl.Schema) -> Iterator[pl.DataFrame]:
+    """The rows of all stretches, some at a time, with those of the columns that some of their tables have."""
+    if not stretches:
         return
-    size = _size(_weight(frames))
-    for portion in _portions(frames, size):
+    size = _size(_weight(stretches))
+    for portion in _portions(stretches, size):
         some = joined(portion)  # not all at once: a piece of each column of each file would take more than its rows
         have = {name for frame in some for name in frame.columns}
         yield pl.DataFrame([_column(some, name, dtype) for name, dtype in columns.items() if name in have])
         scratch.release()
 
 
-def _portions(frames: Sequence[pl.DataFrame], size: int) -> Iterator[list[pl.DataFrame]]:
+def _portions(stretches: Sequence[Stretch], size: int) -> Iterator[list[pl.DataFrame]]:
     """Frames that make a piece together."""
     some: list[pl.DataFrame] = []
     held = 0
-    for whole in frames:
-        for frame in whole.iter_slices(size):
-            if some and held + frame.height > size:
+    for one in stretches:
+        for at in range(0, one.height, size):
+            height = min(size, one.height - at)
+            if some and held + height > size:
                 yield some
                 some, held = [], 0
-            some.append(frame)
-            held += frame.height
+            some.append(Stretch(one.table, one.first + at, height).cut())
+            held += height
     if some:
         yield some
 
@@ -125,10 +142,10 @@ def requests(found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     calls = apart(found)
     height = calls.height
     places = in_time(height, lambda at, number: calls.some(at, number, ORDER))
-    if not _long([found]):
+    if not _long([whole(found)]):
         return calls.some(0, height)[places], calls.duplicates
     scratch.release()
-    weight = _weight([calls.some(at, SEEN) for at in range(0, height, height // FRAMES + 1)])
+    weight = _weight([whole(calls.some(at, SEEN)) for at in range(0, height, height // FRAMES + 1)])
     ordered = pieces(places, _size(weight), weight, calls.some)
     names = calls.rows.schema
     return _filed(height, (schema.conform(piece, names) for piece in ordered)), calls.duplicates

@@ -31,7 +31,7 @@ from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack
 from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._state import State, above, goes_on, key_of, place_of, state_of, steady, to_go_on_from
-from costaudit.ingest._stretch import Stretch, cut
+from costaudit.ingest._stretch import Stretch, together
 from costaudit.ingest._tree import NODES
 from costaudit.kept import evict, matching, removed, used
 
@@ -201,7 +201,7 @@ class _Writer:
 
     def close(self) -> None:
         if self.entries:
-            rows, nodes = (strips(cut(of), names) for of, names in zip(self.tables, (ROWS, NODES), strict=True))
+            rows, nodes = (strips(together(of), names) for of, names in zip(self.tables, (ROWS, NODES), strict=True))
             _pack.write(self.folder, self.entries, rows, nodes)
         self._start()
 

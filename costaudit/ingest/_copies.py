@@ -22,6 +22,7 @@ from costaudit.scratch import Heap
 
 APART = timedelta(days=2)  # between two copies of one call; batches answer within a day
 TOGETHER = 8_000  # rows that are compared together, unless more are copies of each other
+SLICE = 10_000  # rows of a part that are read together
 OLD = pl.Schema({**STORED, "_part": pl.String()})  # rows of a store, with the part each is in
 
 Identified = Callable[[pl.DataFrame], pl.DataFrame]
@@ -52,7 +53,7 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
     both = pl.concat([ids, *(one.ids for one in found)])
     del ids
     if both.height <= TOGETHER:
-        yield Portion(new, pl.concat([OLD.to_frame(), *(_old(place, one, identified) for one in found)]))
+        yield Portion(new, pl.concat([OLD.to_frame(), *(rows for one in found for rows in _old(place, one, identified))]))
         return
     numbers = _numbers(both)
     del both
@@ -65,8 +66,9 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
             _put(heap, "new", rows, numbers[at : at + rows.height])
             at += rows.height
         for one in found:
-            _put(heap, "old", _old(place, one, identified), numbers[at : at + one.ids.height])
-            at += one.ids.height
+            for rows in _old(place, one, identified):
+                _put(heap, "old", rows, numbers[at : at + rows.height])
+                at += rows.height
         last: Any = numbers.max()
         for number in range(last + 1):
             yield Portion(_taken(heap, ("new", number), STORED), _taken(heap, ("old", number), OLD))
@@ -93,18 +95,36 @@ def _found(ids: pl.DataFrame, place: Place, near: Iterable[Part], identified: Id
     known = pl.concat([ids["key"], ids["response"]]).unique().implode()
     found = []
     for part in near:
-        rows = parts.read(place, part, ["request_id", *KEYS]) if part.xxh3 else parts.read(place, part)
-        told = _ids(identified(rows)).with_row_index("_at")
-        del rows
+        told = pl.concat(_ids(rows) for _, rows in _slices(place, part, identified, ["request_id", *KEYS]))
+        told = told.with_row_index("_at")
         some = told.filter(pl.col("key").is_in(known) | pl.col("response").is_in(known))
         if some.height:
             found.append(_Found(part, some["_at"], some.drop("_at")))
     return found
 
 
-def _old(place: Place, found: _Found, identified: Identified) -> pl.DataFrame:
-    rows = identified(parts.read(place, found.part))[found.places]
-    return rows.with_columns(_part=pl.lit(found.part.file))
+def _old(place: Place, found: _Found, identified: Identified) -> Iterator[pl.DataFrame]:
+    """The rows that were found [OLD], some at a time."""
+    part, places = found.part, found.places
+    for at, rows in _slices(place, part, identified, None, places):
+        first, last = (int(places.search_sorted(bound)) for bound in (at, at + rows.height))
+        yield rows[places[first:last] - at].with_columns(_part=pl.lit(part.file))
+
+
+def _slices(
+    place: Place, part: Part, identified: Identified, columns: Sequence[str] | None, places: pl.Series | None = None
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Rows of a part with the `_key` of each, some at a time, and the number of the first of them.
+
+    places   in order: slices that hold none of them are not read
+    """
+    if not part.xxh3:  # from before there were lists: what a row is known by is told by those before it
+        yield 0, identified(parts.read(place, part))
+        return
+    key = pl.coalesce("_key", "request_id").alias("_key")
+    for at in range(0, part.rows, SLICE):
+        if places is None or places.search_sorted(at) < places.search_sorted(at + SLICE):
+            yield at, parts.read_some(place, part, at, SLICE, columns).with_columns(key)
 
 
 def _numbers(ids: pl.DataFrame) -> pl.Series | None:

@@ -23,8 +23,8 @@ from costaudit.ingest._identity import MACHINERY, ROWS, USAGE
 from costaudit.ingest._pool import Progress, read_all
 from costaudit.ingest._read import Asked, FileRead, read_file
 from costaudit.ingest._remote import Fetcher, walk
-from costaudit.ingest._stretch import cut
-from costaudit.ingest._tree import LENT, resolve
+from costaudit.ingest._stretch import together
+from costaudit.ingest._tree import LENT, NODES, resolve
 from costaudit.ingest._twins import adopt, suspected
 
 __all__ = ["FileRead", "Ingested", "formats", "ingest", "read_file"]
@@ -164,15 +164,16 @@ def _nothing(paths: Sequence[Path | str], reads: Sequence[FileRead]) -> LogError
 
 
 def _join(reads: Sequence[FileRead]) -> Ingested:
-    frames = cut(stretch for read in reads for stretch in read.frames)
+    stretches = together(stretch for read in reads for stretch in read.frames)
     for read in reads:
         read.frames = []
-    rows = _assembled.rows(frames, ROWS, JOINED)
-    del frames
+    rows = _assembled.rows(stretches, ROWS, JOINED)
+    del stretches
     settled = settle(rows)
     del rows
     proofs = settled.proofs
-    traced = resolve(settled.rows, cut(stretch for read in reads for stretch in read.nodes))
+    nodes = together(stretch for read in reads for stretch in read.nodes)
+    traced = resolve(settled.rows, _assembled.frames(nodes, NODES))
     del settled  # no stage's rows outlive the next: each is as large as all that was read
     adopted = adopt(traced.rows)
     told = (*traced.notes, *adopted.notes)

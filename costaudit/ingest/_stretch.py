@@ -29,8 +29,8 @@ def whole(table: pl.DataFrame) -> Stretch:
     return Stretch(table, 0, table.height)
 
 
-def cut(stretches: Iterable[Stretch]) -> list[pl.DataFrame]:
-    """The rows as frames, in their order: stretches of a table that go on where the one before ended are one frame."""
+def together(stretches: Iterable[Stretch]) -> list[Stretch]:
+    """The same rows in the same order: stretches of a table that go on where the one before ended are one."""
     long: list[Stretch] = []
     for one in stretches:
         before = long[-1] if long else None
@@ -38,4 +38,9 @@ def cut(stretches: Iterable[Stretch]) -> list[pl.DataFrame]:
             long[-1] = Stretch(one.table, before.first, before.height + one.height)
         else:
             long.append(one)
-    return [one.cut() for one in long]
+    return long
+
+
+def cut(stretches: Iterable[Stretch]) -> list[pl.DataFrame]:
+    """The rows as frames, in their order; few, for each takes room."""
+    return [one.cut() for one in together(stretches)]
