@@ -365,7 +365,16 @@ def _stored(log: Path, folder: Path) -> Iterator[tuple[str, Run]]:
     """A log merged into a new store and into a full one, as the program does it: with its cache, and without."""
     with tempfile.TemporaryDirectory(dir=folder) as home:
         env = {**_installed(folder), "XDG_CACHE_HOME": str(Path(home, "cache"))}
-        command = [sys.executable, "-m", "costaudit", "ingest", str(log), "--store", str(Path(home, "store")), "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "costaudit",
+            "ingest",
+            str(log),
+            "--store",
+            str(Path(home, "store")),
+            "--quiet",
+        ]
         yield "into a new store", timed(command, env, sampled=True)
         yield "into the full store, from the cache", timed(command, env, sampled=True)
         for path in sorted(log.rglob("*.jsonl"))[::2]:

@@ -1,4 +1,4 @@
-"""Sums of a part are made some rows at a time, and rows of a large merge wait in a file: neither changes what is said."""
+"""Sums are made some rows at a time, and rows of a large merge wait in a file: neither changes what is said."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ from costaudit.ingest import _away, _copies, _parts, _store
 from costaudit.price.sums import sums
 
 
+def rows_of(rows):
+    """What reads the rows of a part."""
+    return lambda: rows.iter_slices(15)
+
+
 @given(seed=st.integers(0, 10_000), plain=st.booleans(), piece=st.integers(1, 30))
 @trials(max_examples=12)
 def test_sums_of_some_rows_at_a_time_are_the_sums_of_all_rows(seed, plain, piece):
     book, rows = pipeline.prices(Settings()), calls(seed, 40, plain=plain)
     with pytest.MonkeyPatch.context() as few:
         few.setattr(_sums, "AT_ONCE", piece)
-        assert _sums._summed(rows, book).equals(sums(rows, book))
+        assert _sums.summed(rows_of(rows), book).equals(sums(rows, book))
 
 
-def test_rows_that_rest_on_no_others_are_never_priced_all_at_once(monkeypatch):
+@pytest.mark.parametrize("plain", [True, False])
+def test_rows_are_never_priced_all_at_once_whether_or_not_one_rests_on_others(monkeypatch, plain):
     seen = []
 
     def counted(rows, book, *more):
@@ -36,10 +42,11 @@ def test_rows_that_rest_on_no_others_are_never_priced_all_at_once(monkeypatch):
         return sums(rows, book, *more)
 
     monkeypatch.setattr(_sums, "sums", counted)
-    monkeypatch.setattr(_sums, "AT_ONCE", 16)
-    rows = calls(1, 40, plain=True)
-    _sums._summed(rows, pipeline.prices(Settings()))
-    assert seen == [16, 16, 8]
+    monkeypatch.setattr(_sums, "AT_ONCE", 9)
+    rows = calls(1, 40, plain=plain)
+    _sums.summed(rows_of(rows), pipeline.prices(Settings()))
+    assert max(seen) == 9
+    assert sum(seen) == (40 if plain else 49)
 
 
 FULL = Path("/dev/full")
@@ -53,7 +60,7 @@ def test_a_disk_that_is_full_while_rows_wait_leaves_the_store_as_it_was(tmp_path
     before = _parts.load(store)
     monkeypatch.setattr(*((_copies, "TOGETHER", 4) if waiting == "rows that are compared" else (_away, "FEW", 4)))
     with monkeypatch.context() as full:
-        full.setattr(scratch, "nameless", lambda: FULL.open("r+b", buffering=0))  # noqa: SIM115
+        full.setattr(scratch, "nameless", lambda: FULL.open("r+b", buffering=0))
         with pytest.raises(CostAuditError, match="no room for the working file") as told:
             _store.merge(rows, store)
     assert "TMPDIR" in told.value.hint

@@ -53,7 +53,9 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
     both = pl.concat([ids, *(one.ids for one in found)])
     del ids
     if both.height <= TOGETHER:
-        yield Portion(new, pl.concat([OLD.to_frame(), *(rows for one in found for rows in _old(place, one, identified))]))
+        yield Portion(
+            new, pl.concat([OLD.to_frame(), *(rows for one in found for rows in _old(place, one, identified))])
+        )
         return
     numbers = _numbers(both)
     del both

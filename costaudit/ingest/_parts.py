@@ -37,13 +37,17 @@ PIECE = 4 << 20  # bytes
 
 Where = str | Path | Place
 Asked = Callable[[pl.LazyFrame], pl.LazyFrame]
+Pieces = Callable[[], Iterator[pl.DataFrame]]
 
 
 class Summary(NamedTuple):
-    """How the rows of a part are summed, a stamp that changes when the sums would, and the columns that are read."""
+    """How the rows of a part are summed, a stamp that changes when the sums would, and the columns that are read.
+
+    of   is given what reads the rows, some at a time, as often as it is called
+    """
 
     stamp: str
-    of: Callable[[pl.DataFrame], pl.DataFrame]
+    of: Callable[[Pieces], pl.DataFrame]
     columns: Sequence[str] | None = None
 
 
@@ -85,7 +89,7 @@ def write_stream(store: Where, month: str, frames: Iterator[pl.DataFrame], summa
     with place.room() as path:
         told.pass_on(frames, path)
         digest, size = _hash(path), path.stat().st_size
-        summed = summary.of(pl.read_parquet(path, columns=_list(summary.columns))) if summary is not None else None
+        summed = None if summary is None else summary.of(partial(_pieces, path, told.rows, summary.columns))
         name = place.put(f"requests/month={month}/{digest}.parquet", path)
     return Part(
         file=name,
@@ -143,7 +147,8 @@ def summed(store: Where, part: Part, summary: Summary | None) -> Part:
     place = at(store)
     if summary is None or (part.stamp == summary.stamp and _is_there(place, part.sums)):
         return part
-    file = _put_sums(place, part.month, summary.of(read(place, part, summary.columns)))
+    sums = summary.of(lambda: slices(place, part, GROUP, summary.columns))
+    file = _put_sums(place, part.month, sums)
     return msgspec.structs.replace(part, sums=file, stamp=summary.stamp)
 
 
@@ -170,11 +175,27 @@ def read_some(store: Where, part: Part, first: int, number: int, columns: Sequen
     """Rows of a part [STORED] by their place in it. Raises as `read` does."""
     path = path_of(store, part)
     try:
-        path = path if first else _whole(path, part.xxh3)
-        rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(first, number)
-        return (rows if columns is None else rows.select(columns)).collect()
+        return _some(path if first else _whole(path, part.xxh3), first, number, columns)
     except (pl.exceptions.PolarsError, OSError) as problem:
         raise damaged(store, part, problem) from problem
+
+
+def _some(path: str | Path, first: int, number: int, columns: Sequence[str] | None) -> pl.DataFrame:
+    rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).slice(first, number)
+    return (rows if columns is None else rows.select(columns)).collect()
+
+
+def _pieces(path: Path, rows: int, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
+    return (_some(path, at, GROUP, columns) for at in range(0, rows, GROUP))
+
+
+def slices(store: Where, part: Part, number: int, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+    """All rows of a part [STORED] in order, so many at a time. Raises as `read` does."""
+    if not part.xxh3:  # from before there were lists
+        yield read(store, part, columns)
+        return
+    for at in range(0, part.rows, number):
+        yield read_some(store, part, at, number, columns)
 
 
 def _list(columns: Sequence[str] | None) -> list[str] | None:

@@ -29,6 +29,7 @@ from costaudit.ingest._together import BATCH, framed
 from costaudit.ingest._transcript_sums import Seen
 
 NEWLINE = ord("\n")
+LINES = 20_000  # of files that are put into columns together: as objects, rows take ten times the room
 WEIGHT = 8 << 20  # bytes after which a batch is full all the same
 
 Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
@@ -60,7 +61,17 @@ def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
 
 def read_files(asked: Sequence[Asked]) -> list[FileRead]:
     """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
-    return _done([(reading, reading.run()) for of in asked for reading in [_Reading(*of)]])
+    reads: list[FileRead] = []
+    tried: list[tuple[_Reading, bool]] = []
+    held = 0
+    for of in asked:
+        reading = _Reading(*of)
+        tried.append((reading, reading.run()))
+        held += reading.read.lines
+        if held >= LINES:
+            reads += _done(tried)
+            tried, held = [], 0
+    return [*reads, *_done(tried)]
 
 
 def read_on(seen: Sequence[tuple[Asked, Seen]]) -> list[FileRead]:

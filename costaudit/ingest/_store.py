@@ -263,8 +263,8 @@ def _changed(
 
 
 def _times(store: Where, part: Part, gone: pl.DataFrame) -> pl.Series:
-    rows = parts.read(store, part, ["started_at", "request_id", "_key"])
-    return without(rows, gone)["started_at"]
+    slices = parts.slices(store, part, parts.GROUP, ["started_at", "request_id", "_key"])
+    return pl.concat(without(rows, gone)["started_at"] for rows in slices)
 
 
 def _rewritten(store: Where, month: Sequence[Part], summary: Summary | None) -> list[Part]:

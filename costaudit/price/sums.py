@@ -19,6 +19,7 @@ from costaudit.price.cells import SUMMED, allowance, summed
 from costaudit.price.engine import price
 from costaudit.price.trust import Others, hinges, trust
 
+ALONE = Others(named=False)
 BINS = 20  # a factor of ten: neighbours differ by 12.2 %
 KEYS = ("day", "task", "provider", "model")
 SUMS = pl.Schema(
@@ -37,14 +38,14 @@ SUMS = pl.Schema(
 )
 
 
-def sums(requests: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
+def sums(requests: pl.DataFrame, book: PriceBook, others: Others = ALONE) -> pl.DataFrame:
     """Requests [schema.REQUESTS] to sums [SUMS] by day (UTC), task as the log names it, provider, model, trust and bin.
 
     bin       floor(20 * log10(cost_usd)); null for calls that cost nothing or have no known price
     requests  calls without roll-ups; `unpriced` of them have no price and add nothing to cost_usd [USD, exact]
     hinges    what else than these rows could change trust, low_usd and high_usd (`trust.hinges`); 0: nothing
     """
-    trusted = trust(price(requests, book), book, Others(named=False))
+    trusted = trust(price(requests, book), book, others)
     calls = trusted.with_columns(hinges(trusted)).filter(pl.col("trust").is_not_null())
     cost = pl.col("cost_usd")
     size = pl.when(cost > 0).then((cost.cast(pl.Float64).log10() * BINS).floor().cast(pl.Int16))
