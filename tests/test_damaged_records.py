@@ -54,6 +54,16 @@ def test_one_bad_request_of_a_document_costs_that_request():
     assert spent(hurt)[0] == spent(whole)[0] - 1
 
 
+@pytest.mark.parametrize("odd", [[], {}, [[1]], {"a": None}])
+@pytest.mark.parametrize("name", ["turn", "step"])
+def test_a_list_where_a_number_stands_costs_a_line_at_most(name, odd):
+    log = [json.loads(line) for line in sample("dsh.jsonl")]
+    for row in log:
+        if name in row.get("data", {}):
+            row["data"][name] = odd
+    assert read(log).fates.balanced
+
+
 @pytest.mark.parametrize("nothing", [[], {}, False, "x"])
 @pytest.mark.parametrize(
     ("name", "line", "path"),

@@ -15,11 +15,15 @@ from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import count, moment
 
+MISPLACED = "a list or an object stands where a name or a number belongs"
 COLUMNS: dict[str, Any] = {**_identity.ROWS, **_prompt.COLUMNS}
 
 
 class PlainReader:
-    """Reads one file in order. `take` says what becomes of a record; ValueError from it refuses the record."""
+    """Reads one file in order. `take` says what becomes of a record; ValueError from it refuses the record.
+
+    So does TypeError: somewhere a list or an object stands where only a name or a number was looked for.
+    """
 
     def __init__(self, file: LogFile) -> None:
         self.file = file
@@ -44,6 +48,9 @@ class PlainReader:
             except ValueError as problem:
                 del self.rows[made:]  # a record is a reject or what it holds, never both
                 out.rejects.append((record.line, f"usage: {problem}"))
+            except TypeError:
+                del self.rows[made:]
+                out.rejects.append((record.line, MISPLACED))
 
     def close(self, out: Out) -> None:
         self.end(out)

@@ -57,8 +57,8 @@ class _Reader(PlainReader):
         self.provider: str | None = None
         self.model: str | None = None
         self.results: list[tuple[Any, Any, bool | None]] = []
-        self.called: dict[tuple[Any, Any], list[tuple[Any, Any, Any]]] = {}
-        self.steps: dict[tuple[Any, Any], dict[str, Any]] = {}
+        self.called: dict[tuple[str | None, str | None], list[tuple[Any, Any, Any]]] = {}
+        self.steps: dict[tuple[str | None, str | None], dict[str, Any]] = {}
 
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         kind, data, seq = text(value.get("type")), part(value, "data"), value.get("seq")
@@ -76,8 +76,9 @@ class _Reader(PlainReader):
             if self._step(value, data, record):
                 return
         elif kind == "tool/call":
-            place = (data.get("turn"), data.get("step"))
-            self.called.setdefault(place, []).append((data.get("callId"), data.get("name"), data.get("arguments")))
+            self.called.setdefault(_place(data), []).append(
+                (data.get("callId"), data.get("name"), data.get("arguments"))
+            )
         elif kind == "tool/result":
             given = data.get("meta") or data.get("message")
             self.results.append((data.get("callId"), given, bool(data.get("error"))))
@@ -93,18 +94,18 @@ class _Reader(PlainReader):
     def _step(self, value: Mapping[str, Any], data: Mapping[str, Any], record: Record) -> bool:
         """One row a step, whether its usage came as a chunk, with the message, or both. Whether a row was made."""
         usage = tokens(part(data, "usage") or part(part(data, "chunk"), "usage"), NAMES)
-        turn, step = data.get("turn"), data.get("step")
-        known = self.steps.get((turn, step))
+        place, step = _place(data), data.get("step")
+        known = self.steps.get(place)
         if known is not None or not usage:
             if known is not None:
                 known.update(usage)
             return False
         source = part(part(data, "message"), "source")
         sent, self.results = self.results, []
-        self.steps[turn, step] = self.add(
+        self.steps[place] = self.add(
             record,
             started_at=when(value.get("time")),
-            run_id=f"{self.session}:{turn}",
+            run_id=f"{self.session}:{place[0]}",
             parent_id=self.parent,
             step=step if isinstance(step, int) and 0 < step < 1 << 31 else None,
             task="subagent" if self.depth else "main loop",
@@ -112,7 +113,7 @@ class _Reader(PlainReader):
             provider=text(source.get("provider")) or self.provider,
             model=text(source.get("model")) or self.model,
             tool_results=results(sent),
-            _key=f"dsh {self.session} {turn} {step}",
+            _key=f"dsh {self.session} {place[0]} {place[1]}",
             **usage,
         )
         return True
@@ -121,3 +122,8 @@ class _Reader(PlainReader):
         del out  # nothing is left over
         for place, row in self.steps.items():
             row["tool_calls"] = calls(self.called.get(place, ()))
+
+
+def _place(data: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Which step of which turn an event is of."""
+    return text(data.get("turn")), text(data.get("step"))

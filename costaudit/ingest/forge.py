@@ -54,7 +54,12 @@ class _Reader(PlainReader):
             said = part(part(entry, "message"), "text")
             role = str(said.get("role")).lower()
             prompts += role == "user"
-            usage = tokens({name: _actual(n) for name, n in part(entry, "usage").items()}, NAMES)
+            try:
+                usage = tokens({name: _actual(count) for name, count in part(entry, "usage").items()}, NAMES)
+            except ValueError as problem:
+                out.rejects.append((record.line, f"usage: {problem}"))
+                made += 1
+                continue
             if role != "assistant" or not spent(usage):
                 continue
             made += 1
