@@ -104,6 +104,7 @@ def test_a_run_of_several_tasks_is_one_run():
     (finding,) = ask(rows, Budget(Decimal("0.1"), per="run")).findings
     assert finding.stake_usd == 10 * A_CALL - Decimal("0.1")
     assert "exceeded by 1 of 1 runs" in finding.title
+    assert finding.requests == 10
     assert not ask(rows, Budget(Decimal("0.1"), per="run", scope={"task": "plan"})).findings  # of the task, $0.07
 
 

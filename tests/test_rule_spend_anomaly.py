@@ -50,6 +50,17 @@ def test_a_day_of_three_times_the_volume_is_growth_not_price():
     assert finding.details["tenants"]["units"].sum() == finding.requests
 
 
+def test_runs_are_the_units_and_calls_are_what_is_counted():
+    rows = [
+        call(run_id=f"{nth}-{k}", started_at=START + timedelta(days=nth, minutes=k))
+        for nth in range(28)
+        for k in range(60 if nth == 17 else 20)
+        for _ in range(3)
+    ]
+    (finding,) = ask(rows).findings
+    assert (finding.details["tenants"]["units"].sum(), finding.requests) == (60, 180)
+
+
 def test_a_day_of_long_prompts_is_unit_cost():
     (finding,) = ask(log(28, lambda _nth: 20, lambda nth: 6_000 if nth == 11 else 1_000)).findings
     assert "unit cost ×" in finding.title

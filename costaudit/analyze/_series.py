@@ -27,7 +27,7 @@ _DAY = timedelta(days=1)
 class Series(msgspec.Struct, frozen=True):
     """Unit cost of one task (of one tenant) in time.
 
-    points   day, last_day, units, cost_usd [USD], first: `unit` of the first unit; in order of time
+    points   day, last_day, units, calls, cost_usd [USD], first: `unit` of the first unit; in order of time
     daily    whether a point is a day; else it is a bin of consecutive units
     """
 
@@ -102,7 +102,8 @@ def _price_moved(ledger: Ledger) -> bool:
 
 
 def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
-    """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd.
+    """One row a unit of work that is priced as a whole: unit, task, tenant, day [in the zone], started_at, cost_usd,
+    calls.
 
     calls   as `spending` gives them
     """
@@ -112,7 +113,7 @@ def work(calls: pl.DataFrame, zone: tzinfo) -> pl.DataFrame:
         found = found.sort("started_at", maintain_order=True)
     task = calls["task"].gather(found["at"]).fill_null(NO_TASK)
     tenant = calls["tenant"].gather(found["named"])
-    return found.select("unit", task, tenant, *WORKED[2:]).with_columns(day=local_day(zone))
+    return found.select("unit", task, tenant, *WORKED[2:], "calls").with_columns(day=local_day(zone))
 
 
 def _alone(calls: pl.DataFrame) -> pl.DataFrame:
@@ -120,7 +121,7 @@ def _alone(calls: pl.DataFrame) -> pl.DataFrame:
     known = pl.all_horizontal(pl.col("started_at", "cost_usd").is_not_null())
     at = calls.select(pl.col("run_id").is_null() & known).to_series().arg_true().alias("at")
     return calls.select(pl.col("row").alias("unit"), *WORKED[2:])[at].select(
-        "unit", *WORKED[2:], at.alias("at"), at.alias("named")
+        "unit", *WORKED[2:], pl.lit(1, pl.UInt32).alias("calls"), at.alias("at"), at.alias("named")
     )
 
 
@@ -136,12 +137,13 @@ def _of_runs(calls: pl.DataFrame) -> pl.DataFrame:
             pl.min("at", "named"),
             pl.min("started_at"),
             pl.sum("cost_usd"),
+            calls=pl.len().cast(pl.UInt32),
             unknown=pl.col("cost_usd").null_count(),
         )
         .filter(pl.col("unknown") == 0)
     )
     unit = calls["row"].gather(sums["at"]).alias("unit")
-    return sums.select(unit, *WORKED[2:], "at", pl.coalesce("named", "at").alias("named"))
+    return sums.select(unit, *WORKED[2:], "calls", "at", pl.coalesce("named", "at").alias("named"))
 
 
 def local_day(zone: tzinfo) -> pl.Expr:
@@ -192,6 +194,7 @@ def _points(units: pl.DataFrame) -> pl.DataFrame:
             day=pl.min("day"),
             last_day=pl.max("day"),
             units=pl.len().cast(pl.Int64),
+            calls=pl.sum("calls"),
             cost_usd=pl.sum("cost_usd"),
             first=pl.first("unit"),
         )

@@ -121,7 +121,18 @@ def _standing(
         claim = _each(budget, here) if here.height else None
         of_them = here["run_id"].drop_nulls().n_unique() if budget.per == "run" else here.height
         spent = total_usd(here)
-        return name, budget.per, budget.usd, spent, spent, spent, spent, of_them, claim.requests if claim else 0, None
+        return (
+            name,
+            budget.per,
+            budget.usd,
+            spent,
+            spent,
+            spent,
+            spent,
+            of_them,
+            claim.evidence.height if claim else 0,
+            None,
+        )
     found = [o for o in _outlooks(budget, mine, calls, zone) if o.start < end and o.end > start]
     if not found:
         return name, budget.per, budget.usd, *(ZERO,) * 4, 0, 0, None
@@ -148,9 +159,9 @@ def _each(budget: Budget, calls: pl.DataFrame) -> Claim | None:
     if budget.per == "run":
         # A run is limited as a whole, whatever tasks its calls have.
         own = calls.filter(pl.col("run_id").is_not_null())
-        sums = own.group_by("run_id").agg(pl.first("task", "tenant", "request_id"), cost_usd=COST.sum())
+        sums = own.group_by("run_id").agg(pl.first("task", "tenant", "request_id"), cost_usd=COST.sum(), n=pl.len())
     else:
-        sums = calls.select("row", "run_id", "task", "tenant", "request_id", COST)
+        sums = calls.select("row", "run_id", "task", "tenant", "request_id", COST, n=pl.lit(1))
     limit = pl.lit(budget.usd, USD)
     over = sums.filter(pl.col("cost_usd") > limit).with_columns(overrun_usd=pl.col("cost_usd") - limit)
     if over.is_empty():
@@ -168,7 +179,7 @@ def _each(budget: Budget, calls: pl.DataFrame) -> Claim | None:
         evidence=listed,
         because=(f"{sums.height:,} {what}",),
         stake_usd=total_usd(over, "overrun_usd"),
-        requests=over.height,
+        requests=int(over["n"].sum()),
     )
 
 

@@ -271,7 +271,7 @@ def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: 
         stake_usd=excess,
         stake_low=low,
         stake_high=high,
-        requests=int(beyond["units"].sum()),
+        requests=int(beyond["calls"].sum()),
         details={
             "days": points.with_row_index("point")
             .with_columns(
@@ -384,7 +384,7 @@ def _against_baseline(
         stake_usd=excess,
         stake_low=ends[0],
         stake_high=ends[1],
-        requests=now.height,
+        requests=int(now["calls"].sum()),
     )
 
 

@@ -135,7 +135,7 @@ class SpendAnomaly(Analyzer):
             because=(f"{points.height} {'days' if daily else 'hours'}; usual is the median of the same "
                      f"{'weekday' if daily else 'hour'}",),
             stake_usd=total_usd(evidence, "excess_usd"),
-            requests=int(points["units"].gather([nth for _, nth, _ in found]).sum()),
+            requests=int(points["calls"].gather([nth for _, nth, _ in found]).sum()),
             details={"tenants": _tenants(units, points["at"].gather([found[0][1]]))},
         )  # fmt: skip
 
@@ -197,7 +197,7 @@ def _same_place(day: date, other: date) -> bool:
 def _points(units: pl.DataFrame) -> pl.DataFrame:
     usd = pl.col("cost_usd").cast(pl.Float64)
     sums = units.group_by("at").agg(
-        units=pl.len().cast(pl.Int64), cost_usd=pl.sum("cost_usd"), total=usd.sum(), squares=(usd**2).sum()
+        pl.sum("calls", "cost_usd"), units=pl.len().cast(pl.Int64), total=usd.sum(), squares=(usd**2).sum()
     )
     return sums.filter(pl.col("cost_usd") > 0).sort("at")
 
