@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -50,11 +51,15 @@ models:
 
 
 @cache
-def book() -> PriceBook:
-    """One provider, `acme`; `big` costs 10 USD a million tokens in and 50 out, `small` a tenth of that."""
+def book(times: int = 1) -> PriceBook:
+    """One provider, `acme`; `big` costs 10 USD a million tokens in and 50 out, `small` a tenth of that.
+
+    times   how much dearer everything is
+    """
+    prices = re.sub(r"(put|read|write_..): ([0-9.]+)", lambda rate: f"{rate[1]}: {Decimal(rate[2]) * times}", PRICES)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "_names.yaml").write_text(NAMES)
-        Path(folder, "acme.yaml").write_text(PRICES)
+        Path(folder, "acme.yaml").write_text(prices)
         return PriceBook.load(Path(folder), providers=["acme"], cache=None)
 
 
@@ -84,11 +89,11 @@ def calls(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     return priced(frame)
 
 
-def priced(requests: pl.DataFrame) -> pl.DataFrame:
+def priced(requests: pl.DataFrame, times: int = 1) -> pl.DataFrame:
     """Requests as they reach the analyzers: in order of time, numbered, priced, with their trust."""
     ordered = schema.conform(requests).sort("started_at", "source_line", nulls_last=True)
     numbered = ordered.with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
-    return schema.conform(trust(price(numbered, book()), book()), schema.CALLS)
+    return schema.conform(trust(price(numbered, book(times)), book(times)), schema.CALLS)
 
 
 def ledger(rows: Iterable[Mapping[str, Any]] | pl.DataFrame) -> Ledger:
