@@ -85,6 +85,18 @@ def test_what_is_no_escape_is_not_mended():
     assert parsed(rb'{"a": "\\ud83d \ud83d\ude00"}') == {"a": "\\ud83d \N{GRINNING FACE}"}
 
 
+@pytest.mark.parametrize("only", [None, ("input_tokens", "output_tokens")], ids=["all", "sums"])
+@pytest.mark.parametrize("number", ["1e999", "-1E+400", "9" * 400, "1.5e310"])
+@pytest.mark.parametrize(("sound", "lost"), [('"index": 0', 0), ('"prompt_tokens": 1000', 1)])
+def test_a_number_beyond_all_numbers_costs_the_line_only_where_it_is_a_count(sound, lost, number, only, tmp_path):
+    path = tmp_path / "log.jsonl"
+    name = sound.partition(":")[0]
+    text = lines(chat(n, '1e999 and "9' + "9" * 300) for n in range(2))
+    path.write_text(text.replace(sound, f"{name}: {number}", 1))
+    read = ingest([path], only=only)
+    assert (read.fates.requests, sum(read.fates.rejects.values())) == (2 - lost, lost)
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize(
     ("zeros", "rejects"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -283,17 +284,31 @@ def parsed(data: bytes) -> dict[str, Any] | str:
 def mended(data: bytes) -> bytes:
     """The same with a replacement character for each that is none: bytes that are no UTF-8, escapes of half a pair.
 
-    Numbers that JSON does not have and some writers write (`NaN`, `-Infinity`) are null.
+    Numbers that JSON does not have and some writers write (`NaN`, `-Infinity`) are null; one beyond all numbers
+    (`1e999`) is the largest there is, which is no count of anything.
     """
     text = data.decode("utf-8", "replace").encode()
-    if b"NaN" in text or b"Infinity" in text:
-        text = _NO_NUMBER.sub(lambda found: found[0] if found[0].startswith(b'"') else b"null", text)
+    if b"NaN" in text or b"Infinity" in text or _LARGE.search(text):
+        text = _NO_NUMBER.sub(_number, text)
     if not _SURROGATE.search(text):
         return text
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
-_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?(?:NaN|Infinity)\b', re.DOTALL)
+_LARGE = re.compile(rb"\d[eE]\+?\d{3}|\d{300}")
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?(?:NaN|Infinity)\b|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?', re.DOTALL)
+
+
+def _number(found: re.Match[bytes]) -> bytes:
+    """What stands in place of a text (itself) or of a number that cannot be decoded."""
+    said = found[0]
+    if said.startswith(b'"'):
+        return said
+    if said.endswith((b"NaN", b"Infinity")):
+        return b"null"
+    return said if math.isfinite(float(said)) else b"-1e308" if said.startswith(b"-") else b"1e308"
+
+
 HUGE = 1 << 20  # bytes from which a record is not decoded as a whole to see what it is
 _decode_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
