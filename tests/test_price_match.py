@@ -44,6 +44,10 @@ def book() -> PriceBook:
          "bedrock:meta.llama3-3-70b-instruct-v1:0"),
         ("bedrock", "arn:aws:bedrock:us-east-1:1:inference-profile/global.anthropic.claude-opus-5",
          "bedrock:global.anthropic.claude-opus-5"),
+        # What answers call themselves at Bedrock: the profile they came through is not in it.
+        ("bedrock", "claude-opus-5-5", "bedrock:global.anthropic.claude-opus-5-5"),
+        ("bedrock", "claude-opus-4-5-20251101", "bedrock:global.anthropic.claude-opus-4-5-20251101-v1:0"),
+        ("bedrock", "claude-3-5-haiku-20241022", "bedrock:anthropic.claude-3-5-haiku-20241022-v1:0"),
         ("azure.ai.openai", "azure/eu/gpt-6-luna", "azure:eu/gpt-6-luna"),
         ("openai", "ft:gpt-4o-mini-2024-07-18:org:name:id", "openai:ft:gpt-4o-mini-2024-07-18"),
         ("openai", "gpt-4.1-2025-04-14.ft-0123abcd", "openai:ft:gpt-4.1-2025-04-14"),
@@ -157,3 +161,11 @@ def test_every_entry_is_found_by_its_own_name(book):
         assert file is not None
         for model in file.models:
             assert match(book, name, model).name == model
+
+
+def test_a_fine_tuned_deployment_of_azure_is_never_priced_as_its_base(book):
+    found = match(book, "azure", "gpt-4o-mini-2024-07-18.ft-0123abcd")
+    assert found.model is None
+    assert found.steps == (
+        "fine-tuned: azure lists no price for it, and its base's is another one: it is the user's to say",
+    )

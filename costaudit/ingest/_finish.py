@@ -37,6 +37,15 @@ DRAWN = r"^chatcmpl-\d{1,4}$"
 SHORT = 13  # bytes of the longest id that may be one of these
 
 
+PLATFORMS = {"msg_bdrk_": "bedrock", "msg_vrtx_": "vertex"}
+"""Beginning of a message's id -> who served Claude, where it was not Anthropic itself."""
+
+
+def platform(identity: pl.Expr) -> pl.Expr:
+    """Who served a message, as its id tells; null where it tells nothing."""
+    return pl.coalesce(pl.when(identity.str.starts_with(mark)).then(pl.lit(who)) for mark, who in PLATFORMS.items())
+
+
 def finish(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame of one format with everything derived that follows from its own columns."""
     have = set(frame.columns)
@@ -67,6 +76,8 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
         estimated = (pl.col("_block_bytes") * scale).list.eval(pl.element().round().cast(pl.Int64))
         columns["block_tokens"] = pl.coalesce(of("block_tokens"), estimated)
     key, named = of("_key").cast(pl.String), of("request_id")
+    if frame.schema.get("request_id") == pl.String and frame.select(platform(named).is_not_null().any()).item():
+        columns["provider"] = pl.coalesce(of("provider"), platform(named))
     columns["_key"] = pl.coalesce(key, named)
     if frame.schema.get("request_id") == pl.String and (frame["request_id"].str.len_bytes() <= SHORT).any():
         said = _said(named)

@@ -110,7 +110,10 @@ def _within(book: PriceBook, where: str, name: str, region: str | None) -> Match
                 entry, how = hit
                 steps = (*steps, f"{how}: {where}:{entry}")
                 return Match(where, entry, file.models[entry], where, tier, place, steps=steps)
-    return replace(found, steps=("no exact name, alias, prefix or date leads to an entry",))
+    why = "no exact name, alias, prefix or date leads to an entry"
+    if _FINE_TUNED.match(name.rpartition("/")[2]) is not None:
+        why = f"fine-tuned: {where} lists no price for it, and its base's is another one: it is the user's to say"
+    return replace(found, steps=(why,))
 
 
 def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[str, ...], str | None, str | None]]:
@@ -133,6 +136,11 @@ def _forms(book: PriceBook, where: str, name: str) -> Iterator[tuple[str, tuple[
         yield name, steps, place, tier
     for form, step in undated(name, where):
         yield form, (*steps, step), place, tier
+    if where == "bedrock" and name.startswith("claude-"):
+        # An answer names the model as its maker does, and not the profile it was asked through: the global one is
+        # sold at the list price, others at most a tenth above it.
+        for profile in ("global.anthropic.", "anthropic."):
+            yield profile + name, (*steps, f"a maker's name says no profile: {profile}*"), place, tier
     geography = next((g for g in _GEOGRAPHIES if where == "bedrock" and name.startswith(g)), None)
     if geography is not None:
         name = name.removeprefix(geography)
