@@ -105,6 +105,12 @@ def test_real_sessions_read_right(shared, path, bill, seen):
     assert fates(made) == NONE
 
 
+def test_a_transcript_of_cursor_may_have_more_keys():
+    log = [json.loads(line) | {"id": "m", "createdAt": "x"} for line in sample("cursor-agent.jsonl")]
+    assert spent(read(log)) == (2, 0, 0, 0, 0, 0)
+    assert set(read(log).requests["format"]) == {"cursor-agent"}
+
+
 def test_what_is_not_counted_is_unknown_and_not_nothing():
     for name in ("cursor-agent.jsonl", "kiro.jsonl"):
         calls = ingest([SAMPLES / name]).requests

@@ -64,10 +64,17 @@ def test_a_run_of_the_sample_chains_and_its_tool_meets_its_result():
         ({"input_tokens": 5, "cache_creation_input_tokens": 4000,
           "cache_creation": {"ephemeral_5m_input_tokens": 500, "ephemeral_1h_input_tokens": 2500}},
          (4005, None, 4000, 500, 2500)),
-        # A split that is more than its total: what the lifetimes say was written.
+        # A split that is more than its total: the total is billed, divided as the split is.
         ({"input_tokens": 5, "cache_creation_input_tokens": 600,
           "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 800}},
-         (805, None, 800, 0, 800)),
+         (605, None, 600, 0, 600)),
+        ({"input_tokens": 5, "cache_creation_input_tokens": 600,
+          "cache_creation": {"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 900}},
+         (605, None, 600, 150, 450)),
+        # A total of 0 beside a split is none.
+        ({"input_tokens": 5, "cache_creation_input_tokens": 0,
+          "cache_creation": {"ephemeral_5m_input_tokens": 7, "ephemeral_1h_input_tokens": 0}},
+         (12, None, 7, 7, 0)),
         ({"input_tokens": None, "output_tokens": None}, (None, None, None, None, None)),
     ],
 )  # fmt: skip

@@ -145,7 +145,9 @@ def test_a_call_without_usage_is_unmetered_and_not_free():
         # Two steps that add up to the top level.
         (600, (0, 800), [(4, 10, 200, 200, 3), (6, 20, 200, 0, 4)], (600, 400, 200, None)),
         (600, (0, 800), [(1, 20, 0, 800, 5)], (600, 0, 600, "assumed")),
-        (600, (100, 300), None, (600, 150, 450, "assumed")),  # one quarter and three quarters of the total
+        (600, (300, 900), None, (600, 150, 450, "assumed")),  # one quarter and three quarters of the total
+        (600, (100, 300), None, (600, 100, 300, None)),  # how long the rest lives is unknown
+        (0, (100, 300), None, (400, 100, 300, None)),
     ],
 )
 def test_cache_writes_and_their_lifetimes_agree(total, split, iterations, expected):
@@ -160,6 +162,13 @@ def test_cache_writes_and_their_lifetimes_agree(total, split, iterations, expect
         ]  # fmt: skip
     columns = ("cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "convention")
     assert read([row(1, usage=usage)]).requests.select(columns).row(0) == expected
+
+
+@pytest.mark.parametrize(
+    ("identity", "provider"), [("msg_1", None), ("msg_bdrk_1", "bedrock"), ("msg_vrtx_1", "vertex")]
+)
+def test_who_served_a_message_is_known_by_its_id(identity, provider):
+    assert read([row(1, message={"id": identity})]).requests["provider"].item() == provider
 
 
 def lifetimes(short, long):

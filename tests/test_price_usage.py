@@ -44,6 +44,11 @@ APIS = [
          {"input_tokens": 1, "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 3}},
          {"input_tokens": 9, "cache_write_tokens": 8, "cache_write_5m_tokens": 5, "cache_write_1h_tokens": 3,
           "output_tokens": 0}),
+        ("anthropic.messages",  # the total is billed, divided as the split is
+         {"input_tokens": 1, "cache_creation_input_tokens": 4,
+          "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 6}},
+         {"input_tokens": 5, "cache_write_tokens": 4, "cache_write_5m_tokens": 1, "cache_write_1h_tokens": 3,
+          "output_tokens": 0}),
         ("google.generateContent",
          {"promptTokenCount": 100, "cachedContentTokenCount": 40, "candidatesTokenCount": 10,
           "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 60}, {"modality": "AUDIO", "tokenCount": 40}],

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from costaudit.ingest._lifetimes import writes
 from costaudit.ingest._values import count, counted, text
 
 LONG = 100_000  # tokens; the lowest step of a price that depends on the size of one prompt (pricing book, 2026-11)
@@ -143,19 +144,17 @@ def _lifetimes(top: Counts, own: Sequence[Counts]) -> tuple[Counts, bool]:
     """The top level with lifetimes that add up to its writes, and whether they had to be assumed.
 
     The total and its split can disagree in responses of several steps. Steps that account for everything else
-    settle it; failing that the total is billed, divided as the split is.
+    settle it; failing that they are read as anywhere (`_lifetimes`).
     """
     split = top.split
     if split is None or split == top.write:
         return top, False
-    if top.write is None:
-        return top._replace(write=split), False
     whole = Counts(*(sum(n or 0 for n in column) for column in zip(*own, strict=True))) if own else None
     for view in (whole, *own):
         if view is not None and view.rest == top.rest and view.split == view.write and view.write in (top.write, split):
             return top._replace(write=view.write, short=view.short, long=view.long), False
-    long = top.write * (top.long or 0) // split if split else 0
-    return top._replace(short=top.write - long, long=long), True
+    made = writes(top.write, top.short, top.long)
+    return top._replace(write=made.all, short=made.short, long=made.long), made.assumed
 
 
 def _fees(usage: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

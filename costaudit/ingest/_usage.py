@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from costaudit.ingest._lifetimes import writes
+
 Usage = Mapping[str, Any]
 Columns = dict[str, int]
 """Column -> tokens; other keys are classes of `extras`: searches, and modalities, which are inside the totals."""
@@ -102,8 +104,9 @@ def _messages(usage: Usage) -> Columns:
     """Anthropic: reads and writes beside the input; written tokens that no lifetime claims live 5 minutes."""
     split = _part(usage, "cache_creation")
     read = _count(usage, "cache_read_input_tokens")
-    five, hour = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
-    written = max(_count(usage, "cache_creation_input_tokens"), five + hour)
+    lives = (_count(split, f"ephemeral_{life}_input_tokens") for life in ("5m", "1h"))
+    made = writes(_count(usage, "cache_creation_input_tokens"), *lives)
+    written, hour = made.all or 0, made.long or 0
     return _columns(
         input_tokens=_count(usage, "input_tokens") + read + written,
         cache_read_tokens=read,

@@ -11,6 +11,7 @@ from costaudit import schema
 from costaudit.ingest._decode import Decoder, inside, parsed
 from costaudit.ingest._events import EVENTS, START, Message
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._finish import platform
 from costaudit.ingest._format import (
     FileReader,
     Found,
@@ -25,6 +26,7 @@ from costaudit.ingest._format import (
     text,
     whole,
 )
+from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import HOST, provider, put, quantities
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._steps import Step, steps
@@ -111,16 +113,13 @@ class AnthropicMessages(TableFormat):
         return MessageReader(self, file, found)
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
-        short, long = pl.col("cache_write_5m_tokens"), pl.col("cache_write_1h_tokens")
-        split = pl.when(short.is_not_null() | long.is_not_null()).then(short.fill_null(0) + long.fill_null(0))
-        picked = picked.with_columns(cache_write_tokens=pl.max_horizontal("cache_write_tokens", split))
+        picked = settled(picked)
         counted = pl.any_horizontal(pl.col(WRITES).is_not_null())
         claude = pl.col("model").str.starts_with("claude")
         who = provider(
             "_host",
             pl.col("provider").str.to_lowercase(),
-            pl.when(pl.col("request_id").str.starts_with("msg_bdrk_")).then(pl.lit("bedrock")),
-            pl.when(pl.col("request_id").str.starts_with("msg_vrtx_")).then(pl.lit("vertex")),
+            platform(pl.col("request_id")),
             pl.when(claude).then(pl.lit("anthropic")),
         )
         failed = pl.col("model_requested").is_not_null() & (

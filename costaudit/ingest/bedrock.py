@@ -23,6 +23,7 @@ from costaudit.ingest._format import (
     text,
     whole,
 )
+from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import put
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
@@ -117,18 +118,22 @@ class Bedrock(TableFormat):
         parts = ["_fresh", "cache_read_tokens", "cache_write_tokens"]
         counted = pl.any_horizontal(pl.col(parts).is_not_null())
         batch = pl.col("instance_id").is_not_null()
-        return picked.with_columns(
-            provider=pl.lit("bedrock"),
-            model=pl.when(opaque | asked.is_null()).then(pl.coalesce("_answered", asked)).otherwise(asked),
-            input_tokens=pl.coalesce("_whole", pl.when(counted).then(pl.sum_horizontal(parts))),
-            service_tier=pl.when(batch)
-            .then(pl.lit("batch"))
-            .when(asked.str.contains("provisioned-model/", literal=True))
-            .then(pl.lit("provisioned"))
-            .otherwise("service_tier"),
-            streamed=pl.col("_operation").str.contains("Stream", literal=True),
-            _rank=counted.cast(pl.Int64),
-        ).drop("_fresh", "_whole", "_operation", "_answered")
+        return (
+            settled(picked)
+            .with_columns(
+                provider=pl.lit("bedrock"),
+                model=pl.when(opaque | asked.is_null()).then(pl.coalesce("_answered", asked)).otherwise(asked),
+                input_tokens=pl.coalesce("_whole", pl.when(counted).then(pl.sum_horizontal(parts))),
+                service_tier=pl.when(batch)
+                .then(pl.lit("batch"))
+                .when(asked.str.contains("provisioned-model/", literal=True))
+                .then(pl.lit("provisioned"))
+                .otherwise("service_tier"),
+                streamed=pl.col("_operation").str.contains("Stream", literal=True),
+                _rank=counted.cast(pl.Int64),
+            )
+            .drop("_fresh", "_whole", "_operation", "_answered")
+        )
 
 
 class BedrockReader(TableReader):

@@ -29,9 +29,13 @@ class CursorAgent(Format):
     title = "Cursor agent transcripts"
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if record.keys() - {"role", "message", "timestamp_ms"} or record.get("role") not in ("user", "assistant"):
+        message = part(record, "message")
+        if record.get("role") not in ("user", "assistant") or not isinstance(message.get("content"), list):
             return 0
-        return 60 if isinstance(part(record, "message").get("content"), list) else 0
+        if "usage" in record or "usage" in message:
+            return 0  # these have no counts
+        # Versions add keys; a row that has more of them may be another program's, if one knows it better.
+        return 25 if record.keys() - {"role", "message", "timestamp_ms"} else 60
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # transcripts are never wrapped
