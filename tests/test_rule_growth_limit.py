@@ -59,6 +59,23 @@ def test_the_limit_that_breaks_first_decides(ask):
 
 
 @pytest.mark.parametrize(
+    ("limit", "provider", "peak"),
+    [
+        ("{tokens_per_minute: 10000}", "acme", 22_000),  # 20 calls of 1,000 in, 900 of them cached, and 100 out
+        ("{input_tokens_per_minute: 10000}", "acme", 20_000),
+        ("{output_tokens_per_minute: 1000}", "acme", 2_000),
+        ("{tokens_per_minute: 1000, cached_input: false}", "acme", 4_000),
+        ("{input_tokens_per_minute: 1000}", "anthropic", 2_000),
+        ("{input_tokens_per_minute: 1000, cached_input: true}", "anthropic", 20_000),
+    ],
+)
+def test_tokens_are_counted_as_the_provider_counts_them(ask, limit, provider, peak):
+    rows = [row | {"provider": provider, "cache_read_tokens": 900} for row in day()]
+    (finding,) = ask(f"large: {limit}", rows).findings
+    assert finding.details["limits"]["peak"].item() in (peak, peak * 21 // 20)
+
+
+@pytest.mark.parametrize(
     "text",
     ["large: {requests_per_minute: 500}", "other-model: {requests_per_minute: 1}"],
     ids=["room for more than is planned", "a limit of another model"],
@@ -99,8 +116,15 @@ def test_without_a_limits_file_it_is_not_checked():
 
 @pytest.mark.parametrize(
     "text",
-    ["large: {requests_per_hour: 5}", "large: {requests_per_minute: many}", "large: {}", "- large", ""],
-    ids=["unknown key", "no number", "no limit", "a list", "empty"],
+    [
+        "large: {requests_per_hour: 5}",
+        "large: {cached_input: true}",
+        "large: {requests_per_minute: many}",
+        "large: {}",
+        "- large",
+        "",
+    ],
+    ids=["unknown key", "only how it counts", "no number", "no limit", "a list", "empty"],
 )
 def test_a_wrong_limits_file_is_refused(tmp_path, text):
     path = tmp_path / "limits.yaml"

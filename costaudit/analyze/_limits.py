@@ -8,19 +8,25 @@ from pathlib import Path
 import msgspec
 
 from costaudit.config._node import parse
-from costaudit.config._read import mapping, record, whole
+from costaudit.config._read import flag, mapping, record, whole
 from costaudit.errors import ConfigError
 
-KINDS = ("requests_per_minute", "tokens_per_minute")
+KINDS = ("requests_per_minute", "tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute")
 HINT = "e.g. `gpt-5*: {requests_per_minute: 500, tokens_per_minute: 200000}`"
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """Limits of the models that match a glob over `model` or `provider/model`; None: not limited."""
+    """Limits of the models that match a glob over `model` or `provider/model`; None: not limited.
+
+    cached_input   whether input that is read from a cache counts; None: as the provider of a call counts
+    """
 
     match: str
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    cached_input: bool | None = None
 
     def holds(self, provider: str, model: str) -> bool:
         """Whether the limit is that of a model, whatever its case."""
@@ -33,7 +39,7 @@ def limits(path: Path) -> tuple[Limit, ...]:
     node = parse(path)
     if node is None:
         raise ConfigError(f"{path}: no limits", hint=HINT)
-    shape = dict.fromkeys(KINDS, whole(1))
+    shape = {**dict.fromkeys(KINDS, whole(1)), "cached_input": flag}
     found = tuple(Limit(match, **record(entry, shape)) for match, entry in mapping(node).items())
     if not found or any(all(getattr(limit, kind) is None for kind in KINDS) for limit in found):
         raise ConfigError(f"{path}: a model without a limit", hint=HINT)

@@ -11,6 +11,9 @@ import polars as pl
 from costaudit.analyze._limits import KINDS, Limit
 from costaudit.stats import peak_ahead
 
+CACHE_FREE = ("anthropic", "groq")
+"""Providers that do not count input read from a cache; platform.claude.com/docs/en/api/rate-limits (older models aside)
+and console.groq.com/docs/rate-limits, read 2026-11-27."""
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -48,13 +51,20 @@ def span_of(calls: pl.DataFrame) -> int:
     return int(calls.select((pl.col("started_at").max() - pl.col("started_at").min()).dt.total_minutes()).item()) + 1
 
 
-def minutes(calls: pl.DataFrame) -> pl.DataFrame:
-    """minute, requests_per_minute, tokens_per_minute, cost_usd; minutes without a call are not listed."""
+def minutes(limit: Limit, calls: pl.DataFrame) -> pl.DataFrame:
+    """minute, KINDS, cost_usd, as the limit counts them; minutes without a call are not listed."""
+    priced_as = pl.col("price_entry").str.split(":").list.first()
+    served = pl.when(pl.col("provider") == "").then(priced_as).otherwise("provider").str.to_lowercase()
+    free = served.is_in(CACHE_FREE) if limit.cached_input is None else pl.lit(not limit.cached_input)
+    read = pl.when(free).then(pl.col("cache_read_tokens").fill_null(0)).otherwise(0)
+    sent, answered = (pl.col("input_tokens").fill_null(0) - read).clip(0), pl.col("output_tokens").fill_null(0)
     return (
         calls.group_by(pl.col("started_at").dt.truncate("1m").alias("minute"))
         .agg(
             requests_per_minute=pl.len().cast(pl.Int64),
-            tokens_per_minute=(pl.col("input_tokens").fill_null(0) + pl.col("output_tokens").fill_null(0)).sum(),
+            tokens_per_minute=(sent + answered).sum(),
+            input_tokens_per_minute=sent.sum(),
+            output_tokens_per_minute=answered.sum(),
             cost_usd=pl.col("cost_usd").sum(),
         )
         .sort("minute")
@@ -67,7 +77,7 @@ def uses(limit: Limit, calls: pl.DataFrame, every: pl.DataFrame, zone: str) -> I
     calls  of the models under the limit; every: all calls of the log, whose span gives the quiet minutes
     """
     span = span_of(every)
-    busy = minutes(calls)
+    busy = minutes(limit, calls)
     first = every["started_at"].min()
     places = busy.select((pl.col("minute") - pl.lit(first).dt.truncate("1m")).dt.total_minutes()).to_series().to_list()
     for kind in KINDS:

@@ -51,7 +51,7 @@ class GrowthLimit(Analyzer):
     kind = Kind.EXPOSURE
     reads = (
         *("started_at", "provider", "model", "task", "tenant", "input_tokens", "output_tokens"),
-        *("cost_usd", "low_usd", "high_usd"),
+        *("cache_read_tokens", "price_entry", "cost_usd", "low_usd", "high_usd"),
     )
     out_of_proportion: float = option(0.1, "share", "Cost beyond proportion to the growth from which it is named.")
 
@@ -107,7 +107,7 @@ class GrowthLimit(Analyzer):
 def _claim(limit: Limit, calls: pl.DataFrame, every: pl.DataFrame, planned: list[float], zone: str) -> Claim | None:
     """The limit that breaks first, where it does before the largest growth planned."""
     span = _peaks.span_of(every)
-    minutes = _peaks.minutes(calls)
+    minutes = _peaks.minutes(limit, calls)
     uses = sorted(_peaks.uses(limit, calls, every, zone), key=lambda use: (use.breaks_at, use.what))
     if not uses or uses[0].breaks_at >= planned[-1]:
         return None
