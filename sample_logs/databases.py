@@ -224,10 +224,33 @@ def llm_cli() -> dict[str, Rows]:
     }
 
 
+def open_webui() -> dict[str, Rows]:
+    def answer(own: str, usage: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
+        known = {"id": own, "parentId": "q1", "childrenIds": [], "role": "assistant", "content": "Yes.", "done": True}
+        return {**known, "model": "gpt-5-mini", "timestamp": T0, **({"usage": usage} if usage else {}), **more}
+
+    inside = {"prompt_tokens_details": {"cached_tokens": 800}, "completion_tokens_details": {"reasoning_tokens": 20}}
+    summed = {"input_tokens": 2_300, "output_tokens": 90, "prompt_tokens": 1_300, "completion_tokens": 40, **inside}
+    local = {"prompt_eval_count": 26, "eval_count": 12, "total_duration": 10**9}
+    question = {"id": "q1", "parentId": None, "childrenIds": ["a1", "a2"], "role": "user", "content": "Is it open?"}
+    old = [question, answer("a1", summed), answer("a2", None, model="llama3.2:3b", info=local), answer("a3", None)]
+    chat = {"models": ["gpt-5-mini"], "history": {"messages": {m["id"]: m for m in old}, "currentId": "a1"}}
+    row = {"chat_id": "ch-1", "user_id": "u-1", "role": "assistant", "model_id": "gpt-5-mini", "created_at": T0}
+    times = {"created_at": T0, "updated_at": T0 + 60}
+    return {
+        "chat": [{"id": "ch-1", "user_id": "u-1", "title": "Open?", "chat": text(chat), **times}],
+        "chat_message": [
+            {**row, "id": "ch-1-a1", "usage": text(summed)},
+            {**row, "id": "ch-1-q1", "role": "user", "model_id": None, "usage": None},
+            {**row, "id": "ch-2-b1", "chat_id": "ch-2", "usage": text({"input_tokens": 70, "output_tokens": 5})},
+        ],
+    }
+
+
 SAMPLES = {
     "opencode": opencode, "goose": goose, "hermes": hermes, "crush": crush, "zed": zed, "zcode": zcode,
     "forge": forge, "copilot-store": copilot_store, "copilot-traces": copilot_traces,
-    "llm-cli": llm_cli,
+    "llm-cli": llm_cli, "open-webui": open_webui,
 }  # fmt: skip
 
 

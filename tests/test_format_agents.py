@@ -60,6 +60,8 @@ BILLS = [
     ("forge.db", (2, 1_000 + 1_200, 1_600, 0, 70, 0), {}),
     # Cached input inside for OpenAI, beside for Anthropic; a plugin that counts nothing; a turn of newer versions.
     ("llm-cli.db", (4, 1_000 + 1_050 + 300, 800 + 900, 50, 50 + 40 + 30, 20 + 10), {}),
+    # The sum of an answer's requests (in both tables), one of Ollama, one without counts; one of a chat not here.
+    ("open-webui.db", (4, 2_300 + 26 + 70, 800, 0, 90 + 12 + 5, 20), {"duplicates": 1}),
     # Two requests; another event of the same folder.
     ("continue-dev.jsonl", (2, 900 + 40, 0, 0, 60 + 12, 0), {}),
     # Two messages; a message restates nothing, other events have no counts.
@@ -164,6 +166,14 @@ def test_a_request_in_the_file_and_in_the_database_of_continue_is_one(tmp_path):
     made = ingest([tmp_path])
     assert spent(made) == (2, 940, 0, 0, 72, 0)
     assert fates(made)["duplicates"] == 1
+
+
+def test_an_exported_chat_of_open_webui_is_the_same_calls(tmp_path):
+    (row,) = databases.open_webui()["chat"]
+    (tmp_path / "chat-export.json").write_text(json.dumps([row | {"chat": json.loads(row["chat"])}]))
+    assert spent(ingest([tmp_path])) == (3, 2_300 + 26, 800, 0, 90 + 12, 20)
+    (tmp_path / "webui.db").write_bytes((SAMPLES / "open-webui.db").read_bytes())
+    assert spent(ingest([tmp_path])) == spent(ingest([SAMPLES / "open-webui.db"]))
 
 
 def test_the_case_the_commands_and_what_they_gave_are_known_of_a_trajectory(tmp_path):
