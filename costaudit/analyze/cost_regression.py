@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 import polars as pl
@@ -217,12 +218,12 @@ def _beyond_usd(change: Change) -> Decimal:
 
 
 def _beyond(points: pl.DataFrame, start: int, index: int, end: int) -> pl.DataFrame:
-    """Points [index, end) with what they cost beyond the unit cost before; sums are exact."""
+    """Points [index, end) with the unit cost before and what they cost beyond it; sums are exact."""
     before = points.slice(start, index - start)
     usual = (_sum(before["cost_usd"]) / Decimal(int(before["units"].sum()))).quantize(PLACES)
     after = points.slice(index, end - index)
     excess = [usd - usual * n for usd, n in after.select("cost_usd", "units").iter_rows()]
-    return after.with_columns(excess_usd=pl.Series(excess, dtype=USD))
+    return after.with_columns(usd_per_unit_before=pl.lit(usual, USD), excess_usd=pl.Series(excess, dtype=USD))
 
 
 def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: Ledger) -> Claim | None:
@@ -250,6 +251,7 @@ def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: 
         "last_day",
         "units",
         "cost_usd",
+        "usd_per_unit_before",
         "excess_usd",
         "request_id",
         pl.concat_str("source_file", pl.lit(":"), "source_line").alias("source"),
@@ -273,14 +275,17 @@ def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: 
         stake_high=high,
         requests=int(beyond["calls"].sum()),
         details={
-            "days": points.with_row_index("point")
-            .with_columns(
-                segment=pl.when(pl.col("point") >= change.index).then(pl.lit("after")).otherwise(pl.lit("before"))
-            )
-            .select("day", "last_day", "units", "cost_usd", "segment"),
+            "days": points.select("day", "last_day", "units", "cost_usd", segment=_segments(change)),
             "bridge": bars,
         },
     )
+
+
+def _segments(change: Change) -> pl.Series:
+    """Of each point: compared with, dearer, or on the far side of another change of the same series."""
+    ends = (0, change.start, change.index, change.end, change.series.points.height)
+    names = ("earlier", "before", "after", "later")
+    return pl.Series([name for name, (a, b) in zip(names, pairwise(ends), strict=True) for _ in range(a, b)])
 
 
 def _severity(change: Change, confidence: Confidence) -> Severity:

@@ -17,7 +17,7 @@ from costaudit.audit import Audit
 from costaudit.errors import UsageError
 from costaudit.report import View, _words
 from costaudit.report._text import clean
-from costaudit.report.json import value
+from costaudit.report.json import is_hash, sha, value
 
 FINDING = (
     *("id", "rule", "kind", "severity", "confidence", "grade", "title", "owned_usd", "alone_usd", "stake_usd"),
@@ -36,8 +36,13 @@ def render(audit: Audit, view: View) -> str:
 
 
 def written(frame: pl.DataFrame) -> str:
-    """A table as it is; lists and structures as JSON."""
-    return _written(frame.columns, frame.iter_rows())
+    """A table as it is; lists and structures as JSON. Hashes as 16 digits: a spreadsheet would round their numbers."""
+    hashes = [is_hash(column) for column in frame]
+    rows = (
+        [sha(value) if hashed and value is not None else value for value, hashed in zip(row, hashes, strict=True)]
+        for row in frame.iter_rows()
+    )
+    return _written(frame.columns, rows if any(hashes) else frame.iter_rows())
 
 
 def _row(finding: Any) -> list[Any]:

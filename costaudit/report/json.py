@@ -167,7 +167,9 @@ def finding(claim: Finding, settings: Sequence[str], most: int | None = EVIDENCE
 def stake(finding: Finding) -> str | None:
     """The evidence column whose rows add up to the finding's dollars; None where it has none."""
     names = (
-        ("waste_usd",) if finding.kind in (Kind.WASTE, Kind.DECIDE) else ("excess_usd", "at_risk_usd", "overrun_usd")
+        ("waste_usd",)
+        if finding.kind in (Kind.WASTE, Kind.DECIDE)
+        else ("excess_usd", "at_risk_usd", "overrun_usd", "refused_usd", "loss_usd", "spend_usd", "usd")
     )
     columns = finding.evidence.columns
     return next((name for name in (*names, "waste_usd") if name in columns), None)
