@@ -251,6 +251,29 @@ def test_the_vectorised_cache_is_the_cache_block_by_block(events, write):
     assert done.select("read", "write").rows() == by_hand(requests, write, 300, waits)
 
 
+said = st.tuples(
+    st.sampled_from([0, 1, 3, 100, 300, 301]),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.sampled_from([0.0, 0.5, 2.0, 250.0]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(said, min_size=6, max_size=30), st.sampled_from([ALL, SEEN, TURNS]))
+def test_turns_of_long_conversations_side_by_side_read_what_a_cache_kept_block_by_block_holds(turns_said, write):
+    clock, requests, known = 0, [], [[1], [1], [1, 2]]
+    for nth, (pause, which, more, _) in enumerate(turns_said):
+        clock += pause
+        known[which] = [*known[which], *(10 * nth + 10 + k for k in range(more))]
+        requests.append((clock, [(h, 10 + h % 7) for h in known[which]]))
+    waits = [wait for *_, wait in turns_said]
+    table = frame(requests).with_columns(ttft_s=pl.Series(waits))
+    found = _cache.occurrences(table)
+    done = _cache.bounded(_cache.simulate(found, Policy(write, "5m"), 300), table)
+    assert done.select("read", "write").rows() == by_hand(requests, write, 300, waits)
+
+
 def side_by_side(n, **changes):
     """n questions about one document, sent together every two hours."""
     return [

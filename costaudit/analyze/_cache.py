@@ -56,10 +56,11 @@ class Occurrences(msgspec.Struct, frozen=True, dict=True):
     starts    place of each call's first prefix, where calls follow each other and each has its own from the shortest on
     cum       tokens up to the end of each prefix, in that order
     place     of each prefix, in order of prefix and time: where it stands in the order of calls
+    of        of each prefix, in that order: the call that sends it, by its place in `rows`
     gap_us    since the prefix was last sent; not a number: never
-    at_us     when it was sent
-    wait_us   until the answer to its call began; 0 where nothing says so
     seen      whether it was sent before
+    at_us     of the call: when it was sent
+    wait_us   of the call: until its answer began; 0 where nothing says so
     later     of the call: whether it is a later turn
     """
 
@@ -67,10 +68,11 @@ class Occurrences(msgspec.Struct, frozen=True, dict=True):
     starts: Vector
     cum: Vector
     place: Vector
+    of: Vector
     gap_us: Vector
+    seen: Vector
     at_us: Vector
     wait_us: Vector
-    seen: Vector
     later: Vector
 
     def sooner(self, factor: float) -> Occurrences:
@@ -91,41 +93,85 @@ class Occurrences(msgspec.Struct, frozen=True, dict=True):
 
         return np.maximum.reduceat(self.cum, self.starts)
 
-    def in_calls(self, marked: Vector) -> Vector:
-        """The longest prefix of each call that is marked [tokens]; 0 where none is.
+    @cached_property
+    def ready_us(self) -> Vector:
+        """When what a call writes can be read."""
+        return self.at_us + self.wait_us
 
-        marked  in order of prefix
+    @cached_property
+    def telling(self) -> Telling:
+        """The prefixes that can be the longest that a call reads, whatever is written and for however long.
+
+        A conversation sends all its prefixes with every turn, and nearly always the longest of them tells. A prefix
+        tells nothing beside the next longer one if both were last sent by the same call, the longer one not for the
+        first time; if that call is a later turn, so that it writes under every policy what it has not written before;
+        and if the answers to it and to all calls before it had begun. Where the shorter one is read, so is the longer.
         """
+        import numpy as np
+
+        before = np.full_like(self.of, -1)
+        before[1:] = np.where(self.seen[1:], self.of[:-1], -1)
+        sure = np.zeros_like(self.seen)
+        sure[1:] = self.seen[1:] & self.seen[:-1]
+        begun = np.where(self.later, np.maximum.accumulate(self.ready_us), np.inf)
+        sure &= begun[before] <= self.at_us[self.of]
+        # By call, each prefix with the call that last sent it and whether that is sure, in one number.
+        marks = np.empty_like(self.place)
+        marks[self.place] = before * 2 + sure
+        kept = np.ones_like(self.seen)
+        kept[:-1] = (marks[1:] != (marks[:-1] | 1)) | (self.cum[1:] < self.cum[:-1])
+        kept[self.starts[1:] - 1] = True
+        behind = np.cumsum(kept, dtype=np.int32)
+        at = np.flatnonzero(kept[self.place])
+        of = self.of[at]
+        places = behind[self.place[at]] - 1
+        return Telling(at, self.at_us[of], places, self.cum[kept], behind[self.starts] - kept[self.starts])
+
+    @cached_property
+    def _writers(self) -> dict[str, tuple[Vector, Vector]]:
+        return {}
+
+    def writers(self, write: str) -> tuple[Vector, Vector]:
+        """Under a policy of writing: the next place from each on that writes the prefix, one that is not before it
+        where there is none; and the longest prefix that each call may write [tokens]."""
+        import numpy as np
+
+        if write not in self._writers:
+            self._writers.clear()  # one way of writing is asked about after the other
+            at = np.arange(len(self.place), dtype=np.int32)
+            if write == ALL:
+                following, most = at, self.last
+            elif write == SEEN:  # the first time it is only seen, the second time it is written
+                following = at + ~self.seen
+                most = self.telling.longest(self.seen[self.telling.at])
+            else:
+                following = _next(np.where(self.later[self.of], at, len(at) - 1))
+                most = np.where(self.later, self.last, 0)
+            self._writers[write] = following, most
+        return self._writers[write]
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """Some of the prefixes of each call, at least one of each, in order of prefix.
+
+    at      where it stands among all; at_us: when it was sent
+    place   where it stands call by call
+    cum     tokens up to its end, call by call; starts: place of each call's first
+    """
+
+    at: Vector
+    at_us: Vector
+    place: Vector
+    cum: Vector
+    starts: Vector
+
+    def longest(self, marked: Vector) -> Vector:
+        """The longest prefix of each call that is marked [tokens]; 0 where none is."""
         import numpy as np
 
         of_calls = np.empty_like(marked)
         of_calls[self.place] = marked
         return np.maximum.reduceat(np.where(of_calls, self.cum, 0), self.starts)
-
-    @cached_property
-    def _writers(self) -> dict[str, tuple[Vector, Vector, Vector]]:
-        return {}
-
-    def writers(self, write: str) -> tuple[Vector, Vector, Vector]:
-        """Under a policy of writing: the next place from each on that writes the prefix, the last one where there is
-        none; when it can be read from there [us]; and the longest prefix that each call may write [tokens]."""
-        import numpy as np
-
-        if write not in self._writers:
-            self._writers.clear()  # one way of writing is asked about after the other
-            nothing = len(self.place) - 1
-            at = np.arange(len(self.place), dtype=np.int32)
-            if write == ALL:
-                following, most = at, self.last
-            elif write == SEEN:  # the first time it is only seen, the second time it is written
-                following = _next(np.where(self.seen, at, nothing))
-                most = self.in_calls(self.seen)
-            else:
-                sizes = np.diff(np.append(self.starts, len(self.place)))
-                following = _next(np.where(np.repeat(self.later, sizes)[self.place], at, nothing))
-                most = np.where(self.later, self.last, 0)
-            self._writers[write] = following, (self.at_us + self.wait_us)[following], most
-        return self._writers[write]
 
 
 def _next(places: Vector) -> Vector:
@@ -169,13 +215,15 @@ def occurrences(calls: pl.DataFrame) -> Occurrences:
     del call
     starts, cum, place, new = _longest(starts, cum, place, new)
     of = np.repeat(np.arange(known.height, dtype=np.int32), np.diff(np.append(starts, len(cum))))[place]
-    at = known["started_at"].dt.epoch("us").cast(pl.Float64).to_numpy()[of]
+    at = known["started_at"].dt.epoch("us").cast(pl.Float64).to_numpy()
     gap = np.full(len(place), np.nan)
-    gap[1:] = np.where(new[1:], np.nan, at[1:] - at[:-1])
+    sent = at[of]
+    gap[1:] = np.where(new[1:], np.nan, sent[1:] - sent[:-1])
+    del sent
     lasted = (pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds() / 1e6
     begun = pl.coalesce("ttft_s", lasted.clip(0, FIRST_TOKEN), pl.lit(0.0))
-    wait = np.rint(known.select(begun).to_series().to_numpy() * 1e6)[of]
-    return Occurrences(known["row"], starts, cum, place, gap, at, wait, ~new, sizes - first >= TURN)
+    wait = np.rint(known.select(begun).to_series().to_numpy() * 1e6)
+    return Occurrences(known["row"], starts, cum, place, of, gap, ~new, at, wait, sizes - first >= TURN)
 
 
 def _in_order(keys: Vector) -> tuple[Vector, Vector]:
@@ -271,11 +319,12 @@ def played(found: Occurrences, policy: Policy, begins: Vector) -> tuple[Vector, 
     """
     import numpy as np
 
-    following, ready, most = found.writers(policy.write)
+    following, most = found.writers(policy.write)
+    own = found.telling
     # The first of the stretch that writes: what it wrote can be read by those after it, once its answer has begun.
-    hit = found.at_us >= ready[begins]
-    hit &= following[begins] < np.arange(len(begins), dtype=np.int32)
-    read = found.in_calls(hit).astype(np.int64)
+    first = following[begins[own.at]]
+    hit = (first < own.at) & (own.at_us >= found.ready_us[found.of[np.minimum(first, len(begins) - 1)]])
+    read = own.longest(hit).astype(np.int64)
     return read, np.maximum(most - read, 0)
 
 

@@ -58,8 +58,13 @@ def unstable(say: Callable[[Sequence[pl.Expr], pl.Expr], pl.DataFrame]) -> pl.Ex
     # Numbers of all calls at once would be most of the memory: no more than two are held.
     if not say([INSTRUCTED.alias("instructed")], KNOWN)["instructed"].any():
         return nothing
-    sizes = say([FAMILY, first], KNOWN).group_by("family").agg(n=pl.len(), kinds=pl.col("first").n_unique())
-    changing = sizes.filter((pl.col("kinds") > CHANGES * pl.col("n")) & (pl.col("n") >= LEAST))
+    fronts = say([FAMILY, first], KNOWN)
+    sizes = fronts.group_by("family").agg(n=pl.len(), known=pl.col("first").count())
+    # No more kinds than are known, and one for all that are not: most families need not be counted.
+    many = sizes.filter((pl.col("known") + 1 > CHANGES * pl.col("n")) & (pl.col("n") >= LEAST))
+    fronts = fronts.filter(pl.col("family").is_in(many["family"].implode()))
+    kinds = fronts.group_by("family").agg(n=pl.len(), kinds=pl.col("first").n_unique())
+    changing = kinds.filter(pl.col("kinds") > CHANGES * pl.col("n"))
     if changing.is_empty():
         return nothing
     # A clock or an id leaves the size as it is; a document in quotes, masked as well, is no stable prefix.

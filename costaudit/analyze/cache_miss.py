@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, any_of, option, single_calls, without
+from costaudit.analyze._analyzer import ALONE, Analyzer, CannotCheck, Claim, any_of, option, single_calls, without
 from costaudit.analyze._cache import LIVES, WRITES, Policy
 from costaudit.analyze._cache_calls import (
     BLOCKS,
@@ -35,6 +35,7 @@ SUMMED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.val
 UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
 SHOWN = pl.col("block_sha").list.len() > 0  # whether a call's prompt is known, block by block
 READ, WRITTEN = COUNTED[:2]
+NONE = pl.col("row") * 0  # tokens, where none are asked for
 TASK_MODEL = (TASK.hash(0) ^ MODEL.hash(1)).alias("task_model")
 
 REMEDY = {
@@ -115,8 +116,9 @@ class CacheMiss(Analyzer):
         told = (*("row", "input_tokens", CACHED_AS, SCOPE, BLOCKS), TASK.hash().alias("task"), mark)
         known = {key: rate for key, rate in rates.items() if rate is not None}
         explicit = [key for key, rate in known.items() if rate.writes]
-        wanted = _one_of("cached_as", known) & (pl.col("unstable") | _one_of("cached_as", explicit))
-        minimum = pl.col("cached_as").replace_strict(
+        kind = pl.col("cached_as")
+        wanted = _one_of(kind, known) & (pl.col("unstable") | _one_of(kind, explicit))
+        minimum = kind.replace_strict(
             {key: rate.minimum for key, rate in known.items()}, default=0, return_dtype=pl.Int64
         )
         calls = single_calls(ledger, ("row", MODEL.hash().alias("model")), judged & SHOWN)
@@ -160,9 +162,20 @@ def _unsaid(ledger: Ledger) -> pl.Series:
 
 def _rates(ledger: Ledger, judged: pl.Expr) -> dict[int, Rates | None]:
     """What the book asks for cached tokens of each kind of call (`cached_as`)."""
-    kinds = single_calls(ledger, ("row", CACHED_AS), judged).unique("cached_as", keep="first", maintain_order=True)
+    kinds = _kinds(ledger, CACHED_AS, judged)
     asked = ledger.at(kinds["row"], tuple(dict.fromkeys(("price_entry", *PRICING))))
     return rates_by(asked.with_columns(kinds["cached_as"]), ledger.book)
+
+
+def _kinds(ledger: Ledger, kind: pl.Expr, where: pl.Expr, tokens: pl.Expr = NONE) -> pl.DataFrame:
+    """One row a kind of single call for which something holds: the kind, `row` of its first call, the sum of `tokens`;
+    in order of `row`. There may be very many calls, and there are few kinds."""
+    name = kind.meta.output_name()
+    parts = [
+        part.group_by(name).agg(pl.first("row"), pl.sum("tokens"))
+        for part in ledger.in_parts(("row", kind, tokens.alias("tokens")), ALONE & where)
+    ]
+    return pl.concat(parts).group_by(name).agg(pl.min("row"), pl.sum("tokens")).sort("row")
 
 
 def _hidden(ledger: Ledger) -> bool:
@@ -172,8 +185,8 @@ def _hidden(ledger: Ledger) -> bool:
     return 2 * int(own["shown"].sum()) < int(own["input_tokens"].sum())
 
 
-def _one_of(name: str, values: Iterable[int]) -> pl.Expr:
-    return pl.col(name).is_in(pl.Series(list(values), dtype=pl.UInt64).implode())
+def _one_of(number: pl.Expr, values: Iterable[int]) -> pl.Expr:
+    return number.is_in(pl.Series(list(values), dtype=pl.UInt64).implode())
 
 
 def _sums(rows: pl.Series, ledger: Ledger) -> dict[str, int]:
@@ -259,20 +272,23 @@ def _cause(sums: dict[str, int], best: Bill, rate: Rates, *, unstable: bool) -> 
 def _unread(ledger: Ledger, judged: pl.Expr, rates: dict[int, Rates | None]) -> Iterator[_Group]:
     """Calls without prompt blocks whose writes are never read: all that counts alone can show."""
     blind = judged & ~SHOWN.fill_null(value=False)
-    readers = single_calls(ledger, (TASK_MODEL, READ), blind & (READ > 0)).group_by("task_model")
-    reads = dict(readers.agg(pl.sum("cache_read_tokens")).iter_rows())
-    group = (TASK_MODEL ^ CACHED_AS.hash(2)).alias("group")
-    writers = single_calls(ledger, ("row", group, WRITTEN), blind & (WRITTEN > 0))
-    groups = writers.group_by("group", maintain_order=True).agg("row", pl.sum("cache_write_tokens"))
-    kinds = ledger.told(groups["row"].list.first(), (TASK_MODEL, CACHED_AS))
-    for nth, ((of, key), written) in enumerate(zip(kinds.iter_rows(), groups["cache_write_tokens"], strict=True)):
-        rate = rates[key]
-        if rate is None or reads.get(of, 0) >= UNREAD_SHARE * written:
+    group, writing = (TASK_MODEL ^ CACHED_AS.hash(2)).alias("group"), blind & (WRITTEN > 0)
+    groups = _kinds(ledger, group, writing, WRITTEN)
+    reads = dict(_kinds(ledger, TASK_MODEL, blind & (READ > 0), READ).select("task_model", "tokens").iter_rows())
+    kinds = ledger.told(groups["row"], (TASK_MODEL, CACHED_AS))
+    wasted = [reads.get(of, 0) < UNREAD_SHARE * n for of, n in zip(kinds["task_model"], groups["tokens"], strict=True)]
+    found = groups.hstack(kinds.select("cached_as")).filter(wasted)
+    if found.is_empty():  # most caches are read: of the others alone the calls are gathered
+        return
+    writers = single_calls(ledger, ("row", group), writing & _one_of(group, found["group"]))
+    by = writers.group_by("group").agg("row")
+    rows = dict(zip(by["group"], by["row"], strict=True))
+    for number, key in found.select("group", "cached_as").iter_rows():
+        if (rate := rates[key]) is None:
             continue
-        rows = groups["row"][nth]
-        sums = _sums(rows, ledger)
+        sums = _sums(rows[number], ledger)
         nothing = Bill(Policy(_cache.NOTHING), float(sums["input_tokens"]))
-        yield _group(rows, sums, nothing, _actual(sums, rate), UNREAD, [nothing], None, ledger)
+        yield _group(rows[number], sums, nothing, _actual(sums, rate), UNREAD, [nothing], None, ledger)
 
 
 def _by_subject(groups: list[_Group]) -> dict[tuple[str, str], list[_Group]]:
