@@ -16,7 +16,7 @@ from costaudit.ingest._stretch import Stretch, cut
 from costaudit.ingest._tree import NODES
 
 HELD = 24 << 20  # bytes of answers that wait in memory beside processes that read
-HEAD = struct.Struct("<QQQ")  # bytes of counts, rows and nodes
+HEAD = struct.Struct("<QQQQ")  # files; bytes of counts, rows and nodes
 
 Group = list[int]  # numbers of files that are read together
 
@@ -24,16 +24,18 @@ Group = list[int]  # numbers of files that are read together
 def packed(reads: Sequence[FileRead]) -> bytes:
     """What files gave, as bytes for another process; the reads are empty afterwards."""
     heights = [(sum(f.height for f in read.frames), sum(f.height for f in read.nodes)) for read in reads]
-    rows = _joined(cut(stretch for read in reads for stretch in read.frames))
-    nodes = _joined(cut(stretch for read in reads for stretch in read.nodes))
+    rows = arrow(_joined(cut(stretch for read in reads for stretch in read.frames)))
+    nodes = arrow(_joined(cut(stretch for read in reads for stretch in read.nodes)))
     for read in reads:
         read.frames, read.nodes = [], []
-    parts = (pickle.dumps((list(reads), heights), protocol=5), arrow(rows), arrow(nodes))
-    return b"".join(_padded(part) for part in (HEAD.pack(*map(len, parts)), *parts))
+    parts = (pickle.dumps((list(reads), heights), protocol=5), rows, nodes)
+    head = HEAD.pack(len(reads), *map(len, parts))
+    return b"".join(piece for part in (head, *parts) for piece in (part, bytes(scratch.aligned(len(part)) - len(part))))
 
 
-def _padded(data: bytes) -> bytes:
-    return data + bytes(scratch.aligned(len(data)) - len(data))
+def number(data: bytes) -> int:
+    """Of how many files an answer is."""
+    return int(HEAD.unpack_from(data)[0])
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -60,7 +62,7 @@ def _mapped(data: Any) -> list[FileRead]:
 
 def _parts(data: Any) -> Iterator[Any]:
     """Counts, rows and nodes."""
-    sizes = HEAD.unpack(memoryview(data)[: HEAD.size])
+    _, *sizes = HEAD.unpack(memoryview(data)[: HEAD.size])
     at = scratch.aligned(HEAD.size)
     for size in sizes:
         yield data[at : at + size]

@@ -11,7 +11,7 @@ import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,9 +21,9 @@ from typing import IO
 import msgspec
 
 from costaudit.ingest._ahead import taken
-from costaudit.ingest._answers import HELD, Answers, Group, packed
+from costaudit.ingest._answers import HELD, Answers, Group, number, packed
 from costaudit.ingest._processes import SHARE, WAITING, WORTH, Answer, Answered, cores, receive, send
-from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on
+from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on, read_some
 from costaudit.ingest._slices import joined, slices
 from costaudit.ingest._transcript_sums import Seen, sums_alone
 
@@ -163,7 +163,6 @@ class _Pool:
         self.groups: SimpleQueue[Group] = SimpleQueue()
         for group in groups:
             self.groups.put(group)
-        self.number = len(groups)
         self.answers: Answered[Group] = Answered(WAITING)
         self.workers = [_start() for _ in range(workers)]  # before any thread is
 
@@ -172,8 +171,10 @@ class _Pool:
         try:
             for worker in self.workers:
                 Thread(target=self._serve, args=(worker,), daemon=True).start()
-            for _ in range(self.number):
+            left = len(self.asked)
+            while left:
                 group, data = self.answers.get()
+                left -= len(group)
                 # Without an answer the worker is gone.
                 found.add(group, read_files([self.asked[n] for n in group]) if data is None else data)
                 self.told.of(group)
@@ -190,7 +191,10 @@ class _Pool:
         with suppress(Empty):
             while True:
                 group = self.groups.get_nowait()
-                self.answers.put(Answer(group, worker.ask([self.asked[n] for n in group])))
+                for data in worker.ask([self.asked[n] for n in group]):
+                    done = len(group) if data is None else number(data)
+                    self.answers.put(Answer(group[:done], data))
+                    group = group[done:]
 
 
 def _emptied(queue: SimpleQueue[Group] | Answered[Group]) -> None:
@@ -207,13 +211,16 @@ class _Worker(msgspec.Struct):
     forked: int = 0
     started: subprocess.Popen[bytes] | None = None
 
-    def ask(self, files: Sequence[Asked]) -> bytes | None:
-        """What the files gave (`packed`); None if the process is gone."""
-        try:
+    def ask(self, files: Sequence[Asked]) -> Iterator[bytes | None]:
+        """What the files gave, some of them after the other (`packed`); None for those left if the process is gone."""
+        left = len(files)
+        with suppress(OSError, ValueError):  # closed on its side or, at the end of everything, on ours
             send(self.questions, pickle.dumps(files))
-            return receive(self.answers)
-        except (OSError, ValueError):  # closed on its side or, at the end of everything, on ours
-            return None
+            while left and (data := receive(self.answers)) is not None:
+                left -= number(data)
+                yield data
+        if left:
+            yield None
 
     def stop(self) -> None:
         with suppress(OSError):
@@ -282,5 +289,6 @@ def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
     gc.disable()  # rows are made and thrown away by the ten thousand, and none of them is part of a circle
     with suppress(KeyboardInterrupt, BrokenPipeError):
         while (data := receive(questions)) is not None:
-            send(answers, packed(read_files(pickle.loads(data))))
-            gc.collect()
+            for reads in read_some(pickle.loads(data)):
+                send(answers, packed(reads))
+                gc.collect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -29,7 +29,7 @@ from costaudit.ingest._together import BATCH, framed
 from costaudit.ingest._transcript_sums import Seen
 
 NEWLINE = ord("\n")
-LINES = 20_000  # of files that are put into columns together: as objects, rows take ten times the room
+LINES = 20_000  # of files that are put into columns together
 WEIGHT = 8 << 20  # bytes after which a batch is full all the same
 
 Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
@@ -60,8 +60,15 @@ def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:
 
 
 def read_files(asked: Sequence[Asked]) -> list[FileRead]:
-    """The same for several files, whose rows are put into columns together: a frame costs as much as 500 rows."""
-    reads: list[FileRead] = []
+    """The same for several files."""
+    return [read for some in read_some(asked) for read in some]
+
+
+def read_some(asked: Sequence[Asked]) -> Iterator[list[FileRead]]:
+    """What the files gave, some of them at a time, whose rows are put into columns together.
+
+    A frame costs as much as 500 rows, and rows that are none yet take ten times the room.
+    """
     tried: list[tuple[_Reading, bool]] = []
     held = 0
     for of in asked:
@@ -69,9 +76,10 @@ def read_files(asked: Sequence[Asked]) -> list[FileRead]:
         tried.append((reading, reading.run()))
         held += reading.read.lines
         if held >= LINES:
-            reads += _done(tried)
+            yield _done(tried)
             tried, held = [], 0
-    return [*reads, *_done(tried)]
+    if tried:
+        yield _done(tried)
 
 
 def read_on(seen: Sequence[tuple[Asked, Seen]]) -> list[FileRead]:
