@@ -279,6 +279,18 @@ def test_without_a_baseline_nothing_is_compared_and_nothing_passes(logs, capsys,
     assert ("error: CANNOT JUDGE 2 of 2 tasks: no baseline" in err) is (code == 3)
 
 
+def test_what_cannot_be_judged_is_counted_and_a_missing_price_is_named_with_the_way_to_it(logs, capsys):
+    odd = records(datetime(2026, 10, 2, tzinfo=UTC), 6, 2_000, model="in-house-9")
+    (logs / "odd.jsonl").write_text(odd)
+    assert run("check", "odd.jsonl", "--baseline", "before.jsonl") == 3
+    out, err = capsys.readouterr()
+    assert [line.split()[-3:] for line in out.splitlines() if line.lstrip().startswith("CANNOT JUDGE  ")] == [
+        ["20", "/", "3"],
+        ["20", "/", "3"],
+    ]
+    assert "no price: in-house-9 (6 requests); `costaudit doctor odd.jsonl` prints the entries to complete" in err
+
+
 def test_budgets_of_the_settings_are_checked_without_a_baseline_too(logs, capsys):
     (logs / "costaudit.yaml").write_text("budgets:\n- {task: triage, usd: 0.005, per: run}\n- {usd: 100}\n")
     assert run("check", "after.jsonl", "--format", "json") == 1

@@ -46,6 +46,7 @@ def save(
     from costaudit import pipeline
     from costaudit.compare import baseline
     from costaudit.compare.side import measure
+    from costaudit.words import plural
 
     settings = options.settings(
         config, no_cache=no_cache, since=since, until=until, tz=tz, tasks=tasks, prices_dir=prices
@@ -55,5 +56,5 @@ def save(
     whole(loaded.coverage)  # before it is saved: later builds would be compared with a part of it
     side = measure(loaded.calls, loaded.book, name=name, window=loaded.window, coverage=loaded.coverage.share)
     emit(baseline.dumps(side), output)
-    counted = f"{side.units.height:,} units of {side.units['task'].n_unique():,} tasks"
+    counted = f"{plural(side.units.height, 'unit')} of {plural(side.units['task'].n_unique(), 'task')}"
     note(f"{output}: {counted}, priced on {side.priced_on}", quiet=quiet)

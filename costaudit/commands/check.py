@@ -71,8 +71,9 @@ def command(
     from costaudit.compare.gate import check
     from costaudit.compare.side import measure
     from costaudit.errors import CostAuditError
-    from costaudit.report import _check
+    from costaudit.report import _check, _words
     from costaudit.report._gate import headline
+    from costaudit.report._layout import shown_paths
 
     render = _check.renderer(format)
     copies = Copies.of(also, _check.renderer, output)
@@ -130,7 +131,13 @@ def command(
     if format == "github":
         summarise(_check.renderer("markdown")(gate, view))
     if gate.exit_code == CostAuditError.exit_code:
-        raise CostAuditError(headline(gate))
+        unpriced = ", ".join(_words.unpriced(head.coverage))
+        said = (
+            f"no price: {unpriced}; `costaudit doctor {shown_paths(candidate)}` prints the entries to complete"
+            if unpriced
+            else ""
+        )
+        raise CostAuditError(headline(gate), hint=said)
     if gate.exit_code:
         raise typer.Exit(gate.exit_code)
 

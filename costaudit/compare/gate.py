@@ -60,23 +60,26 @@ def check(
     about = _About(candidate, baseline, limits, month_name, tuple(budgets), tuple(unread))
     if unread:
         why = f"{len(unread):,} of its files or folders could not be read" if len(unread) > 1 else unread[0]
-        units = [side.units for side in (candidate, baseline) if side is not None]
-        return about.gate([TaskVerdict(task, Verdict.CANNOT_JUDGE, why) for task in _tasks(*units)], covered=False)
+        return about.gate(_unjudged(why, baseline, candidate), covered=False)
     if baseline is None:
-        rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, "no baseline") for task in _tasks(candidate.units)]
+        rows = _unjudged("no baseline", None, candidate)
         return about.gate(rows, covered=_enough(candidate, min_coverage))
     blind = next((side for side in (candidate, baseline) if not _enough(side, min_coverage)), None)
     if blind is not None:
         why = f"only {_percent(blind.coverage)} of {blind.name} can be priced, under {_percent(min_coverage)}"
-        rows = [TaskVerdict(task, Verdict.CANNOT_JUDGE, why) for task in _tasks(candidate.units, baseline.units)]
-        return about.gate(rows, covered=False)
+        return about.gate(_unjudged(why, baseline, candidate), covered=False)
     accepted = Acceptance(RULE, suppressions, candidate.window.end)
     rows = _Judge(candidate, baseline, limits, floor_usd, min_coverage, month or {}, accepted).all()
     return about.gate(rows, covered=True)
 
 
-def _tasks(*units: pl.DataFrame) -> list[str]:
-    return sorted({task for frame in units for task in frame["task"].unique().to_list()})
+def _unjudged(why: str, *sides: Side | None) -> list[TaskVerdict]:
+    """Every task of the baseline and of the candidate, with as many units as each has, and none compared."""
+    base, head = (dict(side.units["task"].value_counts().iter_rows()) if side else {} for side in sides)
+    return [
+        TaskVerdict(task, Verdict.CANNOT_JUDGE, why, (base.get(task, 0), head.get(task, 0)))
+        for task in sorted(base.keys() | head.keys())
+    ]
 
 
 def _by_task(units: pl.DataFrame) -> dict[str, pl.DataFrame]:
