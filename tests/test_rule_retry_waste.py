@@ -95,6 +95,33 @@ def test_samples_drawn_at_once_are_not_timeouts():
     assert by_cause([call(3 * nth, 60, temperature=0.8) for nth in range(5)]) == {}
 
 
+def samples(*ends, questions=6, every=30):
+    """Questions at a temperature, asked again at one gap; each answer comes so many seconds after it was asked for."""
+    return [
+        call(1000 * q + every * n, 1000 * q + every * n + took, request_sha=q, temperature=0.7)
+        for q in range(questions)
+        for n, took in enumerate(ends)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "wasted"),
+    [
+        # A timer of 30 s, and the third answer in time: all answers were billed, two of three for nothing.
+        (samples(45, 50, 15), 12),
+        (samples(45, 50, 60, 15), 18),
+        (samples(45, 50, 15, questions=2), 0),  # four gaps are no timer
+        (samples(45, 50, 40), 0),  # the last came no sooner than the others: drawn at a pace
+        (samples(45, 15, 45, 15), 0),  # nobody asks again after an answer in time
+        # Most questions of the task are drawn at a pace, a few of which look like a timer.
+        ([*samples(45, 50, 15, questions=3), *(row | {"request_sha": row["request_sha"] + 50}
+          for row in samples(45, 50, 45, questions=9))], 0),
+    ],
+)  # fmt: skip
+def test_one_question_sent_again_by_a_timer_is_no_sample_at_any_temperature(rows, wasted):
+    assert by_cause(rows) == ({"client timeout": wasted * CALL} if wasted else {})
+
+
 def test_attempt_numbers_need_no_fingerprint_and_make_it_sure():
     rows = [
         call(0, 10, request_sha=None, run_id="a", attempt=1, **FAILED),

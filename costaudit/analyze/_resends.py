@@ -15,7 +15,8 @@ RETRY_WINDOW_S = 120.0  # default of retry-waste
 DOUBLE_SUBMIT_S = 2.0  # default of duplicate-requests
 CLUSTER = 0.05  # MAD/median of gaps below which a client's timer sets them
 CLUSTER_N = 5  # gaps
-SAMPLES = 3  # answers at once from which equal requests at a temperature are samples, not timeouts
+SAMPLES = 3  # answers at once from which equal requests at a temperature are samples, unless a timer sent them again
+STORMS = 0.5  # share of a task's samples that have to look sent again by a timer: by chance hardly one in seven does
 
 FAILURE, TIMEOUT, REFUSED = "upstream failure", "client timeout", "validation retry"
 
@@ -88,10 +89,17 @@ def _by_fingerprint(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
             gap_s=_seconds(pl.col("started_at").shift(-1).over(scope) - pl.col("started_at")),
             pause_s=_seconds(pl.col("started_at").shift(-1).over(scope) - pl.col("ended")),
             answers=(~pl.col("failed") & ~pl.col("cancelled")).sum().over(scope),
+            took_s=_seconds(pl.col("timed") - pl.col("started_at")),
+        )
+        .with_columns(
+            at_once=pl.col("pause_s").shift(1).gt(timing.retry_window).fill_null(value=True).cum_sum().over(scope),
+            last_s=pl.col("took_s").shift(-1).over(scope),
         )
         .filter(pl.col("next").is_not_null() & (pl.col("pause_s") <= timing.retry_window))
     )
-    samples = (pl.col("temperature") > 0).fill_null(value=False) & (pl.col("answers") >= SAMPLES)
+    drawn = (pl.col("temperature") > 0).fill_null(value=False) & (pl.col("answers") >= SAMPLES)
+    pairs = pairs.with_columns(samples=drawn)
+    samples = pl.col("samples") & ~_stormy(pairs, scope, timing)
     waited = (pl.col("gap_s") >= timing.double_submit) & ~pl.col("failed") & ~samples
     running = (pl.col("pause_s") < 0) & pl.col("timed").is_not_null()
     # An answer that was cut and asked for again came in time: that is for truncated-output.
@@ -106,6 +114,25 @@ def _by_fingerprint(marked: pl.DataFrame, timing: Timing) -> pl.DataFrame:
         .then(pl.lit(TIMEOUT))
     )
     return _links(pairs.with_columns(why=why), numbered=False)
+
+
+def _stormy(pairs: pl.DataFrame, scope: list[str], timing: Timing) -> pl.Expr:
+    """Whether samples were in truth one question, sent again whenever a client's timer ran out.
+
+    The timer is one value; every attempt but the last ran longer than it; the last came in time, and nothing was asked
+    after it. Samples that are drawn at a steady pace go on after an answer that came before the next was asked.
+    """
+    if not pairs["samples"].any():
+        return pl.lit(value=False)
+    late = (pl.col("gap_s") >= timing.double_submit) & ~pl.col("failed") & pl.col("timed").is_not_null()
+    late &= pl.col("pause_s") < 0
+    in_time = (pl.col("last_s") <= pl.col("gap_s") * (1 + CLUSTER)).fill_null(value=False)
+    group = [*scope, "at_once"]
+    storm = late.all().over(group) & in_time.last().over(group)
+    seen = pairs.filter("samples").with_columns(storm=storm)
+    tasks = seen.group_by("task").agg(share=pl.col("storm").mean()).filter(pl.col("share") >= STORMS)["task"]
+    usual = pl.col("task").is_in(tasks.implode(), nulls_equal=True)
+    return storm & usual & _clustered(seen.filter("storm"))
 
 
 def _clustered(pairs: pl.DataFrame) -> pl.Expr:
