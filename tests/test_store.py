@@ -18,6 +18,7 @@ import pytest
 from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_format_otlp import export, span, used
 
 from costaudit import pipeline, schema
 from costaudit.commands._sums import priced_sums, summary
@@ -446,3 +447,27 @@ def test_verify_names_what_is_wrong(tmp_path, harm, says, kind):
     path = next(store.glob(f"{kind}/*/*.parquet"))
     harm(path)
     assert [problem for problem in _store_check.verify(store).problems if str(path) in problem and says in problem]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_trace_cut_over_two_merges_is_told_and_put_right_by_reading_it_whole(tmp_path, order):
+    spans = [span("1", **used(100)), span("2", "1", **used(100))]
+    logs = [tmp_path / "agent.jsonl", tmp_path / "call.jsonl"]
+    for log, one in zip(logs, spans, strict=True):
+        log.write_text(json.dumps(export(one)))
+    store = tmp_path / "store"
+
+    def kept(*some):
+        made = ingest(some)
+        _store.merge(made.requests, store, made.identities)
+        rows = _store.read(store)
+        calls = rows.filter(~pl.col("rollup").fill_null(value=False))
+        return calls.height, _store_check.verify(store).notes
+
+    assert kept(logs[order[0]]) == (1, [])
+    assert kept(logs[order[1]]) == (
+        2,
+        [f"{store}: 1 request stands above others that were read another time, and both count: "
+         "ingest the logs of whole traces in one command, also again"],
+    )  # fmt: skip
+    assert kept(*logs) == (1, [])

@@ -93,18 +93,45 @@ def verify(store: Where) -> Verified:
     held = place.load()
     found = Verified(place.shown, len(held), sum(part.rows for part in held))
     keys: list[pl.DataFrame] = []
+    spans, above = [_NONE], [_NONE]
     for part in held:
         problems = list(_damage(place, part))
         found.problems.extend(problems)
         if not problems:
-            keys.append(parts.read(place, part, ["request_id", *KEYS]).select(pl.coalesce("_key", "request_id")))
+            rows = parts.read(place, part, [*_PLACES, *KEYS])
+            keys.append(rows.select(pl.coalesce("_key", "request_id")))
+            calls = rows.filter(_used())
+            spans.append(calls.select(_span()).to_series().drop_nulls())
+            above.append(calls["parent_id"].drop_nulls().hash())
     if keys:
         ids = pl.concat(keys).to_series()
         twice = ids.drop_nulls().len() - ids.drop_nulls().n_unique()
         if twice:
             found.problems.append(f"{place.shown}: {twice:,} requests are in it twice")
+    cut = int(pl.concat(spans).unique().is_in(pl.concat(above).unique().implode()).sum())
+    if cut:
+        many = "1 request stands" if cut == 1 else f"{cut:,} requests stand"
+        found.notes.append(
+            f"{place.shown}: {many} above others that were read another time, and both count: "
+            "ingest the logs of whole traces in one command, also again"
+        )
     found.notes.extend(place.strays(held))
     return found
+
+
+_PLACES = ("request_id", "parent_id", "input_tokens", "output_tokens", "rollup")
+_NONE = pl.Series([], dtype=pl.UInt64)
+
+
+def _used() -> pl.Expr:
+    """Calls that used something: of two, one right below the other, the upper one restates it (`_tree`)."""
+    return ~pl.col("rollup").fill_null(value=False) & (pl.sum_horizontal("input_tokens", "output_tokens") > 0)
+
+
+def _span() -> pl.Expr:
+    """The hash of a span's id, where a call is known by its place in a trace."""
+    place = pl.col("_key").str.extract(r"^span .*?(\S+)$")
+    return pl.when(place.is_not_null()).then(place.hash())
 
 
 def _damage(place: Place, part: Part) -> Iterator[str]:
