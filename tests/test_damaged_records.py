@@ -64,6 +64,27 @@ def test_a_list_where_a_number_stands_costs_a_line_at_most(name, odd):
     assert read(log).fates.balanced
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "path"),
+    [
+        ("azure.jsonl", 5, ("TimeGenerated",)),
+        ("braintrust.jsonl", 0, ("metrics", "estimated_cost")),
+        ("braintrust.jsonl", 0, ("is_root",)),
+        ("ai-sdk.jsonl", 4, ("runs", 0, "id")),
+        ("openai-agents.jsonl", 1, ("trace_id",)),
+    ],
+)
+@pytest.mark.parametrize("value", ["9" * 4_000, "[" * 980 + "]" * 980, '{"a":' * 900 + "1" + "}" * 900])
+def test_no_value_is_too_large_or_too_deep_to_be_read(name, line, path, value):
+    log = sample(name)
+    row = json.loads(log[line])
+    place = row
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = "here"
+    assert read([*log[:line], json.dumps(row).replace('"here"', value), *log[line + 1 :]]).fates.balanced
+
+
 @pytest.mark.parametrize("nothing", [[], {}, False, "x"])
 @pytest.mark.parametrize(
     ("name", "line", "path"),

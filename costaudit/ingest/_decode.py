@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from costaudit.ingest._files import UNREADABLE
+from costaudit.ingest._limits import TOO_DEEP
 
 Path = tuple[str, ...]
 
@@ -273,7 +274,7 @@ def parsed(data: bytes) -> dict[str, Any] | str:
         try:
             value = msgspec.json.decode(mended(data) if again else data)
         except RecursionError:
-            return "nested too deeply"
+            return TOO_DEEP
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             reason = f"not JSON ({problem})"
         else:
@@ -321,7 +322,7 @@ def glimpsed(data: bytes | memoryview) -> dict[str, Any] | str:
         try:
             return {key: _glimpse(value) for key, value in _decode_keys(mended(bytes(data)) if again else data).items()}
         except RecursionError:
-            return "nested too deeply"
+            return TOO_DEEP
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             reason = f"not JSON ({problem})"
     return reason

@@ -2,3 +2,4 @@
 
 MOST_TOKENS = 2**40  # tokens of one call; a trillion is a broken counter, not a request
 MOST_TEXT = 4_096  # characters of an id or a name; longer ones are text that does not belong in the table
+TOO_DEEP = "nested too deeply"  # of a value almost as deep as JSON can be read

@@ -11,6 +11,7 @@ from costaudit.ingest import _identity, _prompt
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Out
+from costaudit.ingest._limits import TOO_DEEP
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import count, moment
@@ -48,9 +49,9 @@ class PlainReader:
             except ValueError as problem:
                 del self.rows[made:]  # a record is a reject or what it holds, never both
                 out.rejects.append((record.line, f"usage: {problem}"))
-            except TypeError:
+            except (TypeError, RecursionError) as problem:
                 del self.rows[made:]
-                out.rejects.append((record.line, MISPLACED))
+                out.rejects.append((record.line, MISPLACED if isinstance(problem, TypeError) else TOO_DEEP))
 
     def close(self, out: Out) -> None:
         self.end(out)

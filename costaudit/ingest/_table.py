@@ -16,13 +16,13 @@ from costaudit.ingest._early import Early, undone
 from costaudit.ingest._files import UNREADABLE, Bad, LogFile, Record, split
 from costaudit.ingest._format import Found, Out, TableFormat
 from costaudit.ingest._lean import SEVERAL, Lean
+from costaudit.ingest._limits import TOO_DEEP
 from costaudit.ingest._plan import plan_of
 from costaudit.ingest._prompt import Facts, short, wanted
 from costaudit.ingest._prompt import columns as fingerprints
 from costaudit.ingest._together import BATCH, SMALL, Held, Owners, framed
 from costaudit.ingest._values import Reader
 
-TOO_DEEP = "nested too deeply"
 PORTION = 2 << 20  # bytes of records that are decoded together: their rows wait for others
 TOLD = 2_000  # rows held back of which prompts and answers are read
 LARGE = 1 << 20  # bytes of records that are held back as they are, of a portion of a file

@@ -102,15 +102,25 @@ def number(value: Any) -> float | None:
         if not value.strip():
             return None
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)) or not _finite(value):
         raise ValueError(f"not a number ({shown(value)})")
     return float(value)
+
+
+def _finite(value: float | Decimal) -> bool:
+    """Whether a number is one that a float can hold."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def flag(value: Any) -> bool | None:
     """true/false, also as text or 0/1; anything else is absent, for a flag never changes a bill by itself."""
     if isinstance(value, bool):
         return value
+    if not isinstance(value, (str, int, float)):
+        return None
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
         str(value).strip().lower()
     )
@@ -120,14 +130,20 @@ def usd(value: Any) -> Decimal | None:
     """Dollars as an exact decimal, 18 places."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    try:
-        written = repr(value) if type(value) is float else str(value).strip().removeprefix("$").replace(",", "")
-        amount = Decimal(written)
-    except InvalidOperation:
-        raise ValueError(f"not an amount ({shown(value)})") from None
-    if not amount.is_finite() or abs(amount) > 10**12:
+    amount = _amount(value)
+    if amount is None or not amount.is_finite() or abs(amount) > 10**12:
         raise ValueError(f"not an amount ({shown(value)})")
     return amount.quantize(PLACES)
+
+
+def _amount(value: Any) -> Decimal | None:
+    """A number, also as people write dollars; None for anything else."""
+    if not isinstance(value, (str, int, float, Decimal)):
+        return None
+    try:
+        return Decimal(repr(value) if type(value) is float else str(value).strip().removeprefix("$").replace(",", ""))
+    except InvalidOperation:
+        return None
 
 
 def moment(value: Any) -> datetime | None:
@@ -145,7 +161,7 @@ def moment(value: Any) -> datetime | None:
         when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     elif isinstance(value, datetime):
         when = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and _finite(value):
         if not 0 <= value < 1e19:
             raise ValueError(f"not a time of this century ({shown(value)})")
         scale = 1_000_000 if value < 1e11 else 1_000 if value < 1e14 else 1 if value < 1e17 else None

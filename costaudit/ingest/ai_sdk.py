@@ -29,6 +29,7 @@ from costaudit.ingest._openai import put
 from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
+from costaudit.ingest._values import text as text_of
 
 INPUT, OUTPUT = ("inputTokens", "promptTokens"), ("outputTokens", "completionTokens")
 APART = ("anthropic", "bedrock")  # providers whose cached input version 5 leaves out of the input
@@ -133,7 +134,7 @@ def _calls(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     steps = result.get("steps")
     listed = [s for s in _objects(steps) if _is_result(s) or _is_step(s)]
     if listed:
-        tasks = {str(run.get("id")): run.get("function_id") for run in _objects(result.get("runs"))}
+        tasks = {text_of(run.get("id")): run.get("function_id") for run in _objects(result.get("runs"))}
         return [_shaped(_kept(step, tasks) if _is_step(step) else step) for step in listed]
     if isinstance(result.get("totalUsage"), Mapping) and result["totalUsage"] != result.get("usage"):
         return [_shaped({**result, "usage": result["totalUsage"], "_summed": True})]
@@ -144,7 +145,7 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
-def _kept(step: Mapping[str, Any], tasks: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(step: Mapping[str, Any], tasks: Mapping[str | None, Any]) -> dict[str, Any]:
     """A step of the development tools in the shape of a result's; its parts are kept as JSON text."""
     usage, output = (opened(v) if isinstance(v := step.get(name), str) else v for name in ("usage", "output"))
     said = output if isinstance(output, Mapping) else {}
@@ -152,7 +153,7 @@ def _kept(step: Mapping[str, Any], tasks: Mapping[str, Any]) -> dict[str, Any]:
         **{name: said.get(name) for name in ("content", "finishReason", "response", "providerMetadata")},
         **{name: step.get(name) for name in ("run_id", "model_id", "provider", "duration_ms")},
         "usage": usage,
-        "functionId": tasks.get(str(step.get("run_id"))),
+        "functionId": tasks.get(text_of(step.get("run_id"))),
         "_started_at": step.get("started_at"),
         "_streamed": True if step.get("type") == "stream" else None,
         "_failed": "error" if step.get("error") else None,
@@ -167,7 +168,7 @@ def _shaped(call: Mapping[str, Any]) -> dict[str, Any]:
     theirs = next((part(told, name) for name in APART if name in told), {})
     raw, openai = part(theirs, "usage"), part(told, "openai")
     old = "inputTokenDetails" not in usage and not given  # before version 6
-    model = str(part(call, "response").get("modelId"))
+    model = text_of(part(call, "response").get("modelId")) or ""
     return {
         **call,
         "_input": given.get("total") if given else _first(usage, *INPUT),

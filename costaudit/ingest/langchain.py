@@ -102,7 +102,8 @@ def _message(value: Any) -> Mapping[str, Any] | None:
     else:
         return None
     known = "usage_metadata" in fields or "response_metadata" in fields
-    return {**fields, "_piece": "Chunk" in str(named if kind == "constructor" else kind)} if known else None
+    kinds = named if kind == "constructor" and isinstance(named, list) else [kind]
+    return {**fields, "_piece": "AIMessageChunk" in kinds} if known else None
 
 
 def _messages(value: Any, deep: int = 0) -> Iterator[Mapping[str, Any]]:

@@ -29,6 +29,7 @@ from costaudit.ingest._format import (
 from costaudit.ingest._openai import HOST, provider, put
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
+from costaudit.ingest._values import text as text_of
 
 
 class Ollama(TableFormat):
@@ -157,7 +158,7 @@ class OllamaReader(TableReader):
         if answer.get("done_reason") in ("load", "unload"):
             out.skipped["load of a model"] += 1
             return []
-        done, named = answer.get("done"), value.get("request_id") if self.found.self else None
+        done, named = answer.get("done"), text_of(value.get("request_id")) if self.found.self else None
         key = (str(answer.get("model")), "message" if "message" in answer else "response", str(named))
         piece = done is False or (key in self.open and not _message(answer).get("content"))
         if not piece:

@@ -68,7 +68,7 @@ class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
         self.nodes: list[dict[str, Any]] = []
-        self.traces: dict[str, Mapping[str, Any]] = {}
+        self.traces: dict[str | None, Mapping[str, Any]] = {}
 
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         listed = [value] if _kind(value) else value.get("data")
@@ -81,14 +81,14 @@ class _Reader(PlainReader):
             if kind == "span":
                 self._span(item, record, out)
             elif kind == "trace":
-                self.traces[str(item.get("id"))] = item
+                self.traces[text(item.get("id"))] = item
                 out.skipped["trace"] += 1
             else:
                 out.rejects.append((record.line, "not a span"))
 
     def end(self, out: Out) -> None:
         for row in (*self.rows, *self.nodes):
-            trace = self.traces.get(str(row["_trace"]), {})
+            trace = self.traces.get(row["_trace"], {})
             row["_label"] = row["_label"] or (text(trace.get("workflow_name")) if row["_parent"] is None else None)
             told = part(trace, "metadata")
             row |= {name: found for name in ("tenant", "user", "environment") if (found := text(told.get(name)))}
