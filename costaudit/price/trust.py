@@ -87,7 +87,9 @@ def by_others() -> pl.Expr:
 
 def _judged(calls: pl.DataFrame, book: PriceBook) -> pl.DataFrame:
     """trust, low_usd, high_usd of some calls; `_alone`: only other calls can say what one can have cost at most."""
-    frame = calls.with_columns(tokens().alias("_tokens"), _dropped().alias("_dropped"), _mute(calls, book))
+    frame = calls.with_columns(
+        tokens().alias("_tokens"), _dropped().alias("_dropped"), _mute(calls, book), _unsaid_of(calls)
+    )
     frame = frame.with_columns(_status().alias("trust"))
     frame = frame.with_columns(_dearer(frame, book), _cheaper(frame, book), _bound(frame, book))
     frame = frame.with_columns(_settled().alias("trust"))
@@ -230,12 +232,21 @@ def reads_unsaid() -> pl.Expr:
     return pl.col("cache_read_tokens").is_null() & long
 
 
+def _unsaid_of(calls: pl.DataFrame) -> pl.Series:
+    """The same of each call: entries are looked through where a count is missing, not in every call."""
+    unsaid = calls.select(reads_unsaid().alias("_unsaid")).to_series()
+    if (places := unsaid.arg_true()).is_empty():
+        return unsaid
+    read = ("summed", "usage_source", "price_entry", "input_tokens", "cache_read_tokens", "cache_write_tokens")
+    return unsaid.scatter(places, calls.select(read)[places].select(_unsaid()).to_series())
+
+
 def _unsaid_here() -> pl.Expr:
     """The same, where other rows of the file do say: usage of this row is not all there.
 
     Where no row of a log says, its usage is the provider's as it is logged, exact but for a lower end of the range.
     """
-    return _unsaid() & pl.col("_stated")
+    return pl.col("_unsaid") & pl.col("_stated")
 
 
 def _stated(calls: pl.DataFrame, files: pl.DataFrame | None) -> pl.Series:
@@ -333,7 +344,7 @@ def _cheaper(frame: pl.DataFrame, book: PriceBook) -> pl.Series:
     """Cost of each metered call whose cache counts are unknown, as if all its input had been read from a cache."""
     cost = pl.Series("_cheaper", [None], dtype=USD).new_from_index(0, frame.height)
     metered = pl.col("trust").is_in(["estimated", "exact"]) & (pl.col("price_status") == "priced")
-    open_ = frame.select((metered & _unsaid()).fill_null(value=False)).to_series()
+    open_ = frame.select((metered & pl.col("_unsaid")).fill_null(value=False)).to_series()
     if not open_.any():
         return cost
     rest = (pl.col("input_tokens") - pl.col("cache_write_tokens").fill_null(0)).clip(0)
