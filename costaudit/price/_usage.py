@@ -101,8 +101,11 @@ def text_classes(totals: Totals, lines: Lines) -> dict[str, pl.Expr]:
         # What no lifetime claims is of the provider's default one (trap T43: dropped, it would be free).
         rest = (col("cache_write_tokens") - sum(stated[1:], stated[0])).clip(0)
         classes["cache_write_5m"] = stated[0] + pl.when("rest_30m").then(0).otherwise(rest)
-        classes["cache_write_30m"] = stated[1] + pl.when("rest_30m").then(rest).otherwise(0)
-        classes |= {f"cache_write_{life}": n for life, n in zip(("1h", "12h"), stated[2:], strict=True)}
+        if any(lines.table.writes_live_30m()) or "cache_write_30m_tokens" in used:
+            classes["cache_write_30m"] = stated[1] + pl.when("rest_30m").then(rest).otherwise(0)
+        for life, tokens in zip(LIFETIMES[2:], stated[2:], strict=True):
+            if f"cache_write_{life}_tokens" in used:
+                classes[f"cache_write_{life}"] = tokens
         taken = taken + col("cache_write_tokens")
     if "input_tokens" in used:
         classes["input"] = (col("input_tokens") - taken).clip(0)
