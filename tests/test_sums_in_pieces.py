@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import settings as trials
@@ -57,7 +58,7 @@ FULL = Path("/dev/full")
 def test_a_disk_that_is_full_while_rows_wait_leaves_the_store_as_it_was(tmp_path, monkeypatch, waiting):
     store, rows = tmp_path / "store", calls(2, 30)
     _store.merge(rows[:20], store)
-    before = _parts.load(store)
+    before, rows = _parts.load(store), rows.with_columns(tenant=pl.lit("fabrikam"))
     monkeypatch.setattr(*((_copies, "TOGETHER", 4) if waiting == "rows that are compared" else (_away, "FEW", 4)))
     with monkeypatch.context() as full:
         full.setattr(scratch, "nameless", lambda: FULL.open("r+b", buffering=0))

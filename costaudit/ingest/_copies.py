@@ -42,6 +42,11 @@ class _Found(NamedTuple):
     places: pl.Series
     ids: pl.DataFrame
 
+    def bound(self, known: pl.Series) -> _Found:
+        """Those of the rows that have one of the ids."""
+        some = self.ids.select((pl.col("key").is_in(known) | pl.col("response").is_in(known)).alias("")).to_series()
+        return _Found(self.part, self.places.filter(some), self.ids.filter(some))
+
 
 def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: Identified) -> Iterator[Portion]:
     """All new rows, each with its copies.
@@ -50,21 +55,25 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
     """
     ids = pl.concat([_IDS.to_frame(), *(_ids(rows) for rows in scratch.slices(new, TOGETHER))])
     found = _found(ids, place, _near(new, held), identified)
+    fresh = _fresh(new, found, place, identified)
+    if fresh is not None:
+        ids = ids.filter(fresh)
+        known = _known(ids)
+        found = [some for one in found if (some := one.bound(known)).ids.height]
     both = pl.concat([ids, *(one.ids for one in found)])
     del ids
     if both.height <= TOGETHER:
-        yield Portion(
-            new, pl.concat([OLD.to_frame(), *(rows for one in found for rows in _old(place, one, identified))])
-        )
+        old = (rows for one in found for rows in _old(place, one, identified))
+        yield Portion(pl.concat([STORED.to_frame(), *_left(new, fresh)]), pl.concat([OLD.to_frame(), *old]))
         return
     numbers = _numbers(both)
     del both
     if numbers is None:
-        yield from (Portion(rows, OLD.to_frame()) for rows in scratch.slices(new, TOGETHER))
+        yield from (Portion(rows, OLD.to_frame()) for rows in _left(new, fresh))
         return
     with closing(scratch.heap()) as heap:
         at = 0
-        for rows in scratch.slices(new, TOGETHER):
+        for rows in _left(new, fresh):
             _put(heap, "new", rows, numbers[at : at + rows.height])
             at += rows.height
         for one in found:
@@ -74,6 +83,33 @@ def portions(new: pl.DataFrame, place: Place, held: Sequence[Part], identified: 
         last: Any = numbers.max()
         for number in range(last + 1):
             yield Portion(_taken(heap, ("new", number), STORED), _taken(heap, ("old", number), OLD))
+
+
+def printed(seed: int = 0) -> pl.Expr:
+    """A hash of all that a row says; compared within one process only."""
+    return pl.struct(STORED.names()).hash(seed=seed).alias(f"_print{seed}")
+
+
+def _fresh(new: pl.DataFrame, found: Sequence[_Found], place: Place, identified: Identified) -> pl.Series | None:
+    """Which new rows the store does not hold just as they are; None: none is held so.
+
+    Most logs that are read again are known by that, and a row beside itself says nothing new.
+    """
+    prints = [printed(0), printed(1)]
+    held = [rows.select(prints) for one in found for rows in _old(place, one, identified)]
+    if not held:
+        return None
+    told = pl.concat(rows.select(prints) for rows in scratch.slices(new, TOGETHER)).with_row_index("_at")
+    same = told.join(pl.concat(held), on=["_print0", "_print1"], how="semi")["_at"]
+    return pl.repeat(value=True, n=new.height, eager=True).scatter(same, values=False) if same.len() else None
+
+
+def _left(new: pl.DataFrame, fresh: pl.Series | None) -> Iterator[pl.DataFrame]:
+    """The new rows that are looked at, some at a time."""
+    at = 0
+    for rows in scratch.slices(new, TOGETHER):
+        yield rows if fresh is None else rows.filter(fresh[at : at + rows.height])
+        at += rows.height
 
 
 _IDS = pl.Schema({"key": pl.UInt64(), "response": pl.UInt64()})
@@ -94,15 +130,19 @@ def _near(new: pl.DataFrame, held: Iterable[Part]) -> list[Part]:
 
 def _found(ids: pl.DataFrame, place: Place, near: Iterable[Part], identified: Identified) -> list[_Found]:
     """Rows of parts that have an id of a new row."""
-    known = pl.concat([ids["key"], ids["response"]]).unique().implode()
+    known = _known(ids)
     found = []
     for part in near:
         told = pl.concat(_ids(rows) for _, rows in _slices(place, part, identified, ["request_id", *KEYS]))
-        told = told.with_row_index("_at")
-        some = told.filter(pl.col("key").is_in(known) | pl.col("response").is_in(known))
-        if some.height:
-            found.append(_Found(part, some["_at"], some.drop("_at")))
+        places = pl.int_range(told.height, dtype=pl.UInt32, eager=True)
+        some = _Found(part, places, told).bound(known)
+        if some.ids.height:
+            found.append(some)
     return found
+
+
+def _known(ids: pl.DataFrame) -> pl.Series:
+    return pl.concat([ids["key"], ids["response"]]).unique().implode()
 
 
 def _old(place: Place, found: _Found, identified: Identified) -> Iterator[pl.DataFrame]:

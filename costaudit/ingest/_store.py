@@ -23,7 +23,7 @@ from costaudit.audit import Fates
 from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
 from costaudit.ingest._away import Away
-from costaudit.ingest._copies import OLD, Portion, portions
+from costaudit.ingest._copies import OLD, Portion, portions, printed
 from costaudit.ingest._identity import collapse
 from costaudit.ingest._listing import MARK, Part, Place
 from costaudit.ingest._order import ORDER, Feed, merged, run, sizes, without
@@ -112,8 +112,8 @@ def _merged(place: Place, held: list[Part], new: pl.DataFrame, summary: Summary 
             calls = _calls(portion)
             known, before = known + calls.height, before + portion.old.height
             if portion.old.height:
-                printed, old = calls.with_columns(_print=_print()), portion.old.with_columns(_print=_print())
-                same = printed.join(old.select("_key", "_print"), on=["_key", "_print"], how="semi").select("_key")
+                known_as, old = calls.with_columns(printed()), portion.old.with_columns(printed())
+                same = known_as.join(old.select("_key", "_print0"), on=["_key", "_print0"], how="semi").select("_key")
                 calls = calls.join(same, on="_key", how="anti")
                 gone.append(old.join(same, on="_key", how="anti").select("_key", "_part"))
             fresh.put(calls)
@@ -233,10 +233,6 @@ def _identified(rows: pl.DataFrame) -> pl.DataFrame:
     said_nth = alone.select("_said", "_nth").iter_rows()
     keys = [f"row {xxh3_128_hexdigest(f'{text}#{nth}'.encode())}" for text, nth in said_nth]
     return pl.concat([frame.filter(~nameless), alone.select(frame.columns).with_columns(_key=pl.Series(keys))])
-
-
-def _print() -> pl.Expr:
-    return pl.struct(STORED.names()).hash(seed=0)  # compared within one process only
 
 
 def _changed(
