@@ -1,0 +1,126 @@
+"""Conversations and evaluation outputs of OpenHands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from costaudit.ingest._counts import spent
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._values import counted, number, text, usd
+
+COUNTS = {
+    "prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "cache_read_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens", "reasoning_tokens": "reasoning_tokens",
+}  # fmt: skip
+LISTS = ("token_usages", "accumulated_token_usage")
+
+
+class OpenHands(Format):
+    """Conversations of OpenHands and its SDK, and `output.jsonl` of its evaluations.
+
+    ## Where
+    `~/.openhands/conversations/<id>/base_state.json`, or the SDK's `persistence_dir`; `output.jsonl` of benchmarks,
+    one instance a line.
+    ## What it knows
+    Tokens of each call with cache reads and writes and reasoning, model, time, latency, cost as LiteLLM reckons it.
+    A run is a conversation or an instance; the task is what the model was used for (`agent`, `condenser`).
+    ## Traps
+    Accumulated counts restate the calls: they count only where there are no calls. Cached input stands inside the
+    prompt; agents driven over ACP count it beside: the counts decide. States are written again and again, and the same
+    call in two of them is one.
+    ## Limits
+    Prompts and tools stand in the events beside the state, which are not read.
+    """
+
+    name = "openhands"
+    title = "OpenHands conversations and evaluations"
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        metrics = part(record, "metrics")
+        if "instance_id" in record and any(name in metrics for name in LISTS):
+            return 94
+        return 94 if "usage_to_metrics" in part(record, "stats") else 0
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del found  # states are never wrapped
+        return _Reader(file)
+
+
+def _metrics(value: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """The metrics of a record by what the model was used for."""
+    uses = part(part(value, "stats"), "usage_to_metrics")
+    for use, metrics in uses.items():
+        if isinstance(metrics, Mapping):
+            yield text(use), metrics
+    if not uses and part(value, "metrics"):
+        yield None, part(value, "metrics")
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+class _Reader(PlainReader):
+    def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+        case, own = text(value.get("instance_id")), text(value.get("id"))
+        if not part(value, "metrics") and not part(value, "stats"):
+            out.foreign.append(record)
+            return
+        run = case or own or f"{self.file.shown} {record.line}"
+        about = {"run_id": run, "instance_id": case, "environment": "evaluation" if case else None}
+        made = 0
+        for use, metrics in _metrics(value):
+            rows = _calls(metrics) or _sum(metrics)
+            for n, (said, more) in enumerate(rows, 1):
+                try:
+                    usage = {column: counted(said.get(name)) for name, column in COUNTS.items()}
+                except ValueError as problem:
+                    out.rejects.append((record.line, f"usage: {problem}"))
+                    made += 1
+                    continue
+                if spent(usage):
+                    made += 1
+                    named = {"task": use or "agent", "request_id": text(said.get("response_id"))}
+                    key = named["request_id"] or f"openhands {run} {use} {n}"
+                    rank = usage["input_tokens"] + usage["output_tokens"]
+                    self.add(record, **about, **named, **more, **usage, _reading="inside", _key=key, _rank=rank)
+        out.extra_lines += max(0, made - 1)
+        if not made:
+            out.skipped["state without calls"] += 1
+
+
+def _calls(metrics: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Each call's counts, and what is known of it besides."""
+    usages, costs = _objects(metrics.get("token_usages")), _objects(metrics.get("costs"))
+    waits = {
+        text(w.get("response_id")): soft(number, w.get("latency")) for w in _objects(metrics.get("response_latencies"))
+    }
+    aligned = len(usages) == len(costs)  # calls without a known price have no cost, and then no time either
+    found = []
+    for n, said in enumerate(usages):
+        cost = costs[n] if aligned else {}
+        ended, wait = when(cost.get("timestamp")), waits.get(text(said.get("response_id")))
+        began = ended - timedelta(seconds=wait) if ended and wait and 0 < wait < 1e6 else ended
+        model = _model(said.get("model")) or _model(metrics.get("model_name"))
+        more = {**model, "started_at": began, "ended_at": ended, "cost_logged_usd": soft(usd, cost.get("cost"))}
+        found.append((said, more))
+    return found
+
+
+def _sum(metrics: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """What all calls together took, where they are not listed."""
+    said = part(metrics, "accumulated_token_usage")
+    if not said:
+        return []
+    more = _model(metrics.get("model_name")) or _model(said.get("model"))
+    return [(said, {**more, "summed": True, "cost_logged_usd": soft(usd, metrics.get("accumulated_cost"))})]
+
+
+def _model(value: Any) -> dict[str, Any]:
+    """The model as LiteLLM names it; empty where none is named."""
+    name = text(value)
+    return {"model": name} if name and name != "default" else {}

@@ -1,0 +1,174 @@
+"""Results of promptfoo's evaluations: its database and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from costaudit.ingest._counts import Names, spent, tokens
+from costaudit.ingest._decode import opened
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._messages import encoded
+from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._prompt import facts
+from costaudit.ingest._values import flag, number, text, usd
+
+NAMES = Names(
+    ("prompt",), ("completion",), ("cacheReadInputTokens",), ("cacheCreationInputTokens",), ("reasoning",), inside=True
+)
+MODES = frozenset(
+    {
+        "chat",
+        "completion",
+        "messages",
+        "responses",
+        "embedding",
+        "embeddings",
+        "realtime",
+        "assistant",
+        "image",
+        "vision",
+    }
+)
+
+
+class Promptfoo(Format):
+    """Results of promptfoo: outputs as JSON or JSON lines, and its database.
+
+    ## Where
+    What `promptfoo eval -o results.json` (or `.jsonl`) and `promptfoo export` write; `~/.promptfoo/promptfoo.db`, table
+    `eval_results`.
+    ## What it knows
+    Tokens of each test of each prompt with cache and reasoning, provider and model, latency, cost as promptfoo reckons
+    it, score and success. A run is a test of an evaluation, its case the test.
+    ## Traps
+    Results out of promptfoo's own cache (`cached`) called nobody. Cached input stands inside the prompt. What graders
+    took stands beside the result as a sum and becomes a call of its own, of unknown model. Statistics restate the
+    results.
+    ## Limits
+    A provider's alias (`file://`, `exec:`) names no model: such calls are unpriced. The database's times are those of
+    writing.
+    """
+
+    name = "promptfoo"
+    title = "promptfoo evaluation results"
+    tables: ClassVar = {"eval_results": ("id", "eval_id", "prompt_idx", "test_idx", "provider", "response")}
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        if _is_result(record):
+            return 94
+        listed = part(record, "results").get("results", record.get("results"))
+        first = listed[0] if isinstance(listed, list) and listed else None
+        return 94 if isinstance(first, Mapping) and _is_result(first) else 0
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del found  # results are never wrapped
+        return _Reader(file)
+
+
+def _is_result(value: Mapping[str, Any]) -> bool:
+    """Whether an object is the result of one test, as outputs or as the database has it."""
+    if "provider" not in value:
+        return False
+    return {"promptIdx", "testIdx"} <= value.keys() or {"prompt_idx", "test_idx", "eval_id"} <= value.keys()
+
+
+class _Reader(PlainReader):
+    def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+        if _is_result(value):
+            found = self._result(value, {}, record)
+        else:
+            listed = part(value, "results").get("results", value.get("results"))
+            if not isinstance(listed, list):
+                out.foreign.append(record)
+                return
+            about = {"evalId": value.get("evalId"), "timestamp": part(value, "results").get("timestamp")}
+            found = (
+                row for item in listed if isinstance(item, Mapping) for row in self._each(item, about, record, out)
+            )
+        made = 0
+        for row in found:
+            self.add(record, **row)
+            made += 1
+        out.extra_lines += max(0, made - 1)
+        if not made:
+            out.skipped["evaluation without results"] += 1
+
+    def _each(
+        self, item: Mapping[str, Any], about: Mapping[str, Any], record: Record, out: Out
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a result; one with a bad count costs itself."""
+        try:
+            rows = list(self._result(item, about, record))
+        except ValueError as problem:
+            out.rejects.append((record.line, f"usage: {problem}"))
+            out.extra_lines += 1
+            return
+        yield from rows
+
+    def _result(self, value: Mapping[str, Any], about: Mapping[str, Any], record: Record) -> Iterator[dict[str, Any]]:
+        """The row of a test, and that of its graders."""
+        response = _object(value.get("response"))
+        evaluation = text(value.get("evalId", value.get("eval_id"))) or text(about.get("evalId")) or self.file.shown
+        test, nth = (
+            text(value.get(a, value.get(b))) for a, b in (("testIdx", "test_idx"), ("promptIdx", "prompt_idx"))
+        )
+        began = when(value.get("created_at")) or when(about.get("timestamp")) or when(value.get("timestamp"))
+        wait = soft(number, value.get("latencyMs", value.get("latency_ms")))
+        provider = _object(value.get("provider")) or {"id": value.get("provider")}
+        usage = _usage(part(response, "tokenUsage"))
+        key = f"promptfoo {text(value.get('id')) or f'{evaluation} {test} {nth} {record.line}'}"
+        common = {
+            "started_at": began,
+            "run_id": f"{evaluation} {test} {nth}",
+            "instance_id": test,
+            "environment": "evaluation",
+            "score": soft(number, value.get("score")),
+            "success": soft(flag, value.get("success")),
+        }
+        yield {
+            **_prompt(_object(value.get("prompt")), response.get("output")),
+            **common,
+            **_named(text(provider.get("id"))),
+            "ended_at": began + timedelta(milliseconds=wait) if began and wait and 0 < wait < 1e9 else None,
+            "cost_logged_usd": soft(usd, value.get("cost")),
+            "gateway_cache_hit": True if response.get("cached") is True else None,
+            "status": "error" if response.get("error") else None,
+            "_key": key,
+            **(usage if spent(usage) else {}),
+        }
+        graded = _usage(part(_object(value.get("gradingResult", value.get("grading_result"))), "tokensUsed"))
+        if spent(graded):
+            yield {**common, "task": "grading", "summed": True, "_key": f"{key} grading", **graded}
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    known = opened(value) if isinstance(value, str) else value
+    return known if isinstance(known, Mapping) else {}
+
+
+def _usage(said: Mapping[str, Any]) -> dict[str, int]:
+    return tokens({**part(said, "completionDetails"), **said}, NAMES)
+
+
+def _named(provider: str | None) -> dict[str, Any]:
+    """Who was asked, as `openai:chat:gpt-5-mini` says it."""
+    who, _, rest = (provider or "").partition(":")
+    mode, _, model = rest.partition(":")
+    name = model if mode in MODES else rest
+    if not name or "/" in who or who in ("file", "exec", "python", "http", "https"):
+        return {}
+    return {"provider": who, "model": name}
+
+
+def _prompt(prompt: Mapping[str, Any], output: Any) -> dict[str, Any]:
+    """Fingerprints of what was sent and answered, where it is logged."""
+    raw = prompt.get("raw")
+    if not isinstance(raw, str) or not raw:
+        return {}
+    listed = opened(raw)
+    messages = listed if isinstance(listed, list) and listed else [{"role": "user", "content": raw}]
+    answer = [{"message": {"role": "assistant", "content": output}}] if isinstance(output, str) and output else None
+    return facts(encoded(messages), None, None, None, (), encoded(answer) if answer else None)
