@@ -80,8 +80,17 @@ def analyzers_page() -> str:
         if rule.options():
             lines += ["", "### Options", "", "| option | default | unit | meaning |", "| --- | --- | --- | --- |"]
             for option in rule.options():
-                lines.append(f"| `{option.name}` | {option.default} | {option.unit} | {option.meaning} |")
+                lines.append(f"| `{option.name}` | {usual(option.default)} | {option.unit} | {option.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def usual(default: Any) -> str:
+    """A default as a settings file would write it."""
+    if isinstance(default, bool):
+        return "true" if default else "false"
+    if isinstance(default, tuple | dict):
+        return f"[{', '.join(map(str, default))}]" if isinstance(default, tuple) and default else "none"
+    return str(default)
 
 
 PAGES: dict[str, Callable[[], str]] = {

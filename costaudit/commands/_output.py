@@ -235,7 +235,7 @@ def progress(*, quiet: bool = False, verbose: bool = False) -> Iterator[Callable
                 note(f"reading {number:,} of {of:,}: {file}")
 
         yield name
-    elif quiet or not sys.stderr.isatty():
+    elif quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":  # which cannot write over a line
         yield None
     else:
         with _line() as show:

@@ -53,7 +53,8 @@ def page(rule: str) -> Page:
         if wanted in (one.rule, *one.aliases):
             return one
     names = [one.rule for one in every]
-    near = difflib.get_close_matches(wanted, names, n=1) or [name for name in names if wanted and wanted in name]
+    part = wanted.rstrip("s")
+    near = difflib.get_close_matches(wanted, names, n=1) or [name for name in names if part and part in name]
     hint = f"did you mean {near[0]}?" if near else f"rules: {', '.join(names)}"
     raise UsageError(f"no rule is called {rule!r}", hint=hint)
 

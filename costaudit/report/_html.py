@@ -57,7 +57,8 @@ svg .band { fill: var(--bar); fill-opacity: .25; } svg path.run { stroke: var(--
   details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; }
   details table { font-size: .85em; }
   article, figure, tr { break-inside: avoid; }
-  h2 { break-after: avoid; } nav, .skip { display: none; } .wide { overflow: visible; }
+  h2, caption, thead, summary, figcaption { break-after: avoid; }
+  nav, .skip { display: none; } .wide { overflow: visible; }
   th, td { padding: .15rem .4rem; } th { white-space: normal; } .name { min-width: 3.5rem; } svg.chart { min-width: 0; }
   svg, article { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """.strip()
