@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -47,6 +48,13 @@ def test_a_nightly_job_is_worth_an_experiment_at_the_batch_price_of_the_book():
     # 300 calls, half of (1,000 × 10 + 100 × 50)/1e6
     assert finding.owned_usd == 300 * Decimal("0.0075") == finding.evidence["waste_usd"].sum()
     assert finding.evidence["score"].item() == 3
+
+
+@pytest.mark.parametrize(("zone", "by_the_clock"), [("UTC", False), ("Asia/Kolkata", True)])
+def test_the_clock_is_that_of_the_report(zone, by_the_clock):
+    half_past = [row | {"started_at": row["started_at"] + timedelta(minutes=30)} for row in nightly()]
+    frame = calls(half_past).with_columns(RUN)
+    assert score(frame, declared=False, zone=ZoneInfo(zone)).scheduled == by_the_clock
 
 
 def test_a_declared_task_is_proven_by_its_price():

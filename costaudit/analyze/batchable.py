@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from typing import NamedTuple
 
 import polars as pl
@@ -120,7 +120,7 @@ class Batchable(Analyzer):
                 continue
             offered = True
             declared = task in self.async_tasks
-            found = score(waiting, declared=declared)
+            found = score(waiting, declared=declared, zone=ledger.settings.zone)
             if declared or found.total >= self.min_score:
                 yield _claim(task, waiting, found, declared=declared)
         if tasks.height and not offered:
@@ -132,15 +132,19 @@ def single(calls: pl.DataFrame) -> pl.DataFrame:
     return calls.filter(pl.col("run").is_null() | pl.col("run").is_unique())
 
 
-def score(calls: pl.DataFrame, *, declared: bool) -> Score:
-    """The signs of one task's calls [row, started_at, template_sha, run, task]."""
+def score(calls: pl.DataFrame, *, declared: bool, zone: tzinfo = UTC) -> Score:
+    """The signs of one task's calls [row, started_at, template_sha, run, task].
+
+    zone   of the clock they may start by: in some zones the hour is full at half past UTC
+    """
     ordered = calls.sort("started_at", "row")
     minute = pl.col("started_at").dt.truncate("1m")
     # Without instructions of its own every question is its own template: then the task is the family.
     family = ["template_sha"] if ordered["template_sha"].n_unique() <= FAMILIES * ordered.height else []
     crowds = ordered.select((pl.len().over(minute, *family) > CROWD).mean()).item()
     gap = pl.col("started_at") - pl.col("started_at").shift(1)
-    starts = ordered.filter(gap.is_null() | (gap > PAUSE))["started_at"].dt.minute()
+    opening = ordered.filter(gap.is_null() | (gap > PAUSE))["started_at"]
+    starts = opening.dt.convert_time_zone(str(zone)).dt.minute()
     on_the_hour = int((starts < 5).sum()) / max(starts.len(), 1)
     runs = ordered["run"].drop_nulls()
     lonely = runs.is_empty() or runs.n_unique() >= ALONE * runs.len()
