@@ -241,6 +241,11 @@ def test_one_day_of_log_has_a_spread_as_large_as_itself():
     assert whole.high > 2 * whole.value
 
 
+def test_a_plan_of_a_broken_counter_is_a_plan():
+    found = planned([row | {"input_tokens": 2**40} for row in log()])
+    assert found.growth[-1].then_usd > 10**10
+
+
 @pytest.mark.parametrize("row", [call(started_at=None), call(model="unheard of")], ids=["no time", "no price"])
 def test_what_is_not_known_is_not_forecast_as_nothing(row):
     with pytest.raises(LogError):

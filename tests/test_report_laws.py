@@ -143,6 +143,13 @@ def test_ten_times_the_prices_are_ten_times_the_dollars(kind):
     assert told(said(log(kind), times=10)) == told(usual(kind), times=10)
 
 
+def test_amounts_of_a_broken_counter_break_no_rule():
+    """Ten billion dollars to 18 places are more digits than a decimal has unless it is told to have more."""
+    found = said([row | {"input_tokens": row["input_tokens"] * 2**33} for row in log("weeks")])
+    assert {f.rule for f in found} >= {"cost-regression", "spend-anomaly"}
+    assert max(f.stake_usd for f in found) > 10**10
+
+
 @both
 def test_a_clean_tenant_beside_it_takes_nothing_away(kind):
     stranger = [

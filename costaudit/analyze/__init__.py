@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cache, partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from costaudit.audit import Accepted, Standing
 from costaudit.config import Settings
 from costaudit.finding import ZERO, Finding, Grade, Kind, NotChecked
 from costaudit.price.ledger import Ledger
+from costaudit.price.mix import EXACT
 
 __all__ = ["Act", "Analysis", "acts", "analyze", "analyzers", "checked", "chosen"]
 
@@ -164,7 +165,8 @@ def _heard(states: States, turn: Turn, rule: Analyzer) -> tuple[States, list[tup
     calls = states.point.original
     if turn.kind is not Kind.EXPOSURE and calls["cost_usd"].null_count() == calls.height:
         raise CannotCheck("no call has a price")
-    claims = list(turn.look(states.point.reading(rule.reads)))
+    with localcontext(prec=EXACT):  # a broken counter makes amounts that the usual 28 digits do not hold
+        claims = list(turn.look(states.point.reading(rule.reads)))
     if turn.order is None:
         owned = [Owned(claim, claim.evidence) for claim in claims]
     else:

@@ -163,7 +163,8 @@ def growth(found: Projected, month: Decimal, spread: Interval) -> Growth:
         for t in names
     ]
     schema = {"tenant": pl.String(), "now_usd": USD, "then_usd": USD, **dict.fromkeys(DRIVERS, USD)}
-    quantized = [{k: v.quantize(CENTS) if isinstance(v, Decimal) else v for k, v in row.items()} for row in rows]
+    with localcontext(prec=EXACT):
+        quantized = [{k: v.quantize(CENTS) if isinstance(v, Decimal) else v for k, v in row.items()} for row in rows]
     return Growth(
         found.factor,
         total_now,
