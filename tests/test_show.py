@@ -164,6 +164,9 @@ def test_text_is_shown_only_when_asked_for_and_cannot_act_on_the_terminal(run, t
     asked = run("show", "request", "chatcmpl-1", "a.jsonl", "--text")
     assert "secret" in asked.out
     assert "\x1b" not in asked.out
+    (told,) = json.loads(run("show", "request", "chatcmpl-1", "a.jsonl", "--format", "json").out)["requests"]
+    assert {line["class"]: line["usd"] for line in told["bill"]} == {"input": "0.0025", "output": "0.001"}
+    assert sum(Decimal(line["usd"]) for line in told["bill"]) == Decimal(told["cost_usd"])
     (tmp_path / "b.jsonl").write_text((tmp_path / "a.jsonl").read_text())
     assert run("show", "run", "run-", "b.jsonl").code == 0
     steps = json.loads(run("show", "run", "run-a", "b.jsonl", "--format", "json").out)

@@ -175,10 +175,13 @@ def _request(
     rows = questions.request_rows(known, wanted)
     if format == "csv":
         return csv.written(rows)
+    answers = explained(rows, known.book)
     if format == "json":
-        return json.document({"schema": "costaudit.request/1", "requests": json.rows(rows)})
+        bills = [{"bill": json.rows(answer.lines.drop("row")), "how": list(answer.steps)} for answer in answers]
+        requests = [row | bill for row, bill in zip(json.rows(rows), bills, strict=True)]
+        return json.document({"schema": "costaudit.request/1", "requests": requests})
     shown = []
-    for row, answer in zip(rows.iter_rows(named=True), explained(rows, known.book), strict=True):
+    for row, answer in zip(rows.iter_rows(named=True), answers, strict=True):
         shown += [_original.facts(row), pages.arithmetic(answer, "bill")]
         if text:
             shown.append(_original.record(questions.original(row["source_file"], row["source_line"])))
