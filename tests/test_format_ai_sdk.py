@@ -47,6 +47,11 @@ def test_a_result_that_lists_no_steps_stands_for_all_of_them():
     assert (call["input_tokens"], call["output_tokens"], call["summed"]) == (700, 50, True)
 
 
+def test_what_stands_around_a_result_is_said_of_its_steps():
+    made = read([json.loads(LOG[2]) | {"task": "hours", "tenant": "acme"}])
+    assert (spent(made)[0], set(made.requests["task"]), set(made.requests["tenant"])) == (2, {"hours"}, {"acme"})
+
+
 def test_a_count_that_is_none_costs_the_line():
     made = read([LOG[0].replace('"inputTokens":1200', '"inputTokens":"many"'), LOG[3]])
     assert spent(made)[0] == 1

@@ -24,6 +24,12 @@ def test_the_sample_reads_as_it_is_meant():
     assert made.fates.skipped == {"message without counts": 3}
 
 
+def test_what_stands_around_a_message_keeps_its_name():
+    row = json.loads(LOG[4])
+    call = read([{"request_id": "r-9", "run_id": "s-9", "ts": row["ts"], **row["message"]}]).requests.row(0, named=True)
+    assert (call["request_id"], call["run_id"], call["started_at"] is not None) == ("r-9", "s-9", True)
+
+
 def test_without_a_setup_the_record_around_names_the_model():
     row = json.loads(LOG[3]) | {"model": "gemini-2.5-flash-live"}
     assert read([row]).requests["model"].item() == "gemini-2.5-flash-live"

@@ -19,6 +19,7 @@ def test_the_sample_reads_as_it_is_meant():
         "chatcmpl-lc1", "triage", "s-1", "openai", None,
     ]  # fmt: skip
     assert (calls[2]["finish_reason"], calls[2]["tool_calls"][0]["name"]) == ("tool_calls", "lookup")
+    assert all(row["started_at"] for row in calls.values())
     assert (calls[3]["model"], calls[3]["run_id"]) == ("gpt-4o-2024-08-06", "7c1e")
     assert (calls[6]["model"], calls[6]["finish_reason"]) == ("claude-haiku-4-5", "stop")
 
@@ -41,6 +42,12 @@ def test_the_sum_of_a_stream_beside_its_pieces_is_not_added_to_them():
     full = json.loads(pieces[1])
     full["chunk"]["usage_metadata"] = {"input_tokens": 64, "output_tokens": 9, "total_tokens": 73}
     assert spent(read([*pieces, full])) == spent(read(pieces)) == (1, 64, 0, 0, 9, 0)
+
+
+def test_what_stands_around_a_list_is_said_of_its_messages():
+    state = json.loads(LOG[3])
+    call = read([{"time": state["time"], "task": "hours", **state["state"]}]).requests.row(0, named=True)
+    assert (call["task"], call["started_at"] is not None, call["input_tokens"]) == ("hours", True, 12)
 
 
 def test_candidates_for_one_prompt_are_one_call():

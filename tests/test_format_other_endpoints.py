@@ -14,6 +14,7 @@ from costaudit.config import Settings
 from costaudit.price.engine import price
 
 IMAGES, SPEECH, RANKS = (sample(f"{name}.jsonl") for name in ("openai-images", "openai-transcriptions", "rerank"))
+PAGES = sample("mistral-ocr.jsonl")
 CLEAN = {"duplicates": 0, "rollups": 0, "rejects": 0}
 M = 1_000_000
 
@@ -76,7 +77,14 @@ def test_rerankers_bill_what_they_read():
     assert costs(RANKS)["req_rr_2"] == 26 * Decimal("0.05") / M
 
 
-@given(mangled([*IMAGES, *SPEECH, *RANKS]))
+def test_documents_are_billed_by_the_page():
+    made = read(PAGES)
+    assert (fates(made), spent(made)) == (CLEAN, (2, 0, 0, 0, 0, 0))
+    assert costs(PAGES) == {"req_ocr_1": Decimal(29) / 1_000, "req_ocr_2": 4 * Decimal(3) / 1_000}
+    assert set(made.requests["task"]) == {"intake"}
+
+
+@given(mangled([*IMAGES, *SPEECH, *RANKS, *PAGES]))
 @settings(max_examples=20, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

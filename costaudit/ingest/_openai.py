@@ -142,6 +142,15 @@ def joined(parts: Sequence[str | None]) -> str | None:
     return "".join(said) if said else None
 
 
+def placed(record: Mapping[str, Any], path: Sequence[str], value: dict[str, Any], *taken: str) -> dict[str, Any]:
+    """The record with one of the objects that it holds at the path in its place.
+
+    taken  keys the objects were taken from: where the record itself is the place, all others stand around the object
+    """
+    around = {} if path else {key: item for key, item in record.items() if key not in taken}
+    return put(record, path, around | value)
+
+
 def put(record: Mapping[str, Any], path: Sequence[str], value: dict[str, Any]) -> dict[str, Any]:
     """The record with another object at the path."""
     if not path:

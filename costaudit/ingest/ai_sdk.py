@@ -25,7 +25,7 @@ from costaudit.ingest._format import (
     text,
     whole,
 )
-from costaudit.ingest._openai import put
+from costaudit.ingest._openai import placed
 from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
@@ -125,7 +125,7 @@ class AiSdkReader(TableReader):
             if not calls and "steps" in result:
                 out.skipped["result without steps"] += 1
             out.extra_lines += max(0, len(calls) - 1)
-            made += [record._replace(data=put(value, self.found.self, call)) for call in calls]
+            made += [record._replace(data=placed(value, self.found.self, call, "steps", "runs")) for call in calls]
         super().feed(made, out)
 
 

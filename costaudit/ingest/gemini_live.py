@@ -12,7 +12,7 @@ from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, custom, loaded, text
 from costaudit.ingest._gemini import camel, modality_parts
-from costaudit.ingest._openai import put
+from costaudit.ingest._openai import placed
 from costaudit.ingest._plain import part
 from costaudit.ingest._table import TableReader
 
@@ -111,7 +111,7 @@ class LiveReader(TableReader):
             self._begin(message)
             if isinstance(message.get("usageMetadata"), Mapping):
                 told = {**message, "_session": self.model, "_run": self.session}
-                made.append(record._replace(data=put(value, self.found.self, told)))
+                made.append(record._replace(data=placed(value, self.found.self, told)))
             else:
                 out.skipped["message without counts"] += 1
         super().feed(made, out)

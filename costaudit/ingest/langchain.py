@@ -11,7 +11,7 @@ from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, custom, loaded, text, whole
-from costaudit.ingest._openai import put, quantities
+from costaudit.ingest._openai import placed, quantities
 from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
@@ -151,7 +151,7 @@ class LangchainReader(TableReader):
         return []
 
     def _put(self, record: Record, value: dict[str, Any], message: dict[str, Any]) -> Record:
-        return record._replace(data=put(value, self.found.self, message))
+        return record._replace(data=placed(value, self.found.self, message, *LISTS, "kwargs"))
 
 
 def _answers(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,0 +1,42 @@
+"""Pydantic AI: histories that hold the runs before them, and counts of nought that were not known."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given, settings
+from samples import fates, mangled, read, sample, spent
+
+LOG = sample("pydantic-ai.jsonl")
+
+
+def test_the_sample_reads_as_it_is_meant():
+    made = read(LOG)
+    assert fates(made) == {"duplicates": 0, "rollups": 0, "rejects": 0}
+    assert spent(made) == (4, 500 + 1_240 + 90, 256 + 1_000 + 64, 200, 40 + 25 + 6, 20 + 5)
+    first, second, third, unknown = made.requests.sort("started_at").to_dicts()
+    assert [first[k] for k in ("request_id", "task", "tenant", "run_id", "provider", "finish_reason")] == [
+        "chatcmpl-pyd1", "triage", "acme", "run-1", "openai", "tool_calls",
+    ]  # fmt: skip
+    assert [c["name"] for c in first["tool_calls"]] == ["lookup"]
+    assert (second["model"], third["provider"], unknown["usage_source"]) == ("claude-sonnet-5", "google", "absent")
+    assert made.fates.skipped == {"request message": 2}
+
+
+def test_a_history_as_it_is_saved_is_the_same_calls(tmp_path):
+    messages = json.loads(LOG[0])["messages"]
+    assert spent(read([messages])) == spent(read(messages)) == spent(read(LOG[:1]))
+
+
+def test_a_longer_history_counts_the_responses_before_it_once():
+    later = json.loads(LOG[0])
+    later["messages"] += [json.loads(LOG[1]) | {"provider_response_id": "resp-pyd3"}]
+    assert spent(read(LOG[:1], [later]))[:2] == (3, 500 + 1_240 + 90)
+    nameless = json.loads(LOG[1])
+    assert spent(read([nameless], [{"messages": [nameless, nameless | {"timestamp": "2026-09-05T12:00:00Z"}]}]))[0] == 2
+
+
+@given(mangled(LOG))
+@settings(max_examples=20, deadline=None)
+def test_no_line_is_lost_whatever_stands_in_it(lines):
+    assert read(lines).fates.balanced
