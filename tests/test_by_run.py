@@ -58,3 +58,22 @@ def test_a_ledger_finds_its_calls_by_row_however_they_are_numbered(rows):
     assert after.calls.select("row", "input_tokens").rows() == [(rows[1], 2_000), (rows[2], 500)]
     assert after.reading(("input_tokens",)).calls["input_tokens"].to_list() == [2_000, 500]
     assert after.as_logged().calls.equals(held.calls)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.integers(0, 29), st.integers(1, 9), min_size=1, max_size=4), max_size=3),
+    st.lists(st.integers(0, 29), max_size=40),
+)
+def test_calls_that_are_asked_for_say_what_has_changed_of_them(patches, asked):
+    held = ledger(calls([{"input_tokens": 1_000 + n, "task": "x"} for n in range(30)]))
+    tokens, tasks = [1_000 + n for n in range(30)], ["x"] * 30
+    for nth, patch in enumerate(patches):
+        rows = sorted(patch)
+        news = {"row": rows, "input_tokens": [patch[row] for row in rows], "task": [f"{nth} {row}" for row in rows]}
+        held = held.patched(pl.DataFrame(news, schema_overrides={"row": pl.UInt32}))
+        for row in rows:
+            tokens[row], tasks[row] = patch[row], f"{nth} {row}"
+    for rows in (asked, sorted(set(asked)), range(30)):
+        found = held.at(pl.Series(rows, dtype=pl.UInt32), ("input_tokens", "task"))
+        assert found.select("input_tokens", "task").rows() == [(tokens[row], tasks[row]) for row in rows]

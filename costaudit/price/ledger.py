@@ -14,6 +14,7 @@ from costaudit.price.engine import READS, in_slices, price
 
 _PRICE = ("cost_usd", "price_status", "price_entry")
 DENSE = 16  # places a number, up to which a table of all of them is found faster in than by halving
+FEW = 8  # calls asked for one that has changed, from which the changed ones are looked for among them
 AT_ONCE = 1_000_000  # calls whose columns, lists among them, are gathered in one go
 SAID = 1_000_000  # calls of which something is said in one go, where it is kept of some of them
 _ALWAYS = ("row", "rollup", "summed", "gateway_cache_hit")
@@ -174,10 +175,8 @@ class Ledger(msgspec.Struct, frozen=True):
         place = self.place(rows)
         found = self.original.select(columns)[place]
         for table in self.news:
-            names = [name for name in columns if name in table.columns]
-            now = positions(place, table["place"]) if names else None
-            if now is not None and (new := now.is_not_null()).any():
-                found = found.with_columns(table[name].gather(now).zip_with(new, found[name]) for name in names)
+            if names := [name for name in columns if name in table.columns]:
+                found = _renewed(found, place, table.select("place", *names))
         return found.insert_column(0, rows.alias("row"))
 
     def told(self, rows: pl.Series, made: Sequence[str | pl.Expr]) -> pl.DataFrame:
@@ -232,12 +231,30 @@ def positions(values: pl.Series, column: pl.Series) -> pl.Series:
     if column.is_empty():
         return pl.repeat(None, values.len(), dtype=pl.UInt32, eager=True)
     last = int(column[-1])
-    if last < DENSE * (column.len() + values.len()):
+    if last < DENSE * values.len():
         places = pl.int_range(column.len(), dtype=pl.UInt32, eager=True)
         table = pl.repeat(None, last + 1, dtype=pl.UInt32, eager=True).scatter(column, places)
         return table.gather(values.set((values > last).fill_null(value=False), None))
     at = column.search_sorted(values).clip(0, column.len() - 1).cast(pl.UInt32)
     return at.set((column.gather(at) != values).fill_null(value=True), None)
+
+
+def _renewed(found: pl.DataFrame, place: pl.Series, news: pl.DataFrame) -> pl.DataFrame:
+    """Columns of the calls at some places, with the values of those that have changed [place, columns]."""
+    changed = news.drop("place").get_columns()
+    if news.height * FEW < place.len() and _rising(place):
+        own = positions(news["place"], place)
+        met = own.is_not_null()
+        return found.with_columns(found[s.name].scatter(own.drop_nulls(), s.filter(met)) for s in changed)
+    now = positions(place, news["place"])
+    new = now.is_not_null()
+    return found.with_columns(s.gather(now).zip_with(new, found[s.name]) for s in changed) if new.any() else found
+
+
+def _rising(places: pl.Series) -> bool:
+    """Whether each place is after the one before it."""
+    plain = places.to_numpy()
+    return bool((plain[1:] > plain[:-1]).all())
 
 
 def _exists(patch: pl.DataFrame) -> pl.Expr:
