@@ -257,13 +257,22 @@ def _total(amounts: pl.Series) -> Decimal:
     return total if isinstance(total, Decimal) else ZERO
 
 
+def _touched(claim: Claim) -> pl.Series:
+    """The `row` of every call that a claim may change, each once."""
+    patches = [patch for patch in (claim.patch, claim.low, claim.high) if patch is not None]
+    return pl.concat([pl.Series([], dtype=pl.UInt32), *(patch["row"].cast(pl.UInt32) for patch in patches)]).unique()
+
+
 def _disjoint(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
     """Consecutive claims in batches that touch no call twice, so that a batch is priced in one pass."""
     batch: list[Claim] = []
     touched = pl.Series([], dtype=pl.UInt32)
-    for claim in claims:
-        patches = [patch for patch in (claim.patch, claim.low, claim.high) if patch is not None]
-        rows = pl.concat([touched.clear(), *(patch["row"].cast(pl.UInt32) for patch in patches)]).unique()
+    all_rows = [_touched(claim) for claim in claims] if len(claims) > 1 else []
+    if sum(rows.len() for rows in all_rows) == pl.concat([touched, *all_rows]).n_unique():
+        if claims:
+            yield list(claims)
+        return
+    for claim, rows in zip(claims, all_rows, strict=True):
         both = pl.concat([touched, rows])
         if batch and both.n_unique() < both.len():
             yield batch
