@@ -172,6 +172,13 @@ def test_a_prompt_of_another_branch_holds_only_its_own_copies():
     assert parts(rows)["repeated-results"].requests == 1
 
 
+def test_a_result_is_no_larger_than_the_smallest_message_that_brought_it():
+    rows = history("aa")
+    rows[1] |= {"block_tokens": [500, 9_000, 1_000], "input_tokens": 10_500}
+    rows[0] |= {"block_tokens": [500, 9_000], "input_tokens": 9_500}
+    assert parts(rows)["repeated-results"].owned_usd == 1_000 * Decimal(10) / 1_000_000
+
+
 def test_a_message_that_comes_with_a_result_is_not_its_size():
     rows = history("aa")
     for nth, row in enumerate(rows):  # an answer, the result, and a reminder of 9,000 tokens

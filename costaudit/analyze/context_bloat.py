@@ -243,7 +243,7 @@ def _copies(ledger: Ledger) -> pl.DataFrame:
     """Calls whose prompt holds results more than once: row, task, run_id, tokens of all copies but the last.
 
     A result that comes again with its hash is a copy of the earlier one, in each prompt that holds the messages that
-    brought both. Its size is that of the message, where that brought one result only.
+    brought both. Its size is that of the smallest of them, where each brought one result only.
     """
     one = (pl.col("tool_results").list.len() == 1) & (pl.col("block_sha").list.len() > 0)
     sha = pl.col("tool_results").list.first().struct.field("sha")
@@ -263,12 +263,12 @@ def _copies(ledger: Ledger) -> pl.DataFrame:
             "run",
             sha=sha,
             message=pl.col("block_sha").list.last(),
-            place=pl.col("block_sha").list.len(),
             tokens=pl.col("block_tokens").list.last(),
         )
         .drop_nulls()
         .unique(["run", "message"], keep="first", maintain_order=True)  # a call that is sent again brings nothing new
         .filter(pl.len().over("run", "sha") > 1)
+        .with_columns(pl.col("tokens").min().over("run", "sha"))  # what else a message says is not the result
     )
     held = in_slices(steps.select("run", "row", "block_sha"), lambda part: _held(part, brought))
     sums = held.group_by("row").agg(pl.sum("copies", "tokens"))
@@ -284,7 +284,7 @@ def _held(steps: pl.DataFrame, brought: pl.DataFrame) -> pl.DataFrame:
     """row, copies, tokens: of each result that several messages of a call's prompt brought, all but the last.
 
     steps    row, run, block_sha
-    brought  run, sha, message [its hash in the chain], place, tokens
+    brought  run, sha, message [its hash in the chain], tokens [of the result]
     """
     return (
         steps.explode("block_sha", empty_as_null=False)
@@ -292,7 +292,7 @@ def _held(steps: pl.DataFrame, brought: pl.DataFrame) -> pl.DataFrame:
         .group_by("row", "sha")
         .agg(
             copies=pl.len().cast(pl.Int64) - 1,
-            tokens=pl.col("tokens").sum() - pl.col("tokens").get(pl.col("place").arg_max()),
+            tokens=pl.col("tokens").sum() - pl.col("tokens").first(),
         )
         .filter(pl.col("copies") > 0)
     )
@@ -316,7 +316,7 @@ def _results_claim(task: str, calls: pl.DataFrame) -> Claim:
         evidence_key="run_id",
         patch=calls.select("row", "run_id", *_without(pl.col("tokens"))),
         because=(
-            "sizes are those of the messages that brought the results",
+            "a result is as large as the smallest message that brought it",
             "what was read from a cache is priced as such",
         ),
     )
