@@ -49,6 +49,16 @@ def test_a_log_of_all_formats_gives_the_calls_of_each_in_a_file_of_its_own(first
     assert (made - apart(), apart() - made) == (Counter(), Counter())
 
 
+def test_rows_in_names_of_their_own_do_not_make_those_of_other_loggers_theirs():
+    """Nearly any row can be read as `generic`: one that another format is sure of is not."""
+    own = [
+        {"request_id": f"own-{n}", "started_at": f"2026-09-02T08:{n:02}:00Z", "model": "gpt-5", "input_tokens": 100 + n}
+        for n in range(60)  # more than are looked at before a file's format is decided
+    ]
+    for name in ("anthropic-messages", "helicone", "litellm", "openai-chat"):
+        assert calls(read([*own, *logs()[name]])) == calls(read(own, logs()[name]))
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

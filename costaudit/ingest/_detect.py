@@ -148,6 +148,36 @@ def elsewhere(form: Format, value: Mapping[str, Any], part: object, least: int =
     return found is not None and found[1] >= least and found[0].form.name != form.name
 
 
+class Claims:
+    """Whether another format than the one that takes nearly anything is sure of a record, asked once for each shape."""
+
+    def __init__(self, form: Format) -> None:
+        self.form = form
+        self.known: dict[Any, bool] = {}
+
+    def __call__(self, value: Mapping[str, Any]) -> bool:
+        shape = _shape(value)
+        found = self.known.get(shape)
+        if found is None:
+            found = elsewhere(self.form, value, None)
+            if len(self.known) < SHAPES:
+                self.known[shape] = found
+        return found
+
+
+def _shape(value: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The keys of a record and of the objects in it, with the words by which objects of equal keys are told apart."""
+    inside = [(key, inner) for key, inner in value.items() if type(inner) is dict]
+    told = [
+        word if type(word) is str else None for one in (value, *(inner for _, inner in inside)) for word in _words(one)
+    ]
+    return (*value, *((key, *inner) for key, inner in inside), *told)
+
+
+def _words(value: Mapping[str, Any]) -> tuple[Any, Any]:
+    return value.get("object"), value.get("type")
+
+
 def _objects(record: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """The record and the objects inside it, nearest first; lists are not entered."""
     level: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), record)]

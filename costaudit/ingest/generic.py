@@ -13,6 +13,7 @@ from costaudit.errors import ConfigError
 from costaudit.ingest import _cells, _prompt
 from costaudit.ingest._context import CONTEXT
 from costaudit.ingest._decode import dig
+from costaudit.ingest._detect import Claims
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     Field,
@@ -220,12 +221,18 @@ class GenericReader(TableReader):
     def __init__(self, form: Generic, file: LogFile, found: Found) -> None:
         super().__init__(form, file, found)
         self.generic = form
+        self.claimed = Claims(form)
         self.seen: dict[str, None] = {}
         self.mapped: set[str] = set()
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[Record] = []
+        understood = self._understood()
         for record, value in loaded(records, out):
+            # The rows of a table have the same columns; a line may be anything, and names here are anybody's.
+            if not isinstance(record.data, dict) and not value.keys() <= understood and self.claimed(value):
+                out.foreign.append(record)
+                continue
             self.seen.update(dict.fromkeys(value))
             row = self.generic.translated(value)
             if len(self.mapped) < len(self.generic.columns):
@@ -233,8 +240,11 @@ class GenericReader(TableReader):
             rows.append(record._replace(data=row))
         super().feed(rows, out)
 
+    def _understood(self) -> set[str]:
+        return KNOWN | {path[0] for path in self.generic.paths.values()}
+
     def close(self, out: Out) -> None:
-        understood = KNOWN | {path[0] for path in self.generic.paths.values()}
+        understood = self._understood()
         unknown = [name for name in self.seen if name not in understood and name.partition(".")[0] not in understood]
         if unknown:
             names = ", ".join(repr(name[:40]) for name in unknown[:NAMED])
