@@ -13,7 +13,7 @@ from costaudit import schema, scratch
 from costaudit.data import bundled
 from costaudit.ingest import _assembled, _identity, _tree, ingest
 from costaudit.ingest._answers import Answers, packed, unpacked
-from costaudit.ingest._files import LogFile, walk
+from costaudit.ingest._files import walk
 from costaudit.ingest._identity import ROWS, apart
 from costaudit.ingest._ingest import JOINED
 from costaudit.ingest._read import read_files
@@ -98,10 +98,10 @@ def test_answers_that_wait_in_a_file_are_those_that_came():
     answers, direct = Answers(0), read_files(asked)
     for n, of in enumerate(asked):
         answers.add([n], packed(read_files([of])) if n % 2 else read_files([of]))
-    found = answers.reads()
+    found = answers.reads([file for file, _ in asked])
     assert sorted(found) == list(range(len(asked)))
     for n, read in enumerate(direct):
-        assert isinstance(found[n].file, LogFile)
+        assert found[n].file is asked[n][0]
         assert (found[n].lines, found[n].skipped, found[n].rejects) == (read.lines, read.skipped, read.rejects)
         assert _all(found[n].frames).equals(_all(read.frames))
     assert scratch.size() > 0

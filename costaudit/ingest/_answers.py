@@ -11,6 +11,7 @@ import polars as pl
 
 from costaudit import schema, scratch
 from costaudit.ingest._arrow import arrow, table
+from costaudit.ingest._files import LogFile
 from costaudit.ingest._read import FileRead
 from costaudit.ingest._stretch import Stretch, cut
 from costaudit.ingest._tree import NODES
@@ -99,14 +100,24 @@ class Answers:
                 self._heap.put(tuple(waiting), said if isinstance(said, bytes) else packed(said))
             self._few, self._held, self._most = [], 0, 0  # those that come later go there too
 
-    def reads(self) -> dict[int, FileRead]:
-        """What each file gave, by its number."""
-        waiting = [(group, unpacked(said) if isinstance(said, bytes) else said) for group, said in self._few]
+    def reads(self, files: Sequence[LogFile]) -> dict[int, FileRead]:
+        """What each of the files gave, by its number."""
+        found: dict[int, FileRead] = {}
+
+        def take(group: Sequence[int], reads: Sequence[FileRead]) -> None:
+            for n, read in zip(group, reads, strict=True):
+                read.file = files[
+                    n
+                ]  # a name that came from another process is a second one: of a million files half a gigabyte
+                found[n] = read
+
+        for group, said in self._few:
+            take(group, unpacked(said) if isinstance(said, bytes) else said)
         self._few = []
-        for group, data in self._heap.taken():
-            waiting.append((list(group), _mapped(data)))
+        for several, data in self._heap.taken():
+            take(several, _mapped(data))
             scratch.release()  # it was read once, for texts are checked to be texts
-        return {n: read for group, reads in waiting for n, read in zip(group, reads, strict=True)}
+        return found
 
 
 def _size(read: FileRead) -> int:

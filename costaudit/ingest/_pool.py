@@ -82,7 +82,7 @@ def _ahead(asked: Sequence[Asked], told: _Told) -> dict[int, FileRead]:
         if sum(len(part.rows) for _, part in waiting) >= TOGETHER:
             _take(asked, waiting, answers)
     _take(asked, waiting, answers)
-    return answers.reads()
+    return answers.reads([file for file, _ in asked])
 
 
 def _take(asked: Sequence[Asked], waiting: list[tuple[int, Seen]], answers: Answers) -> None:
@@ -183,7 +183,7 @@ class _Pool:
             for worker in self.workers:
                 worker.stop()
             _emptied(self.answers)  # nobody waits any more to put one there
-        reads = found.reads()
+        reads = found.reads([file for file, _ in self.asked])
         return [reads[n] for n in range(len(self.asked))]
 
     def _serve(self, worker: _Worker) -> None:

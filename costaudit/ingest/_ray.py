@@ -71,7 +71,7 @@ def _read(ray: Any, asked: Sequence[Asked], progress: Progress | None) -> tuple[
         for n in group:
             if progress:
                 progress(asked[n][0].shown, number, len(asked))
-    reads = found.reads()
+    reads = found.reads([file for file, _ in asked])
     return [reads[n] for n in range(len(asked))], doubtful
 
 
