@@ -100,10 +100,8 @@ class AiSdk(TableFormat):
 
 def _is_result(value: Mapping[str, Any]) -> bool:
     """Whether an object is a result or a step: counts, and a reason why it ended."""
-    usage = value.get("usage")
-    if not isinstance(usage, Mapping) or "finishReason" not in value:
-        return False
-    return any(name in usage for name in (*INPUT, *OUTPUT))
+    usage = value.get("usage") if "finishReason" in value else None
+    return isinstance(usage, Mapping) and any(name in usage for name in (*INPUT, *OUTPUT))
 
 
 def _is_step(value: Mapping[str, Any]) -> bool:

@@ -35,11 +35,9 @@ class ContinueDev(Format):
     tables: ClassVar = {"tokens_generated": ("model", "provider", "tokens_generated", "timestamp")}
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if "model" not in record or "provider" not in record:
-            return 0
-        if record.get("eventName") == "tokensGenerated" or ("promptTokens" in record and "generatedTokens" in record):
-            return 92
-        return 92 if "tokens_generated" in record and "timestamp" in record else 0
+        said = record.get("eventName") == "tokensGenerated" or "generatedTokens" in record
+        kept = "tokens_generated" in record and "timestamp" in record
+        return 92 if (said or kept) and "model" in record and "provider" in record else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         del found  # events are never wrapped

@@ -19,7 +19,8 @@ from costaudit.ingest._values import counted
 
 REASONS = ("finish_reason", "stop_reason", "stopReason")
 ANSWERS = ("ai", "AIMessage", "AIMessageChunk")
-LISTS = ("generations", "messages", "output")  # where results and states of graphs keep messages
+LISTS = ("generations", "messages")  # where results and states of graphs keep messages
+HOMES = ("usage_metadata", "response_metadata", "kwargs", "data")  # what an answer has, or what holds its fields
 DEEP = 4  # lists in lists: results have one a prompt
 TIERS = ("", "priority_", "flex_")  # before the names of parts, where the tier is not the ordinary one
 
@@ -91,6 +92,8 @@ class Langchain(TableFormat):
 def _message(value: Any) -> Mapping[str, Any] | None:
     """An answer of a model as its plain fields, however it was serialised; None for anything else."""
     if not isinstance(value, Mapping):
+        return None
+    if not any(name in value for name in HOMES):
         return None
     kind, named = value.get("type"), value.get("id")
     if kind == "constructor" and isinstance(named, list) and named and named[-1] in ANSWERS:

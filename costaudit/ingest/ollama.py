@@ -79,12 +79,13 @@ class Ollama(TableFormat):
     )
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if not isinstance(record.get("model"), str):
-            return 0
         if isinstance(record.get("embeddings"), list):
-            return 80 if "total_duration" in record or "prompt_eval_count" in record else 0
+            counted = "total_duration" in record or "prompt_eval_count" in record
+            return 80 if counted and isinstance(record.get("model"), str) else 0
+        if not isinstance(record.get("done"), bool) or not isinstance(record.get("model"), str):
+            return 0
         said = isinstance(record.get("message"), Mapping) or isinstance(record.get("response"), str)
-        return 85 if said and isinstance(record.get("done"), bool) and "created_at" in record else 0
+        return 85 if said and "created_at" in record else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
         return OllamaReader(self, file, found)

@@ -45,9 +45,9 @@ class OpenWebui(Format):
     }
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if record.get("_table") == "chat_message" or {"chat_id", "role", "model_id", "usage"} <= record.keys():
-            return 93
-        if "user_id" not in record or "title" not in record:
+        if "chat_id" in record:
+            return 93 if record.get("_table") == "chat_message" or {"role", "model_id", "usage"} <= record.keys() else 0
+        if "chat" not in record or "user_id" not in record or "title" not in record:
             return 0
         return 93 if _messages(record) is not None else 0
 

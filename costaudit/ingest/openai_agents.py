@@ -58,10 +58,9 @@ class OpenAIAgents(Format):
 
 def _kind(value: Mapping[str, Any]) -> str:
     """Whether an object is a trace or a span of one; "" where it is neither."""
-    kind = value.get("object")
-    if kind == "trace.span" and isinstance(value.get("span_data"), Mapping):
-        return "span"
-    return "trace" if kind == "trace" and "workflow_name" in value else ""
+    if isinstance(value.get("span_data"), Mapping):
+        return "span" if value.get("object") == "trace.span" else ""
+    return "trace" if "workflow_name" in value and value.get("object") == "trace" else ""
 
 
 class _Reader(PlainReader):

@@ -53,11 +53,11 @@ class OpenAIImages(TableFormat):
     prompt = Prompt(messages=("request:prompt",), parameters=("request:size", "request:quality", "request:n"))
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if record.get("type") in DONE:
-            return 85
+        if "b64_json" in record:
+            return 85 if record.get("type") in DONE else 0
         data = record.get("data")
         first = data[0] if isinstance(data, list) and data else None
-        if "created" not in record or not isinstance(first, Mapping):
+        if not isinstance(first, Mapping) or "created" not in record:
             return 0
         return 80 if first.get("b64_json") or first.get("url") else 0
 

@@ -57,11 +57,11 @@ class OpenAITranscriptions(TableFormat):
     }  # fmt: skip
 
     def recognises(self, record: Mapping[str, Any]) -> int:
-        if record.get("type") in DONE:
-            return 85 if isinstance(record.get("usage"), Mapping) else 0
-        if not isinstance(record.get("text"), str):
+        if not isinstance(record.get("text", record.get("transcript")), str):
             return 0
         usage = record.get("usage")
+        if record.get("type") in DONE:
+            return 85 if isinstance(usage, Mapping) else 0
         if isinstance(usage, Mapping) and usage.get("type") in KINDS:
             return 80
         length = record.get("duration")

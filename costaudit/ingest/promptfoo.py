@@ -70,9 +70,9 @@ class Promptfoo(Format):
 
 def _is_result(value: Mapping[str, Any]) -> bool:
     """Whether an object is the result of one test, as outputs or as the database has it."""
-    if "provider" not in value:
-        return False
-    return {"promptIdx", "testIdx"} <= value.keys() or {"prompt_idx", "test_idx", "eval_id"} <= value.keys()
+    if "testIdx" in value:
+        return {"promptIdx", "provider"} <= value.keys()
+    return "test_idx" in value and {"prompt_idx", "eval_id", "provider"} <= value.keys()
 
 
 class _Reader(PlainReader):
