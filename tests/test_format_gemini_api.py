@@ -129,6 +129,20 @@ def test_real_answers_read_right(shared, name, calls):
     assert fates(made)["rejects"] == 0
 
 
+def test_answers_without_what_was_said_are_a_call_each():
+    """A log that keeps no text has counts and nothing that ends a stream: three calls, not the largest of them."""
+    counts = [{"promptTokenCount": n, "candidatesTokenCount": 1, "totalTokenCount": n + 1} for n in (100, 200, 300)]
+    bare = [{"modelVersion": "gemini-2.5-flash", "usageMetadata": usage} for usage in counts]
+    assert spent(read(bare))[:2] == (3, 600)
+    assert spent(read([{"ts": "2026-09-05T11:00:00Z", "response": answer} for answer in bare]))[:2] == (3, 600)
+
+
+def test_the_last_piece_of_a_stream_may_have_counts_alone():
+    said = {"candidates": [{"content": {"parts": [{"text": "Yes"}]}}], "modelVersion": "gemini-2.5-flash"}
+    last = {"modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 1}}
+    assert spent(read([said, last])) == (1, 100, 0, 0, 1, 0)
+
+
 @given(mangled(LOG))
 @settings(max_examples=30, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):

@@ -166,6 +166,8 @@ class GeminiReader(TableReader):
             return [record._replace(data=value)]
         chunk = camel(answer)
         name = str(chunk.get("responseId") or "")  # without ids, chunks are of one answer up to the one that ends it
+        if name not in self.open and not name and not chunk.get("candidates"):
+            return self._whole(record, value, [chunk], out)  # of a log that leaves out what was said: no chunk
         if name in self.open:
             self.open[name][2].append(chunk)
             out.skipped["chunk of a stream"] += 1
