@@ -205,3 +205,12 @@ def test_much_to_read_is_told_by_its_share_and_a_large_file_is_named_once(run, t
             show(*said)
         show("", 12, 12)
     assert errors.getvalue() == "reading 1 of 2: a, 33 % of 3.0 GB\nreading 2 of 2: b, 100 % of 3.0 GB\n"
+
+
+def test_settings_beside_the_logs_are_no_log_and_the_names_a_log_may_use_are_listed(run, tmp_path):
+    (tmp_path / "a.jsonl").write_text(response(1))
+    (tmp_path / "costaudit.yaml").write_text("tz: UTC\n")
+    assert "not read" not in run("doctor", ".").out
+    listed = run("formats", "generic").out
+    assert "- `input_tokens` [tokens]: All input, cached reads and writes included.\n" in listed
+    assert "source_offset" not in listed

@@ -25,7 +25,7 @@ def command(
     from costaudit.errors import UsageError
     from costaudit.kept import learned
     from costaudit.report._layout import EMPTY, line, paint, paragraph, strong
-    from costaudit.report._page import shown
+    from costaudit.report._page import filled, shown
 
     view = options.view(no_color=no_color)
     (code,) = plugins.folder("costaudit.ingest")
@@ -35,8 +35,8 @@ def command(
             f"no log format is called {name!r}", hint=suggest(name, known) or "`costaudit formats` lists all"
         )
     if name is not None:
-        page = f"# {name}\n\n{known[name][0]}\n"
-        emit(page if view.plain else paint(shown(page, view.columns), color=view.color))
+        page = f"# {name}\n\n{known[name][0]}\n" + (_columns() if name == "generic" else "")
+        emit(filled(page, view.columns) if view.plain else paint(shown(page, view.columns), color=view.color))
         return
     room = max(map(len, known))
     lines = []
@@ -50,6 +50,19 @@ def command(
             [strong(head), *lines, EMPTY, line("Anything else: rename its columns, see `generic`.")], color=view.color
         )
     )
+
+
+def _columns() -> str:
+    """The names that a log of one's own may use or be given, as Markdown."""
+    from costaudit.ingest.generic import PROVENANCE
+    from costaudit.schema import REQUEST, UTC
+
+    said = [
+        f"- `{column.name}`{f' [{column.unit}]' if column.unit and column.dtype != UTC else ''}: {column.meaning}"
+        for column in REQUEST
+        if column.name not in PROVENANCE and column.group not in ("fingerprints", "tools")
+    ]
+    return "\n".join(["", "## Columns", *said]) + "\n"
 
 
 def _pages() -> dict[str, tuple[str, bool]]:

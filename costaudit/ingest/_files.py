@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from costaudit.config import FILE_NAME
 from costaudit.errors import LogError, UnreadError, UsageError
 from costaudit.ingest import _unknown
 from costaudit.ingest._blocks import Cut, Lines, blocks
@@ -121,7 +122,7 @@ def _below(folder: Path, real: str) -> Iterator[tuple[str, Path]]:
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in SKIPPED:
                 yield from _below(folder / entry.name, f"{real}/{entry.name}")
-        elif _is_file(entry) and not _beside_database(folder / entry.name):
+        elif _is_file(entry) and entry.name != FILE_NAME and not _beside_database(folder / entry.name):
             whole = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
             yield whole, folder / entry.name
 
