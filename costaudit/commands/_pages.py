@@ -102,6 +102,8 @@ def _written(node: ast.expr) -> str:
         return _text(node.args[0])
     if isinstance(node, ast.Tuple | ast.List | ast.Dict) and not ast.literal_eval(node):
         return "none"
+    if isinstance(node, ast.Tuple):
+        return f"[{', '.join(map(str, ast.literal_eval(node)))}]"
     return _text(node)
 
 

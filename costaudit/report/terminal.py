@@ -266,6 +266,8 @@ def _next(audit: Audit, columns: int) -> list[Line]:
             (f"costaudit show {shown[0].id} {paths}", "the rows behind the first finding"),
             (f"costaudit explain {shown[0].rule}", "what the rule looks for, and the remedy"),
         ]
+    if shown and shown[0].owned_usd:
+        commands.append((f"costaudit simulate {paths} --fix {shown[0].rule}", "what these logs cost without it"))
     if audit.not_checked or audit.coverage.unpriced.height or audit.coverage.fates.rejects:
         commands.append((f"costaudit doctor {paths}", "what these logs lack, and how to log it"))
     commands.append((f"costaudit analyze {paths} --format json -o audit.json", "the same for machines"))
