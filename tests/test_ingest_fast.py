@@ -198,5 +198,5 @@ def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):
     alone = taken(logs)
     monkeypatch.setattr(_pool, "SHARE", 20_000)
     same(alone, taken(logs, workers=2))
-    monkeypatch.setattr(_pool._Worker, "ask", lambda *_: None)
+    monkeypatch.setattr(_pool._Worker, "ask", lambda *_: iter([None]))
     same(alone, taken(logs, workers=2))
