@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES, mangled, sample
 
-from costaudit.ingest import _blocks, _containers, _elements, _pool, _streams, claude_code
+from costaudit.ingest import _blocks, _containers, _elements, _pool, _read, _streams, claude_code
 from costaudit.ingest._decode import Decoder
 from costaudit.ingest._files import walk
 from costaudit.ingest._ingest import _join
@@ -198,5 +198,15 @@ def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):
     alone = taken(logs)
     monkeypatch.setattr(_pool, "SHARE", 20_000)
     same(alone, taken(logs, workers=2))
-    monkeypatch.setattr(_pool._Worker, "ask", lambda *_: iter([None]))
+    monkeypatch.setattr(_read, "LINES", 1)  # an answer for each file
     same(alone, taken(logs, workers=2))
+    ask = _pool._Worker.ask
+
+    def answers_once(worker, files):
+        for data in ask(worker, files):
+            yield data
+            worker.answers.close()
+
+    for dies in (answers_once, lambda *_: iter([None])):
+        monkeypatch.setattr(_pool._Worker, "ask", dies)
+        same(alone, taken(logs, workers=2))
