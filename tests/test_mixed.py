@@ -42,7 +42,7 @@ def apart():
     return calls(read(*logs().values()))
 
 
-@pytest.mark.parametrize("first", ["cloudflare", "envoy", "litellm"])
+@pytest.mark.parametrize("first", ["envoy", "litellm"])
 def test_a_log_of_all_formats_gives_the_calls_of_each_in_a_file_of_its_own(first):
     others = [line for name, log in logs().items() if name != first for line in log]
     made = calls(read([*logs()[first], *others]))
@@ -111,7 +111,7 @@ TRACERS = {
     "opik": {"trace": {"id": "t2"}, "spans": [{"id": "s1", "trace_id": "t2", "type": "llm", "model": MODEL,
              "start_time": AT, "usage": USAGE, "output": ANSWER, "total_estimated_cost": 0.0001}]},
 }  # fmt: skip
-SEEN = [(gateway, tracer) for gateway in GATEWAYS for tracer in TRACERS]
+SEEN = [(gateway, tracer) for gateway in GATEWAYS for tracer in TRACERS][::2]  # each at least once
 
 
 def once(requests):
@@ -127,7 +127,7 @@ def test_a_call_that_three_logs_know_counts_once_whatever_its_order(gateway, tra
     assert once(read(*([one] for one in three)).requests)
 
 
-@pytest.mark.parametrize(("gateway", "tracer"), SEEN[::5])  # each gateway and each tracer at least once
+@pytest.mark.parametrize(("gateway", "tracer"), SEEN[::2])
 def test_a_call_that_three_logs_know_counts_once_in_a_store_whichever_comes_first(gateway, tracer, tmp_path):
     for n, order in enumerate(list(permutations([PROVIDER, GATEWAYS[gateway], TRACERS[tracer]]))[::3]):
         store = tmp_path / str(n)
