@@ -37,6 +37,8 @@ def packed(name):
         (b"\n\xf2\x01\n\x1d\n\x1b\n\x0cservice.name\x12\x07\n\x05a-app", "OpenTelemetry data as protobuf"),
         (b"INFO 09-01 08:00:05 [metrics.py:455] Avg prompt throughput: 1.0 tokens/s, Running: 1 reqs\n" * 2,
          "the text log of an inference server"),
+        (b"\n# aider chat started at 2026-09-05 11:00:00\n\n> Tokens: 2.3k sent, 120 received.\n",
+         "the chat history of Aider, whose counts are rounded"),
         (b"\0\1\2", "binary file, not a log"),
         (b"level=info model=gpt-4o prompt_tokens=100\n", "text without JSON lines or a table"),
         (b"throughput: 3 tokens/s, running: 1\n", "no log records"),  # a table without rows, for all one can tell

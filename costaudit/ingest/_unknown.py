@@ -21,6 +21,8 @@ KINDS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"%PDF-", "a PDF, not a log: `costaudit reconcile` takes invoices as CSV"),
         (rb"Obj\x01|ARROW1|ORC", "a table in a form that is not read: export it as Parquet, CSV or JSON lines"),
         (rb"(?i:\s*<(?:!doctype html|html))", "a page of HTML, not a log; perhaps a download that asked for a login"),
+        (rb"\s*# aider chat started at",
+         "the chat history of Aider, whose counts are rounded: `aider --analytics-log FILE` writes a log with them"),
         # Field 1 of length n, in it field 1: what every OTLP export begins with.
         (rb"\n(?:[\x00-\x7f]|[\x80-\xff]{1,4}[\x00-\x7f])\n.{0,4000}?(?:service\.name|telemetry\.sdk|gen_ai\.)",
          "OpenTelemetry data as protobuf, not a log: let the collector's file exporter write `format: json`"),
