@@ -71,7 +71,7 @@ def documents(head: Read, stream: Stream) -> Iterator[Lines | list[Record | Bad]
     rest = head_and_rest(head, stream, LARGE)
     data = rest.data
     if len(data) >= LARGE and not rest.problem:
-        if any(_objects(data)):
+        if _broken(data) and any(_objects(data)):
             yield from lines(rest, stream)
             return
         for batch in _large(data.removeprefix(b"\xef\xbb\xbf"), stream, 0):
@@ -92,6 +92,18 @@ def _or_lines(values: list[Record | Bad], rest: Read) -> Iterator[Lines | list[R
         yield from lines(rest, io.BytesIO())
     else:
         yield values
+
+
+def _broken(data: bytes) -> bool:
+    """Whether the first value of a file is damaged before its third line ends, as no document that goes on is."""
+    text = mended(data).decode().lstrip("\ufeff \t\r\n")
+    try:
+        json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as damage:
+        return damage.lineno <= 3
+    except RecursionError:
+        pass
+    return False
 
 
 def _objects(data: bytes) -> Iterator[bool]:
