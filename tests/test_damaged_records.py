@@ -71,10 +71,11 @@ def test_a_list_where_a_number_stands_costs_a_line_at_most(name, odd):
         ("braintrust.jsonl", 0, ("metrics", "estimated_cost")),
         ("braintrust.jsonl", 0, ("is_root",)),
         ("ai-sdk.jsonl", 4, ("runs", 0, "id")),
+        ("codex.jsonl", 11, ("payload", "info", "total_token_usage")),
         ("openai-agents.jsonl", 1, ("trace_id",)),
     ],
 )
-@pytest.mark.parametrize("value", ["9" * 4_000, "[" * 980 + "]" * 980, '{"a":' * 900 + "1" + "}" * 900])
+@pytest.mark.parametrize("value", ["1e999", "9" * 4_000, "[" * 980 + "]" * 980, '{"a":' * 900 + "1" + "}" * 900])
 def test_no_value_is_too_large_or_too_deep_to_be_read(name, line, path, value):
     log = sample(name)
     row = json.loads(log[line])

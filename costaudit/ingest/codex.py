@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from costaudit.ingest._decode import mended
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out, loads
+from costaudit.ingest._limits import TOO_DEEP
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import FINGERPRINTS, facts
 from costaudit.ingest._rollout import MAIN, Event, Thread, counts, settle
@@ -125,7 +127,12 @@ class _Reader:
     # --- rollouts -----------------------------------------------------------------------------------------------------
 
     def _logged(self, kind: str, row: _Row, record: Record, out: Out) -> None:
-        payload = _payload(bytes(row.payload))
+        try:
+            payload = _payload(bytes(row.payload))
+        except UNREADABLE as problem:
+            deep = isinstance(problem, RecursionError)
+            out.rejects.append((record.line, TOO_DEEP if deep else f"not JSON ({problem})"))
+            return
         inner = text(payload.type)
         thread = self.thread
         if kind == "session_meta":
@@ -267,11 +274,11 @@ def _row(record: Record, out: Out) -> _Row | None:
 
 
 def _payload(data: bytes) -> _Payload:
-    """The payload of a row; a byte that is no UTF-8 costs one character."""
+    """The payload of a row; a byte that is no UTF-8 costs one character, a number beyond all numbers is the largest."""
     try:
         return _decode_payload(data)
-    except UnicodeDecodeError:
-        return _decode_payload(data.decode("utf-8", "replace").encode())
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return _decode_payload(mended(data))
 
 
 def _time(value: Any) -> datetime | None:
