@@ -85,6 +85,7 @@ def test_every_sample_is_the_same_from_the_cache(tmp_path, read):
 
 def test_a_cache_in_many_strips_says_what_logs_say(tmp_path, read, monkeypatch):
     monkeypatch.setattr(_assembled, "PIECE", 7)
+    monkeypatch.setattr(_assembled, "MANY", 1)
     monkeypatch.setattr(_pack, "MOST", 2)
     samples = [ROOT / "sample_logs" / "demo", *sorted((ROOT / "sample_logs" / "formats").glob("otlp*"))]
     files = sorted(path for sample in samples for path in (sample.rglob("*.jsonl") if sample.is_dir() else [sample]))
