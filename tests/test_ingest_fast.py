@@ -190,11 +190,11 @@ def _shown(cell):
     return bytes(cell) or None if isinstance(cell, msgspec.Raw) else cell
 
 
+SEVERAL = ("claude-code.jsonl", "codex.jsonl", "generic.csv", "openai-chat.jsonl", "otlp.jsonl")
+
+
 def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):
-    logs = [
-        SAMPLES / name
-        for name in ("claude-code.jsonl", "codex.jsonl", "generic.csv", "openai-chat.jsonl", "otlp.jsonl")
-    ]
+    logs = [SAMPLES / name for name in SEVERAL]
     alone = taken(logs)
     monkeypatch.setattr(_pool, "SHARE", 20_000)
     same(alone, taken(logs, workers=2))
@@ -210,3 +210,13 @@ def test_one_process_and_many_give_the_same_even_where_one_dies(monkeypatch):
     for dies in (answers_once, lambda *_: iter([None])):
         monkeypatch.setattr(_pool._Worker, "ask", dies)
         same(alone, taken(logs, workers=2))
+
+
+def test_what_goes_wrong_between_processes_is_told_and_not_waited_for(monkeypatch):
+    def wrong(*_):
+        raise RuntimeError("no such question")
+
+    monkeypatch.setattr(_pool, "SHARE", 20_000)
+    monkeypatch.setattr(_pool._Worker, "ask", wrong)
+    with pytest.raises(RuntimeError, match="no such question"):
+        taken([SAMPLES / name for name in SEVERAL], workers=2)

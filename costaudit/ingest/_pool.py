@@ -164,6 +164,7 @@ class _Pool:
         for group in groups:
             self.groups.put(group)
         self.answers: Answered[Group] = Answered(WAITING)
+        self.broken: list[Exception] = []
         self.workers = [_start() for _ in range(workers)]  # before any thread is
 
     def run(self) -> list[FileRead]:
@@ -174,6 +175,8 @@ class _Pool:
             left = len(self.asked)
             while left:
                 group, data = self.answers.get()
+                if self.broken:
+                    raise self.broken[0]
                 left -= len(group)
                 # Without an answer the worker is gone.
                 found.add(group, read_files([self.asked[n] for n in group]) if data is None else data)
@@ -188,13 +191,17 @@ class _Pool:
 
     def _serve(self, worker: _Worker) -> None:
         """Give a worker group after group; if it dies, its groups are left to this process."""
-        with suppress(Empty):
-            while True:
-                group = self.groups.get_nowait()
-                for data in worker.ask([self.asked[n] for n in group]):
-                    done = len(group) if data is None else number(data)
-                    self.answers.put(Answer(group[:done], data))
-                    group = group[done:]
+        try:
+            with suppress(Empty):
+                while True:
+                    group = self.groups.get_nowait()
+                    for data in worker.ask([self.asked[n] for n in group]):
+                        done = len(group) if data is None else number(data)
+                        self.answers.put(Answer(group[:done], data))
+                        group = group[done:]
+        except Exception as error:  # who waits for answers would wait for ever
+            self.broken.append(error)
+            self.answers.put(Answer([], None))
 
 
 def _emptied(queue: SimpleQueue[Group] | Answered[Group]) -> None:
