@@ -283,3 +283,53 @@ def test_totals_of_sessions_are_marked_and_claim_no_step_and_no_prompt(name):
 @settings(max_examples=25, deadline=None)
 def test_damaged_lines_of_one_agent_cost_themselves_and_nothing_else(lines):
     assert read(lines).fates.balanced
+
+
+def test_the_tier_and_the_lifetimes_that_a_plugin_keeps_are_known(tmp_path):
+    written = {"cache_creation_input_tokens": 300, "cache_creation": {"ephemeral_1h_input_tokens": 300}}
+    details = json.dumps({**written, "service_tier": "batch", "output_tokens_details": {"thinking_tokens": 5}})
+    row = {"id": "01a", "model": "anthropic/claude-sonnet-5", "conversation_id": "c", "input_tokens": 10,
+           "output_tokens": 20, "token_details": details, "datetime_utc": "2026-09-05T11:00:00"}  # fmt: skip
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    made = ingest([tmp_path])
+    assert spent(made) == (1, 310, 0, 300, 20, 5)
+    assert made.requests.select("cache_write_1h_tokens", "service_tier").row(0) == (300, "batch")
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [("None", (None, None)), ("openrouter/REDACTED", ("openrouter", None)), ("gpt-5-mini", (None, "gpt-5-mini"))],
+)
+def test_a_name_that_aider_hides_is_no_model_and_a_cost_it_does_not_know_is_none(tmp_path, said, known):
+    told = {"main_model": said, "prompt_tokens": 9, "completion_tokens": 1, "cost": 0.0, "total_cost": 0.0}
+    event = {"event": "message_send", "properties": told, "user_id": "u", "time": 1788606000}
+    (tmp_path / "a.jsonl").write_text(json.dumps(event) + "\n")
+    call = ingest([tmp_path]).requests.row(0, named=True)
+    assert (call["provider"], call["model"]) == known
+    assert call["cost_logged_usd"] is None
+
+
+def test_the_same_instance_of_two_output_folders_is_two_runs(tmp_path):
+    log = json.loads((SAMPLES / "mini-swe-agent.jsonl").read_text())
+    for n, message in enumerate(log["messages"]):
+        message.get("extra", {}).get("response", {}).pop("id", None)
+        message.setdefault("extra", {})["timestamp"] = 1788606000 + n
+    for model in ("one", "two"):
+        place = tmp_path / model / "astropy__astropy-1" / "astropy__astropy-1.traj.json"
+        place.parent.mkdir(parents=True)
+        place.write_text(json.dumps(log).replace("17886060", "17886061" if model == "two" else "17886060"))
+    made = ingest([tmp_path])
+    assert set(made.requests["run_id"]) == {"one/astropy__astropy-1", "two/astropy__astropy-1"}
+    assert spent(made)[0] == 6
+
+
+def test_a_cloned_chat_is_no_second_answer_and_llama_cpp_counts_what_it_had_not_cached(tmp_path):
+    timed = {"prompt_n": 30, "cache_n": 500, "predicted_n": 7}
+    answer = {"role": "assistant", "model": "qwen3", "content": "Yes.", "timestamp": 1788606000, "usage": timed}
+    history = {"messages": {"0b9d7a52-0000-4000-8000-000000000007": answer}}
+    chats = [{"id": own, "user_id": user, "title": "t", "chat": {"history": history}}
+             for own, user in (("c-1", "shared-c-2"), ("c-2", "ann"))]  # fmt: skip
+    (tmp_path / "chat-export.json").write_text(json.dumps(chats))
+    made = ingest([tmp_path])
+    assert spent(made) == (1, 530, 500, 0, 7, 0)
+    assert made.requests["user"].item() == "ann"

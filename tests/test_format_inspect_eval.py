@@ -59,6 +59,34 @@ def test_real_logs_add_up_to_their_own_statistics(shared, name, calls):
         assert (spent(made)[0], *total) == calls
 
 
+def one(usage, **more):
+    """A sample with one call."""
+    event = {"event": "model", "model": "openai/gpt-5-mini", "output": {"usage": usage}, **more}
+    return {"id": 1, "epoch": 1, "uuid": "u", "model_usage": {}, "events": [event]}
+
+
+@pytest.mark.parametrize(
+    ("total", "given"),
+    # As it is documented; of an older version, with cached input inside; with a total of other parts besides.
+    [(100 + 400 + 10, 500), (100 + 10, 100), (100 + 400 + 10 + 33, 500), (None, 500)],
+)
+def test_cached_input_stands_beside_unless_the_total_says_that_it_is_inside(total, given):
+    cached = 400 if given == 500 else 40
+    made = read([one({"input_tokens": 100, "output_tokens": 10, "input_tokens_cache_read": cached,
+                      "total_tokens": total})])  # fmt: skip
+    assert spent(made)[:3] == (1, given, cached)
+
+
+def test_what_ran_in_batches_and_what_a_retried_sample_took_before_are_known():
+    usage = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110, "total_cost": 0.25}
+    sample = one(usage, config={"batch": 100})
+    sample["error_retries"] = [{"message": "timeout", "events": one(usage)["events"]}]
+    made = read([sample], [sample])
+    assert (spent(made)[:2], fates(made)["duplicates"]) == ((2, 200), 2)
+    assert sorted(made.requests["service_tier"].to_list(), key=str) == [None, "batch"]
+    assert float(made.requests["cost_logged_usd"].sum()) == 0.5
+
+
 @given(mangled(LOG))
 @settings(max_examples=15, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):

@@ -64,6 +64,15 @@ def test_one_bad_result_costs_that_result():
     assert (spent(read([log]))[0], fates(read([log]))["rejects"]) == (3, 1)
 
 
+def test_cached_input_of_bedrock_stands_beside_the_prompt():
+    result = RESULTS[0] | {"provider": {"id": "bedrock:us.anthropic.claude-sonnet-5"}, "gradingResult": None}
+    usage = {"prompt": 20, "completion": 9, "total": 829, "numRequests": 2}
+    result["response"] = {"tokenUsage": usage, "metadata": {"cacheTokens": {"read": 700, "write": 100}}}
+    made = read([result])
+    assert spent(made) == (1, 20 + 700 + 100, 700, 100, 9, 0)
+    assert made.requests["summed"].item() is True
+
+
 @given(mangled(LOG))
 @settings(max_examples=20, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):

@@ -36,6 +36,24 @@ def test_a_longer_history_counts_the_responses_before_it_once():
     assert spent(read([nameless], [{"messages": [nameless, nameless | {"timestamp": "2026-09-05T12:00:00Z"}]}]))[0] == 2
 
 
+def test_attempts_before_a_response_are_calls_of_their_own():
+    rejected = {"model_name": "gpt-5-mini", "provider_name": "openai", "outcome": "rejected",
+                "timestamp": "2026-09-05T11:00:58Z", "usage": {"input_tokens": 80, "output_tokens": 9}}  # fmt: skip
+    failed = {"model_name": "gpt-5", "outcome": "error", "timestamp": "2026-09-05T11:00:57Z", "usage": None}
+    answer = json.loads(LOG[1]) | {"run_id": "r", "failed_attempts": [failed, rejected]}
+    made = read([answer], [{"messages": [answer]}])
+    assert (spent(made)[:2], spent(made)[4], fates(made)["duplicates"]) == ((3, 90 + 80), 6 + 9, 3)
+    rows = made.requests.sort("started_at").select("model", "status", "run_id").rows()
+    assert rows == [("gpt-5", "error", "r"), ("gpt-5-mini", "ok", "r"), ("gemini-2.5-flash", "ok", "r")]
+
+
+def test_writes_for_an_hour_are_part_of_all_writes():
+    answer = json.loads(LOG[1])
+    answer["usage"] = {"input_tokens": 900, "cache_write_tokens": 300, "cache_write_1h_tokens": 200, "output_tokens": 9}
+    call = read([answer]).requests.row(0, named=True)
+    assert [call[k] for k in ("input_tokens", "cache_write_tokens", "cache_write_1h_tokens")] == [900, 300, 200]
+
+
 @given(mangled(LOG))
 @settings(max_examples=20, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):

@@ -27,7 +27,9 @@ class Aider(Format):
     `total_cost` is a running total. Answers are streamed unless Aider is told otherwise, and of a streamed answer it
     counts the tokens by itself: they are marked as estimates. Other events are counted as skipped.
     ## Limits
-    Cached input is not told apart: costs are upper bounds. Models that Aider does not know are logged as `REDACTED`.
+    Cached input is not told apart: costs are upper bounds. Commit messages and summaries, which the weak model writes,
+    are not logged: counts are a floor. Of models that Aider does not know only the provider is logged, or nothing:
+    such messages are unpriced. A cost of 0 is one that Aider does not know.
     """
 
     name = "aider"
@@ -59,15 +61,24 @@ class _Reader(PlainReader):
             out.skipped["message without tokens"] += 1
             return
         user, at = text(value.get("user_id")), when(value.get("time"))
-        total = text(said.get("total_cost"))
+        total, provider, model = text(said.get("total_cost")), *_named(text(said.get("main_model")))
         self.add(
             record,
             started_at=at,
             task=text(said.get("edit_format")),
             user=user,
-            model=text(said.get("main_model")),
-            cost_logged_usd=soft(usd, said.get("cost")),
+            provider=provider,
+            model=model,
+            cost_logged_usd=soft(usd, said.get("cost") or None),
             usage_source="tokenizer",
             _key=f"aider {user} {at} {usage['input_tokens']} {usage['output_tokens']} {total}" if at else None,
             **usage,
         )
+
+
+def _named(model: str | None) -> tuple[str | None, str | None]:
+    """Provider and model where Aider tells them: it hides names that it does not know."""
+    if model is None or model == "None":
+        return None, None
+    provider, _, hidden = model.rpartition("/")
+    return (provider, None) if hidden == "REDACTED" else (None, model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
@@ -10,12 +10,13 @@ from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._plain import PlainReader, calls, part, soft, when
 from costaudit.ingest._prompt import facts
-from costaudit.ingest._values import count, number, text
+from costaudit.ingest._values import count, number, text, usd
 
 COUNTS = {
     "input_tokens": "input_tokens", "output_tokens": "output_tokens", "input_tokens_cache_read": "cache_read_tokens",
     "input_tokens_cache_write": "cache_write_tokens", "reasoning_tokens": "reasoning_tokens", "total_tokens": "_total",
 }  # fmt: skip
+BATCHED = frozenset({"openai", "anthropic", "google", "together", "grok"})  # with others Inspect ignores `batch`
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 
 
@@ -29,7 +30,9 @@ class InspectEval(Format):
     of each sample. A run is a sample of an epoch, its case the sample; the task is the evaluation's.
     ## Traps
     Statistics of the log and of its samples restate the calls. A call answered by Inspect's own cache cost nothing.
-    Whether cached input stands inside the input differs by provider: the total decides. Calls of graders are calls too.
+    Cached input stands beside the input; logs of older versions have it inside for some providers: the total tells.
+    Calls of graders are calls too, and so are those of an attempt at a sample that was retried. What ran in batches is
+    priced as such.
     ## Limits
     Logs written without samples have sums by model only: they are one row a model. A sample unpacked from an archive
     does not name its evaluation.
@@ -80,9 +83,7 @@ class _Reader(PlainReader):
             "score": _score(sample.get("scores")),
         }
         made = 0
-        for n, event in enumerate(events if isinstance(events, list) else (), 1):
-            if not isinstance(event, Mapping) or event.get("event") != "model" or event.get("pending") is True:
-                continue
+        for n, event in _models(events, sample.get("error_retries")):
             made += 1
             try:
                 usage = _usage(part(part(event, "output"), "usage"))
@@ -115,7 +116,25 @@ class _Reader(PlainReader):
 def _usage(said: Mapping[str, Any]) -> dict[str, Any]:
     """Counts as logged, with their total; empty where there are none. Raises ValueError for what is no count."""
     known = {column: count(said[name]) for name, column in COUNTS.items() if said.get(name) is not None}
-    return known | {"_reading": "inside"} if known else {}
+    if not known:
+        return {}
+    given, output, hidden = (known.get(name) or 0 for name in ("input_tokens", "output_tokens", "reasoning_tokens"))
+    older = known.get("_total") in (given + output, given + output + hidden)
+    cost = soft(usd, said.get("total_cost"))
+    return known | {"_reading": "inside" if older else "beside"} | ({"cost_logged_usd": cost} if cost else {})
+
+
+def _models(events: Any, retried: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Calls of a sample by a name of their own: of the attempt that counts, and what is kept of those before it."""
+    tries = [(f"try {n} ", part({"try": t}, "try").get("events")) for n, t in enumerate(_list(retried), 1)]
+    for of, listed in (("", events), *tries):
+        for n, event in enumerate(_list(listed), 1):
+            if isinstance(event, Mapping) and event.get("event") == "model" and event.get("pending") is not True:
+                yield f"{of}{n}", event
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _named(asked: str | None, answered: str | None) -> dict[str, Any]:
@@ -134,12 +153,12 @@ def _call(event: Mapping[str, Any], own: str) -> dict[str, Any]:
     choices = output.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else {}
     message = part(first, "message")
-    asked = message.get("tool_calls")
-    made = [t for t in asked if isinstance(t, Mapping)] if isinstance(asked, list) else []
+    made = [t for t in _list(message.get("tool_calls")) if isinstance(t, Mapping)]
+    named = _named(text(event.get("model")), text(output.get("model")))
     identity = text(part(call, "response").get("id"))
     failed = event.get("error") or output.get("error")
     return _prompt(event, part(call, "request"), message) | {
-        **_named(text(event.get("model")), text(output.get("model"))),
+        **named,
         "request_id": identity,
         "started_at": when(event.get("timestamp")),
         "ended_at": when(event.get("completed")),
@@ -147,6 +166,7 @@ def _call(event: Mapping[str, Any], own: str) -> dict[str, Any]:
         "max_tokens": soft(count, config.get("max_tokens")),
         "reasoning_effort": text(config.get("reasoning_effort")),
         "finish_reason": text(first.get("stop_reason")) if isinstance(first, Mapping) else None,
+        "service_tier": "batch" if config.get("batch") and named["provider"] in BATCHED else None,
         "gateway_cache_hit": True if event.get("cache") == "read" else None,
         "status": "error" if failed else None,
         "tool_calls": calls((t.get("id"), t.get("function"), t.get("arguments")) for t in made),

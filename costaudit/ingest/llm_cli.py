@@ -15,7 +15,8 @@ from costaudit.ingest._values import count, number, text
 
 PARTS = (
     ("cached_tokens", "cachedContentTokenCount", "cache_read_input_tokens", "prompt_cache_hit_tokens"),
-    ("cache_write_tokens", "cache_creation_input_tokens"), ("reasoning_tokens", "thoughtsTokenCount"),
+    ("cache_write_tokens", "cache_creation_input_tokens"),
+    ("reasoning_tokens", "thoughtsTokenCount", "thinking_tokens"),
 )  # fmt: skip
 INSIDE = Names(("input_tokens",), ("output_tokens",), *PARTS, inside=True)
 BESIDE = Names(("input_tokens",), ("output_tokens",), *PARTS)
@@ -71,6 +72,7 @@ class _Reader(PlainReader):
             model_requested=text(value.get("model")),
             temperature=soft(number, options.get("temperature")),
             max_tokens=soft(count, options.get("max_tokens")),
+            service_tier=text(_object(value.get("token_details")).get("service_tier")),
             has_text=bool(value.get("response")),
             _key=f"llm {own}",
             **_usage(value),
@@ -87,6 +89,13 @@ def _usage(value: Mapping[str, Any]) -> dict[str, int]:
     details = _object(value.get("token_details"))
     homes = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
     said = {**details, **{k: v for home in homes for k, v in part(details, home).items()}}
+    part_of = part(details, "cache_creation")
+    lifetimes = {
+        f"cache_write_{name}_tokens": n
+        for name in ("5m", "1h")
+        if (n := soft(count, part_of.get(f"ephemeral_{name}_input_tokens")))
+    }
     beside = "cache_read_input_tokens" in details or "cache_creation_input_tokens" in details
     totals = {name: value.get(name) for name in ("input_tokens", "output_tokens")}
-    return tokens(said | totals, BESIDE if beside else INSIDE)
+    usage = tokens(said | totals, BESIDE if beside else INSIDE)
+    return usage | lifetimes if usage else usage

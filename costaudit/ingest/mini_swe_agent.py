@@ -29,7 +29,8 @@ class MiniSweAgent(Format):
     how the run ended. A run is a trajectory; its instance is the case.
     ## Traps
     `model_stats` restates the answers. An answer that could not be parsed was paid for: it stands with the message
-    that says so. Cached input, read and written, stands inside the prompt.
+    that says so. Cached input, read and written, stands inside the prompt. A cost of 0 is one that LiteLLM does not
+    know. The same instance in two output folders is two runs.
     ## Limits
     Answers of versions before 2 that kept no `response` have no counts and are unmetered.
     """
@@ -53,7 +54,9 @@ class _Reader(PlainReader):
         if not isinstance(messages, list):
             out.foreign.append(record)
             return
-        case = text(value.get("instance_id")) or PurePath(self.file.shown).name.partition(".")[0]
+        path = PurePath(self.file.shown)
+        case = text(value.get("instance_id")) or path.name.partition(".")[0]
+        folder = path.parent.parent.name if path.parent.name == case else path.parent.name
         asked = part(part(part(value, "info"), "config"), "model")
         given: list[tuple[Any, Any, bool | None]] = []
         made = 0
@@ -69,7 +72,7 @@ class _Reader(PlainReader):
             except ValueError as problem:
                 out.rejects.append((record.line, f"usage: {problem}"))
                 continue
-            self._row(record, case, n, text(asked.get("model_name")), extra, usage, given)
+            self._row(record, (folder, case), n, text(asked.get("model_name")), extra, usage, given)
             given = []
         out.extra_lines += max(0, made - 1)
         if not made:
@@ -78,14 +81,14 @@ class _Reader(PlainReader):
     def _row(
         self,
         record: Record,
-        case: str,
+        of: tuple[str, str],
         step: int,
         asked: str | None,
         extra: Mapping[str, Any],
         usage: dict[str, int],
         given: list[tuple[Any, Any, bool | None]],
     ) -> None:
-        response = part(extra, "response")
+        response, (folder, case) = part(extra, "response"), of
         choices, actions = response.get("choices"), extra.get("actions")
         first = choices[0] if isinstance(choices, list) and choices else None
         commands = [a for a in actions if isinstance(a, Mapping)] if isinstance(actions, list) else []
@@ -95,17 +98,17 @@ class _Reader(PlainReader):
             request_id=own,
             started_at=when(response.get("created")) or when(extra.get("timestamp")),
             ended_at=when(extra.get("timestamp")),
-            run_id=case,
+            run_id=f"{folder}/{case}" if folder else case,
             instance_id=case,
             task="mini-swe-agent",
             model=text(response.get("model")) or asked,
             model_requested=asked,
-            cost_logged_usd=soft(usd, extra.get("cost")),
+            cost_logged_usd=soft(usd, extra.get("cost") or None),
             finish_reason=text(first.get("finish_reason")) if isinstance(first, Mapping) else None,
             tool_calls=calls((a.get("tool_call_id"), "bash", a.get("command")) for a in commands),
             tool_results=results(given),
             has_text=True,
-            _key=own or f"mini-swe-agent {case} {step}",
+            _key=own or f"mini-swe-agent {case} {step} {text(extra.get('timestamp')) or folder}",
             **usage,
         )
 

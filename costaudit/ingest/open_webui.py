@@ -10,7 +10,7 @@ from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
-from costaudit.ingest._values import text, usd
+from costaudit.ingest._values import counted, text, usd
 
 NAMES = Names(
     ("input_tokens", "prompt_tokens", "prompt_eval_count", "prompt_n"),
@@ -18,6 +18,7 @@ NAMES = Names(
     inside=True,
 )  # fmt: skip
 DETAILS = ("input_tokens_details", "prompt_tokens_details", "output_tokens_details", "completion_tokens_details")
+SHORT = 30  # characters; longer ids of messages are random ones, the same in every copy of a chat
 
 
 class OpenWebui(Format):
@@ -31,7 +32,8 @@ class OpenWebui(Format):
     ## Traps
     An answer of newer versions stands in both tables and is one call. Counts of an answer that called tools are the sum
     of its requests, while `prompt_tokens` beside them are those of the last one. Answers the user went back behind were
-    paid for and count. Cached input stands inside the input.
+    paid for and count. Cached input stands inside the input. A chat that is cloned or shared is copied with its
+    answers, which count once; copies with ids of the chat's own count again.
     ## Limits
     Counts are there only where the model's *Usage* capability is on, as for Ollama; other answers are unmetered.
     Titles, tags and searches are calls of their own and are not kept: totals are a floor.
@@ -103,21 +105,28 @@ class _Reader(PlainReader):
     def _answer(
         self, message: Mapping[str, Any], chat: str, about: Mapping[str, Any], record: Record, *, rank: int
     ) -> None:
+        own, user = text(message.get("id")) or "", text(about.get("user_id"))
         info = _object(message.get("info"))
         said = _object(message.get("usage")) or part(info, "usage") or info
-        inner = {name: n for home in DETAILS for name, n in part(said, home).items()}
-        usage = tokens({**inner, **said}, NAMES)
+        inner: dict[str, Any] = {name: n for home in DETAILS for name, n in part(said, home).items()}
+        if said.get("cache_n") and said.get("prompt_n") is not None:
+            # The server of llama.cpp times only the part of the prompt that it had not cached.
+            inner |= {
+                "cached_tokens": said["cache_n"],
+                "prompt_n": counted(said["prompt_n"]) + counted(said["cache_n"]),
+            }
+        usage = tokens({**said, **inner}, NAMES)
         self.add(
             record,
             started_at=when(message.get("timestamp")) or when(message.get("created_at")),
             run_id=chat,
             task="chat",
-            user=text(about.get("user_id")),
+            user=user,
             model=text(message.get("model_id")) or text(message.get("model")),
             cost_logged_usd=soft(usd, said.get("cost")),
             status="error" if message.get("error") else None,
             has_text=bool(message.get("content")),
-            _key=f"open-webui {chat} {text(message.get('id')) or record.line}",
-            _rank=rank + 2 * spent(usage),
+            _key=f"open-webui {own}" if len(own) > SHORT else f"open-webui {chat} {own or record.line}",
+            _rank=rank + 2 * (not (user or "").startswith("shared-")) + 4 * spent(usage),
             **(usage if spent(usage) else {}),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from costaudit.ingest._counts import spent
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, folder, part, soft, when
 from costaudit.ingest._values import counted, number, text, usd
 
 COUNTS = {
@@ -30,10 +31,12 @@ class OpenHands(Format):
     A run is a conversation or an instance; the task is what the model was used for (`agent`, `condenser`).
     ## Traps
     Accumulated counts restate the calls: they count only where there are no calls. Cached input stands inside the
-    prompt; agents driven over ACP count it beside: the counts decide. States are written again and again, and the same
-    call in two of them is one.
+    prompt; agents driven over ACP may count it beside: the counts of the conversation decide. Each turn of such an
+    agent is a row, and all of them bear the session's id. States are written again and again, and the same call in two
+    of them is one; the same instance of two evaluations is two runs.
     ## Limits
-    Prompts and tools stand in the events beside the state, which are not read.
+    Prompts and tools stand in the events beside the state, which are not read. Agents driven over ACP (Claude Code,
+    Codex) keep logs of their own of the same calls: read one or the other.
     """
 
     name = "openhands"
@@ -70,11 +73,15 @@ class _Reader(PlainReader):
         if not part(value, "metrics") and not part(value, "stats"):
             out.foreign.append(record)
             return
-        run = case or own or f"{self.file.shown} {record.line}"
+        here = folder(self.file, "output.jsonl")
+        run = f"{here} {case}" if case else own or f"{self.file.shown} {record.line}"
+        acp = "ACP" in (text(part(value, "agent").get("kind")) or "")
         about = {"run_id": run, "instance_id": case, "environment": "evaluation" if case else None}
         made = 0
         for use, metrics in _metrics(value):
             rows = _calls(metrics) or _sum(metrics)
+            read = _reading(rows, run, acp=acp)
+            times: Counter[str | None] = Counter()
             for n, (said, more) in enumerate(rows, 1):
                 try:
                     usage = {column: counted(said.get(name)) for name, column in COUNTS.items()}
@@ -84,10 +91,14 @@ class _Reader(PlainReader):
                     continue
                 if spent(usage):
                     made += 1
-                    named = {"task": use or "agent", "request_id": text(said.get("response_id"))}
-                    key = named["request_id"] or f"openhands {run} {use} {n}"
+                    given = text(said.get("response_id"))
+                    times[given] += 1
+                    named = {"task": use or "agent", "request_id": given if times[given] == 1 else None}
+                    counts = " ".join(str(n) for n in usage.values())
+                    ours = f"openhands {case} {more.get('model')} {counts}" if case else f"openhands {run} {use}"
+                    key = f"{ours} {n}" if given is None else given if times[given] == 1 else f"{given} {times[given]}"
                     rank = usage["input_tokens"] + usage["output_tokens"]
-                    self.add(record, **about, **named, **more, **usage, _reading="inside", _key=key, _rank=rank)
+                    self.add(record, **about, **named, **{**read, **more}, **usage, _key=key, _rank=rank)
         out.extra_lines += max(0, made - 1)
         if not made:
             out.skipped["state without calls"] += 1
@@ -109,6 +120,18 @@ def _calls(metrics: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str
         more = {**model, "started_at": began, "ended_at": ended, "cost_logged_usd": soft(usd, cost.get("cost"))}
         found.append((said, more))
     return found
+
+
+def _reading(rows: list[tuple[Mapping[str, Any], dict[str, Any]]], run: str, *, acp: bool) -> dict[str, Any]:
+    """How the cached input of a model's calls is to be read, and whether each of them is a turn of another agent."""
+    cached = [soft(counted, said.get("cache_read_tokens")) or 0 for said, _ in rows]
+    given = [soft(counted, said.get("prompt_tokens")) or 0 for said, _ in rows]
+    beside = any(read > prompt for read, prompt in zip(cached, given, strict=True))
+    ids = Counter(text(said.get("response_id")) for said, _ in rows)
+    turns = {"summed": True} if acp or any(n > 1 for own, n in ids.items() if own) else {}
+    if not (acp or beside):
+        return {**turns, "_reading": "inside"}
+    return {**turns, "_reading": "beside" if beside else "unknown", "_scope": f"acp {run}"}
 
 
 def _sum(metrics: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:

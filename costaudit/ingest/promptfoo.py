@@ -13,7 +13,7 @@ from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._plain import PlainReader, part, soft, when
 from costaudit.ingest._prompt import facts
-from costaudit.ingest._values import flag, number, text, usd
+from costaudit.ingest._values import count, counted, flag, number, text, usd
 
 NAMES = Names(
     ("prompt",), ("completion",), ("cacheReadInputTokens",), ("cacheCreationInputTokens",), ("reasoning",), inside=True
@@ -44,7 +44,8 @@ class Promptfoo(Format):
     Tokens of each test of each prompt with cache and reasoning, provider and model, latency, cost as promptfoo reckons
     it, score and success. A run is a test of an evaluation, its case the test.
     ## Traps
-    Results out of promptfoo's own cache (`cached`) called nobody. Cached input stands inside the prompt. What graders
+    Results out of promptfoo's own cache (`cached`) called nobody. Cached input stands inside the prompt, for Bedrock's
+    Converse beside it (`metadata.cacheTokens`). A result of several requests (`numRequests`) is one row. What graders
     took stands beside the result as a sum and becomes a call of its own, of unknown model. Statistics restate the
     results.
     ## Limits
@@ -118,7 +119,8 @@ class _Reader(PlainReader):
         began = when(value.get("created_at")) or when(about.get("timestamp")) or when(value.get("timestamp"))
         wait = soft(number, value.get("latencyMs", value.get("latency_ms")))
         provider = _object(value.get("provider")) or {"id": value.get("provider")}
-        usage = _usage(part(response, "tokenUsage"))
+        said = part(response, "tokenUsage")
+        usage = _beside(_usage(said), part(part(response, "metadata"), "cacheTokens"))
         key = f"promptfoo {text(value.get('id')) or f'{evaluation} {test} {nth} {record.line}'}"
         common = {
             "started_at": began,
@@ -136,6 +138,7 @@ class _Reader(PlainReader):
             "cost_logged_usd": soft(usd, value.get("cost")),
             "gateway_cache_hit": True if response.get("cached") is True else None,
             "status": "error" if response.get("error") else None,
+            "summed": True if (soft(count, said.get("numRequests")) or 0) > 1 else None,
             "_key": key,
             **(usage if spent(usage) else {}),
         }
@@ -151,6 +154,15 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _usage(said: Mapping[str, Any]) -> dict[str, int]:
     return tokens({**part(said, "completionDetails"), **said}, NAMES)
+
+
+def _beside(usage: dict[str, int], cache: Mapping[str, Any]) -> dict[str, int]:
+    """With the cached input that stands beside the prompt. Raises ValueError for what is no count."""
+    read, write = (counted(cache.get(name)) for name in ("read", "write"))
+    if not usage or not (read or write) or usage.get("cache_read_tokens") or usage.get("cache_write_tokens"):
+        return usage
+    given = usage["input_tokens"] + read + write
+    return {**usage, "input_tokens": given, "cache_read_tokens": read, "cache_write_tokens": write}
 
 
 def _named(provider: str | None) -> dict[str, Any]:

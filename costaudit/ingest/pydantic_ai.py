@@ -54,8 +54,9 @@ class PydanticAi(TableFormat):
     Spans of its instrumentation are read by `otlp` and `logfire`.
     ## Traps
     A history holds the responses of all runs before it: a response counts once, by the provider's id. Cached input
-    stands inside the input. Counts that are all 0 were not known. Older versions call the counts `request_tokens` and
-    `response_tokens`, and keep cache and reasoning in `details`.
+    stands inside the input. A response keeps the attempts before it that failed or were rejected, with their own
+    usage: each is a call of its own. Counts that are all 0 were not known. Older versions call the counts
+    `request_tokens` and `response_tokens`, and keep cache and reasoning in `details`.
     ## Limits
     A response says when it was received and not when it was asked for.
     """
@@ -75,12 +76,14 @@ class PydanticAi(TableFormat):
             "usage.cache_read_tokens", "usage.details.cached_tokens", "usage.details.cache_read_input_tokens"
         ),
         "cache_write_tokens": count("usage.cache_write_tokens", "usage.details.cache_creation_input_tokens"),
+        "cache_write_1h_tokens": count("usage.cache_write_1h_tokens"),
         "reasoning_tokens": count(
             "usage.output_reasoning_tokens", "usage.details.reasoning_tokens", "usage.details.thoughts_tokens"
         ),
         "extras": custom(_sound, schema.EXTRAS, "usage"),
         "cost_logged_usd": usd("usage.cost"),
         "finish_reason": text("finish_reason"),
+        "status": text("_status"),
         "_kind": text("kind"),
     }
     prompt = Prompt(answer=("self:_choices",))
@@ -99,7 +102,7 @@ class PydanticAi(TableFormat):
         return HistoryReader(self, file, found)
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
-        counts = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+        counts = [n for n in self.fields if n.endswith("_tokens")]
         unknown = (pl.sum_horizontal("input_tokens", "output_tokens") == 0).fill_null(value=False)
         when = pl.col("started_at").dt.to_string("%FT%T%.f")
         own = pl.concat_str(pl.lit("pydantic-ai"), pl.col("run_id").fill_null(""), when, separator=" ")
@@ -135,8 +138,10 @@ class HistoryReader(TableReader):
             out.extra_lines += len(messages) - 1
             for message in messages:
                 if _kind(message) == "response":
-                    answer = {**message, "_choices": _choices(message["parts"])}
-                    made.append(record._replace(data=placed(value, self.found.self, answer, *LISTS)))
+                    before = _attempts(message)
+                    out.extra_lines += len(before)
+                    answers = ({**message, "_choices": _choices(message["parts"])}, *before)
+                    made += [record._replace(data=placed(value, self.found.self, a, *LISTS)) for a in answers]
                 else:
                     out.skipped["request message"] += 1
         super().feed(made, out)
@@ -148,6 +153,17 @@ def _messages(place: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return [place]
     listed: list[Any] = next((place[name] for name in LISTS if isinstance(place.get(name), list) and place[name]), [])
     return [m for m in listed if isinstance(m, Mapping) and _kind(m)]
+
+
+def _attempts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The attempts before a response as responses of the same run."""
+    listed = message.get("failed_attempts")
+    about = {name: message[name] for name in ("run_id", "conversation_id") if name in message}
+    return [
+        {"kind": "response", "parts": [], **about, **a, "_status": "error" if a.get("outcome") == "error" else None}
+        for a in (listed if isinstance(listed, list) else ())
+        if isinstance(a, Mapping) and "model_name" in a
+    ]
 
 
 def _choices(parts: Sequence[Any]) -> list[dict[str, Any]] | None:
