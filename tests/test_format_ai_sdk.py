@@ -41,6 +41,57 @@ def test_before_version_6_claude_has_its_cached_input_beside_the_input(changed, 
     assert read([row]).requests["input_tokens"].item() == input_tokens
 
 
+GEMINI = {"google": {"usageMetadata": {"toolUsePromptTokenCount": 7}}}
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "told", "spends"),
+    [  # input, read, written, output, reasoning
+        # Version 5 of Google's provider: 100 prompt + 7 results of its tools, 50 said + 30 thought.
+        (
+            "gemini-2.5-pro",
+            {"outputTokens": 50, "totalTokens": 187, "reasoningTokens": 30},
+            GEMINI,
+            (107, 0, 0, 80, 30),
+        ),
+        ("gemini-2.5-pro", {"outputTokens": 50, "totalTokens": 180, "reasoningTokens": 30}, {}, (100, 0, 0, 80, 30)),
+        ("gemini-2.5-pro", {"totalTokens": 130, "reasoningTokens": 30}, {}, (100, 0, 0, 30, 30)),  # said nothing
+        # Version 6 has the thoughts inside and leaves the results of tools out.
+        (
+            "gemini-2.5-pro",
+            {"outputTokens": 80, "totalTokens": 180, "outputTokenDetails": {"reasoningTokens": 30},
+             "raw": {"totalTokenCount": 187, "toolUsePromptTokenCount": 7}},
+            {},
+            (107, 0, 0, 80, 30),
+        ),
+        # A provider of version 5 under version 6: the total of the SDK is a sum, the raw one is Google's.
+        (
+            "gemini-2.5-pro",
+            {"outputTokens": 50, "totalTokens": 150, "reasoningTokens": 30, "raw": {"totalTokens": 180}},
+            {},
+            (100, 0, 0, 80, 30),
+        ),
+        ("gpt-5-mini", {"outputTokens": 50, "totalTokens": 150, "reasoningTokens": 30}, {}, (100, 0, 0, 50, 30)),
+        # Claude by OpenRouter counts as OpenRouter does; by Anthropic's own provider of version 5 it has cache beside.
+        (
+            "anthropic/claude-sonnet-4.5",
+            {"outputTokens": 50, "totalTokens": 150, "cachedInputTokens": 90},
+            {"openrouter": {"usage": {"cost": 0.01}}},
+            (100, 90, 0, 50, 0),
+        ),
+        (
+            "claude-sonnet-4-5",
+            {"outputTokens": 50, "totalTokens": 150, "inputTokenDetails": {"cacheReadTokens": 900}},
+            {"anthropic": {"cacheCreationInputTokens": 200}},
+            (1_200, 900, 200, 50, 0),
+        ),
+    ],
+)  # fmt: skip
+def test_counts_are_whole_whoever_left_a_part_of_them_out(model, usage, told, spends):
+    row = {"finishReason": "stop", "usage": {"inputTokens": 100, **usage}, "providerMetadata": told}
+    assert spent(read([row | {"text": "Yes.", "response": {"id": "r-1", "modelId": model}}])) == (1, *spends)
+
+
 def test_a_result_that_lists_no_steps_stands_for_all_of_them():
     row = {key: value for key, value in json.loads(LOG[2]).items() if key != "steps"}
     call = read([row]).requests.row(0, named=True)

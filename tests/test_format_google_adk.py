@@ -41,6 +41,23 @@ def test_a_session_is_its_events():
     assert (spent(hurt)[0], fates(hurt)["rejects"]) == (1, 2)
 
 
+@pytest.mark.parametrize(
+    ("usage", "spends"),
+    [  # input, output
+        ({"totalTokenCount": 187, "toolUsePromptTokenCount": 7}, (107, 80)),  # Gemini: thoughts beside the output
+        ({"totalTokenCount": 150}, (100, 50)),  # LiteLLM: inside
+        ({}, (100, 80)),
+        # The Live API leaves them out of its total.
+        ({"totalTokenCount": 150, "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 50}]}, (100, 80)),
+    ],
+)
+def test_the_total_tells_where_thoughts_stand(usage, spends):
+    event = json.loads(LOG[1])
+    event["usageMetadata"] = {"promptTokenCount": 100, "candidatesTokenCount": 50, "thoughtsTokenCount": 30, **usage}
+    call = read([event]).requests.row(0, named=True)
+    assert ((call["input_tokens"], call["output_tokens"]), call["reasoning_tokens"]) == (spends, 30)
+
+
 @pytest.mark.parametrize("layout", ["event_data", "columns"])
 def test_the_database_has_the_same_calls(layout, tmp_path):
     rows = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent
 
@@ -42,6 +43,38 @@ def test_the_sum_of_a_stream_beside_its_pieces_is_not_added_to_them():
     full = json.loads(pieces[1])
     full["chunk"]["usage_metadata"] = {"input_tokens": 64, "output_tokens": 9, "total_tokens": 73}
     assert spent(read([*pieces, full])) == spent(read(pieces)) == (1, 64, 0, 0, 9, 0)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [(100, 5), (0, 20)],  # Gemini's wrapper: what each piece adds
+        [(100, 5), (0, 20), (100, 25)],  # and the message they make
+        [(103, 5), (-3, 20)],  # the last piece lowers the input
+        [(100, 5), (100, 25)],  # totals so far
+        [(100, 0), (0, 25)],  # older wrapper of Anthropic
+    ],
+)
+def test_the_counts_of_pieces_make_the_counts_of_the_stream(counts):
+    piece = {"type": "AIMessageChunk", "content": "x", "id": "run--1", "response_metadata": {"model_name": "gemini-3"}}
+    pieces = [
+        piece | {"usage_metadata": {"input_tokens": i, "output_tokens": o, "total_tokens": i + o}} for i, o in counts
+    ]
+    assert spent(read([*pieces])) == (1, 100, 0, 0, 25, 0)
+
+
+def test_cache_writes_that_are_told_only_by_their_lifetimes_are_writes():
+    row = json.loads(LOG[1])
+    details = {
+        "cache_read": 1_000,
+        "cache_creation": 0,
+        "ephemeral_5m_input_tokens": 150,
+        "ephemeral_1h_input_tokens": 50,
+    }
+    row["kwargs"]["usage_metadata"]["input_token_details"] = details
+    made = read([row])
+    assert spent(made) == (1, 1_240, 1_000, 200, 25, 0)
+    assert made.requests.select("cache_write_5m_tokens", "cache_write_1h_tokens").row(0) == (150, 50)
 
 
 def test_what_stands_around_a_list_is_said_of_its_messages():

@@ -40,6 +40,16 @@ def test_a_streamed_answer_is_the_same_answer_as_a_whole_one():
     assert read([whole]).requests["output_sha"].item() == stream["output_sha"]
 
 
+def test_the_end_of_a_stream_can_say_something():
+    pieces = [json.loads(line) for line in LOG[1:5]]
+    pieces[-1]["message"]["content"] = "!"
+    assert spent(read([*pieces])) == (1, 40, 0, 0, 120, 0)
+    pieces[-1]["created_at"] = "2026-09-02T08:09:00Z"  # began long after: an answer of its own
+    made = read([*pieces])
+    assert spent(made) == (2, 40, 0, 0, 120, 0)
+    assert sorted(made.requests["usage_source"]) == ["absent", "provider"]
+
+
 def test_pieces_of_two_models_that_alternate_stay_apart():
     first, second = LOG[1:5], [line.replace("qwen3:8b", "llama3.2:3b") for line in LOG[1:5]]
     made = read([line for pair in zip(first, second, strict=True) for line in pair])

@@ -40,6 +40,12 @@ def test_a_log_of_the_response_lends_the_span_its_model():
     assert spent(made) == spent(read(LOG))
 
 
+def test_a_usage_of_zeros_is_no_usage():
+    span = json.loads(LOG[1])
+    span["span_data"]["usage"] = {"requests": 1, "input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    assert read([span]).requests["usage_source"].to_list() == ["absent"]
+
+
 def test_one_bad_span_of_a_body_costs_one_span():
     spans = [json.loads(line) for line in LOG]
     spans[4]["span_data"]["usage"]["input_tokens"] = "many"

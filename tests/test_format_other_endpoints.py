@@ -77,6 +77,12 @@ def test_rerankers_bill_what_they_read():
     assert costs(RANKS)["req_rr_2"] == 26 * Decimal("0.05") / M
 
 
+def test_the_total_of_a_reranker_is_its_input():
+    row = json.loads(RANKS[0])
+    row["response"]["usage"] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 815}
+    assert spent(read([row])) == (1, 815, 0, 0, 0, 0)
+
+
 def test_documents_are_billed_by_the_page():
     made = read(PAGES)
     assert (fates(made), spent(made)) == (CLEAN, (2, 0, 0, 0, 0, 0))

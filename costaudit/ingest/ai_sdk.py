@@ -46,7 +46,8 @@ class AiSdk(TableFormat):
     ## Traps
     A result of several steps restates them: where it lists its steps, each is a call and the result is none. Version 6
     counts cached input inside the input; before it, input of Anthropic and Bedrock has it beside, and cache writes
-    stand in the provider's metadata. The id of an answer is the provider's: another log of it is the same call.
+    stand in the provider's metadata. Version 5 leaves Gemini's thoughts out of the output: the total tells. The id of
+    an answer is the provider's: another log of it is the same call.
     ## Limits
     A result does not name its provider: without a `provider` in the record around it, the model's name decides.
     """
@@ -165,12 +166,17 @@ def _shaped(call: Mapping[str, Any]) -> dict[str, Any]:
     parts, inner = part(usage, "inputTokenDetails"), part(usage, "outputTokenDetails")
     theirs = next((part(told, name) for name in APART if name in told), {})
     raw, openai = part(theirs, "usage"), part(told, "openai")
-    old = "inputTokenDetails" not in usage and not given  # before version 6
+    old = _known(given.get("noCache"), parts.get("noCacheTokens")) is None  # a provider of a version before 6
     model = text_of(part(call, "response").get("modelId")) or ""
+    hidden = _known(
+        said.get("reasoning"), inner.get("reasoningTokens"), usage.get("reasoningTokens"), openai.get("reasoningTokens")
+    )
     return {
         **call,
-        "_input": given.get("total") if given else _first(usage, *INPUT),
-        "_output": said.get("total") if said else _first(usage, *OUTPUT),
+        **_whole(
+            usage, told, given.get("total") if given else _first(usage, *INPUT),
+            said.get("total") if said else _first(usage, *OUTPUT), hidden,
+        ),
         "_read": _known(
             given.get("cacheRead"), parts.get("cacheReadTokens"), usage.get("cachedInputTokens"),
             theirs.get("cacheReadInputTokens"), openai.get("cachedPromptTokens"),
@@ -179,13 +185,27 @@ def _shaped(call: Mapping[str, Any]) -> dict[str, Any]:
             given.get("cacheWrite"), parts.get("cacheWriteTokens"), theirs.get("cacheCreationInputTokens"),
             raw.get("cacheWriteInputTokens"), raw.get("cache_creation_input_tokens"),
         ),
-        "_hidden": _known(
-            said.get("reasoning"), inner.get("reasoningTokens"), usage.get("reasoningTokens"),
-            openai.get("reasoningTokens"),
-        ),
-        "_beside": old and (bool(theirs) or "claude" in model),
+        "_hidden": hidden,
+        # Metadata of another provider: who serves Claude there counts as everybody else does.
+        "_beside": old and (bool(theirs) or ("claude" in model and told.keys() <= {"gateway"})),
         "_choices": _choices(call),
     }  # fmt: skip
+
+
+def _whole(usage: Mapping[str, Any], told: Mapping[str, Any], given: Any, said: Any, hidden: Any) -> dict[str, Any]:
+    """Input and output with what Google's providers leave out of them: thoughts, results of its tools; totals tell."""
+    raw = part(usage, "raw")
+    google = next((part(part(told, name), "usageMetadata") for name in ("google", "vertex") if name in told), {})
+    total = _known(raw.get("totalTokens"), raw.get("totalTokenCount"), usage.get("totalTokens"))
+    tools = _known(google.get("toolUsePromptTokenCount"), raw.get("toolUsePromptTokenCount"), 0)
+    thought = hidden or 0
+    if all(type(n) is int for n in (total, tools, thought, given, 0 if said is None else said)):
+        plain = given + (said or 0) + tools
+        if thought and total == plain + thought:
+            return {"_input": given + tools, "_output": (said or 0) + thought}
+        if total == plain:
+            return {"_input": given + tools, "_output": said}
+    return {"_input": given, "_output": said}
 
 
 def _choices(call: Mapping[str, Any]) -> list[dict[str, Any]] | None:

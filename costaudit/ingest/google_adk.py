@@ -30,11 +30,11 @@ class GoogleAdk(Format):
     their results. A run is an invocation; the session is its parent.
     ## Traps
     Pieces of a streamed answer (`partial`) have the counts of the whole, and are left out. An event in a session and in
-    the database is one call. Cached input stands inside the prompt, thoughts beside the output, and results of built-in
-    tools beside the prompt.
+    the database is one call. Cached input stands inside the prompt, results of built-in tools beside it. Gemini's thoughts
+    stand beside the output, those of models by LiteLLM inside: the total tells.
     ## Limits
-    Older versions, and the database's older layout, do not name the model: those calls are unpriced. System prompt and
-    tools are in no event.
+    Older versions, and the database's older layout, do not name the model: those calls are unpriced. System prompt,
+    tools and cache writes are in no event; what Claude wrote to the cache counts as plain input.
     """
 
     name = "google-adk"
@@ -94,7 +94,7 @@ class _Reader(PlainReader):
         given = [part(p, "functionResponse") for p in known if "functionResponse" in p]
         self.given.setdefault(run, []).extend((g.get("id"), g.get("response"), None) for g in given)
         counts = {**usage, "promptTokenCount": _input(usage)}
-        said = tokens(counts, NAMES)
+        said = tokens(counts, NAMES._replace(beside=not _inside(usage)))
         piece = event.get("partial") in (True, 1)  # a database keeps a number
         if piece or not spent(said):
             out.skipped["piece of an answer" if piece else "event without counts"] += 1
@@ -127,6 +127,18 @@ def _input(usage: Mapping[str, Any]) -> Any:
     """The prompt with the results of built-in tools; the prompt's own value where there are none."""
     tools, prompt = counted(usage.get("toolUsePromptTokenCount")), usage.get("promptTokenCount")
     return counted(prompt) + tools if tools else prompt
+
+
+def _inside(usage: Mapping[str, Any]) -> bool:
+    """Whether the output includes the thoughts, as ADK's models by LiteLLM and OpenAI have it; the total tells.
+
+    Gemini's have them beside it; those of its Live API are in no total, but only Gemini has details of the output.
+    """
+    if usage.get("candidatesTokensDetails"):
+        return False
+    told, tools = (counted(usage.get(f"{name}TokenCount")) for name in ("total", "toolUsePrompt"))
+    plain = sum(counted(usage.get(f"{name}TokenCount")) for name in ("prompt", "candidates"))
+    return told > 0 and told in (plain, plain + tools)
 
 
 def _opened(value: Any) -> Any:

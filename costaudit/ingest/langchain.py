@@ -11,6 +11,7 @@ from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, custom, loaded, text, whole
+from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import placed, quantities
 from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
@@ -40,7 +41,8 @@ class Langchain(TableFormat):
     Tokens with cache, audio and reasoning, model, tools called.
     ## Traps
     A state holds the messages of all states before it: a message counts once, by its id. Input includes cached input,
-    which older wrappers of Anthropic left out: the counts decide. The pieces of a stream add up, unless one has all.
+    which older wrappers of Anthropic left out: the counts decide. The pieces of a stream add up, unless a later one
+    has all.
     Where a result names the answer's id of the provider, another log of the same answer is the same call.
     ## Limits
     A message has no time: the record around it must have one. Messages without any counts are unmetered.
@@ -83,10 +85,14 @@ class Langchain(TableFormat):
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         own = pl.when(pl.col("_own").is_not_null()).then(pl.concat_str(pl.lit("langchain "), "_own"))
-        return picked.with_columns(
-            _key=pl.coalesce("request_id", own),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
-        ).drop("_own")
+        return (
+            settled(picked)
+            .with_columns(
+                _key=pl.coalesce("request_id", own),
+                _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            )
+            .drop("_own")
+        )
 
 
 def _message(value: Any) -> Mapping[str, Any] | None:
@@ -178,18 +184,23 @@ def _lists(generations: list[Any]) -> list[Any]:
 
 
 def _joined(pieces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One message of the pieces of a stream: the one that has both counts has all, else they add up."""
-    known = [p for p in pieces if part(p, "usage_metadata")]
-    whole = [p for p in known if all(part(p, "usage_metadata").get(name) for name in ("input_tokens", "output_tokens"))]
+    """One message of the pieces of a stream."""
+    known = [usage for piece in pieces if (usage := part(piece, "usage_metadata"))]
     message: dict[str, Any] = {"response_metadata": {}}
     for piece in pieces:
         message |= {
             k: v for k, v in piece.items() if v is not None and k not in ("response_metadata", "usage_metadata")
         }
         message["response_metadata"] |= part(piece, "response_metadata")
-    if whole:
-        return message | {"usage_metadata": whole[-1]["usage_metadata"]}
-    return message | ({"usage_metadata": _sum([part(p, "usage_metadata") for p in known])} if known else {})
+    return message | ({"usage_metadata": _whole(known)} if known else {})
+
+
+def _whole(usages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The counts of a stream by those of its pieces: their sum, unless a later one states the whole input again."""
+    stated = [u for u in usages if type(u.get("input_tokens")) is int and u["input_tokens"] > 0]
+    if len(stated) > 1 and stated[-1]["input_tokens"] >= max(u["input_tokens"] for u in stated[:-1]):
+        return stated[-1]
+    return _sum(usages)
 
 
 def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from costaudit.ingest._format import (
     whole,
 )
 from costaudit.ingest._openai import HOST, provider, put
+from costaudit.ingest._plain import when
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
 from costaudit.ingest._values import text as text_of
@@ -41,7 +42,8 @@ class Ollama(TableFormat):
     - `eval_count` includes what the model thought. `prompt_eval_count` is absent where a prompt was cached whole, in
       older versions: the input is then not known.
     - `created_at` is when the answer was complete; `total_duration` [ns] says when it began.
-    - Pieces name no answer: those of one model, up to the one that ends, are taken for one. A stream that was broken
+    - Pieces name no answer: those of one model, up to the one that ends, are taken for one; the end can say something
+      too, and is known by its duration. A stream that was broken
       off has no counts and is unmetered. Answers that only load or unload a model are counted as skipped.
     - A server of one's own has no price list: give your rates for `ollama/<model>` in the settings.
 
@@ -122,6 +124,15 @@ class _Stream(msgspec.Struct):
         self.began = self.began or piece.get("created_at")
         self.last = piece
 
+    def ends_with(self, answer: Mapping[str, Any]) -> bool:
+        """Whether an answer that is complete is the end of this stream: it says nothing, or began no later."""
+        if not _message(answer).get("content"):
+            return True
+        began, ended, took = when(self.began), when(answer.get("created_at")), answer.get("total_duration")
+        if began is None or ended is None or not isinstance(took, int):
+            return False
+        return (ended - began).total_seconds() * 1e9 <= took
+
     def answer(self) -> dict[str, Any]:
         """The answer in the shape of one that was not streamed."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.said)}
@@ -161,7 +172,7 @@ class OllamaReader(TableReader):
             return []
         done, named = answer.get("done"), text_of(value.get("request_id")) if self.found.self else None
         key = (str(answer.get("model")), "message" if "message" in answer else "response", str(named))
-        piece = done is False or (key in self.open and not _message(answer).get("content"))
+        piece = done is False or (key in self.open and self.open[key].ends_with(answer))
         if not piece:
             return [record._replace(data=put(value, self.found.self, _shaped(answer)))]
         if key in self.open:

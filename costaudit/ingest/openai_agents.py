@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit.ingest import _tree
-from costaudit.ingest._counts import Names, tokens
+from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded
@@ -118,7 +118,8 @@ class _Reader(PlainReader):
 
 def _usage(said: Mapping[str, Any]) -> dict[str, int]:
     details = {**part(said, "input_tokens_details"), **part(said, "output_tokens_details")}
-    return tokens({**details, **said}, NAMES)
+    found = tokens({**details, **said}, NAMES)
+    return found if spent(found) else {}  # of an answer without usage the SDK writes a usage of zeros
 
 
 def _call(span: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

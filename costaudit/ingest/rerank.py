@@ -19,7 +19,8 @@ class Rerank(TableFormat):
 
     Cohere's, which bills searches, is read by `cohere`.
 
-    - Query and documents together are the input; there is no output.
+    - Query and documents together are the input; there is no output, so the total is the input: some servers leave the
+      count of the prompt at 0.
     - The answer has neither an id nor a time: without a record around it that has them (`request_id`, `timestamp`),
       copies of a call cannot be told from repeated calls.
     """
@@ -31,7 +32,7 @@ class Rerank(TableFormat):
         "request_id": (text("id"), around(text("request_id", "x_request_id", "response_id"))),
         "model": text("model"),
         "model_requested": (request(text("model")), around(text("request.model"))),
-        "input_tokens": count("usage.prompt_tokens", "usage.total_tokens"),
+        "input_tokens": count("usage.total_tokens", "usage.prompt_tokens"),
         "provider": around(text("provider")),
         "_host": HOST,
     }
