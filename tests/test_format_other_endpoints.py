@@ -88,6 +88,9 @@ def test_documents_are_billed_by_the_page():
     assert (fates(made), spent(made)) == (CLEAN, (2, 0, 0, 0, 0, 0))
     assert costs(PAGES) == {"req_ocr_1": Decimal(29) / 1_000, "req_ocr_2": 4 * Decimal(3) / 1_000}
     assert set(made.requests["task"]) == {"intake"}
+    row = json.loads(PAGES[0])
+    row["response"]["pages"][0]["images"] = [{"id": "i-1", "image_annotation": '{"kind":"chart"}'}]
+    assert costs([row]) == {"req_ocr_1": 29 * Decimal(3) / 1_000}
 
 
 @given(mangled([*IMAGES, *SPEECH, *RANKS, *PAGES]))

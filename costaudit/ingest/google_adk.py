@@ -30,8 +30,8 @@ class GoogleAdk(Format):
     their results. A run is an invocation; the session is its parent.
     ## Traps
     Pieces of a streamed answer (`partial`) have the counts of the whole, and are left out. An event in a session and in
-    the database is one call. Cached input stands inside the prompt, results of built-in tools beside it. Gemini's thoughts
-    stand beside the output, those of models by LiteLLM inside: the total tells.
+    the database is one call. Cached input stands inside the prompt, results of built-in tools beside it. Thoughts of
+    Gemini stand beside the output, those of models by LiteLLM inside: the total tells.
     ## Limits
     Older versions, and the database's older layout, do not name the model: those calls are unpriced. System prompt,
     tools and cache writes are in no event; what Claude wrote to the cache counts as plain input.

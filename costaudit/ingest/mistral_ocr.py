@@ -18,10 +18,18 @@ def _pages(info: Any) -> list[dict[str, Any]] | None:
     return quantities({"pages": counted(info.get("pages_processed"))}) if isinstance(info, Mapping) else None
 
 
+def _described(pages: Any) -> bool | None:
+    """Whether a picture of any page was annotated; null where none was."""
+    pictures = [page.get("images") for page in pages if isinstance(page, Mapping)] if isinstance(pages, list) else []
+    found = [picture for listed in pictures if isinstance(listed, list) for picture in listed]
+    return any(isinstance(one, Mapping) and bool(one.get("image_annotation")) for one in found) or None
+
+
 class MistralOcr(TableFormat):
     """Answers of Mistral's OCR endpoint, bare or in a log record with their request.
 
-    - Pages are billed. Those of an answer with an annotation (`document_annotation`) have a price of their own.
+    - Pages are billed. Those of an answer with an annotation, of the document or of its pictures
+      (`document_annotation`, `image_annotation`), have a price of their own.
     - The answer has neither an id nor a time: without a record around it that has them (`request_id`, `timestamp`),
       copies of a call cannot be told from repeated calls.
     """
@@ -36,6 +44,7 @@ class MistralOcr(TableFormat):
         "extras": custom(_pages, schema.EXTRAS, "usage_info"),
         "provider": around(text("provider")),
         "_annotated": custom(lambda value: bool(value) or None, pl.Boolean(), "document_annotation"),
+        "_described": custom(_described, pl.Boolean(), "pages"),
         "_host": HOST,
     }
 
@@ -44,7 +53,7 @@ class MistralOcr(TableFormat):
         return 85 if isinstance(info, Mapping) and "pages_processed" in info and "pages" in record else 0
 
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
-        read, annotated = pl.col("extras"), pl.col("_annotated").fill_null(value=False)
+        read, annotated = pl.col("extras"), pl.any_horizontal("_annotated", "_described").fill_null(value=False)
         renamed = read.list.eval(
             pl.struct(pl.lit("annotated_pages").alias("class"), pl.element().struct.field("quantity"))
         )
@@ -55,4 +64,4 @@ class MistralOcr(TableFormat):
             input_tokens=nothing,
             output_tokens=nothing,
             provider=provider("_host", pl.col("provider").str.to_lowercase(), pl.lit("mistral")),
-        ).drop("_annotated", "_host")
+        ).drop("_annotated", "_described", "_host")
