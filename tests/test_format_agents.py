@@ -333,3 +333,17 @@ def test_a_cloned_chat_is_no_second_answer_and_llama_cpp_counts_what_it_had_not_
     made = ingest([tmp_path])
     assert spent(made) == (1, 530, 500, 0, 7, 0)
     assert made.requests["user"].item() == "ann"
+
+
+def test_ids_drawn_out_of_a_thousand_are_not_one_call(tmp_path):
+    for n in (1, 2):
+        own = {"provider_response_id": "chatcmpl-12", "timestamp": f"2026-09-05T11:00:0{n}Z"}
+        answer = {"kind": "response", "parts": [], "model_name": "llama3.2", "usage": {"input_tokens": n}, **own}
+        extra = {"timestamp": 1788609000 + n, "response": {"id": "chatcmpl-12", "usage": {"prompt_tokens": 10 * n}}}
+        messages = [{"role": "assistant", "content": "x", "extra": extra}]
+        state = {"token_usages": [{"prompt_tokens": 100 * n, "response_id": "chatcmpl-12"}]}
+        records = (answer, {"trajectory_format": "mini-swe-agent-1.1", "messages": messages},
+                   {"id": f"conversation-{n}", "stats": {"usage_to_metrics": {"agent": state}}})  # fmt: skip
+        for of, record in zip("abc", records, strict=True):
+            (tmp_path / f"{of}{n}.json").write_text(json.dumps(record))
+    assert spent(ingest([tmp_path]))[:2] == (6, 3 + 30 + 300)

@@ -226,6 +226,14 @@ AGENT = {"gen_ai__operation__name": "invoke_agent"}
         # A span that is a call by its kind, and states what the calls of its tools add up to.
         ([span("1", **ASKED, **used(9, 2)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(7)),
           span("4", "2", **ASKED, **used(2))], 9, 2, 1),
+        # Nearly their sum, in input and in output: counts of one call that two programs made.
+        ([span("1", **ASKED, **used(1003, 10)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(600, 6)),
+          span("4", "2", **ASKED, **used(400, 4))], 1000, 2, 1),
+        # As much input as the tool's call by chance, and other output; and a sum that is not near.
+        ([span("1", **ASKED, **used(1003, 50)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(1000, 10))],
+         2003, 2, 0),
+        ([span("1", **ASKED, **used(1030, 10)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(1000, 10))],
+         2030, 2, 0),
         # An agent's usage over a tool's call stays the sum that it usually is.
         ([span("1", **AGENT, **used(107)), span("2", "1", **TOOL), span("3", "2", **ASKED, **used(7))], 7, 1, 1),
         # The tool's own span repeats the usage of the call that it made.

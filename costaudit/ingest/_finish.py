@@ -80,8 +80,8 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
         columns["provider"] = pl.coalesce(of("provider"), platform(named))
     columns["_key"] = pl.coalesce(key, named)
     if frame.schema.get("request_id") == pl.String and (frame["request_id"].str.len_bytes() <= SHORT).any():
-        said = _said(named)
-        columns |= {"request_id": said, "_key": pl.coalesce(key, _apart(said, of("started_at")), said)}
+        said, narrower = _said(named), pl.when(key.ne_missing(named)).then(key)
+        columns |= {"request_id": said, "_key": pl.coalesce(narrower, _apart(said, of("started_at")), said)}
     return frame.with_columns(**columns)
 
 

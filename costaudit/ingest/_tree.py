@@ -3,8 +3,9 @@
 Frameworks repeat the usage of their calls on the spans around them: agent, workflow, SDK, gateway. Of the spans of one
 branch that carry usage the deepest is the call; those above restate it and are roll-ups, which are never summed. A tool
 that asks a model is a call of its own: a span that is a call by its kind, and has no other call below it but through
-tools, did not make those calls, so it is a call too; unless it states exactly what they add up to. What a call does
-not say itself (model, session, user, task) is taken from the nearest span above that says it.
+tools, did not make those calls, so it is a call too; unless it states what they add up to: exactly, or nearly in input
+and in output both. What a call does not say itself (model, session, user, task) is taken from the nearest span above
+that says it.
 
 Machinery columns that formats fill beside those of the schema:
 `_trace`, `_span`, `_parent`   where the row stands; a span is named within its trace
@@ -216,6 +217,7 @@ class _Tree:
         self.tokens: list[int] = (
             placed.select(pl.sum_horizontal(pl.col("input_tokens", "output_tokens").fill_null(0))).to_series().to_list()
         )
+        self.output: list[int] = placed["output_tokens"].fill_null(0).to_list()
         # A backend's own count of a span's text says nothing about calls that were not traced.
         self.counted: list[bool] = placed.select(pl.col("usage_source").ne_missing("tokenizer")).to_series().to_list()
         self.below: dict[int, int] = {}  # span that has usage below it -> tokens of the calls below it
@@ -235,7 +237,7 @@ class _Tree:
         covered, around = self._covered(calls)
         covered |= self._sums(calls - covered, around)
         kept = calls - covered
-        self.below = self._below(kept, calls - kept)
+        self.below = self._below(kept, calls - kept, self.tokens)
         looped = calls - kept - self.below.keys()  # each below the other, in a damaged log, and no call below them
         covered, kept = covered - looped, kept | looped
         return [self._restates(self.first[n], n, covered, kept) for n in range(self.height)]
@@ -261,25 +263,32 @@ class _Tree:
             apart = apart or self.calls[up] is False
 
     def _sums(self, kept: set[int], around: set[int]) -> set[int]:
-        """Of calls with others behind their tools those that state exactly what these add up to."""
+        """Of calls with others behind their tools those that state what these add up to."""
         around = around & kept
-        below = self._below(kept, around)
+        below, output = (self._below(kept, around, counts) for counts in (self.tokens, self.output))
         found: set[int] = set()
         for n in sorted(around, key=lambda n: sum(1 for _ in self._above(n)), reverse=True):
-            if below.get(n) == self.tokens[n]:
+            if n in below and self._adds_up(n, below[n], output[n]):
                 found.add(n)
                 for up in self._above(n):
                     if up in below:
                         below[up] -= self.tokens[n]
+                        output[up] -= self.output[n]
         return found
 
-    def _below(self, kept: set[int], spans: set[int]) -> dict[int, int]:
+    def _adds_up(self, n: int, below: int, output: int) -> bool:
+        """Whether a span states the calls below it. Near in both counts is no chance: a count was made twice."""
+        said = (self.tokens[n] - self.output[n], self.output[n])
+        near = all(abs(own - sums) <= AGREES * sums for own, sums in zip(said, (below - output, output), strict=True))
+        return below == self.tokens[n] or near
+
+    def _below(self, kept: set[int], spans: set[int], counts: list[int]) -> dict[int, int]:
         """Tokens of the calls below some spans, those that have any."""
         below: dict[int, int] = {}
         for n in kept if spans else ():
             for up in self._above(n):
                 if up in spans:
-                    below[up] = below.get(up, 0) + self.tokens[n]
+                    below[up] = below.get(up, 0) + counts[n]
         return below
 
     def twins(self, keys: pl.Series) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 from costaudit.ingest._counts import spent
 from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._finish import DRAWN
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._plain import PlainReader, folder, part, soft, when
 from costaudit.ingest._values import counted, number, text, usd
@@ -96,7 +98,8 @@ class _Reader(PlainReader):
                     named = {"task": use or "agent", "request_id": given if times[given] == 1 else None}
                     counts = " ".join(str(n) for n in usage.values())
                     ours = f"openhands {case} {more.get('model')} {counts}" if case else f"openhands {run} {use}"
-                    key = f"{ours} {n}" if given is None else given if times[given] == 1 else f"{given} {times[given]}"
+                    own = f"{run} {given}" if given and re.match(DRAWN, given) else given
+                    key = f"{ours} {n}" if own is None else own if times[given] == 1 else f"{own} {times[given]}"
                     rank = usage["input_tokens"] + usage["output_tokens"]
                     self.add(record, **about, **named, **{**read, **more}, **usage, _key=key, _rank=rank)
         out.extra_lines += max(0, made - 1)
