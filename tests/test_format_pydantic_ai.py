@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent
 
@@ -52,6 +53,15 @@ def test_writes_for_an_hour_are_part_of_all_writes():
     answer["usage"] = {"input_tokens": 900, "cache_write_tokens": 300, "cache_write_1h_tokens": 200, "output_tokens": 9}
     call = read([answer]).requests.row(0, named=True)
     assert [call[k] for k in ("input_tokens", "cache_write_tokens", "cache_write_1h_tokens")] == [900, 300, 200]
+
+
+@pytest.mark.parametrize(
+    ("said", "identity", "provider"),
+    [("anthropic", "msg_bdrk_1", "bedrock"), ("anthropic", "msg_1", "anthropic"), ("gateway", "msg_bdrk_1", "gateway")],
+)
+def test_a_platform_behind_anthropics_client_is_known_by_the_id(said, identity, provider):
+    answer = json.loads(LOG[1]) | {"provider_name": said, "vendor_id": identity, "model_name": "claude-sonnet-5"}
+    assert read([answer]).requests["provider"].item() == provider
 
 
 @given(mangled(LOG))

@@ -77,7 +77,11 @@ def finish(frame: pl.DataFrame) -> pl.DataFrame:
         columns["block_tokens"] = pl.coalesce(of("block_tokens"), estimated)
     key, named = of("_key").cast(pl.String), of("request_id")
     if frame.schema.get("request_id") == pl.String and frame.select(platform(named).is_not_null().any()).item():
-        columns["provider"] = pl.coalesce(of("provider"), platform(named))
+        said = of("provider").cast(pl.String)
+        # Clients of Anthropic's SDK for a platform name Anthropic, and so do logs of them.
+        columns["provider"] = (
+            pl.when(said.str.to_lowercase() != "anthropic").then(said).otherwise(pl.coalesce(platform(named), said))
+        )
     columns["_key"] = pl.coalesce(key, named)
     if frame.schema.get("request_id") == pl.String and (frame["request_id"].str.len_bytes() <= SHORT).any():
         said, narrower = _said(named), pl.when(key.ne_missing(named)).then(key)
