@@ -98,6 +98,24 @@ def test_a_result_that_lists_no_steps_stands_for_all_of_them():
     assert (call["input_tokens"], call["output_tokens"], call["summed"]) == (700, 50, True)
 
 
+def test_what_streamed_objects_end_with_is_a_call():
+    made = {
+        "usage": {"inputTokens": 100, "outputTokens": 50},
+        "object": {"a": 1},
+        "response": {"modelId": "gpt-5-mini"},
+    }
+    assert spent(read([made])) == (1, 100, 0, 0, 50, 0)
+
+
+def test_steps_that_are_logged_beside_a_sum_are_the_calls():
+    result = json.loads(LOG[2])
+    steps = result.pop("steps")
+    result["response"] = steps[-1]["response"]  # as the SDK gives it
+    listed = read([{**result, "steps": steps}])
+    for order in ([*steps, result], [result, *steps]):
+        assert spent(read(order)) == spent(listed)
+
+
 def test_what_stands_around_a_result_is_said_of_its_steps():
     made = read([json.loads(LOG[2]) | {"task": "hours", "tenant": "acme"}])
     assert (spent(made)[0], set(made.requests["task"]), set(made.requests["tenant"])) == (2, {"hours"}, {"acme"})

@@ -93,6 +93,14 @@ def test_documents_are_billed_by_the_page():
     assert costs([row]) == {"req_ocr_1": 29 * Decimal(3) / 1_000}
 
 
+@pytest.mark.parametrize("name", ["mistral-ocr", "openai-agents", "openai-images", "rerank"])
+def test_vectors_among_others_keep_their_counts(name):
+    vectors, others = sample("openai-embeddings.jsonl"), sample(f"{name}.jsonl")
+    made = read([*others, *vectors])
+    apart = zip(spent(read(others)), spent(read(vectors)), strict=True)
+    assert (spent(made), sum(made.fates.rejects.values())) == (tuple(map(sum, apart)), 0)
+
+
 @given(mangled([*IMAGES, *SPEECH, *RANKS, *PAGES]))
 @settings(max_examples=20, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):

@@ -96,12 +96,15 @@ class AiSdk(TableFormat):
         return picked.with_columns(
             input_tokens=pl.when(beside).then(given + read + written).otherwise(given),
             provider=pl.col("provider").str.to_lowercase().str.extract(r"^([^.]+)"),  # `openai.responses`
+            # A sum has the id of its last step: where the steps are logged too, the step itself is the call.
+            _rank=pl.when(pl.col("summed")).then(pl.lit(-1, pl.Int64)),
         ).drop("_beside")
 
 
 def _is_result(value: Mapping[str, Any]) -> bool:
-    """Whether an object is a result or a step: counts, and a reason why it ended."""
-    usage = value.get("usage") if "finishReason" in value else None
+    """Whether an object is a result or a step: counts, and a reason why it ended or, streamed, the object it made."""
+    told = "finishReason" in value or ("object" in value and "modelId" in part(value, "response"))
+    usage = value.get("usage") if told else None
     return isinstance(usage, Mapping) and any(name in usage for name in (*INPUT, *OUTPUT))
 
 

@@ -37,6 +37,7 @@ class MistralOcr(TableFormat):
     name = "mistral-ocr"
     title = "Mistral OCR"
     wrappable = True
+    signs = ("extras",)
     fields = {
         "request_id": around(text("request_id", "x_request_id", "response_id")),
         "model": text("model"),

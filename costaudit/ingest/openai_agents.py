@@ -71,7 +71,7 @@ class _Reader(PlainReader):
 
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         listed = [value] if _kind(value) else value.get("data")
-        if not isinstance(listed, list) or not listed:
+        if not isinstance(listed, list) or not any(isinstance(item, Mapping) and _kind(item) for item in listed):
             out.foreign.append(record)
             return
         out.extra_lines += len(listed) - 1
