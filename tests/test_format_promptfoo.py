@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 
+import pytest
 from hypothesis import given, settings
 from samples import fates, mangled, read, sample, spent
 
@@ -56,6 +57,24 @@ def test_the_database_has_the_same_calls(tmp_path):
     made = ingest([tmp_path])
     assert spent(made) == spent(read(LOG))
     assert made.requests["started_at"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        # Gemini: thoughts beside the completion, cached input inside the prompt.
+        ({"prompt": 100, "completion": 10, "total": 150, "cached": 60, "numRequests": 1,
+          "completionDetails": {"reasoning": 40, "acceptedPrediction": 0}}, (1, 100, 60, 0, 50, 40)),
+        # OpenAI: reasoning inside.
+        ({"prompt": 100, "completion": 50, "total": 150,
+          "completionDetails": {"reasoning": 40, "cacheReadInputTokens": 60}}, (1, 100, 60, 0, 50, 40)),
+        # Of several requests some may have been answered by promptfoo's own cache.
+        ({"prompt": 100, "completion": 10, "total": 200, "cached": 90, "numRequests": 2}, (1, 100, 0, 0, 10, 0)),
+    ],
+)  # fmt: skip
+def test_what_stands_inside_is_as_the_provider_has_it(usage, expected):
+    result = RESULTS[0] | {"provider": {"id": "google:gemini-2.5-flash"}, "gradingResult": None}
+    assert spent(read([result | {"response": {"tokenUsage": usage}}])) == expected
 
 
 def test_one_bad_result_costs_that_result():

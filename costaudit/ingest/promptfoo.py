@@ -45,9 +45,9 @@ class Promptfoo(Format):
     it, score and success. A run is a test of an evaluation, its case the test.
     ## Traps
     Results out of promptfoo's own cache (`cached`) called nobody. Cached input stands inside the prompt, for Bedrock's
-    Converse beside it (`metadata.cacheTokens`). A result of several requests (`numRequests`) is one row. What graders
-    took stands beside the result as a sum and becomes a call of its own, of unknown model. Statistics restate the
-    results.
+    Converse beside it (`metadata.cacheTokens`). Gemini's thoughts stand beside the completion: the total tells. A
+    result of several requests (`numRequests`) is one row. What graders took stands beside the result as a sum and
+    becomes a call of its own, of unknown model. Statistics restate the results.
     ## Limits
     A provider's alias (`file://`, `exec:`) names no model: such calls are unpriced. The database's times are those of
     writing.
@@ -120,7 +120,10 @@ class _Reader(PlainReader):
         wait = soft(number, value.get("latencyMs", value.get("latency_ms")))
         provider = _object(value.get("provider")) or {"id": value.get("provider")}
         said = part(response, "tokenUsage")
-        usage = _beside(_usage(said), part(part(response, "metadata"), "cacheTokens"))
+        several = (soft(count, said.get("numRequests")) or 0) > 1
+        # Of one request `cached` is the provider's; of several it is the answers out of promptfoo's own cache too.
+        known = said if several else {"cacheReadInputTokens": said.get("cached"), **said}
+        usage = _beside(_usage(known), part(part(response, "metadata"), "cacheTokens"))
         key = f"promptfoo {text(value.get('id')) or f'{evaluation} {test} {nth} {record.line}'}"
         common = {
             "started_at": began,
@@ -138,7 +141,7 @@ class _Reader(PlainReader):
             "cost_logged_usd": soft(usd, value.get("cost")),
             "gateway_cache_hit": True if response.get("cached") is True else None,
             "status": "error" if response.get("error") else None,
-            "summed": True if (soft(count, said.get("numRequests")) or 0) > 1 else None,
+            "summed": True if several else None,
             "_key": key,
             **(usage if spent(usage) else {}),
         }
@@ -153,7 +156,12 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _usage(said: Mapping[str, Any]) -> dict[str, int]:
-    return tokens({**part(said, "completionDetails"), **said}, NAMES)
+    inner = {name: n for name, n in part(said, "completionDetails").items() if n is not None}
+    usage = tokens({**said, **inner}, NAMES)
+    hidden = usage.get("reasoning_tokens", 0)
+    if hidden and soft(count, said.get("total")) == usage["input_tokens"] + usage["output_tokens"] + hidden:
+        usage["output_tokens"] += hidden  # Gemini's thoughts stand beside the answer
+    return usage
 
 
 def _beside(usage: dict[str, int], cache: Mapping[str, Any]) -> dict[str, int]:
