@@ -40,6 +40,12 @@ def test_a_streamed_answer_is_the_same_answer_as_a_whole_one():
     assert read([whole]).requests["output_sha"].item() == stream["output_sha"]
 
 
+def test_cached_input_is_part_of_the_input():
+    row = json.loads(LOG[0])
+    row["response"]["prompt_eval_cached_count"] = 16
+    assert spent(read([row])) == (1, 26, 16, 0, 3, 0)
+
+
 def test_the_end_of_a_stream_can_say_something():
     pieces = [json.loads(line) for line in LOG[1:5]]
     pieces[-1]["message"]["content"] = "!"

@@ -83,6 +83,14 @@ def test_the_total_of_a_reranker_is_its_input():
     assert spent(read([row])) == (1, 815, 0, 0, 0, 0)
 
 
+def test_a_reranker_that_tells_searches_bills_them():
+    row = json.loads(RANKS[2]) | {"provider": "openrouter"}
+    row["response"]["usage"] = {"search_units": 1, "total_tokens": 150, "cost": 0.001}
+    call = read([row]).requests.row(0, named=True)
+    assert [(e["class"], e["quantity"]) for e in call["extras"]] == [("rerank_search", 1)]
+    assert (call["input_tokens"], call["cost_logged_usd"]) == (0, Decimal("0.001"))
+
+
 def test_documents_are_billed_by_the_page():
     made = read(PAGES)
     assert (fates(made), spent(made)) == (CLEAN, (2, 0, 0, 0, 0, 0))

@@ -14,7 +14,7 @@ from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._values import counted
 
 
-def _searches(units: Any) -> list[dict[str, Any]] | None:
+def searches(units: Any) -> list[dict[str, Any]] | None:
     """Searches of a reranker; raises ValueError for a value that is no count."""
     billed = units if isinstance(units, Mapping) else {}
     return quantities({"rerank_search": counted(billed.get("search_units"))})
@@ -44,7 +44,7 @@ class Cohere(TableFormat):
         "input_tokens": count("usage.billed_units.input_tokens", "meta.billed_units.input_tokens"),
         "output_tokens": count("usage.billed_units.output_tokens", "meta.billed_units.output_tokens"),
         "finish_reason": text("finish_reason"),
-        "extras": custom(_searches, schema.EXTRAS, "meta.billed_units"),
+        "extras": custom(searches, schema.EXTRAS, "meta.billed_units"),
     }  # fmt: skip
     prompt = Prompt(
         messages=("request:messages", "request:message", "request:texts", "request:inputs", "request:query"),

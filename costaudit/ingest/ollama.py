@@ -39,8 +39,8 @@ class Ollama(TableFormat):
     What its OpenAI-compatible endpoint answers is read by `openai-chat`. Read are one answer a line or a file, and
     streams, one piece a line: the piece that ends one has the counts.
 
-    - `eval_count` includes what the model thought. `prompt_eval_count` is absent where a prompt was cached whole, in
-      older versions: the input is then not known.
+    - `eval_count` includes what the model thought, `prompt_eval_count` what was cached (`prompt_eval_cached_count`). It
+      is absent where a prompt was cached whole, in older versions: the input is then not known.
     - `created_at` is when the answer was complete; `total_duration` [ns] says when it began.
     - Pieces name no answer: those of one model, up to the one that ends, are taken for one; the end can say something
       too, and is known by its duration. A stream that was broken
@@ -62,6 +62,7 @@ class Ollama(TableFormat):
         "max_tokens": request(whole("options.num_predict")),
         "reasoning_effort": request(text("think")),
         "input_tokens": count("prompt_eval_count"),
+        "cache_read_tokens": count("prompt_eval_cached_count"),
         "output_tokens": count("eval_count"),
         "finish_reason": text("done_reason"),
         "streamed": (flag("_streamed"), request(flag("stream"))),
