@@ -48,10 +48,20 @@ def test_attempts_before_a_response_are_calls_of_their_own():
     assert rows == [("gpt-5", "error", "r"), ("gpt-5-mini", "ok", "r"), ("gemini-2.5-flash", "ok", "r")]
 
 
-def test_writes_for_an_hour_are_part_of_all_writes():
+def test_thoughts_that_older_versions_leave_out_of_the_response_are_told_by_the_total():
+    answer, details = json.loads(LOG[1]), {"thoughts_tokens": 40, "cached_content_tokens": 64}
+    answer["usage"] = {"request_tokens": 90, "response_tokens": 60, "total_tokens": 190, "details": details}
+    assert spent(read([answer])) == (1, 90, 64, 0, 100, 40)
+    answer["usage"] |= {"total_tokens": 150}
+    assert spent(read([answer])) == (1, 90, 64, 0, 60, 40)
+
+
+def test_writes_for_an_hour_are_part_of_all_writes_and_searches_are_counted():
     answer = json.loads(LOG[1])
     answer["usage"] = {"input_tokens": 900, "cache_write_tokens": 300, "cache_write_1h_tokens": 200, "output_tokens": 9}
+    answer["usage"]["details"] = {"web_search_requests": 2}
     call = read([answer]).requests.row(0, named=True)
+    assert [(e["class"], int(e["quantity"])) for e in call["extras"]] == [("web_search", 2)]
     assert [call[k] for k in ("input_tokens", "cache_write_tokens", "cache_write_1h_tokens")] == [900, 300, 200]
 
 

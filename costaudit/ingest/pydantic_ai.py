@@ -25,6 +25,7 @@ from costaudit.ingest._format import (
     usd,
 )
 from costaudit.ingest._openai import placed, quantities
+from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
 from costaudit.ingest._values import counted
@@ -34,13 +35,15 @@ PROVIDERS = {"google-gla": "google", "google-vertex": "vertex", "google-cloud": 
 """How Pydantic AI calls some providers -> their name in the price book."""
 
 
-def _sound(usage: Any) -> list[dict[str, Any]] | None:
-    """Audio tokens, cached ones apart. Raises ValueError for a value that is no token count."""
+def _beside(usage: Any) -> list[dict[str, Any]] | None:
+    """Audio tokens, cached ones apart, and searches of the provider's own. Raises ValueError for a value that is no token count."""
     said = usage if isinstance(usage, Mapping) else {}
     given, cached, made = (
         counted(said.get(name)) for name in ("input_audio_tokens", "cache_audio_read_tokens", "output_audio_tokens")
     )
-    return quantities({"input_audio": max(0, given - cached), "cache_read_audio": cached, "output_audio": made})
+    searches = counted(part(said, "details").get("web_search_requests"))
+    sound = {"input_audio": max(0, given - cached), "cache_read_audio": cached, "output_audio": made}
+    return quantities({**sound, "web_search": searches})
 
 
 class PydanticAi(TableFormat):
@@ -56,9 +59,11 @@ class PydanticAi(TableFormat):
     A history holds the responses of all runs before it: a response counts once, by the provider's id. Cached input
     stands inside the input. A response keeps the attempts before it that failed or were rejected, with their own
     usage: each is a call of its own. Counts that are all 0 were not known. Older versions call the counts
-    `request_tokens` and `response_tokens`, and keep cache and reasoning in `details`.
+    `request_tokens` and `response_tokens`, keep cache and reasoning in `details`, and leave Gemini's thoughts out
+    of the response: their total tells.
     ## Limits
-    A response says when it was received and not when it was asked for.
+    A response says when it was received and not when it was asked for. What Anthropic's advisor took is not counted:
+    its model is not named.
     """
 
     name = "pydantic-ai"
@@ -73,14 +78,17 @@ class PydanticAi(TableFormat):
         "input_tokens": count("usage.input_tokens", "usage.request_tokens"),
         "output_tokens": count("usage.output_tokens", "usage.response_tokens"),
         "cache_read_tokens": count(
-            "usage.cache_read_tokens", "usage.details.cached_tokens", "usage.details.cache_read_input_tokens"
+            "usage.cache_read_tokens",
+            *(f"usage.details.{n}" for n in ("cached_tokens", "cache_read_input_tokens", "cached_content_tokens")),
         ),
         "cache_write_tokens": count("usage.cache_write_tokens", "usage.details.cache_creation_input_tokens"),
-        "cache_write_1h_tokens": count("usage.cache_write_1h_tokens"),
+        "cache_write_1h_tokens": count("usage.cache_write_1h_tokens", "usage.details.ephemeral_1h_input_tokens"),
         "reasoning_tokens": count(
-            "usage.output_reasoning_tokens", "usage.details.reasoning_tokens", "usage.details.thoughts_tokens"
+            "usage.output_reasoning_tokens",
+            *(f"usage.details.{name}_tokens" for name in ("reasoning", "thoughts", "thinking")),
         ),
-        "extras": custom(_sound, schema.EXTRAS, "usage"),
+        "_total": count("usage.total_tokens"),
+        "extras": custom(_beside, schema.EXTRAS, "usage"),
         "cost_logged_usd": usd("usage.cost"),
         "finish_reason": text("finish_reason"),
         "status": text("_status"),
@@ -110,6 +118,7 @@ class PydanticAi(TableFormat):
             *(pl.when(~unknown).then(name).alias(name) for name in counts),
             provider=pl.col("provider").str.to_lowercase().replace(PROVIDERS),
             _key=pl.coalesce("request_id", own),
+            _reading=pl.when(pl.col("_total").is_not_null()).then(pl.lit("inside")),
         ).drop("_kind")
 
 
