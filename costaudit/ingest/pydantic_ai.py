@@ -36,7 +36,7 @@ PROVIDERS = {"google-gla": "google", "google-vertex": "vertex", "google-cloud": 
 
 
 def _beside(usage: Any) -> list[dict[str, Any]] | None:
-    """Audio tokens, cached ones apart, and searches of the provider's own. Raises ValueError for a value that is no token count."""
+    """Audio tokens, cached ones apart, and the provider's own searches. Raises ValueError for what is no count."""
     said = usage if isinstance(usage, Mapping) else {}
     given, cached, made = (
         counted(said.get(name)) for name in ("input_audio_tokens", "cache_audio_read_tokens", "output_audio_tokens")
