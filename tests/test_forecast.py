@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from pages import body, read
 from priced import book, call, calls
+from samples import SAMPLES
 from test_hostile_text import ACTING, hostile
 
 from costaudit.analyze._growth import NEW_TENANTS, PROVED, growth, lengthening, project, proved
@@ -353,3 +354,12 @@ def test_wrong_flags_say_what_would_be_right(flags, capsys, tmp_path):
         main(["forecast", str(tmp_path), *flags])
     assert stopped.value.code == 2
     assert "hint: " in capsys.readouterr().err
+
+
+def test_fewer_weeks_than_were_asked_for_are_told(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["forecast", str(SAMPLES / "claude-code.jsonl"), "--weeks", "30", "--format", "json"])
+    assert stopped.value.code == 0
+    found = capsys.readouterr()
+    told = len(json.loads(found.out)["ahead"]) - 1
+    assert f"{told} weeks ahead, not 30: no more than the log has\n" in found.err

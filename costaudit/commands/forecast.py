@@ -11,8 +11,9 @@ import typer
 from msgspec.structs import replace
 
 from costaudit.commands import _options as options
-from costaudit.commands._output import emit, progress, unjudged, whole
+from costaudit.commands._output import emit, note, progress, unjudged, whole
 from costaudit.errors import UsageError
+from costaudit.words import plural
 
 FORMATS = ("terminal", "json", "markdown", "csv", "html")
 FACTOR = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)[x×X]?", re.ASCII)
@@ -96,6 +97,9 @@ def command(
     found = questions.planned(known, settings, usd)
     with options.money(settings, found.window):
         emit(_forecast.RENDERERS[format](found, options.view(no_color=no_color, output=output)), output)
+    told = len(found.ahead) - 1  # the last one is all of them
+    if weeks and told < weeks:
+        note(f"{plural(told, 'week')} ahead, not {weeks}: no more than the log has", quiet=quiet)
     whole(known.coverage)
     if min_coverage is not None and not known.coverage.enough:
         raise unjudged(min_coverage)
