@@ -41,6 +41,15 @@ def test_before_version_6_claude_has_its_cached_input_beside_the_input(changed, 
     assert read([row]).requests["input_tokens"].item() == input_tokens
 
 
+def test_the_lifetimes_of_cache_writes_are_read_where_the_provider_told_them():
+    row = json.loads(LOG[1])
+    split = {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40}
+    row["providerMetadata"]["anthropic"]["usage"] = {"cache_creation_input_tokens": 100, "cache_creation": split}
+    made = read([row])
+    assert made.requests.select("cache_write_5m_tokens", "cache_write_1h_tokens").row(0) == (60, 40)
+    assert spent(made) == spent(read([LOG[1]]))
+
+
 GEMINI = {"google": {"usageMetadata": {"toolUsePromptTokenCount": 7}}}
 
 

@@ -25,6 +25,7 @@ from costaudit.ingest._format import (
     text,
     whole,
 )
+from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import placed
 from costaudit.ingest._plain import part
 from costaudit.ingest._prompt import Prompt
@@ -66,6 +67,8 @@ class AiSdk(TableFormat):
         "input_tokens": count("_input"),
         "cache_read_tokens": count("_read"),
         "cache_write_tokens": count("_write"),
+        "cache_write_5m_tokens": count("_lifetimes.ephemeral_5m_input_tokens"),
+        "cache_write_1h_tokens": count("_lifetimes.ephemeral_1h_input_tokens"),
         "output_tokens": count("_output"),
         "reasoning_tokens": count("_hidden"),
         "finish_reason": text("finishReason.unified", "finishReason"),
@@ -93,12 +96,16 @@ class AiSdk(TableFormat):
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         read, written = (pl.col(name).fill_null(0) for name in ("cache_read_tokens", "cache_write_tokens"))
         given, beside = pl.col("input_tokens"), pl.col("_beside").fill_null(value=False)
-        return picked.with_columns(
-            input_tokens=pl.when(beside).then(given + read + written).otherwise(given),
-            provider=pl.col("provider").str.to_lowercase().str.extract(r"^([^.]+)"),  # `openai.responses`
-            # A sum has the id of its last step: where the steps are logged too, the step itself is the call.
-            _rank=pl.when(pl.col("summed")).then(pl.lit(-1, pl.Int64)),
-        ).drop("_beside")
+        return (
+            settled(picked)
+            .with_columns(
+                input_tokens=pl.when(beside).then(given + read + written).otherwise(given),
+                provider=pl.col("provider").str.to_lowercase().str.extract(r"^([^.]+)"),  # `openai.responses`
+                # A sum has the id of its last step: where the steps are logged too, the step itself is the call.
+                _rank=pl.when(pl.col("summed")).then(pl.lit(-1, pl.Int64)),
+            )
+            .drop("_beside")
+        )
 
 
 def _is_result(value: Mapping[str, Any]) -> bool:
@@ -188,6 +195,8 @@ def _shaped(call: Mapping[str, Any]) -> dict[str, Any]:
             given.get("cacheWrite"), parts.get("cacheWriteTokens"), theirs.get("cacheCreationInputTokens"),
             raw.get("cacheWriteInputTokens"), raw.get("cache_creation_input_tokens"),
         ),
+        # Anthropic's own usage, as it came, splits the writes by how long they live.
+        "_lifetimes": next((part(u, "cache_creation") for u in (raw, part(usage, "raw")) if "cache_creation" in u), {}),
         "_hidden": hidden,
         # Metadata of another provider: who serves Claude there counts as everybody else does.
         "_beside": old and (bool(theirs) or ("claude" in model and told.keys() <= {"gateway"})),
