@@ -51,6 +51,7 @@ class AiSdk(TableFormat):
     an answer is the provider's: another log of it is the same call.
     ## Limits
     A result does not name its provider: without a `provider` in the record around it, the model's name decides.
+    Version 4 tells nothing of Gemini's thoughts: they are missing from the output.
     """
 
     name = "ai-sdk"

@@ -31,6 +31,7 @@ class OpenAIImages(TableFormat):
     - Text and image tokens of the input have prices of their own; the output is image tokens, where no details say
       otherwise. Models that are billed by the picture (DALL·E) count nothing: their calls are unmetered.
     - Of a stream the event `image_generation.completed` has the counts; partial images are no calls.
+    - What another model took to draw an SVG (`svg_usage`) is a call that is not read.
     - The answer names neither model nor id: the model must stand in the request or in the record around it, and
       without an id around it (`request_id`) copies of a call cannot be told from repeated calls.
     """
