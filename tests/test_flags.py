@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 import typer
+from samples import SAMPLES
 from test_cli import run as run
 
 from costaudit.cli import Command
@@ -112,3 +114,13 @@ NOTHING = {"paths": ["a"], "name": None, "file": None, "weeks": 4, "share": None
 )
 def test_words_become_the_values_that_the_signature_names(words, values):
     assert given(*words.split()) == NOTHING | values
+
+
+def test_rules_are_named_one_by_one_or_with_commas(run):
+    def checked(*flags):
+        found = json.loads(run("analyze", str(SAMPLES / "claude-code.jsonl"), *flags, "--format", "json").out)
+        return found["clean"], found["not_checked"], found["findings"]
+
+    one_by_one = checked("--select", "cache-miss", "--select", "runaway-loop", "--ignore", "cache-miss")
+    assert checked("--select", "cache-miss, runaway-loop", "--ignore", "cache-miss") == one_by_one
+    assert checked("--select", "cache-miss,runaway-loop") != one_by_one

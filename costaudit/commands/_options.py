@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -94,10 +94,12 @@ Outcomes = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Outcomes by run_id or request_id: success, score.")
 ]
 Select = Annotated[
-    list[str] | None, typer.Option(metavar="RULE", autocompletion=_rules, help="Only these rules (repeatable).")
+    list[str] | None,
+    typer.Option(metavar="RULE", autocompletion=_rules, help="Only these rules: NAME,NAME or repeatable."),
 ]
 Ignore = Annotated[
-    list[str] | None, typer.Option(metavar="RULE", autocompletion=_rules, help="Not these rules (repeatable).")
+    list[str] | None,
+    typer.Option(metavar="RULE", autocompletion=_rules, help="Not these rules: NAME,NAME or repeatable."),
 ]
 FailOn = Annotated[
     str | None,
@@ -143,6 +145,7 @@ def settings(
     from costaudit.config import Settings, load_assignment
 
     given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items() if v is not None}
+    given |= {name: rules(given[name]) for name in ("select", "ignore") if name in given}
     given |= {name: v for name, v in (("since", moment(since)), ("until", moment(until))) if v is not None}
     if no_cache:
         given["cache"] = False
@@ -152,6 +155,11 @@ def settings(
     if "rates" in given and "currency" not in given and merged.currency.upper() == "USD":
         raise UsageError("--rates without a currency changes nothing", hint="name it, e.g. --currency EUR")
     return merged
+
+
+def rules(given: Iterable[str]) -> tuple[str, ...]:
+    """`a,b` and `c` as three names."""
+    return tuple(name.strip() for several in given for name in several.split(","))
 
 
 def view(by: Sequence[str] = (), *, no_color: bool = False, output: Path | None = None, verbose: bool = False) -> View:

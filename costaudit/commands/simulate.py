@@ -36,7 +36,7 @@ def command(
         bool, typer.Option("--drop-duplicates", help="The same as --fix duplicate-requests.")
     ] = False,
     fix: Annotated[
-        Changes, typer.Option(metavar="RULE", help="Act on every finding of a rule, as the report advises.")
+        Changes, typer.Option(metavar="RULE", help="Act on every finding of these rules, as the report advises.")
     ] = None,
     format: Annotated[str, options.format_of(*FORMATS)] = "terminal",
     output: options.Output = None,
@@ -68,7 +68,7 @@ def command(
         *map(scenario.ceiling, ceiling or ()),
         *map(scenario.cache, cache or ()),
         *map(scenario.batch, batch or ()),
-        *map(scenario.fix, [*(fix or ()), *(["duplicate-requests"] if drop_duplicates else [])]),
+        *map(scenario.fix, [*options.rules(fix or ()), *(["duplicate-requests"] if drop_duplicates else [])]),
     ]
     settings = options.settings(
         config,
