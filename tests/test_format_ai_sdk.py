@@ -137,6 +137,6 @@ def test_a_count_that_is_none_costs_the_line():
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

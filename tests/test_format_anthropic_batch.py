@@ -24,6 +24,6 @@ def test_a_batch_that_reports_the_ordinary_tier_is_a_batch_all_the_same():
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

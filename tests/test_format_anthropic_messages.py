@@ -196,7 +196,7 @@ def test_the_platform_is_known_by_the_id(change, provider):
 
 
 @given(mangled(LOG))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
 

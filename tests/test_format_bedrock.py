@@ -142,6 +142,6 @@ def test_real_records_read_right(shared, name, calls):
 
 
 @given(mangled(LOG))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

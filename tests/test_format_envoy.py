@@ -39,7 +39,7 @@ def test_a_recorded_line_is_read(shared):
 
 
 @given(mangled(LOG))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
 

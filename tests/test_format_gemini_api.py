@@ -144,7 +144,7 @@ def test_the_last_piece_of_a_stream_may_have_counts_alone():
 
 
 @given(mangled(LOG))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
 

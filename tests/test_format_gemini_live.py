@@ -44,6 +44,6 @@ def test_a_new_session_takes_neither_name_nor_model_from_the_one_before():
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

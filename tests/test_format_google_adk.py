@@ -83,6 +83,6 @@ def test_the_database_has_the_same_calls(layout, tmp_path):
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

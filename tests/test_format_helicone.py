@@ -44,7 +44,7 @@ def test_addresses_with_credentials_are_nowhere_in_the_table():
 
 
 @given(mangled(LOG))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
 

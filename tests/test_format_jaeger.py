@@ -36,6 +36,6 @@ def test_a_stored_span_and_a_trace_a_line_are_the_same_spans():
 
 
 @given(mangled(LOG))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

@@ -36,7 +36,7 @@ def test_bodies_cache_hits_and_errors_are_read():
 
 
 @given(mangled(LOG))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced
 

@@ -53,6 +53,6 @@ def test_one_bad_span_of_a_body_costs_one_span():
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

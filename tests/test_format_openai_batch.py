@@ -71,6 +71,6 @@ def test_the_batch_object_beside_its_output_is_not_paid_again():
 
 
 @given(mangled(LOG))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

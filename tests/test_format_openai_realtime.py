@@ -40,6 +40,6 @@ def test_events_by_themselves_are_read_and_without_a_session_have_no_model():
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

@@ -37,6 +37,6 @@ def test_the_providers_own_words_are_never_added():
 
 
 @given(mangled(LOG))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

@@ -110,6 +110,6 @@ def test_vectors_among_others_keep_their_counts(name):
 
 
 @given(mangled([*IMAGES, *SPEECH, *RANKS, *PAGES]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

@@ -93,6 +93,6 @@ def test_cached_input_of_bedrock_stands_beside_the_prompt():
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

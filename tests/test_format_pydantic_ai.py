@@ -75,6 +75,6 @@ def test_a_platform_behind_anthropics_client_is_known_by_the_id(said, identity, 
 
 
 @given(mangled(LOG))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

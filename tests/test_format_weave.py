@@ -51,6 +51,6 @@ def test_a_call_that_used_two_models_is_a_row_a_model():
 
 
 @given(mangled(LOG))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_line_is_lost_whatever_stands_in_it(lines):
     assert read(lines).fates.balanced

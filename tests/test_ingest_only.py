@@ -115,7 +115,7 @@ CALLS = [
 
 
 @given(st.lists(st.lists(st.sampled_from(CALLS), max_size=9), min_size=1, max_size=3), st.sampled_from([0, 1 << 20]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_calls_that_wait_without_their_lines_give_what_they_give_at_once(files, large):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for n, lines in enumerate([*files, CALLS[:1]]):

@@ -124,7 +124,7 @@ def stored(drawn):
 
 
 @given(first=st.lists(IDS, max_size=12), then=st.lists(IDS, min_size=1, max_size=12))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_a_merge_some_rows_at_a_time_is_the_merge_of_all_at_once(tmp_path_factory, first, then):
     folder = tmp_path_factory.mktemp("merge")
     said = {}

@@ -26,7 +26,7 @@ def rows_of(rows):
 
 
 @given(seed=st.integers(0, 10_000), plain=st.booleans(), piece=st.integers(1, 30))
-@trials(max_examples=12)
+@trials(max_examples=5)
 def test_sums_of_some_rows_at_a_time_are_the_sums_of_all_rows(seed, plain, piece):
     book, rows = pipeline.prices(Settings()), calls(seed, 40, plain=plain)
     with pytest.MonkeyPatch.context() as few:
