@@ -11,8 +11,8 @@ import polars as pl
 
 from costaudit import schema, scratch
 from costaudit.ingest._arrow import arrow, table
+from costaudit.ingest._file_read import FileRead
 from costaudit.ingest._files import LogFile
-from costaudit.ingest._read import FileRead
 from costaudit.ingest._stretch import Stretch, cut
 from costaudit.ingest._tree import NODES
 

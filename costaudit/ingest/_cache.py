@@ -26,10 +26,10 @@ from msgspec.structs import replace
 
 from costaudit.ingest import _pack
 from costaudit.ingest._assembled import strips
+from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._identity import ROWS
 from costaudit.ingest._pack import Damaged, Entry, Pack
-from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._state import State, above, goes_on, key_of, place_of, state_of, steady, to_go_on_from
 from costaudit.ingest._stretch import Stretch, together
 from costaudit.ingest._tree import NODES

@@ -17,11 +17,12 @@ from costaudit.errors import UNREAD, ConfigError, LogError
 from costaudit.ingest import _assembled, _convention, _detect
 from costaudit.ingest._cache import Cache
 from costaudit.ingest._convention import settle
+from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._files import LogFile, nothing
 from costaudit.ingest._format import Format
 from costaudit.ingest._identity import MACHINERY, ROWS, USAGE
 from costaudit.ingest._pool import Progress, read_all
-from costaudit.ingest._read import Asked, FileRead, read_file
+from costaudit.ingest._read import read_file
 from costaudit.ingest._remote import Fetcher, walk
 from costaudit.ingest._stretch import together
 from costaudit.ingest._tree import LENT, NODES, resolve

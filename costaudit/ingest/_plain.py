@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest import _identity, _prompt
-from costaudit.ingest._decode import parsed
+from costaudit.ingest._decode import opened, parsed
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Out
 from costaudit.ingest._limits import TOO_DEEP
@@ -88,6 +88,24 @@ def part(value: Any, name: str) -> Mapping[str, Any]:
     """An object inside an object; an empty one where there is none."""
     inner = value.get(name) if isinstance(value, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
+
+
+def written(value: Any) -> Mapping[str, Any]:
+    """An object, also where it is written as JSON in a text; an empty one where there is none."""
+    known = opened(value) if isinstance(value, str) else value
+    return known if isinstance(known, Mapping) else {}
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list; none where there is no list."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def after(began: datetime | None, milliseconds: float | None) -> datetime | None:
+    """When something ended that took so long; None where that is not known, or more than some days."""
+    if began is None or not milliseconds or not 0 < milliseconds < 1e9:
+        return None
+    return began + timedelta(milliseconds=milliseconds)
 
 
 def calls(made: Iterable[tuple[Any, Any, Any]]) -> list[dict[str, Any]] | None:

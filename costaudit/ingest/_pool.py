@@ -22,8 +22,9 @@ import msgspec
 
 from costaudit.ingest._ahead import taken
 from costaudit.ingest._answers import HELD, Answers, Group, number, packed
+from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._processes import SHARE, WAITING, WORTH, Answer, Answered, cores, receive, send
-from costaudit.ingest._read import Asked, FileRead, prepare, read_files, read_on, read_some
+from costaudit.ingest._read import prepare, read_files, read_on, read_some
 from costaudit.ingest._slices import joined, slices
 from costaudit.ingest._transcript_sums import Seen, sums_alone
 

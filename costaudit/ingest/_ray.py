@@ -14,8 +14,8 @@ from typing import Any
 
 from costaudit.errors import LogError, UsageError
 from costaudit.ingest._answers import Answers, Group
+from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._pool import Progress, groups_of
-from costaudit.ingest._read import Asked, FileRead
 from costaudit.ingest._task import Answer, costaudit_read
 
 TRIES = 4  # of a task whose worker dies

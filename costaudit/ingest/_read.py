@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-import msgspec
 import polars as pl
 from msgspec.structs import replace
 
@@ -19,6 +17,7 @@ from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
+from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, is_lines, line, more, pieces, split
 from costaudit.ingest._finish import finish
 from costaudit.ingest._format import Again, FileReader, Out
@@ -31,27 +30,6 @@ from costaudit.ingest._transcript_sums import Seen
 NEWLINE = ord("\n")
 LINES = 20_000  # of files that are put into columns together
 WEIGHT = 8 << 20  # bytes after which a batch is full all the same
-
-Asked = tuple[LogFile, Mapping[str, str]]  # a file, and what it calls the columns of `generic`
-
-
-class FileRead(msgspec.Struct):
-    """What one file gave, before duplicates are collapsed across files."""
-
-    file: LogFile
-    lines: int = 0
-    blank: int = 0
-    frames: list[Stretch] = msgspec.field(default_factory=list)  # columns of `ROWS`, those that they have
-    nodes: list[Stretch] = msgspec.field(default_factory=list)  # spans that are no request (`_tree`)
-    skipped: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)  # (format, type)
-    rejects: list[tuple[int, str, str]] = msgspec.field(default_factory=list)  # (line, format, reason)
-    problem: str = ""
-    unread: bool = False  # the problem is that the system did not let it be read; it may the next time
-    sample: bool = False  # it says that it does not hold all calls
-    notes: list[str] = msgspec.field(default_factory=list)
-    until: Known | None = None  # all of it was read line by line, and what is appended can be read alone
-    beyond: bool = False  # it is what the file gave beyond `file.known`
-    seam: Any = None  # what has to be known of a slice to put it beside the others, if anything (`Format.reader`)
 
 
 def read_file(file: LogFile, columns: Mapping[str, str]) -> FileRead:

@@ -25,7 +25,7 @@ from costaudit.ingest._listing import MARK
 from costaudit.ingest._objects import connected, is_remote, library, refused, sentence, split
 
 if TYPE_CHECKING:
-    from costaudit.ingest._read import Asked, FileRead
+    from costaudit.ingest._file_read import Asked, FileRead
 
 BATCH = 512 << 20  # bytes of objects on disk at a time, and as much again of the batch being fetched
 OBJECTS = 400  # of a batch

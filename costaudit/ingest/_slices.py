@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from costaudit import scratch
 from costaudit.ingest import _stretch
+from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._files import Known, LogFile
 from costaudit.ingest._format import fits
-from costaudit.ingest._read import Asked, FileRead, cuts_of
+from costaudit.ingest._read import cuts_of
 from costaudit.ingest._stretch import Stretch
 
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from costaudit.errors import UsageError
 from costaudit.ingest._answers import packed
 from costaudit.ingest._cache import version
-from costaudit.ingest._read import Asked, read_files
+from costaudit.ingest._file_read import Asked
+from costaudit.ingest._read import read_files
 from costaudit.ingest._remote import Fetcher
 
 

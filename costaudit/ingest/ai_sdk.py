@@ -27,7 +27,7 @@ from costaudit.ingest._format import (
 )
 from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import placed
-from costaudit.ingest._plain import part
+from costaudit.ingest._plain import objects, part
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._table import TableReader
 from costaudit.ingest._values import text as text_of
@@ -142,17 +142,13 @@ class AiSdkReader(TableReader):
 def _calls(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The calls that a result is of: its steps, else itself."""
     steps = result.get("steps")
-    listed = [s for s in _objects(steps) if _is_result(s) or _is_step(s)]
+    listed = [s for s in objects(steps) if _is_result(s) or _is_step(s)]
     if listed:
-        tasks = {text_of(run.get("id")): run.get("function_id") for run in _objects(result.get("runs"))}
+        tasks = {text_of(run.get("id")): run.get("function_id") for run in objects(result.get("runs"))}
         return [_shaped(_kept(step, tasks) if _is_step(step) else step) for step in listed]
     if isinstance(result.get("totalUsage"), Mapping) and result["totalUsage"] != result.get("usage"):
         return [_shaped({**result, "usage": result["totalUsage"], "_summed": True})]
     return [] if steps or ("steps" in result and "usage" not in result) else [_shaped(result)]
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def _kept(step: Mapping[str, Any], tasks: Mapping[str | None, Any]) -> dict[str, Any]:
@@ -226,9 +222,9 @@ def _choices(call: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     made = [
         {"id": c.get("toolCallId"), "type": "function",
          "function": {"name": c.get("toolName"), "arguments": c.get("input", c.get("args"))}}
-        for c in _objects(call.get("toolCalls")) or [c for c in _objects(call.get("content")) if "toolName" in c]
+        for c in objects(call.get("toolCalls")) or [c for c in objects(call.get("content")) if "toolName" in c]
     ]  # fmt: skip
-    texts = [c["text"] for c in _objects(call.get("content")) if c.get("type") == "text" and "text" in c]
+    texts = [c["text"] for c in objects(call.get("content")) if c.get("type") == "text" and "text" in c]
     said = call.get("text") if isinstance(call.get("text"), str) else "".join(map(str, texts)) or None
     if said is None and not made:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, when
 from costaudit.ingest._values import text
 
 NAMES = Names(("inputTokens", "input"), ("outputTokens", "output"), ("cacheReadInputTokens",),
@@ -48,8 +48,8 @@ class _Reader(PlainReader):
         if thread is None:
             out.foreign.append(record)
             return
-        messages = _objects(value.get("messages"))
-        events = _objects(part(value, "usageLedger").get("events"))
+        messages = objects(value.get("messages"))
+        events = objects(part(value, "usageLedger").get("events"))
         created = when(value.get("created"))
         made = 0
         if events:
@@ -88,7 +88,7 @@ class _Reader(PlainReader):
             return 1
         if not spent(usage):
             return 0
-        asked = [b for b in _objects(message.get("content")) if b.get("type") == "tool_use"]
+        asked = [b for b in objects(message.get("content")) if b.get("type") == "tool_use"]
         self.add(
             record,
             started_at=when(about.get("timestamp")) or created,
@@ -102,7 +102,3 @@ class _Reader(PlainReader):
             **usage,
         )
         return 1
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -10,7 +10,7 @@ from typing import Any
 from costaudit.ingest._counts import Names, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, folder, results, when
+from costaudit.ingest._plain import PlainReader, calls, folder, objects, results, when
 from costaudit.ingest._values import text
 
 NAMES = Names(
@@ -84,7 +84,7 @@ class _Reader(PlainReader):
 
     def _answer(self, value: Mapping[str, Any], record: Record) -> None:
         asked = value.get("tool_calls")
-        asked = [t for t in asked if isinstance(t, Mapping)] if isinstance(asked, list) else []
+        asked = objects(asked)
         made = [(f"{record.line} {n}", t.get("name"), t.get("args")) for n, t in enumerate(asked)]
         self.open += [own for own, _, _ in made]
         sent, self.results = self.results, []

@@ -12,7 +12,7 @@ import polars as pl
 from costaudit.ingest._counts import CAMEL, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, results, soft, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import text, usd
 
@@ -95,7 +95,7 @@ class _Reader(PlainReader):
         sent: list[tuple[Any, Any, bool | None]] = []
         for n, message in enumerate(messages):
             content = message.get("content")
-            blocks = [b for b in content if isinstance(b, Mapping)] if isinstance(content, list) else []
+            blocks = objects(content)
             for block in blocks:
                 if block.get("type") == "tool_result":
                     failed = block.get("is_error")

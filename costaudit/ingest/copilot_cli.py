@@ -8,7 +8,7 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, results, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when
 from costaudit.ingest._values import count, text
 
 NAMES = {
@@ -101,7 +101,7 @@ class _Reader(PlainReader):
     def _answer(self, value: Mapping[str, Any], data: Mapping[str, Any], record: Record) -> None:
         said = data.get("outputTokens")
         asked = data.get("toolRequests")
-        asked = [t for t in asked if isinstance(t, Mapping)] if isinstance(asked, list) else []
+        asked = objects(asked)
         sent, self.results = self.results, []
         own = text(data.get("messageId")) or text(value.get("id"))
         row = self.add(

@@ -10,7 +10,7 @@ from typing import Any
 from costaudit.ingest._counts import CAMEL, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, results, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when
 from costaudit.ingest._values import text
 
 NAMES = CAMEL._replace(beside=True)
@@ -110,7 +110,7 @@ class _Reader(PlainReader):
     def _message(self, value: Mapping[str, Any], record: Record) -> bool:
         message = part(value, "message") or value
         content = message.get("content")
-        blocks = [b for b in content if isinstance(b, Mapping)] if isinstance(content, list) else []
+        blocks = objects(content)
         for block in blocks:
             if block.get("type") == "tool_result":
                 failed = block.get("is_error")

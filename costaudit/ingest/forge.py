@@ -9,7 +9,7 @@ from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, when
 from costaudit.ingest._values import text
 
 NAMES = Names(("prompt_tokens",), ("completion_tokens",), ("cached_tokens",), inside=True)
@@ -64,7 +64,7 @@ class _Reader(PlainReader):
                 continue
             made += 1
             asked = said.get("tool_calls")
-            asked = [t for t in asked if isinstance(t, Mapping)] if isinstance(asked, list) else []
+            asked = objects(asked)
             self.add(
                 record,
                 started_at=when(value.get("updated_at")) or when(value.get("created_at")),

@@ -8,7 +8,7 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, results, thoughtful, when
+from costaudit.ingest._plain import PlainReader, calls, objects, results, thoughtful, when
 from costaudit.ingest._values import text
 
 TALK = ("user", "info", "error", "warning")
@@ -113,7 +113,7 @@ class _Reader(PlainReader):
         if own is not None and own != self.last[0]:
             self.sent.setdefault(own, self.last[1])
         tools = message.get("toolCalls")
-        tools = [t for t in tools if isinstance(t, Mapping)] if isinstance(tools, list) else []
+        tools = objects(tools)
         done = results(
             (t.get("id"), t["result"], t.get("status") == "error") for t in tools if t.get("result") is not None
         )

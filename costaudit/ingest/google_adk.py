@@ -10,7 +10,7 @@ from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._gemini import camel, modality_parts
-from costaudit.ingest._plain import PlainReader, calls, part, results, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when, written
 from costaudit.ingest._values import counted, text
 
 NAMES = Names(
@@ -86,11 +86,11 @@ class _Reader(PlainReader):
             out.skipped["session without events"] += 1
 
     def _event(self, row: Mapping[str, Any], about: Mapping[str, Any], record: Record, out: Out) -> None:
-        event = camel({name: _opened(value) for name, value in {**_object(row.get("event_data")), **row}.items()})
+        event = camel({name: _opened(value) for name, value in {**written(row.get("event_data")), **row}.items()})
         usage = part(event, "usageMetadata")
         run = text(event.get("invocationId"))
         parts = part(event, "content").get("parts")
-        known = [p for p in parts if isinstance(p, Mapping)] if isinstance(parts, list) else []
+        known = objects(parts)
         given = [part(p, "functionResponse") for p in known if "functionResponse" in p]
         self.given.setdefault(run, []).extend((g.get("id"), g.get("response"), None) for g in given)
         counts = {**usage, "promptTokenCount": _input(usage)}
@@ -145,8 +145,3 @@ def _opened(value: Any) -> Any:
     """A cell of the database that holds an object as JSON; anything else as it is."""
     known = opened(value) if isinstance(value, str) else None
     return value if known is None else known
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    known = _opened(value)
-    return known if isinstance(known, Mapping) else {}

@@ -10,7 +10,7 @@ import polars as pl
 from costaudit.ingest._counts import CAMEL, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, folder, part, results, when
+from costaudit.ingest._plain import PlainReader, calls, folder, objects, part, results, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import text
 
@@ -128,7 +128,7 @@ class _Reader(PlainReader):
 
     def _answer(self, value: Mapping[str, Any], record: Record) -> None:
         asked = value.get("tool_calls")
-        asked = [t for t in asked if isinstance(t, Mapping)] if isinstance(asked, list) else []
+        asked = objects(asked)
         sent, self.results = self.results, []
         self.add(
             record,

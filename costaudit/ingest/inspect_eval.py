@@ -8,7 +8,7 @@ from typing import Any
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded
-from costaudit.ingest._plain import PlainReader, calls, part, soft, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, soft, when
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import count, number, text, usd
 
@@ -62,7 +62,7 @@ class _Reader(PlainReader):
             out.foreign.append(record)
             return
         else:
-            listed = [s for s in samples if isinstance(s, Mapping)] if isinstance(samples, list) else []
+            listed = objects(samples)
             made = sum(self._sample(sample, evaluation, record, out) for sample in listed)
             if not made:
                 made = self._sums(value, own, record)

@@ -8,7 +8,7 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, objects, part, soft, when
 from costaudit.ingest._values import text, usd
 
 
@@ -62,7 +62,7 @@ class _Reader(PlainReader):
         state = part(value, "session_state")
         model = text(part(part(state, "rts_model_state"), "model_info").get("model_id"))
         turns = part(state, "conversation_metadata").get("user_turn_metadatas")
-        turns = [t for t in turns if isinstance(t, Mapping)] if isinstance(turns, list) else []
+        turns = objects(turns)
         for n, turn in enumerate(turns, 1):
             metered = turn.get("metering_usage")
             for used in metered if isinstance(metered, list) else ():

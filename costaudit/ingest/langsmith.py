@@ -14,7 +14,7 @@ from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._otel_names import METADATA
 from costaudit.ingest._otel_prompt import IDS, prompt_facts
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, objects, part, soft, when
 from costaudit.ingest._values import count, number, text, usd
 
 CALLS = ("llm", "embedding")
@@ -51,7 +51,7 @@ class Langsmith(Format):
 
 def _pieces(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     listed = record.get(name)
-    return [p for p in listed if isinstance(p, Mapping)] if isinstance(listed, list) else []
+    return objects(listed)
 
 
 class _Reader(PlainReader):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, tokens
-from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, after, part, soft, when, written
 from costaudit.ingest._values import count, number, text
 
 PARTS = (
@@ -61,32 +59,27 @@ class _Reader(PlainReader):
         if own is None or "datetime_utc" not in value:
             out.foreign.append(record)
             return
-        options = _object(value.get("options_json"))
+        options = written(value.get("options_json"))
         began, took = when(value.get("datetime_utc")), soft(number, value.get("duration_ms"))
         self.add(
             record,
             started_at=began,
-            ended_at=began + timedelta(milliseconds=took) if began and took and 0 < took < 1e9 else None,
+            ended_at=after(began, took),
             run_id=text(value.get("conversation_id")) or text(value.get("thread_id")),
             model=text(value.get("resolved_model")) or text(value.get("model")),
             model_requested=text(value.get("model")),
             temperature=soft(number, options.get("temperature")),
             max_tokens=soft(count, options.get("max_tokens")),
-            service_tier=text(_object(value.get("token_details")).get("service_tier")),
+            service_tier=text(written(value.get("token_details")).get("service_tier")),
             has_text=bool(value.get("response")),
             _key=f"llm {own}",
             **_usage(value),
         )
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    known = opened(value) if isinstance(value, str) else value
-    return known if isinstance(known, Mapping) else {}
-
-
 def _usage(value: Mapping[str, Any]) -> dict[str, int]:
     """The token columns; empty where the plugin counted nothing. Raises ValueError for what is no count."""
-    details = _object(value.get("token_details"))
+    details = written(value.get("token_details"))
     homes = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
     said = {**details, **{k: v for home in homes for k, v in part(details, home).items()}}
     part_of = part(details, "cache_creation")

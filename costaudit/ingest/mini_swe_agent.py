@@ -9,7 +9,7 @@ from typing import Any
 from costaudit.ingest._counts import Names, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, results, soft, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
 from costaudit.ingest._values import text, usd
 
 NAMES = Names(
@@ -91,7 +91,7 @@ class _Reader(PlainReader):
         response, (folder, case) = part(extra, "response"), of
         choices, actions = response.get("choices"), extra.get("actions")
         first = choices[0] if isinstance(choices, list) and choices else None
-        commands = [a for a in actions if isinstance(a, Mapping)] if isinstance(actions, list) else []
+        commands = objects(actions)
         own = text(response.get("id"))
         self.add(
             record,

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, part, soft, when, written
 from costaudit.ingest._values import counted, text, usd
 
 NAMES = Names(
@@ -58,14 +57,9 @@ class OpenWebui(Format):
         return _Reader(file)
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    known = opened(value) if isinstance(value, str) else value
-    return known if isinstance(known, Mapping) else {}
-
-
 def _messages(record: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     """All messages of a chat, also those of branches that were left; None where there is no chat."""
-    chat = _object(record.get("chat"))
+    chat = written(record.get("chat"))
     kept = part(chat, "history").get("messages")
     if isinstance(kept, Mapping):
         return [{"id": own, **m} for own, m in kept.items() if isinstance(m, Mapping)]
@@ -106,8 +100,8 @@ class _Reader(PlainReader):
         self, message: Mapping[str, Any], chat: str, about: Mapping[str, Any], record: Record, *, rank: int
     ) -> None:
         own, user = text(message.get("id")) or "", text(about.get("user_id"))
-        info = _object(message.get("info"))
-        said = _object(message.get("usage")) or part(info, "usage") or info
+        info = written(message.get("info"))
+        said = written(message.get("usage")) or part(info, "usage") or info
         inner: dict[str, Any] = {name: n for home in DETAILS for name, n in part(said, home).items()}
         if said.get("cache_n") and said.get("prompt_n") is not None:
             # The server of llama.cpp times only the part of the prompt that it had not cached.

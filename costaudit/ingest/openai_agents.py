@@ -12,7 +12,7 @@ from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, objects, part, soft, when
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import count, number, text
 
@@ -48,7 +48,7 @@ class OpenAIAgents(Format):
         if _kind(record):
             return 95
         listed = record.get("data")
-        items = [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
+        items = objects(listed)
         return 95 if items and all(_kind(item) for item in items[:3]) else 0
 
     def reader(self, file: LogFile, found: Found) -> FileReader:

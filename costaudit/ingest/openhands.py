@@ -12,7 +12,7 @@ from costaudit.ingest._counts import spent
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._finish import DRAWN
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, folder, part, soft, when
+from costaudit.ingest._plain import PlainReader, folder, objects, part, soft, when
 from costaudit.ingest._values import counted, number, text, usd
 
 COUNTS = {
@@ -65,10 +65,6 @@ def _metrics(value: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str
         yield None, part(value, "metrics")
 
 
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
-
-
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         case, own = text(value.get("instance_id")), text(value.get("id"))
@@ -109,9 +105,9 @@ class _Reader(PlainReader):
 
 def _calls(metrics: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
     """Each call's counts, and what is known of it besides."""
-    usages, costs = _objects(metrics.get("token_usages")), _objects(metrics.get("costs"))
+    usages, costs = objects(metrics.get("token_usages")), objects(metrics.get("costs"))
     waits = {
-        text(w.get("response_id")): soft(number, w.get("latency")) for w in _objects(metrics.get("response_latencies"))
+        text(w.get("response_id")): soft(number, w.get("latency")) for w in objects(metrics.get("response_latencies"))
     }
     aligned = len(usages) == len(costs)  # calls without a known price have no cost, and then no time either
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, results, soft, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
 from costaudit.ingest._values import count, text, usd
 
 
@@ -85,7 +85,7 @@ class _Reader(PlainReader):
     def _answer(self, value: Mapping[str, Any], message: Mapping[str, Any], record: Record) -> None:
         usage = _usage(part(message, "usage"))
         content = message.get("content")
-        blocks = [b for b in content if isinstance(b, Mapping)] if isinstance(content, list) else []
+        blocks = objects(content)
         asked = [b for b in blocks if b.get("type") in ("toolCall", "tool_use")]
         response = text(message.get("responseId"))
         identity = response or text(message.get("timestamp")) or text(value.get("id"))

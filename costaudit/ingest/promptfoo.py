@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
@@ -11,27 +10,17 @@ from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._messages import encoded
-from costaudit.ingest._plain import PlainReader, part, soft, when
+from costaudit.ingest._plain import PlainReader, after, part, soft, when, written
 from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import count, counted, flag, number, text, usd
 
 NAMES = Names(
     ("prompt",), ("completion",), ("cacheReadInputTokens",), ("cacheCreationInputTokens",), ("reasoning",), inside=True
 )
-MODES = frozenset(
-    {
-        "chat",
-        "completion",
-        "messages",
-        "responses",
-        "embedding",
-        "embeddings",
-        "realtime",
-        "assistant",
-        "image",
-        "vision",
-    }
-)
+MODES = frozenset({
+    "chat", "completion", "messages", "responses", "embedding", "embeddings", "realtime", "assistant", "image",
+    "vision",
+})  # fmt: skip
 
 
 class Promptfoo(Format):
@@ -111,14 +100,14 @@ class _Reader(PlainReader):
 
     def _result(self, value: Mapping[str, Any], about: Mapping[str, Any], record: Record) -> Iterator[dict[str, Any]]:
         """The row of a test, and that of its graders."""
-        response = _object(value.get("response"))
+        response = written(value.get("response"))
         evaluation = text(value.get("evalId", value.get("eval_id"))) or text(about.get("evalId")) or self.file.shown
         test, nth = (
             text(value.get(a, value.get(b))) for a, b in (("testIdx", "test_idx"), ("promptIdx", "prompt_idx"))
         )
         began = when(value.get("created_at")) or when(about.get("timestamp")) or when(value.get("timestamp"))
         wait = soft(number, value.get("latencyMs", value.get("latency_ms")))
-        provider = _object(value.get("provider")) or {"id": value.get("provider")}
+        provider = written(value.get("provider")) or {"id": value.get("provider")}
         said = part(response, "tokenUsage")
         several = (soft(count, said.get("numRequests")) or 0) > 1
         # Of one request `cached` is the provider's; of several it is the answers out of promptfoo's own cache too.
@@ -134,10 +123,10 @@ class _Reader(PlainReader):
             "success": soft(flag, value.get("success")),
         }
         yield {
-            **_prompt(_object(value.get("prompt")), response.get("output")),
+            **_prompt(written(value.get("prompt")), response.get("output")),
             **common,
             **_named(text(provider.get("id"))),
-            "ended_at": began + timedelta(milliseconds=wait) if began and wait and 0 < wait < 1e9 else None,
+            "ended_at": after(began, wait),
             "cost_logged_usd": soft(usd, value.get("cost")),
             "gateway_cache_hit": True if response.get("cached") is True else None,
             "status": "error" if response.get("error") else None,
@@ -145,14 +134,9 @@ class _Reader(PlainReader):
             "_key": key,
             **(usage if spent(usage) else {}),
         }
-        graded = _usage(part(_object(value.get("gradingResult", value.get("grading_result"))), "tokensUsed"))
+        graded = _usage(part(written(value.get("gradingResult", value.get("grading_result"))), "tokensUsed"))
         if spent(graded):
             yield {**common, "task": "grading", "summed": True, "_key": f"{key} grading", **graded}
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    known = opened(value) if isinstance(value, str) else value
-    return known if isinstance(known, Mapping) else {}
 
 
 def _usage(said: Mapping[str, Any]) -> dict[str, int]:

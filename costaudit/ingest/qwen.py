@@ -7,7 +7,7 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out
-from costaudit.ingest._plain import PlainReader, calls, part, results, thoughtful, when
+from costaudit.ingest._plain import PlainReader, calls, objects, part, results, thoughtful, when
 from costaudit.ingest._values import text
 
 NAMES = {
@@ -59,7 +59,7 @@ class _Reader(PlainReader):
             out.foreign.append(record)
             return
         parts = part(value, "message").get("parts")
-        parts = [p for p in parts if isinstance(p, Mapping)] if isinstance(parts, list) else []
+        parts = objects(parts)
         responses = [r for p in parts if (r := part(p, "functionResponse"))]
         if kind != "assistant":
             if responses:
