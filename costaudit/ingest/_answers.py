@@ -106,9 +106,8 @@ class Answers:
 
         def take(group: Sequence[int], reads: Sequence[FileRead]) -> None:
             for n, read in zip(group, reads, strict=True):
-                read.file = files[
-                    n
-                ]  # a name that came from another process is a second one: of a million files half a gigabyte
+                # A name that came from another process is a second one: of a million files half a gigabyte.
+                read.file = files[n]
                 found[n] = read
 
         for group, said in self._few:
