@@ -36,18 +36,25 @@ class Failed(msgspec.Struct, frozen=True):
     error_type: str | None
 
 
-class Lines:
-    """How one kind of batch file marks its lines."""
+class BatchFormat(Format):
+    """A kind of batch file: how it marks its lines."""
 
     def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
         """What a line is: answered, failed, a type that is skipped, or None for a record of another format."""
         raise NotImplementedError
 
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        return 90 if self.line(record) is not None else 0
 
-class BatchReader:
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del found  # the lines of a batch file are never wrapped
+        return _Reader(self, file)
+
+
+class _Reader:
     """Hands each answer to its own format's reader and prices it as a batch: nothing in the answer says so."""
 
-    def __init__(self, lines: Lines, file: LogFile) -> None:
+    def __init__(self, lines: BatchFormat, file: LogFile) -> None:
         self.lines, self.file = lines, file
         self.inner: dict[Answered, tuple[FileReader, Out]] = {}
 

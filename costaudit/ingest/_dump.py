@@ -9,20 +9,32 @@ import msgspec
 
 from costaudit.ingest._decode import opened, parsed
 from costaudit.ingest._detect import elsewhere
-from costaudit.ingest._files import UNREADABLE, Record
-from costaudit.ingest._format import Format, Out
+from costaudit.ingest._files import UNREADABLE, LogFile, Record
+from costaudit.ingest._format import FileReader, Format, Found, Out
 from costaudit.ingest._spans import Span, collect
 
 
-class SpanReader:
-    """Reads records that hold one span or many; one bad span costs one span."""
-
-    def __init__(self, form: Format) -> None:
-        self.form = form
+class SpanFormat(Format):
+    """A format whose records hold one span or many; one that has to know the spans before has a reader of its own."""
 
     def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
         """The spans of a record (None for an element that is no span); None where the record is of another format."""
         raise NotImplementedError
+
+    def reader(self, file: LogFile, found: Found) -> FileReader:
+        del file, found  # dumps are never wrapped
+        return type(self).reads(self)
+
+
+@SpanFormat.read_by
+class SpanReader:
+    """Reads records that hold spans; one bad span costs one span."""
+
+    def __init__(self, form: SpanFormat) -> None:
+        self.form = form
+
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        return self.form.spans(value, record)
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         waiting: list[Span] = []

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import polars as pl
@@ -134,6 +134,10 @@ class Out(msgspec.Struct):
         self.sample |= other.sample
         self.tables += other.tables
 
+    def refuse(self, line: int, problem: ValueError | TypeError) -> None:
+        """Make a record a reject because of a value that is no count: as none it would be a free call."""
+        self.rejects.append((line, f"usage: {problem}"))
+
     def tuples(
         self,
         dtypes: Mapping[str, Any],
@@ -207,6 +211,9 @@ class FileReader(Protocol):
     def close(self, out: Out) -> None: ...
 
 
+R = TypeVar("R", bound=FileReader)
+
+
 class Found(NamedTuple):
     """Where a record keeps what a format recognises: the paths of the response and of the request beside it."""
 
@@ -222,6 +229,7 @@ class Format:
     wrappable   whether the object it recognises may stand deeper in a home-made log record
     closed      whether its records, where it is sure of them, are of no other format, whatever stands inside them
     tables      tables of a database that hold its records, the first decides: name -> columns it must have
+    reads       makes the reader of a file (`read_by`)
     """
 
     name: ClassVar[str]
@@ -229,6 +237,7 @@ class Format:
     wrappable: ClassVar[bool] = False
     closed: ClassVar[bool] = False
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    reads: ClassVar[Callable[..., FileReader]]
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:
         """`columns`: what the settings say logs call the request table's columns; most formats have fixed names."""
@@ -239,7 +248,15 @@ class Format:
         raise NotImplementedError
 
     def reader(self, file: LogFile, found: Found) -> FileReader:
-        raise NotImplementedError
+        """What reads a file; most formats have a class for it (`read_by`) and are never wrapped."""
+        del found
+        return type(self).reads(file)
+
+    @classmethod
+    def read_by(cls, reader: type[R]) -> type[R]:
+        """Mark the class of the format's readers, one object a file."""
+        cls.reads = reader
+        return reader
 
 
 LEAVES = frozenset(
@@ -299,7 +316,7 @@ class TableFormat(Format):
     def reader(self, file: LogFile, found: Found) -> FileReader:
         from costaudit.ingest._table import TableReader
 
-        return TableReader(self, file, found)
+        return getattr(type(self), "reads", TableReader)(self, file, found)
 
 
 def _flat(fields: Any) -> Iterator[Field]:

@@ -48,7 +48,7 @@ class PlainReader:
                 self.take(value, record, out)
             except ValueError as problem:
                 del self.rows[made:]  # a record is a reject or what it holds, never both
-                out.rejects.append((record.line, f"usage: {problem}"))
+                out.refuse(record.line, problem)
             except (TypeError, RecursionError) as problem:
                 del self.rows[made:]
                 out.rejects.append((record.line, MISPLACED if isinstance(problem, TypeError) else TOO_DEEP))

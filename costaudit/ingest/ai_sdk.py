@@ -8,10 +8,8 @@ from typing import Any
 import polars as pl
 
 from costaudit.ingest._decode import inside, opened
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
-    FileReader,
-    Found,
     Out,
     TableFormat,
     around,
@@ -91,9 +89,6 @@ class AiSdk(TableFormat):
             return 82 if isinstance(first, Mapping) and (_is_result(first) or _is_step(first)) else 0
         return 80 if _is_result(record) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return AiSdkReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         read, written = (pl.col(name).fill_null(0) for name in ("cache_read_tokens", "cache_write_tokens"))
         given, beside = pl.col("input_tokens"), pl.col("_beside").fill_null(value=False)
@@ -121,6 +116,7 @@ def _is_step(value: Mapping[str, Any]) -> bool:
     return "step_number" in value and "model_id" in value and "run_id" in value
 
 
+@AiSdk.read_by
 class AiSdkReader(TableReader):
     """Takes results apart into their steps, and brings the counts of all versions into one shape."""
 

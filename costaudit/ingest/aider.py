@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -42,11 +42,8 @@ class Aider(Format):
             return 92 if "prompt_tokens" in record["properties"] else 0
         return 60 if "user_id" in record and "time" in record and "aider_version" in record["properties"] else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # events are never wrapped
-        return _Reader(file)
 
-
+@Aider.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         event, said = text(value.get("event")), part(value, "properties")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, when
 from costaudit.ingest._values import text
 
@@ -37,11 +37,8 @@ class Amp(Format):
         thread = str(record.get("id")).startswith("T-") and isinstance(record.get("messages"), list)
         return 94 if ledger or thread else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # threads are never wrapped
-        return _Reader(file)
 
-
+@Amp.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         thread = text(value.get("id"))
@@ -84,7 +81,7 @@ class _Reader(PlainReader):
         try:
             usage = tokens(said, NAMES)
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             return 1
         if not spent(usage):
             return 0

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from costaudit.ingest._batch import Answered, BatchReader, Failed, Lines
+from costaudit.ingest._batch import Answered, BatchFormat, Failed
 from costaudit.ingest._decode import dig
-from costaudit.ingest._files import LogFile
-from costaudit.ingest._format import FileReader, Format, Found
 from costaudit.ingest._values import lenient, text
 from costaudit.ingest.anthropic_messages import AnthropicMessages
 
 FATES = {"errored": "error", "expired": "error", "canceled": "cancelled"}
 
 
-class AnthropicBatch(Format, Lines):
+class AnthropicBatch(BatchFormat):
     """Result files of the Message Batches API: one `{"custom_id", "result"}` a line, in any order.
 
     Every class of tokens costs half in a batch, cached ones included. Results that are `errored`, `canceled` or
@@ -25,13 +23,6 @@ class AnthropicBatch(Format, Lines):
 
     name = "anthropic-batch"
     title = "Anthropic Message Batches results"
-
-    def recognises(self, record: Mapping[str, Any]) -> int:
-        return 90 if self.line(record) is not None else 0
-
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # the lines of a batch file are never wrapped
-        return BatchReader(self, file)
 
     def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
         kind = dig(record, ("result", "type"))

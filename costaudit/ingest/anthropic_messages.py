@@ -13,7 +13,6 @@ from costaudit.ingest._events import EVENTS, START, Message
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._finish import platform
 from costaudit.ingest._format import (
-    FileReader,
     Found,
     Out,
     TableFormat,
@@ -109,9 +108,6 @@ class AnthropicMessages(TableFormat):
             return 80
         return 50 if counted and "stop_reason" in record and "content" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return MessageReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         picked = settled(picked)
         counted = pl.any_horizontal(pl.col(WRITES).is_not_null())
@@ -137,6 +133,7 @@ class AnthropicMessages(TableFormat):
         ).drop("_fresh", "_speed", "_geo", "_host", "_parent", "_object")
 
 
+@AnthropicMessages.read_by
 class MessageReader(TableReader):
     """Puts streamed messages together, and gives steps that are billed apart a row of their own."""
 

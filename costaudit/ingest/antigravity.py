@@ -9,7 +9,7 @@ from typing import Any
 
 from costaudit.ingest._counts import Names, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, folder, objects, results, when
 from costaudit.ingest._values import text
 
@@ -44,11 +44,8 @@ class Antigravity(Format):
             return 88
         return 88 if {"step_index", "source", "type", "status"} <= record.keys() else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # transcripts are never wrapped
-        return _Reader(file)
 
-
+@Antigravity.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -12,7 +12,7 @@ from costaudit import schema
 from costaudit.ingest._chunks import Stream, is_chunk
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
+from costaudit.ingest._format import Format, Found, Out, loaded
 from costaudit.ingest._values import count, lenient, moment, number, text
 from costaudit.ingest.openai_chat import OpenAIChat
 from costaudit.ingest.openai_embeddings import OpenAIEmbeddings
@@ -51,10 +51,6 @@ class Azure(Format):
         first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], Mapping) else record
         return 95 if _kind(first) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # records of a diagnostic export are never wrapped
-        return _Reader(file)
-
 
 def _kind(record: Mapping[str, Any]) -> str:
     category = record.get("category") or record.get("Category") or record.get("Type")
@@ -74,6 +70,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     return flat | ({str(k).lower(): v for k, v in inner.items()} if isinstance(inner, Mapping) else {})
 
 
+@Azure.read_by
 class _Reader:
     def __init__(self, file: LogFile) -> None:
         self.inner = {name: (form.reader(file, HERE), Out()) for name, form in BODIES.items()}

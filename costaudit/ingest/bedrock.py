@@ -9,9 +9,8 @@ import polars as pl
 
 from costaudit.ingest import _bedrock
 from costaudit.ingest._decode import dig, inside, opened
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
-    FileReader,
     Found,
     Out,
     TableFormat,
@@ -109,9 +108,6 @@ class Bedrock(TableFormat):
             return 95
         return 90 if "recordId" in record and "modelInput" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return BedrockReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         asked = pl.col("model_requested")
         opaque = asked.str.contains("application-inference-profile/", literal=True)
@@ -136,6 +132,7 @@ class Bedrock(TableFormat):
         )
 
 
+@Bedrock.read_by
 class BedrockReader(TableReader):
     """Brings the bodies of each family to one shape before the table is read."""
 

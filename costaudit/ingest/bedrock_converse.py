@@ -9,10 +9,8 @@ import polars as pl
 
 from costaudit.ingest import _bedrock
 from costaudit.ingest._decode import inside
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
-    FileReader,
-    Found,
     Out,
     TableFormat,
     around,
@@ -77,9 +75,6 @@ class BedrockConverse(TableFormat):
         timed = isinstance(metrics, Mapping) and "latencyMs" in metrics
         return 85 if timed or ("stopReason" in record and isinstance(record.get("output"), Mapping)) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return ConverseReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         asked = pl.col("model_requested")
         parts = ["_fresh", "cache_read_tokens", "cache_write_tokens"]
@@ -92,6 +87,7 @@ class BedrockConverse(TableFormat):
         ).drop("_fresh")
 
 
+@BedrockConverse.read_by
 class ConverseReader(TableReader):
     """Brings the blocks of requests and answers into the words of the Messages API."""
 

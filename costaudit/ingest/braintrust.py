@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._dump import SpanFormat, SpanReader, first, listing, mapping, written
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Out
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
 from costaudit.ingest._values import count, number
@@ -25,7 +25,7 @@ USAGE = {
 }
 
 
-class Braintrust(Format):
+class Braintrust(SpanFormat):
     """Spans of Braintrust logs and experiments, from cloud exports, the interface or the query API.
 
     - An export of spans has a row a span: of rows around each other the innermost with usage is the call. An export of
@@ -47,18 +47,15 @@ class Braintrust(Format):
         rows = _rows(record)
         return 95 if rows and any(isinstance(r, dict) and "root_span_id" in r for r in rows[:5]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
-
 
 def _rows(record: Mapping[str, Any]) -> list[Any] | None:
     """The rows of a page of the query interface."""
     return next((record[name] for name in ("data", "events", "rows") if isinstance(record.get(name), list)), None)
 
 
+@Braintrust.read_by
 class _Reader(SpanReader):
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: SpanFormat) -> None:
         super().__init__(form)
         self.sums = 0  # roots with usage that are no call themselves
         self.below = 0  # spans that stand below others

@@ -13,7 +13,7 @@ from costaudit.ingest._blocks import BRACE, Lines
 from costaudit.ingest._columns import columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import UNREADABLE, LogFile, Record, beside
-from costaudit.ingest._format import Again, FileReader, Format, Found, Out, Seam
+from costaudit.ingest._format import Again, Format, Out, Seam
 from costaudit.ingest._messages import BYTES_PER_TOKEN, encoded, sha
 from costaudit.ingest._streams import STDIN
 from costaudit.ingest._transcript_lanes import (
@@ -110,11 +110,8 @@ class ClaudeCode(Format):
             return 92
         return 60 if kind in ("user", "assistant", "system", "summary") and "uuid" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # transcripts are never wrapped
-        return _Reader(file)
 
-
+@ClaudeCode.read_by
 class _Reader:
     """Reads one transcript in order; the rows of a response wait until the next one begins."""
 
@@ -305,7 +302,7 @@ class _Reader:
                 (_, model, counts), *steps = billed(message, model)
                 cost = None if row.costUSD is None else usd(row.costUSD)
             except (ValueError, TypeError) as problem:
-                out.rejects.append((number, f"usage: {problem}"))
+                out.refuse(number, problem)
                 return
         lane = self._lane(row)
         said = (

@@ -12,7 +12,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._steps import steps
 from costaudit.ingest._values import counted, flag, moment, text, usd
 
@@ -41,10 +41,6 @@ class ClaudeResult(Format):
             return 0
         return 95 if "total_cost_usd" in record or "modelUsage" in record or "usage" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # results are never wrapped
-        return _Reader(file)
-
 
 COLUMNS: dict[str, Any] = {
     name: schema.REQUESTS[name]
@@ -57,6 +53,7 @@ COLUMNS: dict[str, Any] = {
 } | dict.fromkeys(("_key", "_trace", "_span"), pl.String())  # fmt: skip
 
 
+@ClaudeResult.read_by
 class _Reader:
     """Reads results in order: one that falls below the one before, of the same session and model, is a new total."""
 
@@ -77,7 +74,7 @@ class _Reader:
                 try:
                     made = self._rows(value, record)
                 except (ValueError, TypeError) as problem:
-                    out.rejects.append((record.line, f"usage: {problem}"))
+                    out.refuse(record.line, problem)
                     continue
                 out.extra_lines += len(made) - 1
                 rows += made

@@ -11,7 +11,7 @@ import polars as pl
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, folder, part, soft, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import text, usd
@@ -47,10 +47,6 @@ class Cline(Format):
             return 58
         return 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # tasks are never wrapped
-        return _Reader(file)
-
 
 def _texts(content: Any) -> Iterator[str]:
     for block in content if isinstance(content, list) else (content,):
@@ -59,6 +55,7 @@ def _texts(content: Any) -> Iterator[str]:
             yield words
 
 
+@Cline.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

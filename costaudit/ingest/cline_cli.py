@@ -11,7 +11,7 @@ import polars as pl
 
 from costaudit.ingest._counts import CAMEL, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import text, usd
@@ -43,11 +43,8 @@ class ClineCli(Format):
             return 0
         return 88 if any("modelInfo" in m or "metrics" in m for m in messages[:50] if isinstance(m, Mapping)) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@ClineCli.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -9,7 +9,7 @@ from typing import Any
 
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, folder, part, when
 from costaudit.ingest._values import text
 
@@ -50,11 +50,8 @@ class Codebuff(Format):
             return 80 if {"content", "timestamp", "credits", "blocks"} & set(record) else 0
         return 82 if "runState" in metadata or "codebuff" in metadata else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # chats are never wrapped
-        return _Reader(file)
 
-
+@Codebuff.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -11,7 +11,7 @@ import msgspec
 
 from costaudit.ingest._decode import mended
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out, loads
+from costaudit.ingest._format import Format, Out, loads
 from costaudit.ingest._limits import TOO_DEEP
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import FINGERPRINTS, facts
@@ -60,10 +60,6 @@ class Codex(Format):
             return 85 if isinstance(record.get("usage"), Mapping) else 0
         return 60 if kind in ("turn.started", "turn.failed") or (kind.startswith("item.") and "item" in record) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rollouts are never wrapped
-        return _Reader(file)
-
 
 class _Row(msgspec.Struct, gc=False):
     timestamp: Any = None
@@ -98,6 +94,7 @@ _decode = msgspec.json.Decoder(_Row).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
 
 
+@Codex.read_by
 class _Reader:
     """Reads one rollout; what a copied beginning is can only be said when all of it is known."""
 
@@ -193,7 +190,7 @@ class _Reader:
                 source = "record" if kind == "token_usage_record" else "turn"
                 total, last = None, counts(payload.usage)
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             return
         if total is None and last is None:
             out.skipped[f"{inner or kind} without usage"] += 1
@@ -232,7 +229,7 @@ class _Reader:
         try:
             last = counts(row.usage)
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             return
         self.thread.prompts += 1
         event = Event(
@@ -253,7 +250,7 @@ class _Reader:
         try:
             total, last = counts(usage.get("total")), counts(usage.get("last"))
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             return
         turn = text(params.get("turnId")) or ""
         at = _time(row.timestamp)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, when
 from costaudit.ingest._values import text
 
@@ -39,11 +39,8 @@ class ContinueDev(Format):
         kept = "tokens_generated" in record and "timestamp" in record
         return 92 if (said or kept) and "model" in record and "provider" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # events are never wrapped
-        return _Reader(file)
 
-
+@ContinueDev.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         model, provider = text(value.get("model")), text(value.get("provider"))

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when
 from costaudit.ingest._values import count, text
 
@@ -49,11 +49,8 @@ class CopilotCli(Format):
         mine = ("session.", "assistant.", "user.", "tool.", "hook.", "system.", "subagent.")
         return 75 if kind.startswith(mine) and "parentId" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@CopilotCli.read_by
 class _Reader(PlainReader):
     """Reads one session; answers wait for the totals that restate them."""
 

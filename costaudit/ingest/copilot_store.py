@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, when
 from costaudit.ingest._values import text
 
@@ -43,14 +43,11 @@ class CopilotStore(Format):
             return 92
         return 60 if record.get("_table") == "sessions" and "cwd" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
-
 
 MARKS = {"total_nano_aiu", "request_multiplier", "initiator"}
 
 
+@CopilotStore.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, soft, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import number, text
@@ -39,11 +39,8 @@ class CopilotTraces(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 92 if {"span_id", "trace_id", "start_time_ms", "end_time_ms"} <= record.keys() else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
 
-
+@CopilotTraces.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         span, trace = text(value.get("span_id")), text(value.get("trace_id"))

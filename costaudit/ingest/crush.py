@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -43,11 +43,8 @@ class Crush(Format):
             return 92
         return 70 if record.get("_table") == "messages" and {"session_id", "role", "parts"} <= record.keys() else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
 
-
+@Crush.read_by
 class _Reader(PlainReader):
     """Reads one database; who answered in a session stands in the rows of its messages, which come later."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, folder, part, results
 from costaudit.ingest._values import text
 
@@ -37,11 +37,8 @@ class CursorAgent(Format):
         # Versions add keys; a row that has more of them may be another program's, if one knows it better.
         return 25 if record.keys() - {"role", "message", "timestamp_ms"} else 60
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # transcripts are never wrapped
-        return _Reader(file)
 
-
+@CursorAgent.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -8,8 +8,8 @@ from typing import Any
 
 from costaudit.ingest._counts import CAMEL, tokens
 from costaudit.ingest._cursor_names import served
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -37,14 +37,11 @@ class CursorEvents(Format):
             return 95
         return 93 if "timestamp" in record and MARKS & set(record) and "model" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # events are never wrapped
-        return _Reader(file)
-
 
 MARKS = {"isTokenBasedCall", "requestsCosts", "chargedCents", "cursorTokenFee"}
 
 
+@CursorEvents.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         listed = value.get("usageEvents")

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from costaudit.errors import AT_LEAST
-from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._dump import SpanFormat, SpanReader, first, listing, mapping, written
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Out
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
 from costaudit.ingest._values import count, number, text
@@ -17,7 +17,7 @@ INPUT = ("input_token_count", "input_tokens", "prompt_tokens")
 OUTPUT = ("output_token_count", "output_tokens", "completion_tokens")
 
 
-class Databricks(Format):
+class Databricks(SpanFormat):
     """Rows of `system.serving.endpoint_usage`, `system.ai_gateway.usage` and of inference tables.
 
     - Usage rows name a served entity and no model: export `system.serving.served_entities` beside them (its rows lend
@@ -39,10 +39,6 @@ class Databricks(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 95 if _table(record) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # tables are never wrapped
-        return _Reader(self)
-
 
 def _table(row: Mapping[str, Any]) -> str:
     """Which table a row is of; empty for none."""
@@ -55,8 +51,9 @@ def _table(row: Mapping[str, Any]) -> str:
     return ""
 
 
+@Databricks.read_by
 class _Reader(SpanReader):
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: SpanFormat) -> None:
         super().__init__(form)
         self.sampled: set[float] = set()
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, first, listing, mapping, written
+from costaudit.ingest._files import Record
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
 from costaudit.ingest._values import number, usd
@@ -33,7 +32,7 @@ ABOUT = {
 }
 
 
-class Datadog(Format):
+class Datadog(SpanFormat):
     """Spans of Datadog LLM Observability: what its SDK and HTTP interface send, and what its export returns.
 
     - Input counts include cached input. Workflow and agent spans hold calls together; of two spans of one call, one
@@ -54,9 +53,9 @@ class Datadog(Format):
         found = _spans(record)
         return 95 if found and any(_known(span) for span, _ in found[:5]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        found = _spans(value)
+        return None if found is None else [_span(span, around, record) for span, around in found]
 
 
 def _known(span: Mapping[str, Any]) -> bool:
@@ -90,12 +89,6 @@ def _spans(record: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[s
         around = {name: value for name, value in record.items() if name in ("ml_app", "tags", "session_id")}
         return [(span, around) for span in spans]
     return None
-
-
-class _Reader(SpanReader):
-    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
-        found = _spans(value)
-        return None if found is None else [_span(span, around, record) for span, around in found]
 
 
 def _span(span: Mapping[str, Any], around: Mapping[str, Any], record: Record) -> Span:

@@ -9,7 +9,7 @@ from typing import Any
 
 from costaudit.ingest._counts import CAMEL, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when
 from costaudit.ingest._values import text
 
@@ -47,11 +47,8 @@ class Droid(Format):
         # Rows of a transcript look like pi's, but say no role `toolResult` and carry no usage.
         return 58 if kind == "message" and "parentId" in record and "role" in part(record, "message") else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@Droid.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

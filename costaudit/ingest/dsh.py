@@ -8,7 +8,7 @@ from typing import Any
 
 from costaudit.ingest._counts import CAMEL, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, part, results, when
 from costaudit.ingest._values import text
 
@@ -40,11 +40,8 @@ class Dsh(Format):
             return 93 if "createdAt" in record and "id" in record else 0
         return 93 if isinstance(kind, str) and kind.startswith(KINDS) and "seq" in record and "data" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@Dsh.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

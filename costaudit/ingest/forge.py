@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._decode import opened
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, when
 from costaudit.ingest._values import text
 
@@ -35,11 +35,8 @@ class Forge(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 92 if "conversation_id" in record and ("context" in record or "workspace_id" in record) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
 
-
+@Forge.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         own = text(value.get("conversation_id"))
@@ -57,7 +54,7 @@ class _Reader(PlainReader):
             try:
                 usage = tokens({name: _actual(count) for name, count in part(entry, "usage").items()}, NAMES)
             except ValueError as problem:
-                out.rejects.append((record.line, f"usage: {problem}"))
+                out.refuse(record.line, problem)
                 made += 1
                 continue
             if role != "assistant" or not spent(usage):

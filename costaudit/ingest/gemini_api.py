@@ -11,7 +11,6 @@ from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
-    FileReader,
     Found,
     Out,
     TableFormat,
@@ -98,9 +97,6 @@ class GeminiAPI(TableFormat):
             return 80
         return 75 if any(is_stream(record.get(home)) for home in HOMES) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return GeminiReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         asked = pl.col("model_requested")
         model = pl.coalesce("model", asked.str.extract(NAMED), asked)
@@ -140,6 +136,7 @@ class GeminiAPI(TableFormat):
         ).drop("_prompt", "_tools", "_said", "_parts", "_fee", "_queries", "_batch", "_blocked")
 
 
+@GeminiAPI.read_by
 class GeminiReader(TableReader):
     """Brings answers into one shape and puts the chunks of streams together before they are read."""
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, results, thoughtful, when
 from costaudit.ingest._values import text
 
@@ -46,11 +46,8 @@ class GeminiCli(Format):
         plain = kind in TALK and "id" in record and "timestamp" in record and "content" in record
         return 30 if plain and "sessionId" not in record and "uuid" not in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@GeminiCli.read_by
 class _Reader(PlainReader):
     """Reads one session; results of tools belong to the message after the one that called them."""
 
@@ -88,7 +85,7 @@ class _Reader(PlainReader):
                 try:
                     self._message(message, record, out)
                 except ValueError as problem:
-                    out.rejects.append((record.line, f"usage: {problem}"))
+                    out.refuse(record.line, problem)
             else:
                 out.rejects.append((record.line, "not a message"))
 

@@ -10,7 +10,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, custom, loaded, text
+from costaudit.ingest._format import Found, Out, TableFormat, around, count, custom, loaded, text
 from costaudit.ingest._gemini import camel, modality_parts
 from costaudit.ingest._openai import placed
 from costaudit.ingest._plain import part
@@ -70,9 +70,6 @@ class GeminiLive(TableFormat):
             return 85
         return 60 if any(isinstance(record.get(name), Mapping) for name in BEGAN) and len(record) == 1 else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return LiveReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         asked = pl.col("model")
         place = asked.str.extract(PLACE)
@@ -92,6 +89,7 @@ class GeminiLive(TableFormat):
         ).drop("_prompt", "_tools", "_said", "_traffic")
 
 
+@GeminiLive.read_by
 class LiveReader(TableReader):
     """Gives each turn the model and the name of its session."""
 

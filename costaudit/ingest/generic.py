@@ -17,7 +17,6 @@ from costaudit.ingest._detect import Claims
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     Field,
-    FileReader,
     Found,
     Out,
     TableFormat,
@@ -182,9 +181,6 @@ class Generic(TableFormat):
             return 40
         return 20 if row.get("input_tokens") is not None and row.get("output_tokens") is not None else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return GenericReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         bare = [pl.col(name).is_null() for name in ("model", "model_requested", "request_id", "input_tokens")]
         beside = pl.col("_beside").is_not_null() & pl.col("_inside").is_null()
@@ -215,6 +211,7 @@ def _identity() -> pl.Expr:
     return pl.when(given.is_null()).then(None).when(given.str.len_chars() >= 12).then(given).otherwise(row)
 
 
+@Generic.read_by
 class GenericReader(TableReader):
     """Reads records whole, for names may stand anywhere, and remembers which columns nobody understood."""
 

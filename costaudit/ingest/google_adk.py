@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._gemini import camel, modality_parts
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when, written
 from costaudit.ingest._values import counted, text
@@ -48,10 +48,6 @@ class GoogleAdk(Format):
         first = listed[0] if isinstance(listed, list) and listed else None
         return 96 if isinstance(first, Mapping) and _is_event(first) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # events are never wrapped
-        return _Reader(file)
-
 
 def _is_event(value: Mapping[str, Any]) -> bool:
     """Whether an object is an event, as its own JSON or as a row of the database has it."""
@@ -60,6 +56,7 @@ def _is_event(value: Mapping[str, Any]) -> bool:
     return "author" in value or {"session_id", "event_data"} <= value.keys()
 
 
+@GoogleAdk.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
@@ -80,7 +77,7 @@ class _Reader(PlainReader):
             try:
                 self._event(event, value, record, out)
             except ValueError as problem:
-                out.rejects.append((record.line, f"usage: {problem}"))
+                out.refuse(record.line, problem)
         out.extra_lines += max(0, len(events) - 1)
         if not events:
             out.skipped["session without events"] += 1

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._counts import CAMEL, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, folder, objects, part, results, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import text
@@ -48,15 +48,12 @@ class Grok(Format):
             return 85
         return 85 if "contextTokensUsed" in record and "turnCount" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
-
 
 def _update(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return part(part(record, "params"), "update")
 
 
+@Grok.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

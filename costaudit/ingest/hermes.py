@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import SNAKE, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -33,14 +33,11 @@ class Hermes(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 92 if "id" in record and "started_at" in record and MARKS & set(record) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
-
 
 MARKS = {"billing_provider", "estimated_cost_usd", "actual_cost_usd"}
 
 
+@Hermes.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         own = text(value.get("id"))

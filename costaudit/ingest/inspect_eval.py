@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._plain import PlainReader, calls, objects, part, soft, when
 from costaudit.ingest._prompt import facts
@@ -47,11 +47,8 @@ class InspectEval(Format):
         sample = "epoch" in record and "model_usage" in record and isinstance(record.get("events"), list)
         return 95 if sample else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # logs are never wrapped
-        return _Reader(file)
 
-
+@InspectEval.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         evaluation, samples = part(value, "eval"), value.get("samples")
@@ -88,7 +85,7 @@ class _Reader(PlainReader):
             try:
                 usage = _usage(part(part(event, "output"), "usage"))
             except ValueError as problem:
-                out.rejects.append((record.line, f"usage: {problem}"))
+                out.refuse(record.line, problem)
                 continue
             self.add(record, **_call(event, f"inspect {run} {n}"), **about, **usage)
         return made

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, listing, mapping, written
+from costaudit.ingest._files import Record
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span, hex_id
 from costaudit.ingest._values import number
@@ -15,7 +14,7 @@ from costaudit.ingest._values import number
 FAILED = (True, "true", "True", "ERROR")
 
 
-class Jaeger(Format):
+class Jaeger(SpanFormat):
     """Traces of Jaeger: answers of its query interface, downloads of its pages, and spans as its store keeps them.
 
     - Tags are OpenTelemetry's attributes: everything said of `otlp` holds here too, the tree of spans included.
@@ -32,9 +31,10 @@ class Jaeger(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 90 if any(isinstance(span, dict) and _is_span(span) for span, _ in _spans(record)[:5]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        if not (_is_span(value) or isinstance(value.get("spans"), list) or isinstance(value.get("data"), list)):
+            return None
+        return [_span(s, p, record) if isinstance(s, dict) and _is_span(s) else None for s, p in _spans(value)]
 
 
 def _is_span(span: Mapping[str, Any]) -> bool:
@@ -49,13 +49,6 @@ def _spans(record: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
         return [(span, mapping(record.get("processes"))) for span in record["spans"]]
     data = record.get("data")
     return [found for trace in listing(data) if isinstance(trace, dict) for found in _spans(trace)]
-
-
-class _Reader(SpanReader):
-    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
-        if not (_is_span(value) or isinstance(value.get("spans"), list) or isinstance(value.get("data"), list)):
-            return None
-        return [_span(s, p, record) if isinstance(s, dict) and _is_span(s) else None for s, p in _spans(value)]
 
 
 def _tags(tags: Any) -> dict[str, Any]:

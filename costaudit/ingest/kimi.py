@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, when
 from costaudit.ingest._values import count, text
 
@@ -48,11 +48,8 @@ class Kimi(Format):
         wire = ("llm.request", "turn.prompt", "config.update", "context.", "tools.", "llm.")
         return 75 if isinstance(kind, str) and kind.startswith(wire) and "time" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # wire logs are never wrapped
-        return _Reader(file)
 
-
+@Kimi.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, objects, part, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -34,11 +34,8 @@ class Kiro(Format):
             return 93
         return 90 if "executionId" in record and isinstance(record.get("usageSummary"), list) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@Kiro.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -10,7 +10,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, custom, loaded, text, whole
+from costaudit.ingest._format import Found, Out, TableFormat, around, count, custom, loaded, text, whole
 from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import placed, quantities
 from costaudit.ingest._plain import part
@@ -80,9 +80,6 @@ class Langchain(TableFormat):
                 return 82
         return 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return LangchainReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         own = pl.when(pl.col("_own").is_not_null()).then(pl.concat_str(pl.lit("langchain "), "_own"))
         return (
@@ -126,6 +123,7 @@ def _messages(value: Any, deep: int = 0) -> Iterator[Mapping[str, Any]]:
             yield from _messages(item, deep + 1)
 
 
+@Langchain.read_by
 class LangchainReader(TableReader):
     """Takes states and results apart into messages, and brings their counts into one shape."""
 

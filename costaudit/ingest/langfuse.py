@@ -145,7 +145,7 @@ class _Reader:
         try:
             usage = _usage(item)
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             return
         if usage or kind in CALLS:
             rows.append(_observation(item, record) | usage)

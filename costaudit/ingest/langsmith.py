@@ -11,7 +11,7 @@ import polars as pl
 from costaudit.ingest import _tree
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._otel_names import METADATA
 from costaudit.ingest._otel_prompt import IDS, prompt_facts
 from costaudit.ingest._plain import PlainReader, objects, part, soft, when
@@ -44,16 +44,13 @@ class Langsmith(Format):
         pieces = [p for name in ("post", "patch") for p in _pieces(record, name)]
         return 95 if pieces and all("dotted_order" in p or "trace_id" in p for p in pieces[:3]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # runs are never wrapped
-        return _Reader(file)
-
 
 def _pieces(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     listed = record.get(name)
     return objects(listed)
 
 
+@Langsmith.read_by
 class _Reader(PlainReader):
     """Reads runs; pieces of recorded runs are put together before they are judged."""
 
@@ -88,7 +85,7 @@ class _Reader(PlainReader):
             try:
                 self._run(run, record, out)
             except ValueError as problem:
-                out.rejects.append((record.line, f"usage: {problem}"))
+                out.refuse(record.line, problem)
         if self.nodes:
             out.nodes.append(pl.DataFrame([[n.get(c) for n in self.nodes] for c in _tree.NODES], schema=_tree.NODES))
 

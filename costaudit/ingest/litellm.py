@@ -11,11 +11,9 @@ import polars as pl
 from costaudit.ingest import _cells
 from costaudit.ingest._decode import opened
 from costaudit.ingest._early import NOTICE
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
     LEAVES,
-    FileReader,
-    Found,
     Out,
     TableFormat,
     count,
@@ -160,9 +158,6 @@ class LiteLLM(TableFormat):
         timed = any(name in record for name in ("startTime", "starttime"))
         return 95 if timed and all(name in record for name in SPEND) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return PayloadReader(self, file, found)
-
     def explode(self, record: Record) -> Sequence[Record]:
         """Itself, with the metadata that spend logs keep as text opened."""
         if isinstance(record.data, dict):
@@ -212,6 +207,7 @@ REDACTED = b"redacted-by-litellm"
 OBJECTS = ("metadata", "response", "model_parameters", "hidden_params", "error_information", "cost_breakdown")
 
 
+@LiteLLM.read_by
 class PayloadReader(TableReader):
     """Takes the words that stand in for hidden prompts for what they are: no prompt, and no answer."""
 

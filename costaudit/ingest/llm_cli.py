@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, after, part, soft, when, written
 from costaudit.ingest._values import count, number, text
 
@@ -48,11 +48,8 @@ class LlmCli(Format):
             return 0
         return 92 if "conversation_id" in record or "thread_id" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
 
-
+@LlmCli.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         own = text(value.get("id"))

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, listing, mapping, written
+from costaudit.ingest._files import Record
 from costaudit.ingest._spans import Span, hex_id
 
 
-class Logfire(Format):
+class Logfire(SpanFormat):
     """Rows of the table `records`, as the query interface returns them, or as CSV or Parquet.
 
     - Attributes are those of OpenTelemetry (see `otlp`): the innermost span with usage is the call. The column
@@ -33,9 +32,10 @@ class Logfire(Format):
         rows = _rows(record)
         return 95 if any(isinstance(row, dict) and _is_row(row) for row in rows[:5]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        if not _is_row(value) and "columns" not in value:
+            return None
+        return [_span(r, record) if isinstance(r, dict) and _is_row(r) else None for r in _rows(value)]
 
 
 def _is_row(row: Mapping[str, Any]) -> bool:
@@ -55,13 +55,6 @@ def _rows(record: Mapping[str, Any]) -> list[Any]:
     if not isinstance(rows, list):
         return []
     return [dict(zip(names, row, strict=False)) if isinstance(row, (list, tuple)) else row for row in rows]
-
-
-class _Reader(SpanReader):
-    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
-        if not _is_row(value) and "columns" not in value:
-            return None
-        return [_span(r, record) if isinstance(r, dict) and _is_row(r) else None for r in _rows(value)]
 
 
 def _span(row: Mapping[str, Any], record: Record) -> Span:

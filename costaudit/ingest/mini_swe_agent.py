@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest._counts import Names, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -43,11 +43,8 @@ class MiniSweAgent(Format):
         known = isinstance(said, str) and said.startswith("mini-swe-agent")
         return 96 if known and isinstance(record.get("messages"), list) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # trajectories are never wrapped
-        return _Reader(file)
 
-
+@MiniSweAgent.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         messages = value.get("messages")
@@ -70,7 +67,7 @@ class _Reader(PlainReader):
             try:
                 usage = _usage(part(part(extra, "response"), "usage"))
             except ValueError as problem:
-                out.rejects.append((record.line, f"usage: {problem}"))
+                out.refuse(record.line, problem)
                 continue
             self._row(record, (folder, case), n, text(asked.get("model_name")), extra, usage, given)
             given = []

@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
 from costaudit.ingest._values import text, usd
 
@@ -34,11 +34,8 @@ class MistralVibe(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 93 if "session_id" in record and "session_prompt_tokens" in part(record, "stats") else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@MistralVibe.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         own, stats = text(value.get("session_id")), part(value, "stats")

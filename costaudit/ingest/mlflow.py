@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, first, listing, mapping, unquoted, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, first, listing, mapping, unquoted, written
+from costaudit.ingest._files import Record
 from costaudit.ingest._spans import Span, hex_id
 
 KINDS = {"chat_model": "chat", "embedding": "embeddings", "tool": "execute_tool"}
@@ -22,7 +21,7 @@ INFO = ("trace_metadata", "request_metadata")
 LINKED = "mlflow.gateway.linkedTraceId"
 
 
-class Mlflow(Format):
+class Mlflow(SpanFormat):
     """Traces of MLflow (`Trace.to_json`, rows of `search_traces`, artifacts `traces.json`), with the spans inside.
 
     - Attributes of spans are JSON kept as text; tokens stand in `mlflow.chat.tokenUsage`, of the trace in its metadata
@@ -46,9 +45,14 @@ class Mlflow(Format):
         spans = _inside(record) or ()
         return 96 if any(_native(span) for span in spans[:5]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # traces are never wrapped
-        return _Reader(self)
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        inside = _inside(value)
+        if inside is None:
+            return None
+        whole = mapping(value.get("trace")) if "trace" in value else value
+        info = mapping(whole.get("info")) or value
+        around = _around(info)
+        return [_span(span, info, around, record) if isinstance(span, dict) else None for span in inside]
 
 
 def _native(span: Any) -> bool:
@@ -67,17 +71,6 @@ def _inside(record: Mapping[str, Any]) -> list[Any] | None:
         if found:
             return [mapping(span) or span for span in found]
     return [] if "info" in whole or "trace_metadata" in record else None
-
-
-class _Reader(SpanReader):
-    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
-        inside = _inside(value)
-        if inside is None:
-            return None
-        whole = mapping(value.get("trace")) if "trace" in value else value
-        info = mapping(whole.get("info")) or value
-        around = _around(info)
-        return [_span(span, info, around, record) if isinstance(span, dict) else None for span in inside]
 
 
 def _around(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from costaudit.ingest._counts import Names, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, folder, part, when
 from costaudit.ingest._values import text
 
@@ -43,11 +43,8 @@ class Mux(Format):
         metadata = part(record, "metadata")
         return 90 if "historySequence" in metadata or "inputTokens" in part(metadata, "usage") else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # chats are never wrapped
-        return _Reader(file)
 
-
+@Mux.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

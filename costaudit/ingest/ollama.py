@@ -11,7 +11,6 @@ import polars as pl
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
-    FileReader,
     Found,
     Out,
     TableFormat,
@@ -90,9 +89,6 @@ class Ollama(TableFormat):
         said = isinstance(record.get("message"), Mapping) or isinstance(record.get("response"), str)
         return 85 if said and "created_at" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return OllamaReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         began = pl.col("ended_at") - pl.duration(microseconds=pl.col("_took") / 1_000)
         # A record with no other time is told the answer's own, which is that of its end.
@@ -149,6 +145,7 @@ def _message(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return message if isinstance(message, Mapping) else {"role": "assistant", "content": answer.get("response")}
 
 
+@Ollama.read_by
 class OllamaReader(TableReader):
     """Puts the pieces of streams together before they are read."""
 

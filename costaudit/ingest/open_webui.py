@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when, written
 from costaudit.ingest._values import counted, text, usd
 
@@ -52,10 +52,6 @@ class OpenWebui(Format):
             return 0
         return 93 if _messages(record) is not None else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # chats are never wrapped
-        return _Reader(file)
-
 
 def _messages(record: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     """All messages of a chat, also those of branches that were left; None where there is no chat."""
@@ -67,6 +63,7 @@ def _messages(record: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     return [m for m in listed if isinstance(m, Mapping)] if isinstance(listed, list) else None
 
 
+@OpenWebui.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         own, chat = text(value.get("id")), text(value.get("chat_id"))
@@ -91,7 +88,7 @@ class _Reader(PlainReader):
                 try:
                     self._answer(message, own, value, record, rank=0)
                 except ValueError as problem:
-                    out.rejects.append((record.line, f"usage: {problem}"))
+                    out.refuse(record.line, problem)
         out.extra_lines += max(0, made - 1)
         if not made:
             out.skipped["chat without answers"] += 1

@@ -10,7 +10,7 @@ import polars as pl
 from costaudit.ingest import _tree
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._plain import PlainReader, objects, part, soft, when
 from costaudit.ingest._prompt import facts
@@ -51,10 +51,6 @@ class OpenAIAgents(Format):
         items = objects(listed)
         return 95 if items and all(_kind(item) for item in items[:3]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # spans are never wrapped
-        return _Reader(file)
-
 
 def _kind(value: Mapping[str, Any]) -> str:
     """Whether an object is a trace or a span of one; "" where it is neither."""
@@ -63,6 +59,7 @@ def _kind(value: Mapping[str, Any]) -> str:
     return "trace" if "workflow_name" in value and value.get("object") == "trace" else ""
 
 
+@OpenAIAgents.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
@@ -107,7 +104,7 @@ class _Reader(PlainReader):
         try:
             usage = _usage(part(inner, "usage"))
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             return
         if kind not in CALLS and not usage:
             self.nodes.append(place | {"task": text(data.get("name")) if kind == "agent" else None})

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from costaudit.ingest._batch import Answered, BatchReader, Failed, Lines
+from costaudit.ingest._batch import Answered, BatchFormat, Failed
 from costaudit.ingest._decode import dig
-from costaudit.ingest._files import LogFile
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._format import Format
 from costaudit.ingest._values import count, lenient, text
 from costaudit.ingest.openai_chat import OpenAIChat
 from costaudit.ingest.openai_embeddings import OpenAIEmbeddings
@@ -17,7 +16,7 @@ from costaudit.ingest.openai_responses import OpenAIResponses
 BODY = ("response", "body")
 
 
-class OpenAIBatch(Format, Lines):
+class OpenAIBatch(BatchFormat):
     """Output and error files of the Batch API of OpenAI, Azure OpenAI and Mistral, as downloaded.
 
     A line wraps what the endpoint answered: Chat Completions, Responses or embeddings. It is priced as a batch,
@@ -31,13 +30,6 @@ class OpenAIBatch(Format, Lines):
 
     name = "openai-batch"
     title = "OpenAI Batch API files"
-
-    def recognises(self, record: Mapping[str, Any]) -> int:
-        return 90 if self.line(record) is not None else 0
-
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # the lines of a batch file are never wrapped
-        return BatchReader(self, file)
 
     def line(self, record: Mapping[str, Any]) -> Answered | Failed | str | None:
         if record.get("object") == "batch" and "endpoint" in record:

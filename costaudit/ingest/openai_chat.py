@@ -14,7 +14,6 @@ from costaudit.ingest._early import undone
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
     LEAVES,
-    FileReader,
     Found,
     Out,
     TableFormat,
@@ -141,9 +140,6 @@ class OpenAIChat(TableFormat):
             return 50
         return 30 if _unanswered(record) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return ChatReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         routed = pl.col("request_id").str.starts_with("gen-") & pl.col("model").str.contains("/", literal=True)
         who = provider(
@@ -173,6 +169,7 @@ class OpenAIChat(TableFormat):
 CHUNK = 8_192  # bytes of a record that may be a chunk by itself
 
 
+@OpenAIChat.read_by
 class ChatReader(TableReader):
     """Puts chunks together before their response is read; whole responses go straight through."""
 

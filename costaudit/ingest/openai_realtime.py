@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Found, Out, TableFormat, around, count, loaded, text, whole
+from costaudit.ingest._format import Found, Out, TableFormat, around, count, loaded, text, whole
 from costaudit.ingest._openai import EU_US, HOST, extras, provider, put
 from costaudit.ingest._table import TableReader
 
@@ -50,9 +50,6 @@ class OpenAIRealtime(TableFormat):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 85 if record.get("object") == "realtime.response" else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return RealtimeReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         state = pl.col("_state")
         return picked.with_columns(
@@ -63,6 +60,7 @@ class OpenAIRealtime(TableFormat):
         ).drop("_host", "_state")
 
 
+@OpenAIRealtime.read_by
 class RealtimeReader(TableReader):
     """Gives each response the model of its session."""
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._decode import opened
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
 from costaudit.ingest._values import count, text, usd
 
@@ -54,10 +54,6 @@ class Opencode(Format):
             return 70
         return 60 if "projectID" in record and "directory" in record and "time" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # messages are never wrapped
-        return _Reader(file)
-
 
 def _unfolded(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A database row with its JSON column opened."""
@@ -65,6 +61,7 @@ def _unfolded(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**record, "data": opened(data) if isinstance(data, str) else data}
 
 
+@Opencode.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         row = part(_unfolded(value), "data")

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from costaudit.ingest._counts import spent
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import Record
 from costaudit.ingest._finish import DRAWN
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, folder, objects, part, soft, when
 from costaudit.ingest._values import counted, number, text, usd
 
@@ -50,10 +50,6 @@ class OpenHands(Format):
             return 94
         return 94 if "usage_to_metrics" in part(record, "stats") else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # states are never wrapped
-        return _Reader(file)
-
 
 def _metrics(value: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
     """The metrics of a record by what the model was used for."""
@@ -65,6 +61,7 @@ def _metrics(value: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str
         yield None, part(value, "metrics")
 
 
+@OpenHands.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         case, own = text(value.get("instance_id")), text(value.get("id"))
@@ -84,7 +81,7 @@ class _Reader(PlainReader):
                 try:
                     usage = {column: counted(said.get(name)) for name, column in COUNTS.items()}
                 except ValueError as problem:
-                    out.rejects.append((record.line, f"usage: {problem}"))
+                    out.refuse(record.line, problem)
                     made += 1
                     continue
                 if spent(usage):

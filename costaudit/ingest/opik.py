@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, first, listing, mapping, written
+from costaudit.ingest._files import Record
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
 from costaudit.ingest._values import number
@@ -36,7 +35,7 @@ USAGE = {
 }
 
 
-class Opik(Format):
+class Opik(SpanFormat):
     """Traces as `opik export` writes them: a JSON document a trace, or CSV with a row a span.
 
     - `usage` of a span is inclusive for every provider. `usage.original_usage.*` repeats it in the provider's own
@@ -61,12 +60,6 @@ class Opik(Format):
             return 95 if not spans or any("type" in s and any(name in s for name in own) for s in known) else 0
         return 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
-
-
-class _Reader(SpanReader):
     def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
         if "span_start_time" in value:
             return [_span(_below(value, "span_"), _below(value, "trace_"), record)]

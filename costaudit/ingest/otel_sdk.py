@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, mapping
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, mapping
+from costaudit.ingest._files import Record
 from costaudit.ingest._spans import Span, hex_id, listed
 
 HEADS = ("llm", "gen_ai", "ai", "openinference", "session", "user", "embedding")  # what names of attributes begin with
 LONGEST = 200  # characters of a name
 
 
-class OtelSdk(Format):
+class OtelSdk(SpanFormat):
     """Spans printed by the console and file exporters of OpenTelemetry's SDKs, and spans exported by Phoenix.
 
     ## Where
@@ -37,9 +36,14 @@ class OtelSdk(Format):
             return 90
         return 90 if any(isinstance(s, dict) and _is_span(s) for s in (_inside(record) or ())[:5]) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # dumps are never wrapped
-        return _Reader(self)
+    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
+        span = _nested(value)
+        if _is_span(span):
+            return [_span(span, record)]
+        inside = _inside(value)
+        if inside is None:
+            return None
+        return [_span(s, record) if isinstance(s, dict) and _is_span(s) else None for s in inside]
 
 
 def _nested(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -69,19 +73,6 @@ def _inside(record: Mapping[str, Any]) -> list[Any] | None:
         if any(isinstance(s, dict) and _is_span(s) for s in found[:5]):
             return found if found in named else [s for part in lists for s in part]
     return record["spans"] if isinstance(record.get("spans"), list) else None
-
-
-class _Reader(SpanReader):
-    """Reads spans and containers of spans; one bad span costs one span."""
-
-    def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
-        span = _nested(value)
-        if _is_span(span):
-            return [_span(span, record)]
-        inside = _inside(value)
-        if inside is None:
-            return None
-        return [_span(s, record) if isinstance(s, dict) and _is_span(s) else None for s in inside]
 
 
 def _dotted(attributes: Mapping[str, Any]) -> Mapping[str, Any]:

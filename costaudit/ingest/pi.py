@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
 from costaudit.ingest._values import count, text, usd
 
@@ -41,11 +41,8 @@ class Pi(Format):
             return 60 if "role" in message and ("timestamp" in message or message.get("role") == "toolResult") else 0
         return 70 if kind in ("model_change", "thinking_level_change") and "parentId" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@Pi.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._decode import opened
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._plain import PlainReader, after, part, soft, when, written
 from costaudit.ingest._prompt import facts
@@ -53,10 +53,6 @@ class Promptfoo(Format):
         first = listed[0] if isinstance(listed, list) and listed else None
         return 94 if isinstance(first, Mapping) and _is_result(first) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # results are never wrapped
-        return _Reader(file)
-
 
 def _is_result(value: Mapping[str, Any]) -> bool:
     """Whether an object is the result of one test, as outputs or as the database has it."""
@@ -65,6 +61,7 @@ def _is_result(value: Mapping[str, Any]) -> bool:
     return "test_idx" in value and {"prompt_idx", "eval_id", "provider"} <= value.keys()
 
 
+@Promptfoo.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         if _is_result(value):
@@ -93,7 +90,7 @@ class _Reader(PlainReader):
         try:
             rows = list(self._result(item, about, record))
         except ValueError as problem:
-            out.rejects.append((record.line, f"usage: {problem}"))
+            out.refuse(record.line, problem)
             out.extra_lines += 1
             return
         yield from rows

@@ -9,10 +9,8 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest._decode import inside
-from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
-    FileReader,
-    Found,
     Out,
     TableFormat,
     around,
@@ -106,9 +104,6 @@ class PydanticAi(TableFormat):
                 return 84
         return 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        return HistoryReader(self, file, found)
-
     def tidy(self, picked: pl.DataFrame) -> pl.DataFrame:
         counts = [n for n in self.fields if n.endswith("_tokens")]
         unknown = (pl.sum_horizontal("input_tokens", "output_tokens") == 0).fill_null(value=False)
@@ -133,6 +128,7 @@ def _kind(value: Mapping[str, Any]) -> str:
     return "request" if value.get("kind") == "request" and isinstance(first, Mapping) and "part_kind" in first else ""
 
 
+@PydanticAi.read_by
 class HistoryReader(TableReader):
     """Takes histories apart into responses."""
 

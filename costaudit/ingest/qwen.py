@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, results, thoughtful, when
 from costaudit.ingest._values import text
 
@@ -42,11 +42,8 @@ class Qwen(Format):
             return 0
         return 94 if "usageMetadata" in record or "systemPayload" in record or "parts" in part(record, "message") else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # sessions are never wrapped
-        return _Reader(file)
 
-
+@Qwen.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, first, listing, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._dump import SpanFormat, SpanReader, first, listing, mapping, written
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Out
 from costaudit.ingest._spans import Span
 
 USAGE = {
@@ -26,7 +26,7 @@ GRANULAR = ("TOKENS_GRANULAR", "OPERATION_DETAILS", "METRICS", "TOKEN_CREDITS", 
 AT = ("START_TIME", "USAGE_TIME", "CREATED_ON")
 
 
-class Snowflake(Format):
+class Snowflake(SpanFormat):
     """Rows of Snowflake's views of Cortex usage, exported as CSV, JSON or Parquet.
 
     - Read are `CORTEX_REST_API_USAGE_HISTORY` and `AI_GATEWAY_USAGE_HISTORY` (a row a request) and
@@ -55,13 +55,10 @@ class Snowflake(Format):
         functions = {"FUNCTION_NAME", "MODEL_NAME", "CREDITS", "METRICS"} <= names
         return 95 if timed and own and (sure or functions) else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
 
-
+@Snowflake.read_by
 class _Reader(SpanReader):
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: SpanFormat) -> None:
         super().__init__(form)
         self.views: set[str] = set()
         self.sums = 0  # rows with one figure for input and output together

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
+from costaudit.ingest._format import Format, Found, Out, loaded
 from costaudit.ingest._gemini import camel
 from costaudit.ingest.anthropic_messages import AnthropicMessages
 from costaudit.ingest.gemini_api import GeminiAPI
@@ -36,11 +36,8 @@ class Vertex(Format):
     def recognises(self, record: Mapping[str, Any]) -> int:
         return 95 if sum(name in record for name in COLUMNS) >= 3 else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows of a table are never wrapped
-        return _Reader(file)
 
-
+@Vertex.read_by
 class _Reader:
     """Hands each row to the format of its bodies; where it ran and when, the row knows."""
 

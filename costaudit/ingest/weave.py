@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from costaudit.ingest._dump import SpanReader, first, mapping, written
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found
+from costaudit.ingest._dump import SpanFormat, first, mapping, written
+from costaudit.ingest._files import Record
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
 from costaudit.ingest._values import usd
@@ -32,7 +31,7 @@ FLAT = "summary.usage."
 TAILS = ("prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
 
 
-class Weave(Format):
+class Weave(SpanFormat):
     """Calls of W&B Weave, exported as JSON lines, CSV or Parquet: one row a traced function call.
 
     - `summary.usage` of a call with calls below it is their sum: only the innermost ones are counted. Where those were
@@ -53,12 +52,6 @@ class Weave(Format):
             return 95
         return 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del file, found  # exports are never wrapped
-        return _Reader(self)
-
-
-class _Reader(SpanReader):
     def spans(self, value: Mapping[str, Any], record: Record) -> Iterable[Span | None] | None:
         return list(_spans(value, record)) if "op_name" in value else None
 

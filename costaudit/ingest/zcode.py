@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from costaudit.ingest._cells import status
 from costaudit.ingest._counts import SNAKE, spent, tokens
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, soft, when
 from costaudit.ingest._values import count, text
 
@@ -39,11 +39,8 @@ class Zcode(Format):
             return 90
         return 66 if record.get("_table") == "session" and "directory" in record and "project_id" not in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
 
-
+@Zcode.read_by
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from costaudit.ingest._counts import SNAKE, spent, tokens
 from costaudit.ingest._decode import opened
-from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._files import Record
+from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, when
 from costaudit.ingest._values import text
 
@@ -38,11 +38,8 @@ class Zed(Format):
             return 92
         return 90 if "request_token_usage" in record and "messages" in record else 0
 
-    def reader(self, file: LogFile, found: Found) -> FileReader:
-        del found  # rows are never wrapped
-        return _Reader(file)
 
-
+@Zed.read_by
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         data = value.get("data", value)
