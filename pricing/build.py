@@ -164,7 +164,8 @@ def _handmade(name: str, spec: dict[str, Any], listed: Item | None) -> Item:
         )
         for p in spec["prices"]
     ]
-    return Item(name, spans, set(spec.get("aliases", ())), listed.facts if listed else {})
+    facts = {**(listed.facts if listed else {}), **spec.get("facts", {})}
+    return Item(name, spans, set(spec.get("aliases", ())), facts)
 
 
 def _card(spec: dict[str, Any]) -> Card:

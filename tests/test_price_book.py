@@ -218,3 +218,18 @@ def test_a_price_file_under_another_name_is_told_and_not_left_unused(tmp_path):
 def test_cached_input_of_o3_cost_a_quarter_of_its_input_before_and_after_the_cut(bundle, day, usd):
     usage = {"input": M, "cache_read": M}
     assert ask(bundle, "openai", "o3", usage, when=f"{day}T12:00:00+00:00").usd == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "usd"),
+    [
+        # Retired on Vertex, so that no price list has it any more; logs of 2025 do.
+        ("vertex", "claude-opus-4-1@20250805", {"input": M, "cache_read": M, "cache_write_5m": M, "output": M}, "110.25"),
+        # A list that took dollars per thousand tokens for dollars per token.
+        ("azure", "jais-30b-chat", {"input": M, "output": M}, "12.91"),
+        # A list that has the rate of a model's first weeks.
+        ("mistral", "open-mistral-nemo", {"input": M, "cache_read": M, "output": M}, "0.315"),
+    ],
+)
+def test_what_the_lists_have_wrong_costs_what_the_provider_charges(bundle, provider, model, usage, usd):
+    assert ask(bundle, provider, model, usage, when="2025-10-01T12:00:00+00:00").usd == Decimal(usd)
