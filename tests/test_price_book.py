@@ -224,7 +224,12 @@ def test_cached_input_of_o3_cost_a_quarter_of_its_input_before_and_after_the_cut
     ("provider", "model", "usage", "usd"),
     [
         # Retired on Vertex, so that no price list has it any more; logs of 2025 do.
-        ("vertex", "claude-opus-4-1@20250805", {"input": M, "cache_read": M, "cache_write_5m": M, "output": M}, "110.25"),
+        (
+            "vertex",
+            "claude-opus-4-1@20250805",
+            {"input": M, "cache_read": M, "cache_write_5m": M, "output": M},
+            "110.25",
+        ),
         # A list that took dollars per thousand tokens for dollars per token.
         ("azure", "jais-30b-chat", {"input": M, "output": M}, "12.91"),
         # A list that has the rate of a model's first weeks.
