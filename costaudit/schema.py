@@ -239,8 +239,6 @@ PRICED: tuple[Column, ...] = _group(
 REQUESTS: pl.Schema = pl.Schema({c.name: c.dtype for c in REQUEST})
 CALLS: pl.Schema = pl.Schema({c.name: c.dtype for c in (*REQUEST, *PRICED)})
 
-TOKEN_COLUMNS: tuple[str, ...] = tuple(c.name for c in REQUEST if c.unit == "tokens" and c.group == "usage")
-
 
 def conform(frame: pl.DataFrame, schema: pl.Schema = REQUESTS) -> pl.DataFrame:
     """The frame with exactly the columns of `schema`, in its order; absent ones are null."""

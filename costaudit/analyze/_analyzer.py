@@ -132,8 +132,6 @@ class Analyzer:
         return tuple(value for value in found.values() if isinstance(value, Option))
 
 
-Need = Callable[[pl.DataFrame], str | None]
-
 SOURCE: pl.Expr = pl.concat_str("source_file", pl.lit(":"), "source_line", ignore_nulls=False).alias("source")
 """Where a call stands in the log: `file:line`."""
 

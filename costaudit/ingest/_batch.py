@@ -9,9 +9,9 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
+from costaudit.ingest._inner import Inner
 
 DTYPES = {
     name: schema.REQUESTS[name]
@@ -56,16 +56,12 @@ class _Reader:
 
     def __init__(self, lines: BatchFormat, file: LogFile) -> None:
         self.lines, self.file = lines, file
-        self.inner: dict[Answered, tuple[FileReader, Out]] = {}
+        self.inner: dict[Answered, Inner] = {}
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         failed: list[dict[str, Any]] = []
         groups: dict[Answered, list[Record]] = {}
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
-                out.rejects.append((record.line, value))
-                continue
+        for record, value in loaded(records, out):
             kind = self.lines.line(value)
             if kind is None:
                 out.foreign.append(record)
@@ -76,22 +72,14 @@ class _Reader:
             else:
                 groups.setdefault(kind, []).append(record._replace(data=value))
         for kind, group in groups.items():
-            self._reader(kind)[0].feed(group, self._reader(kind)[1])
+            if kind not in self.inner:
+                self.inner[kind] = Inner(_form(kind.form), self.file, Found(kind.path))
+            self.inner[kind].feed(group)
         out.rows(failed, DTYPES)
 
     def close(self, out: Out) -> None:
-        for reader, mine in self.inner.values():
-            reader.close(mine)
-            out.frames += [_batched(frame) for frame in mine.frames]
-            out.skipped.update(mine.skipped)
-            out.rejects += mine.rejects
-            out.foreign += mine.foreign
-            out.extra_lines += mine.extra_lines
-
-    def _reader(self, kind: Answered) -> tuple[FileReader, Out]:
-        if kind not in self.inner:
-            self.inner[kind] = (_form(kind.form).reader(self.file, Found(kind.path)), Out())
-        return self.inner[kind]
+        for inner in self.inner.values():
+            out.add(inner.closed(_batched))
 
 
 _FORMS: dict[type[Format], Format] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._messages import args_sha, sha
 from costaudit.ingest._results import result_sha
 from costaudit.ingest._values import shown, text
@@ -35,7 +35,7 @@ def extras(value: Any) -> list[dict[str, Any]] | None:
 
     Raises ValueError for a class that nothing bills, or what is no quantity: both would be a wrong bill.
     """
-    value = _opened(value)
+    value = unfolded(value)
     if isinstance(value, Mapping):
         pairs = list(value.items())
     elif isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
@@ -76,7 +76,7 @@ def each(read: Callable[[Any], Any]) -> Callable[[Any], list[Any] | None]:
     """A reader of lists, also written as JSON text; a value that is no list is absent."""
 
     def one(value: Any) -> list[Any] | None:
-        value = _opened(value)
+        value = unfolded(value)
         found = [read(item) for item in value] if isinstance(value, Iterable) and not _single(value) else []
         return [item for item in found if item is not None] or None
 
@@ -134,10 +134,6 @@ def _tool_id(value: Any) -> int | None:
     if value is None or value == "":
         return None
     return value if type(value) is int and 0 <= value < 1 << 64 else sha("tool", text(value))
-
-
-def _opened(value: Any) -> Any:
-    return opened(value) if isinstance(value, str) else value
 
 
 def _single(value: Any) -> bool:

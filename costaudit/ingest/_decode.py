@@ -124,8 +124,18 @@ def dig(record: Any, path: Path) -> Any:
 
 def inside(record: Any, path: Path) -> Any:
     """The value at a path like `dig`, opened if it is JSON kept as text."""
-    value = dig(record, path)
+    return unfolded(dig(record, path))
+
+
+def unfolded(value: Any) -> Any:
+    """What a text holds as JSON, None where it holds no object; anything that is no text as it is."""
     return opened(value) if isinstance(value, str) else value
+
+
+def unwrapped(value: Any) -> Any:
+    """The same, but a text that holds no object as it is."""
+    known = opened(value) if isinstance(value, str) else None
+    return value if known is None else known
 
 
 def opened(value: str) -> Any:

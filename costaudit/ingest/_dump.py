@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._detect import elsewhere
 from costaudit.ingest._files import UNREADABLE, LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
 from costaudit.ingest._spans import Span, collect
 
 
@@ -38,11 +38,7 @@ class SpanReader:
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         waiting: list[Span] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
-                out.rejects.append((record.line, value))
-                continue
+        for record, value in loaded(records, out):
             found = None if elsewhere(self.form, value, value) else self.spans(value, record)
             if found is None:
                 out.foreign.append(record)
@@ -61,13 +57,13 @@ class SpanReader:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """An object, also one kept as JSON text; else an empty one."""
-    value = opened(value) if isinstance(value, str) else value
+    value = unfolded(value)
     return value if isinstance(value, dict) else {}
 
 
 def listing(value: Any) -> list[Any]:
     """A list, also one kept as JSON text; whatever is none holds nothing."""
-    value = opened(value) if isinstance(value, str) else value
+    value = unfolded(value)
     return value if isinstance(value, list) else []
 
 

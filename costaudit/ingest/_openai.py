@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._format import Field, around, custom, text
 from costaudit.ingest._values import counted
 
@@ -155,6 +155,5 @@ def put(record: Mapping[str, Any], path: Sequence[str], value: dict[str, Any]) -
     """The record with another object at the path."""
     if not path:
         return value
-    inner = record.get(path[0])
-    inner = opened(inner) if isinstance(inner, str) else inner
+    inner = unfolded(record.get(path[0]))
     return {**record, path[0]: put(inner if isinstance(inner, Mapping) else {}, path[1:], value)}

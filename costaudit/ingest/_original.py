@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from costaudit.errors import LogError
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import LogFile, Record, records
 from costaudit.prompts import Difference
 
@@ -71,7 +71,7 @@ def _prompts(record: Mapping[str, Any]) -> list[tuple[str, Any]]:
     for _ in range(DEPTH):
         below: list[tuple[str, Any]] = []
         for path, value in level:
-            value = opened(value) if isinstance(value, str) else value
+            value = unfolded(value)
             if not isinstance(value, Mapping):
                 continue
             found = [(f"{path}{name}", value[name]) for name in PROMPTS if value.get(name)]

@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from costaudit.ingest import _identity, _prompt
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import Out
+from costaudit.ingest._format import Out, loaded
 from costaudit.ingest._limits import TOO_DEEP
 from costaudit.ingest._messages import encoded
 from costaudit.ingest._prompt import facts
@@ -38,11 +38,7 @@ class PlainReader:
         """What can be said only when the whole file is known."""
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
-                out.rejects.append((record.line, value))
-                continue
+        for record, value in loaded(records, out):
             made = len(self.rows)
             try:
                 self.take(value, record, out)
@@ -92,7 +88,7 @@ def part(value: Any, name: str) -> Mapping[str, Any]:
 
 def written(value: Any) -> Mapping[str, Any]:
     """An object, also where it is written as JSON in a text; an empty one where there is none."""
-    known = opened(value) if isinstance(value, str) else value
+    known = unfolded(value)
     return known if isinstance(known, Mapping) else {}
 
 

@@ -23,7 +23,7 @@ from costaudit.ingest._transcript_types import ZULU, Bare, Text, simple
 TOLD = {"output_sha", "reply_tokens", "tool_calls", "tool_results"}  # what answers say, call and send
 RUNS = {"run_id", "task", "attempt"}  # what rows decide that bill nothing
 LONG = 1_000  # bytes of a row from which looking at its beginning first is worth it
-CLOSING, ASSISTANT = ord("}"), ord("a")
+CLOSING = ord("}")
 BILLING = {"assistant", "system", "result"}  # rows that are calls, or say something of the next one
 UNREAD = ", by its head"  # what is counted of rows of which a reading of sums sees nothing but the beginning
 _TEXT = rb'"[^"\\\x00-\x1f]*"'

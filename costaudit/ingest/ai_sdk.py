@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import inside, opened
+from costaudit.ingest._decode import inside, unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
     Out,
@@ -149,7 +149,7 @@ def _calls(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _kept(step: Mapping[str, Any], tasks: Mapping[str | None, Any]) -> dict[str, Any]:
     """A step of the development tools in the shape of a result's; its parts are kept as JSON text."""
-    usage, output = (opened(v) if isinstance(v := step.get(name), str) else v for name in ("usage", "output"))
+    usage, output = (unfolded(step.get(name)) for name in ("usage", "output"))
     said = output if isinstance(output, Mapping) else {}
     return {
         **{name: said.get(name) for name in ("content", "finishReason", "response", "providerMetadata")},

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from costaudit.ingest._aggregate import AggregateFormat, Bucket, name, number, pages, when, whole_day
-from costaudit.ingest.anthropic_usage import geo, long_context, tier
+from costaudit.ingest._aggregate import AggregateFormat, Bucket, name, number, pages
+from costaudit.ingest.anthropic_usage import common
 
 CENTS = Decimal("0.01")
 
@@ -38,16 +38,7 @@ class AnthropicCosts(AggregateFormat):
                 continue
             if str(result.get("currency") or "USD").upper() != "USD":
                 raise ValueError(f"an amount in {str(result.get('currency'))[:10]}, not in US dollars")
-            start, end = whole_day(when(bucket.get("starting_at")), when(bucket.get("ending_at")))
-            yield {
-                "start": start,
-                "end": end,
-                "provider": "anthropic",
-                "model": name(result.get("model")),
-                "service_tier": tier(result),
-                "region": geo(result),
-                "long": long_context(result),
-                "scope": name(result.get("workspace_id")),
+            yield common(bucket, result) | {
                 "usd": amount * CENTS,
                 "item": name(result.get("token_type"))
                 or name(result.get("cost_type"))

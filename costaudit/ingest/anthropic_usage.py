@@ -28,22 +28,13 @@ class AnthropicUsage(AggregateFormat):
         for bucket, result in pages(record):
             if "uncached_input_tokens" not in result:
                 continue
-            start, end = whole_day(when(bucket.get("starting_at")), when(bucket.get("ending_at")))
             lives = result.get("cache_creation")
             lives = lives if isinstance(lives, Mapping) else {}
             short, long = (tokens(lives.get(f"ephemeral_{life}_input_tokens")) for life in ("5m", "1h"))
             read = tokens(result.get("cache_read_input_tokens"))
             used = result.get("server_tool_use")
             searches = tokens(used.get("web_search_requests")) if isinstance(used, Mapping) else 0
-            yield {
-                "start": start,
-                "end": end,
-                "provider": "anthropic",
-                "model": name(result.get("model")),
-                "service_tier": tier(result),
-                "region": geo(result),
-                "long": long_context(result),
-                "scope": name(result.get("workspace_id")),
+            yield common(bucket, result) | {
                 "input_tokens": tokens(result.get("uncached_input_tokens")) + read + short + long,
                 "cache_read_tokens": read,
                 "cache_write_tokens": short + long,
@@ -55,7 +46,22 @@ class AnthropicUsage(AggregateFormat):
             }
 
 
-def tier(result: Mapping[str, Any]) -> str | None:
+def common(bucket: Mapping[str, Any], result: Mapping[str, Any]) -> Bucket:
+    """When, and of what: the same in reports of usage and of cost."""
+    start, end = whole_day(when(bucket.get("starting_at")), when(bucket.get("ending_at")))
+    return {
+        "start": start,
+        "end": end,
+        "provider": "anthropic",
+        "model": name(result.get("model")),
+        "service_tier": _tier(result),
+        "region": _geo(result),
+        "long": _long_context(result),
+        "scope": name(result.get("workspace_id")),
+    }
+
+
+def _tier(result: Mapping[str, Any]) -> str | None:
     """The tier that served; fast mode is one."""
     if result.get("speed") == "fast":
         return "fast"
@@ -63,12 +69,12 @@ def tier(result: Mapping[str, Any]) -> str | None:
     return None if named in (None, "standard") else named
 
 
-def geo(result: Mapping[str, Any]) -> str | None:
+def _geo(result: Mapping[str, Any]) -> str | None:
     place = name(result.get("inference_geo"))
     return None if place in (None, "not_available", "global") else place
 
 
-def long_context(result: Mapping[str, Any]) -> bool | None:
+def _long_context(result: Mapping[str, Any]) -> bool | None:
     """`0-200k` or `200k-1M`; null where the report is not divided by it."""
     window = name(result.get("context_window"))
     return None if window is None else not window.startswith("0-")

@@ -80,8 +80,7 @@ class _Reader(PlainReader):
         out.skipped[kind[:60]] += 1
 
     def _answer(self, value: Mapping[str, Any], record: Record) -> None:
-        asked = value.get("tool_calls")
-        asked = objects(asked)
+        asked = objects(value.get("tool_calls"))
         made = [(f"{record.line} {n}", t.get("name"), t.get("args")) for n, t in enumerate(asked)]
         self.open += [own for own, _, _ in made]
         sent, self.results = self.results, []

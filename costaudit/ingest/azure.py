@@ -10,9 +10,10 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest._chunks import Stream, is_chunk
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import opened, unfolded
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Found, Out, loaded
+from costaudit.ingest._inner import Inner
 from costaudit.ingest._values import count, lenient, moment, number, text
 from costaudit.ingest.openai_chat import OpenAIChat
 from costaudit.ingest.openai_embeddings import OpenAIEmbeddings
@@ -64,8 +65,7 @@ def _kind(record: Mapping[str, Any]) -> str:
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     """Keys in lower case, properties beside the record's own: exports and tables spell them differently."""
-    inner = record.get("properties") or record.get("properties_s") or record.get("Properties")
-    inner = opened(inner) if isinstance(inner, str) else inner
+    inner = unfolded(record.get("properties") or record.get("properties_s") or record.get("Properties"))
     flat = {str(key).lower().removesuffix("_s").removesuffix("_d"): value for key, value in record.items()}
     return flat | ({str(k).lower(): v for k, v in inner.items()} if isinstance(inner, Mapping) else {})
 
@@ -73,7 +73,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 @Azure.read_by
 class _Reader:
     def __init__(self, file: LogFile) -> None:
-        self.inner = {name: (form.reader(file, HERE), Out()) for name, form in BODIES.items()}
+        self.inner = {name: Inner(form, file, HERE) for name, form in BODIES.items()}
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[dict[str, Any]] = []
@@ -86,7 +86,7 @@ class _Reader:
                 self._part(record, part, rows, groups, out)
         out.rows(rows, DTYPES)
         for name, group in groups.items():
-            self.inner[name][0].feed(group, self.inner[name][1])
+            self.inner[name].feed(group)
 
     def _part(
         self,
@@ -116,12 +116,8 @@ class _Reader:
             out.rejects.append((record.line, str(problem)))
 
     def close(self, out: Out) -> None:
-        for reader, mine in self.inner.values():
-            reader.close(mine)
-            out.frames += [_own(frame) for frame in mine.frames]
-            out.skipped.update(mine.skipped)
-            out.rejects += mine.rejects
-            out.rejects += [(record.line, "no answer of a known model in the body") for record in mine.foreign]
+        for inner in self.inner.values():
+            out.add(inner.closed(_own, foreign="no answer of a known model in the body"))
 
 
 def _own(frame: pl.DataFrame) -> pl.DataFrame:

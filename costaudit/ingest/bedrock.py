@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit.ingest import _bedrock
-from costaudit.ingest._decode import dig, inside, opened
+from costaudit.ingest._decode import dig, inside, unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import (
     Found,
@@ -151,7 +151,7 @@ def _unpacked(value: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(events, list):
         return [value]
     texts = [event.get("message") for event in events if isinstance(event, Mapping)]
-    found = [opened(t) if isinstance(t, str) else t for t in texts]
+    found = [unfolded(t) for t in texts]
     return [one for one in found if isinstance(one, dict)] or [value]
 
 

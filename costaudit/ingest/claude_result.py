@@ -10,9 +10,8 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import Format, Out
+from costaudit.ingest._format import Format, Out, loaded
 from costaudit.ingest._steps import steps
 from costaudit.ingest._values import counted, flag, moment, text, usd
 
@@ -64,11 +63,8 @@ class _Reader:
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[dict[str, Any]] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
-                out.rejects.append((record.line, value))
-            elif value.get("type") != "result" or text(value.get("session_id")) is None:
+        for record, value in loaded(records, out):
+            if value.get("type") != "result" or text(value.get("session_id")) is None:
                 out.foreign.append(record)
             else:
                 try:

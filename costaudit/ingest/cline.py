@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, folder, part, soft, when
@@ -78,7 +78,7 @@ class _Reader(PlainReader):
             out.skipped[kind[:60]] += 1
             return
         words = value.get("text")
-        said = opened(words) if isinstance(words, str) else words
+        said = unfolded(words)
         said = said if isinstance(said, Mapping) else {}
         usage = tokens(said, NAMES)
         info = part(value, "modelInfo")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import TableFormat, count, flag, maybe, moment, number, text, usd, whole
 from costaudit.ingest._prompt import Prompt
@@ -115,5 +115,5 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     found = {KNOWN.get(_plain(name), name): value for name, value in row.items()}
     for name in ("metadata", "request", "response"):
         body = found.get(name, found.get(f"{name}_body"))
-        found[name] = opened(body) if isinstance(body, str) else body
+        found[name] = unfolded(body)
     return found

@@ -97,8 +97,7 @@ class _Reader(PlainReader):
 
     def _answer(self, value: Mapping[str, Any], data: Mapping[str, Any], record: Record) -> None:
         said = data.get("outputTokens")
-        asked = data.get("toolRequests")
-        asked = objects(asked)
+        asked = objects(data.get("toolRequests"))
         sent, self.results = self.results, []
         own = text(data.get("messageId")) or text(value.get("id"))
         row = self.add(

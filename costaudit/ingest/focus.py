@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from costaudit.ingest._aggregate import AggregateFormat, Bucket, name, number, when, whole_day
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 
 SERVICES = re.compile(
     r"open ?ai|anthropic|claude|bedrock|vertex|gemini|azure.{0,12}(open)?ai|mistral|cohere|generative|llm", re.I
@@ -40,8 +40,7 @@ class Focus(AggregateFormat):
             raise ValueError(f"an amount in {currency[:10]}, not in US dollars")
         cost = number(record.get("EffectiveCost"))
         start, end = whole_day(when(record.get("ChargePeriodStart")), when(record.get("ChargePeriodEnd")))
-        details = record.get("SkuPriceDetails")
-        details = opened(details) if isinstance(details, str) else details
+        details = unfolded(record.get("SkuPriceDetails"))
         model = (
             next((name(details[key]) for key in MODEL if details.get(key)), None)
             if isinstance(details, Mapping)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, calls, objects, part, when
@@ -43,8 +43,7 @@ class _Reader(PlainReader):
         if own is None:
             out.foreign.append(record)
             return
-        context = value.get("context")
-        context = opened(context) if isinstance(context, str) else context
+        context = unfolded(value.get("context"))
         messages = context.get("messages") if isinstance(context, Mapping) else None
         made = prompts = 0
         for n, entry in enumerate(messages if isinstance(messages, list) else ()):
@@ -60,8 +59,7 @@ class _Reader(PlainReader):
             if role != "assistant" or not spent(usage):
                 continue
             made += 1
-            asked = said.get("tool_calls")
-            asked = objects(asked)
+            asked = objects(said.get("tool_calls"))
             self.add(
                 record,
                 started_at=when(value.get("updated_at")) or when(value.get("created_at")),

@@ -109,8 +109,7 @@ class _Reader(PlainReader):
         usage = thoughtful(message.get("tokens"))
         if own is not None and own != self.last[0]:
             self.sent.setdefault(own, self.last[1])
-        tools = message.get("toolCalls")
-        tools = objects(tools)
+        tools = objects(message.get("toolCalls"))
         done = results(
             (t.get("id"), t["result"], t.get("status") == "error") for t in tools if t.get("result") is not None
         )

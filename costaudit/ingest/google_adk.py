@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unwrapped
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._gemini import camel, modality_parts
@@ -83,7 +83,7 @@ class _Reader(PlainReader):
             out.skipped["session without events"] += 1
 
     def _event(self, row: Mapping[str, Any], about: Mapping[str, Any], record: Record, out: Out) -> None:
-        event = camel({name: _opened(value) for name, value in {**written(row.get("event_data")), **row}.items()})
+        event = camel({name: unwrapped(value) for name, value in {**written(row.get("event_data")), **row}.items()})
         usage = part(event, "usageMetadata")
         run = text(event.get("invocationId"))
         parts = part(event, "content").get("parts")
@@ -136,9 +136,3 @@ def _inside(usage: Mapping[str, Any]) -> bool:
     told, tools = (counted(usage.get(f"{name}TokenCount")) for name in ("total", "toolUsePrompt"))
     plain = sum(counted(usage.get(f"{name}TokenCount")) for name in ("prompt", "candidates"))
     return told > 0 and told in (plain, plain + tools)
-
-
-def _opened(value: Any) -> Any:
-    """A cell of the database that holds an object as JSON; anything else as it is."""
-    known = opened(value) if isinstance(value, str) else None
-    return value if known is None else known

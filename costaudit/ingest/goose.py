@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import Names, spent, tokens
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, when
@@ -51,8 +51,7 @@ class _Reader(PlainReader):
         if not spent(usage):
             out.skipped["session without tokens"] += 1
             return
-        config = value.get("model_config_json")
-        config = opened(config) if isinstance(config, str) else config
+        config = unfolded(value.get("model_config_json"))
         self.add(
             record,
             started_at=when(value.get("created_at")),

@@ -124,8 +124,7 @@ class _Reader(PlainReader):
         return True
 
     def _answer(self, value: Mapping[str, Any], record: Record) -> None:
-        asked = value.get("tool_calls")
-        asked = objects(asked)
+        asked = objects(value.get("tool_calls"))
         sent, self.results = self.results, []
         self.add(
             record,

@@ -58,8 +58,7 @@ class _Reader(PlainReader):
     def _session(self, session: str, value: Mapping[str, Any], record: Record, out: Out) -> None:
         state = part(value, "session_state")
         model = text(part(part(state, "rts_model_state"), "model_info").get("model_id"))
-        turns = part(state, "conversation_metadata").get("user_turn_metadatas")
-        turns = objects(turns)
+        turns = objects(part(state, "conversation_metadata").get("user_turn_metadatas"))
         for n, turn in enumerate(turns, 1):
             metered = turn.get("metering_usage")
             for used in metered if isinstance(metered, list) else ():

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import TableFormat, count, maybe, moment, number, text, whole
 from costaudit.ingest._prompt import Prompt
@@ -111,7 +111,5 @@ def _blocks(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _open(block: Mapping[str, Any]) -> dict[str, Any]:
     """The block with request and response opened, which Kong logs as text."""
     payload = block.get("payload")
-    bodies = (
-        {k: opened(v) if isinstance(v, str) else v for k, v in payload.items()} if isinstance(payload, dict) else {}
-    )
+    bodies = {k: unfolded(v) for k, v in payload.items()} if isinstance(payload, dict) else {}
     return {**block, "payload": bodies}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -11,13 +10,14 @@ import polars as pl
 
 from costaudit import schema
 from costaudit.ingest import _convention, _prompt, _tree
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import unfolded, unwrapped
 from costaudit.ingest._detect import elsewhere
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import FileReader, Format, Found, Out
+from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
 from costaudit.ingest._otel_names import METADATA
 from costaudit.ingest._otel_prompt import prompt_facts
-from costaudit.ingest._values import count, counted, moment, number, text, usd
+from costaudit.ingest._plain import soft, when
+from costaudit.ingest._values import count, counted, number, text, usd
 
 CALLS = ("GENERATION", "EMBEDDING")
 READS = (
@@ -113,11 +113,7 @@ class _Reader:
     def feed(self, records: Sequence[Record], out: Out) -> None:
         rows: list[dict[str, Any]] = []
         nodes: list[dict[str, Any]] = []
-        for record in records:
-            value = record.data if isinstance(record.data, dict) else parsed(record.data)
-            if isinstance(value, str):
-                out.rejects.append((record.line, value))
-                continue
+        for record, value in loaded(records, out):
             items = [] if elsewhere(self.form, value, value) else list(_items(value))
             if not items:
                 out.foreign.append(record)
@@ -182,8 +178,7 @@ def _get(item: Mapping[str, Any], camel: str, snake: str) -> Any:
 def _context(item: Mapping[str, Any]) -> dict[str, Any]:
     """What every observation says about where it stands and for whom it works."""
     trace = text(_get(item, "traceId", "trace_id"))
-    said = item.get("metadata")
-    said = opened(said) if isinstance(said, str) else said
+    said = unfolded(item.get("metadata"))
     kind = (text(item.get("type")) or "").upper()
     known: dict[str, Any] = {
         "_trace": trace,
@@ -217,22 +212,21 @@ def _trace(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _observation(item: Mapping[str, Any], record: Record) -> dict[str, Any]:
     known = _context(item)
-    asked = _get(item, "modelParameters", "model_parameters")
-    asked = opened(asked) if isinstance(asked, str) else asked
+    asked = unfolded(_get(item, "modelParameters", "model_parameters"))
     asked = asked if isinstance(asked, Mapping) else {}
     found = prompt_facts(_texts(item), ())
     made = {
         "source_line": record.line,
         "source_offset": record.offset,
-        "started_at": _time(_get(item, "startTime", "start_time")),
-        "ended_at": _time(_get(item, "endTime", "end_time")),
-        "ttft_s": _soft(number, _get(item, "timeToFirstToken", "time_to_first_token")),
+        "started_at": when(_get(item, "startTime", "start_time")),
+        "ended_at": when(_get(item, "endTime", "end_time")),
+        "ttft_s": soft(number, _get(item, "timeToFirstToken", "time_to_first_token")),
         "parent_id": text(_get(item, "parentObservationId", "parent_observation_id")),
-        "temperature": _soft(number, asked.get("temperature")),
-        "max_tokens": _soft(count, asked.get("max_completion_tokens", asked.get("max_tokens"))),
+        "temperature": soft(number, asked.get("temperature")),
+        "max_tokens": soft(count, asked.get("max_completion_tokens", asked.get("max_tokens"))),
         "reasoning_effort": text(asked.get("reasoning_effort")),
         "status": "error" if text(item.get("level")) == "ERROR" else None,
-        "cost_logged_usd": _soft(usd, _get(item, "totalCost", "total_cost")),
+        "cost_logged_usd": soft(usd, _get(item, "totalCost", "total_cost")),
         "_rank": _version(item),
         "_label": text(item.get("name")),
     }
@@ -241,25 +235,20 @@ def _observation(item: Mapping[str, Any], record: Record) -> dict[str, Any]:
 
 def _texts(item: Mapping[str, Any]) -> dict[str, Any]:
     """Input and output in the words of the OpenTelemetry conventions."""
-    given, said = (_opened(item.get(name)) for name in ("input", "output"))
+    given, said = (unwrapped(item.get(name)) for name in ("input", "output"))
     if isinstance(given, Mapping):
         given = given.get("messages", given.get("input", given.get("contents")))
     if isinstance(said, Mapping):
         said = [said.get("message", said)]
     elif isinstance(said, str) and said:
         said = [{"role": "assistant", "content": said}]
-    tools = _opened(_get(item, "toolDefinitions", "tool_definitions"))
+    tools = unwrapped(_get(item, "toolDefinitions", "tool_definitions"))
     return {"gen_ai.input.messages": given, "gen_ai.output.messages": said, "gen_ai.tool.definitions": tools}
-
-
-def _opened(value: Any) -> Any:
-    known = opened(value) if isinstance(value, str) else None
-    return value if known is None else known
 
 
 def _usage(item: Mapping[str, Any]) -> dict[str, Any]:
     """Inclusive counts of an observation; empty where it has none. Raises ValueError for what is no count."""
-    details = _opened(_get(item, "usageDetails", "usage_details"))
+    details = unwrapped(_get(item, "usageDetails", "usage_details"))
     details = details if isinstance(details, Mapping) and details else _older(item)
     parts = {str(name): n for name, value in details.items() if value is not None and (n := count(value)) is not None}
     total = parts.pop("total", None)
@@ -294,7 +283,7 @@ def _usage(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def _older(item: Mapping[str, Any]) -> Mapping[str, Any]:
     """What versions before `usageDetails` say of a call, unless it is no tokens that they count."""
-    said = _opened(item.get("usage"))
+    said = unwrapped(item.get("usage"))
     said = said if isinstance(said, Mapping) else {}
     if (text(said.get("unit")) or "TOKENS").upper() != "TOKENS":
         return {}
@@ -314,28 +303,15 @@ def _side(name: str) -> str:
 def _inferred(item: Mapping[str, Any]) -> bool:
     """Whether Langfuse counted the text itself: the span it was given says nothing about tokens."""
     given = _get(item, "providedUsageDetails", "provided_usage_details")
-    if isinstance(given := _opened(given), Mapping):
+    if isinstance(given := unwrapped(given), Mapping):
         return not given
-    said = _opened(item.get("metadata"))
-    attributes = _opened(said.get("attributes")) if isinstance(said, Mapping) else None
+    said = unwrapped(item.get("metadata"))
+    attributes = unwrapped(said.get("attributes")) if isinstance(said, Mapping) else None
     if not isinstance(attributes, Mapping):
         return False
     return not any("usage" in str(name) or "token_count" in str(name) for name in attributes)
 
 
 def _version(item: Mapping[str, Any]) -> int | None:
-    when = _time(_get(item, "updatedAt", "updated_at"))
-    return None if when is None else int(when.timestamp())
-
-
-def _time(value: Any) -> datetime | None:
-    found: datetime | None = _soft(moment, value)
-    return found
-
-
-def _soft(one: Any, value: Any) -> Any:
-    """A value that does not change the bill; one that cannot be read is as if it were absent."""
-    try:
-        return None if value is None else one(value)
-    except (ValueError, OverflowError, TypeError):
-        return None
+    at = when(_get(item, "updatedAt", "updated_at"))
+    return None if at is None else int(at.timestamp())

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from costaudit.ingest import _tree
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unwrapped
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._otel_names import METADATA
@@ -91,7 +91,7 @@ class _Reader(PlainReader):
 
     def _run(self, run: Mapping[str, Any], record: Record, out: Out) -> None:
         kind = (text(run.get("run_type")) or "").lower()
-        opened_run = {**run, **{name: _opened(run.get(name)) for name in ("inputs", "outputs", "extra")}}
+        opened_run = {**run, **{name: unwrapped(run.get(name)) for name in ("inputs", "outputs", "extra")}}
         usage = _usage(opened_run)
         place = _place(opened_run)
         if not usage and kind not in CALLS:
@@ -101,11 +101,6 @@ class _Reader(PlainReader):
         if kind in CALLS:
             place["_label"] = None  # the name of a call is the class of its client, which names no task
         self.add(record, **(_facts(opened_run) | place | usage))
-
-
-def _opened(value: Any) -> Any:
-    known = opened(value) if isinstance(value, str) else None
-    return value if known is None else known
 
 
 def _place(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +160,8 @@ def _usage(run: Mapping[str, Any]) -> dict[str, Any]:
     said = part(run.get("outputs"), "usage_metadata") or part(part(run.get("extra"), "metadata"), "usage_metadata")
     given = said.get("input_tokens", run.get("prompt_tokens"))
     written = said.get("output_tokens", run.get("completion_tokens"))
-    parts = part(said, "input_token_details") or _opened(run.get("prompt_token_details"))
-    inside = part(said, "output_token_details") or _opened(run.get("completion_token_details"))
+    parts = part(said, "input_token_details") or unwrapped(run.get("prompt_token_details"))
+    inside = part(said, "output_token_details") or unwrapped(run.get("completion_token_details"))
     parts, inside = (p if isinstance(p, Mapping) else {} for p in (parts, inside))
     if not _count(given) and not _count(written):
         return {}

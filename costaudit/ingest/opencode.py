@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, soft, when
@@ -58,7 +58,7 @@ class Opencode(Format):
 def _unfolded(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A database row with its JSON column opened."""
     data = record.get("data")
-    return {**record, "data": opened(data) if isinstance(data, str) else data}
+    return {**record, "data": unfolded(data)}
 
 
 @Opencode.read_by

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import TableFormat, count, flag, maybe, moment, number, text, whole
 from costaudit.ingest._prompt import Prompt
@@ -76,8 +76,7 @@ class Portkey(TableFormat):
         value = record.data if isinstance(record.data, dict) else parsed(record.data)
         if isinstance(value, str) or not self.recognises(value):
             return (record,)
-        told = value.get("metadata")
-        told = opened(told) if isinstance(told, str) else told
+        told = unfolded(value.get("metadata"))
         if isinstance(told, Mapping) and isinstance(told.get("key"), list) and isinstance(told.get("value"), list):
             told = dict(zip((str(key) for key in told["key"]), told["value"], strict=False))
         return (record._replace(data={**value, "metadata": told}),)

@@ -55,8 +55,7 @@ class _Reader(PlainReader):
         if kind is None or own is None or session is None:
             out.foreign.append(record)
             return
-        parts = part(value, "message").get("parts")
-        parts = objects(parts)
+        parts = objects(part(value, "message").get("parts"))
         responses = [r for p in parts if (r := part(p, "functionResponse"))]
         if kind != "assistant":
             if responses:

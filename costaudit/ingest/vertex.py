@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Found, Out, loaded
 from costaudit.ingest._gemini import camel
+from costaudit.ingest._inner import Inner
 from costaudit.ingest.anthropic_messages import AnthropicMessages
 from costaudit.ingest.gemini_api import GeminiAPI
 
@@ -42,8 +43,7 @@ class _Reader:
     """Hands each row to the format of its bodies; where it ran and when, the row knows."""
 
     def __init__(self, file: LogFile) -> None:
-        self.google = (GOOGLE.reader(file, HERE), Out())
-        self.claude = (CLAUDE.reader(file, HERE), Out())
+        self.google, self.claude = Inner(GOOGLE, file, HERE), Inner(CLAUDE, file, HERE)
 
     def feed(self, records: Sequence[Record], out: Out) -> None:
         groups: dict[bool, list[Record]] = {True: [], False: []}
@@ -53,17 +53,16 @@ class _Reader:
                 continue
             made = _call(row)
             groups[_is_claude(row, made["response"])].append(record._replace(data=made))
-        self.google[0].feed(groups[False], self.google[1])
-        self.claude[0].feed(groups[True], self.claude[1])
+        self.google.feed(groups[False])
+        self.claude.feed(groups[True])
 
     def close(self, out: Out) -> None:
-        for reader, mine in (self.google, self.claude):
-            reader.close(mine)
-            out.frames += [frame.with_columns(provider=pl.lit("vertex")) for frame in mine.frames]
-            out.skipped.update(mine.skipped)
-            out.rejects += mine.rejects
-            out.rejects += [(record.line, "no answer of a known model in the row") for record in mine.foreign]
-            out.extra_lines += mine.extra_lines
+        for inner in (self.google, self.claude):
+            out.add(inner.closed(_own, foreign="no answer of a known model in the row"))
+
+
+def _own(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(provider=pl.lit("vertex"))
 
 
 GOOGLE, CLAUDE = GeminiAPI(), AnthropicMessages()
@@ -75,7 +74,7 @@ def _call(row: Mapping[str, Any]) -> dict[str, Any]:
     google = not _is_claude(row, answer)
     request = dict(camel(asked) if google else asked) if isinstance(asked, Mapping) else {}
     request.setdefault("model", row.get("model"))
-    metadata = _opened(row.get("metadata"))
+    metadata = unfolded(row.get("metadata"))
     return {
         "ts": row.get("logging_time"),
         "latency_ms": metadata.get("request_latency") if isinstance(metadata, Mapping) else None,
@@ -93,16 +92,12 @@ def _region(model: Any) -> str | None:
 
 
 def _body(row: Mapping[str, Any], full: str, payload: str) -> Any:
-    body = _opened(row.get(full))
+    body = unfolded(row.get(full))
     if body is None:
-        pieces = _opened(row.get(payload))
+        pieces = unfolded(row.get(payload))
         joined = "".join(p for p in pieces if isinstance(p, str)) if isinstance(pieces, list) else pieces
-        body = _opened(joined)
+        body = unfolded(joined)
     return body if isinstance(body, (Mapping, list)) else None
-
-
-def _opened(value: Any) -> Any:
-    return opened(value) if isinstance(value, str) else value
 
 
 def _is_claude(row: Mapping[str, Any], answer: Any) -> bool:

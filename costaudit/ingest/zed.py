@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from costaudit.ingest._counts import SNAKE, spent, tokens
-from costaudit.ingest._decode import opened
+from costaudit.ingest._decode import unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Out
 from costaudit.ingest._plain import PlainReader, part, when
@@ -43,7 +43,7 @@ class Zed(Format):
 class _Reader(PlainReader):
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         data = value.get("data", value)
-        thread = opened(data) if isinstance(data, str) else data
+        thread = unfolded(data)
         if not isinstance(thread, Mapping):
             if {"id", "data_type"} <= set(value):
                 out.rejects.append((record.line, "thread that cannot be opened"))

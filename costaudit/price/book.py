@@ -93,10 +93,6 @@ class PriceBook(msgspec.Struct, frozen=True, eq=False):
             book.provider(provider)
         return book
 
-    @property
-    def newest_read_on(self) -> date:
-        return self.as_of
-
     def canonical(self, provider: str) -> str:
         """The book's name for a provider as a log writes it; the same word where the book does not know it."""
         word = provider.strip().lower()
