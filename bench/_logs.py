@@ -12,11 +12,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-WORDS = (
-    "def return import self value error request response config the a to of in for is not with as if else data file "
-    "path list result model client server test assert print open read write close line token cache cost price index "
-    "array object string number null true false async await function const let class public private static void"
-)
+from _words import Text, digits, iso, uuid_of
+
 START = datetime(2026, 9, 1, 8, tzinfo=UTC)
 CLAUDE = ("claude-sonnet-4-5-20250929", "claude-opus-4-5-20251101", "claude-haiku-4-5-20251001")
 CHAT = ("gpt-4.1-2025-04-14", "gpt-4o-mini-2024-07-18", "gpt-5-mini-2025-08-07")
@@ -24,56 +21,12 @@ FILES = 10_000  # of `many_files`
 TOOLS = ("Bash", "Read", "Edit", "Grep", "Glob", "Write")
 
 
-class Text:
-    """Slices of one body of made-up source text, already escaped as JSON strings escape it."""
-
-    def __init__(self, source: random.Random, size: int = 2_000_000) -> None:
-        words, lines = WORDS.split(), []
-        while size > 0:
-            line = " " * source.choice((0, 0, 4, 4, 8)) + " ".join(source.choices(words, k=source.randint(2, 14)))
-            if source.random() < 0.3:
-                line += source.choice((' = "x"', "(0)", " # 12", ": int = 7", " é", "\t-> ü"))
-            elif source.random() < 0.01:
-                line += source.choice(("  [ok] 3 passed in 0.42s", " at 2026-09-01T10:11:12Z", " 10:11:12.345"))
-            lines.append(json.dumps(line + "\n", ensure_ascii=False)[1:-1])
-            size -= len(lines[-1])
-        self.lines = lines
-        self.source = source
-
-    def of(self, size: int) -> str:
-        """Text of about that many bytes."""
-        at = self.source.randrange(len(self.lines))
-        taken: list[str] = []
-        while size > 0:
-            taken.append(self.lines[at % len(self.lines)])
-            size -= len(taken[-1])
-            at += 1
-        return "".join(taken)
-
-    def sized(self, middle: float, spread: float, most: int) -> str:
-        """Text whose size is log-normal around `middle` bytes."""
-        return self.of(min(most, max(20, round(self.source.lognormvariate(0, spread) * middle))))
-
-
-def _iso(when: datetime) -> str:
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _hex(source: random.Random, digits: int) -> str:
-    return f"{source.getrandbits(digits * 4):0{digits}x}"
-
-
-def _uuid(source: random.Random) -> str:
-    h = _hex(source, 32)
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
-
-
 class Session:
     """The rows of one Claude Code session, as the program writes them."""
 
     def __init__(self, source: random.Random, text: Text, *, day: int, agent: str = "", session: str = "") -> None:
         self.source, self.text = source, text
-        self.id = session or _uuid(source)
+        self.id = session or uuid_of(source)
         self.agent = agent
         self.when = START + timedelta(days=day, minutes=source.randrange(600))
         self.last = "null"
@@ -82,12 +35,12 @@ class Session:
 
     def row(self, kind: str, body: str, *, after: str = "") -> str:
         self.when += timedelta(milliseconds=self.source.randrange(300, 9_000))
-        uuid = _uuid(self.source)
+        uuid = uuid_of(self.source)
         agent = f'"agentId":"{self.agent}",' if self.agent else ""
         row = (
             f'{{"parentUuid":{self.last},"isSidechain":{"true" if self.agent else "false"},"userType":"external",'
             f'"cwd":"{self.project}","sessionId":"{self.id}","version":"2.0.55","gitBranch":"main",{agent}"type":"{kind}",'
-            f'{body},"uuid":"{uuid}","timestamp":"{_iso(self.when)}"{after}}}\n'
+            f'{body},"uuid":"{uuid}","timestamp":"{iso(self.when)}"{after}}}\n'
         )
         self.last = f'"{uuid}"'
         return row
@@ -96,25 +49,27 @@ class Session:
         yield self.row("user", f'"message":{{"role":"user","content":"{self.text.sized(300, 1, 20_000)}"}}')
         if not self.agent:
             yield (
-                f'{{"type":"file-history-snapshot","messageId":"{_uuid(self.source)}","snapshot":{{"messageId":"'
-                f'{_uuid(self.source)}","trackedFileBackups":{{}},"timestamp":"{_iso(self.when)}"}},'
+                f'{{"type":"file-history-snapshot","messageId":"{uuid_of(self.source)}","snapshot":{{"messageId":"'
+                f'{uuid_of(self.source)}","trackedFileBackups":{{}},"timestamp":"{iso(self.when)}"}},'
                 '"isSnapshotUpdate":false}\n'
             )
 
     def step(self, *, final: bool) -> Iterator[str]:
         """One response in as many rows as it has blocks, and the result of the tool it calls."""
         source, text = self.source, self.text
-        tool, call = source.choice(TOOLS), "toolu_" + _hex(source, 24)
+        tool, call = source.choice(TOOLS), "toolu_" + digits(source, 24)
         blocks = []
         if source.random() < 0.5:
-            signed = _hex(source, 400)
+            signed = digits(source, 400)
             blocks.append(f'{{"type":"thinking","thinking":"{text.sized(500, 1, 9_000)}","signature":"{signed}"}}')
         if final or source.random() < 0.4:
             blocks.append(f'{{"type":"text","text":"{text.sized(350, 1, 9_000)}"}}')
         if not final:
-            given = f'{{"file_path":"{self.project}/{_hex(source, 6)}.py","command":"{text.sized(150, 1.2, 20_000)}"}}'
+            given = (
+                f'{{"file_path":"{self.project}/{digits(source, 6)}.py","command":"{text.sized(150, 1.2, 20_000)}"}}'
+            )
             blocks.append(f'{{"type":"tool_use","id":"{call}","name":"{tool}","input":{given}}}')
-        message, request = "msg_01" + _hex(source, 22), "req_011" + _hex(source, 21)
+        message, request = "msg_01" + digits(source, 22), "req_011" + digits(source, 21)
         model = CLAUDE[2] if self.agent else CLAUDE[source.random() < 0.3]
         written = source.randrange(200, 4_000)
         for n, block in enumerate(blocks, 1):
@@ -164,12 +119,12 @@ def claude_code(folder: Path, size: int, seed: int = 1) -> int:
         want = min(size - written, round(source.lognormvariate(0, 1) * 3_000_000))
         written += _write(home / f"{session.id}.jsonl", session.rows(want))
         if source.random() < 0.4 and written < size:
-            agent = Session(source, text, day=day % 60, agent=_hex(source, 8), session=session.id)
+            agent = Session(source, text, day=day % 60, agent=digits(source, 8), session=session.id)
             path = home / session.id / "subagents" / f"agent-{agent.agent}.jsonl"
             written += _write(path, agent.rows(min(size - written, 900_000)))
         elif source.random() < 0.1:
             lines = (home / f"{session.id}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-            written += _write(home / f"{_uuid(source)}.jsonl", iter(lines[: len(lines) // 4]))
+            written += _write(home / f"{uuid_of(source)}.jsonl", iter(lines[: len(lines) // 4]))
         day += 1
     return written
 
@@ -191,7 +146,7 @@ class Conversation:
         self.task = source.randrange(len(systems))
         self.system = f'{{"role":"system","content":"{systems[self.task]}"}}'
         self.turns = [f'{{"role":"user","content":"{text.sized(600, 1, 20_000)}"}}']
-        self.run, self.tenant = "run_" + _hex(source, 12), f"tenant-{source.randrange(40)}"
+        self.run, self.tenant = "run_" + digits(source, 12), f"tenant-{source.randrange(40)}"
         self.sent = 400
 
     def call(self) -> tuple[str, str, str, int, int]:
@@ -199,7 +154,7 @@ class Conversation:
         source = self.source
         self.when += timedelta(milliseconds=source.randrange(800, 20_000))
         messages = f"[{self.system},{','.join(self.turns)}]"
-        identity, query = "call_" + _hex(source, 24), self.text.sized(120, 0.8, 2_000)
+        identity, query = "call_" + digits(source, 24), self.text.sized(120, 0.8, 2_000)
         given = json.dumps(f'{{"query":"{query}"}}', ensure_ascii=False)
         answer = (
             f'{{"role":"assistant","content":null,"tool_calls":[{{"id":"{identity}","type":"function",'
@@ -230,7 +185,7 @@ def _calls(source: random.Random) -> Iterator[tuple[Conversation, tuple[str, str
 
 def _chat_response(source: random.Random, model: str, answer: str, end: str, given: int, out: int, created: int) -> str:
     return (
-        f'{{"id":"chatcmpl-{_hex(source, 28)}","object":"chat.completion","created":{created},"model":"{model}",'
+        f'{{"id":"chatcmpl-{digits(source, 28)}","object":"chat.completion","created":{created},"model":"{model}",'
         f'"choices":[{{"index":0,"message":{answer},"logprobs":null,"finish_reason":"{end}"}}],"usage":'
         f'{{"prompt_tokens":{given},"completion_tokens":{out},"total_tokens":{given + out},"prompt_tokens_details":'
         f'{{"cached_tokens":{given // 256 * 128},"audio_tokens":0}},"completion_tokens_details":'
@@ -247,7 +202,7 @@ def openai_chat(path: Path, size: int, seed: int = 1) -> int:
             model = CHAT[run.task % len(CHAT)]
             response = _chat_response(source, model, answer, end, given, out, int(run.when.timestamp()))
             yield (
-                f'{{"timestamp":"{_iso(run.when)}","run_id":"{run.run}","task":"task-{run.task}","tenant":"{run.tenant}",'
+                f'{{"timestamp":"{iso(run.when)}","run_id":"{run.run}","task":"task-{run.task}","tenant":"{run.tenant}",'
                 f'"request":{{"model":"{model[:-11]}","messages":{messages},"tools":[{DECLARED}],"temperature":0.2}},'
                 f'"response":{response},"latency_ms":{source.randrange(300, 9_000)}}}\n'
             )
@@ -264,10 +219,10 @@ def litellm(path: Path, size: int, seed: int = 1) -> int:
             response = _chat_response(source, model, answer, end, given, out, int(run.when.timestamp()))
             seconds = run.when.timestamp()
             yield (
-                f'{{"id":"chatcmpl-{_hex(source, 28)}","trace_id":"{run.run}","call_type":"acompletion","cache_hit":'
+                f'{{"id":"chatcmpl-{digits(source, 28)}","trace_id":"{run.run}","call_type":"acompletion","cache_hit":'
                 f'null,"stream":false,"status":"success","custom_llm_provider":"openai","startTime":{seconds:.6f},"endTime":'
                 f'{seconds + 2:.6f},"completionStartTime":{seconds + 1:.6f},"response_time":2.0,"model":"{model}",'
-                f'"metadata":{{"user_api_key_hash":"{_hex(random.Random(run.tenant), 16)}",'
+                f'"metadata":{{"user_api_key_hash":"{digits(random.Random(run.tenant), 16)}",'
                 f'"user_api_key_alias":"{run.tenant}","user_api_key_team_alias":"{run.tenant}","requester_metadata":{{"task":"task-{run.task}","run_id":'
                 f'"{run.run}"}},"usage_object":{{"prompt_tokens":{given},"completion_tokens":{out},"prompt_tokens_details":'
                 f'{{"cached_tokens":{given // 256 * 128}}}}}}},"response_cost":0.000225,"total_tokens":{given + out},'
@@ -294,13 +249,13 @@ def otlp(path: Path, size: int, seed: int = 1) -> int:
         current, root, trace = None, "", ""
         for run, (messages, answer, end, given, out) in _calls(source):
             if run is not current:
-                current, root, trace = run, _hex(source, 16), _hex(source, 32)
+                current, root, trace = run, digits(source, 16), digits(source, 32)
                 spans.append(_span(trace, root, "", "invoke_agent worker", run.when, 60, _agent(run)))
-            model, span = CHAT[run.task % len(CHAT)], _hex(source, 16)
+            model, span = CHAT[run.task % len(CHAT)], digits(source, 16)
             attributes = [
                 *_text("gen_ai.operation.name", "chat"), *_text("gen_ai.provider.name", "openai"),
                 *_text("gen_ai.request.model", model[:-11]), *_text("gen_ai.response.model", model),
-                *_text("gen_ai.response.id", "chatcmpl-" + _hex(source, 28)),
+                *_text("gen_ai.response.id", "chatcmpl-" + digits(source, 28)),
                 *_text("gen_ai.conversation.id", run.run), *_text("tenant.id", run.tenant),
                 *_whole("gen_ai.usage.input_tokens", given), *_whole("gen_ai.usage.output_tokens", out),
                 *_whole("gen_ai.usage.cache_read.input_tokens", given // 256 * 128),
@@ -309,7 +264,7 @@ def otlp(path: Path, size: int, seed: int = 1) -> int:
             ]  # fmt: skip
             spans.append(_span(trace, span, root, f"chat {model}", run.when, 3, attributes))
             tool = [*_text("gen_ai.operation.name", "execute_tool"), *_text("gen_ai.tool.name", "Bash")]
-            spans.append(_span(trace, _hex(source, 16), root, "execute_tool Bash", run.when, 1, tool))
+            spans.append(_span(trace, digits(source, 16), root, "execute_tool Bash", run.when, 1, tool))
             if len(spans) >= 10:
                 yield _export(spans)
                 spans = []

@@ -16,6 +16,8 @@ from hypothesis import is_hypothesis_test, settings
 from costaudit import known
 from costaudit.__main__ import COLLECTED
 
+pytest.register_assert_rewrite("caches", "program", "samples")  # helpers that assert say what differs, as tests do
+
 gc.set_threshold(COLLECTED, 20, 100)  # as the program is run
 
 # Seconds are measured in bench/, never asserted; the same examples every time, so that a failure is everybody's.

@@ -15,7 +15,7 @@ import pytest
 from caches import both, call, lines, same
 from caches import settled as settled
 from console import ROOT
-from test_cli import run as run
+from program import run as run
 
 from costaudit import kept
 from costaudit.ingest import _assembled, _cache, _pack, _state, ingest

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from audits import AUDIT, SPEND, finding
 from audits import money as dollars
+from gates import a_gate
 from html5lib import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from pages import read
-from test_check import a_gate
+from program import run as run
 from test_ci import hostile_gate
-from test_cli import run as run
 from test_hostile_text import hostile
 from test_reconcile import LOG, SAME, reconciled
 

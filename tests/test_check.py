@@ -4,72 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from gates import a_gate
+from months import logs as logs
+from months import records, run
 from pages import body
-from priced import book, call, calls, later, side
 
-from costaudit.audit import Window
-from costaudit.cli import main
-from costaudit.compare import budgets
-from costaudit.compare.gate import check
-from costaudit.compare.side import measure
-from costaudit.config import Budget, Suppression
-from costaudit.config import Gate as Limits
 from costaudit.report import View, _check, _gate
-from costaudit.verdict import BudgetVerdict, Gate, Verdict
-
-OCTOBER = date(2026, 10, 1)
 
 # What it looks like
-
-
-BUDGETS = (
-    Budget(Decimal("0.05"), "run", {"task": "task-2"}),
-    Budget(Decimal(20), "month"),
-    Budget(Decimal(1), "call", {"tenant": "nobody"}),
-)
-
-
-def a_gate() -> Gate:
-    source = random.Random(1)
-    start = datetime(2026, 10, 1, tzinfo=UTC)
-
-    def log(scale: float, tasks: int) -> list[dict[str, object]]:
-        return [
-            call(
-                task=f"task-{t}",
-                instance_id=f"case-{i}",
-                run_id=f"{t}-{i}-{step}",
-                started_at=start + timedelta(minutes=i),
-                input_tokens=int((500 + 40 * i) * (scale if t == 0 else 1) * source.uniform(0.98, 1.02)),
-                output_tokens=int(source.lognormvariate(5, 1.5)) if t == 2 else 100,
-                block_sha=[int(scale * 10), 99 + i],
-                block_tokens=[int(300 * scale), 40],
-            )
-            for t in range(tasks)
-            for i in range(30 if t else 24)
-            for step in range(2)
-        ]
-
-    window_of = Window(start, start + timedelta(days=1))
-    sides = [
-        measure(calls(log(scale, tasks)), book(), name=name, window=window_of, coverage=1.0, on=OCTOBER)
-        for name, scale, tasks in (("main", 1.0, 3), ("logs/candidate", 1.6, 4))
-    ]
-    return check(
-        sides[1],
-        sides[0],
-        Limits(),
-        floor_usd=Decimal(1),
-        month={"task-0": 40_000.0, "task-1": 10.0},
-        month_name="september, 30 days",
-        budgets=budgets.judge(calls(log(1.6, 4)), BUDGETS, tz="UTC", end=None),
-    )
 
 
 @pytest.mark.parametrize(
@@ -85,137 +32,6 @@ def test_no_line_of_the_gate_is_wider_than_the_terminal():
     for columns in (60, 80, 100, 120):
         text = _gate.terminal(a_gate(), View(width=columns))
         assert max(map(len, text.splitlines())) <= columns
-
-
-# Budgets
-
-
-def judged(
-    rows: list[dict[str, object]], budget: Budget, *suppressions: Suppression, **options: object
-) -> BudgetVerdict:
-    given = {"tz": "UTC", "end": datetime(2026, 10, 1, tzinfo=UTC), "suppressions": suppressions} | options
-    return budgets.judge(calls(rows), [budget], **given)[0]
-
-
-def spending(*usd: int, **columns: object) -> list[dict[str, object]]:
-    """Runs that cost so many dollars: a million tokens of input are $10."""
-    return [
-        call(run_id=f"r{i}", input_tokens=100_000 * amount, output_tokens=0, started_at=later(60 * 24 * i)) | columns
-        for i, amount in enumerate(usd)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("per", "usd", "verdict", "over", "worst", "beyond"),
-    [
-        ("run", "3", Verdict.PASS, 0, "r1", "0"),
-        ("run", "2.99", Verdict.FAIL, 1, "r1", "0.01"),
-        ("call", "0.5", Verdict.FAIL, 3, None, "4.5"),
-        ("day", "2", Verdict.FAIL, 1, "2026-09-02", "1"),
-        ("week", "5.99", Verdict.FAIL, 1, "week of 2026-08-31", "0.01"),  # 1 September 2026 is a Tuesday
-        ("month", "6", Verdict.PASS, 0, "2026-09", "0"),
-        ("month", "5", Verdict.FAIL, 1, "2026-09", "1"),
-    ],
-)
-def test_a_budget_is_exceeded_from_its_first_cent(per, usd, verdict, over, worst, beyond):
-    row = judged(spending(1, 3, 2), Budget(Decimal(usd), per))
-    assert (row.verdict, row.over, row.beyond_usd) == (verdict, over, Decimal(beyond))
-    assert worst is None or row.worst == worst
-
-
-def test_a_run_of_several_tasks_is_one_run_for_a_budget():
-    rows = [row | {"run_id": "both", "task": task} for row, task in zip(spending(2, 2), ("plan", "write"), strict=True)]
-    row = judged(rows, Budget(Decimal(3), "run"))
-    assert (row.verdict, row.of, row.beyond_usd) == (Verdict.FAIL, 1, Decimal(1))
-
-
-def test_days_of_a_budget_are_days_of_its_zone():
-    rows = [row | {"started_at": datetime(2026, 9, 1, 21 + i, 30, tzinfo=UTC)} for i, row in enumerate(spending(2, 2))]
-    assert judged(rows, Budget(Decimal(3), "day")).verdict is Verdict.FAIL
-    assert judged(rows, Budget(Decimal(3), "day"), tz="Europe/Berlin").verdict is Verdict.PASS  # 23:30 and 00:30
-    assert judged(rows, Budget(Decimal(3), "day"), tz="Asia/Tokyo").verdict is Verdict.FAIL
-
-
-def test_a_budget_looks_at_its_own_scope():
-    rows = [*spending(9, tenant="acme"), *spending(1, tenant="other")]
-    assert judged(rows, Budget(Decimal(5), "run", {"tenant": "other"})).verdict is Verdict.PASS
-    assert judged(rows, Budget(Decimal(5), "run", {"tenant": "acme", "task": "triage"})).verdict is Verdict.FAIL
-    nobody = judged(rows, Budget(Decimal(5), "run", {"tenant": "acmee"}))
-    assert (nobody.verdict, nobody.of) == (Verdict.CANNOT_JUDGE, 0)
-
-
-def test_what_has_no_price_may_be_over_and_is_never_called_within():
-    unknown = call(run_id="odd", model="unheard-of", started_at=later(0))
-    row = judged([*spending(1, 2), unknown], Budget(Decimal(3), "run"))
-    assert row.verdict is Verdict.CANNOT_TELL
-    assert "1 of 3 may be over" in row.why
-    assert judged([*spending(1, 9), unknown], Budget(Decimal(3), "run")).verdict is Verdict.FAIL
-
-
-@pytest.mark.parametrize(
-    ("until", "cap", "verdict"),
-    [
-        (date(2026, 9, 30), None, Verdict.PASS),
-        (date(2026, 9, 29), None, Verdict.FAIL),
-        (date(2026, 12, 1), Decimal(6), Verdict.PASS),
-        (date(2026, 12, 1), Decimal(5), Verdict.FAIL),
-    ],
-    ids=["accepted", "expired", "within its cap", "past its cap"],
-)
-def test_an_overrun_accepted_on_purpose_passes_until_its_day_and_up_to_its_cap(until, cap, verdict):
-    accepted = Suppression("budget-overrun", {"per": "run", "task": "triage"}, "ada", "a backfill", until, cap)
-    row = judged(spending(9, 1), Budget(Decimal(3), "run", {"task": "triage"}), accepted)
-    assert (row.verdict, row.accepted) == (verdict, verdict is Verdict.PASS)
-    assert "accepted" in row.why
-
-
-def test_a_budget_exceeded_fails_the_build_whatever_the_tasks_say():
-    same = {f"case-{i}": 1.0 + i for i in range(8)}
-    over = judged(spending(9), Budget(Decimal(3), "run"))
-    passing = check(side({"t": same}), side({"t": same}), Limits(), budgets=[over])
-    assert (passing.verdict, passing.exit_code) == (Verdict.FAIL, 1)
-    assert _gate.headline(passing).startswith("FAIL: 1 of 1 budget exceeded: all calls, a run, $6.00 beyond it. PASS:")
-    assert check(side({"t": same}), None, Limits(), budgets=[over]).exit_code == 1
-    assert check(side({"t": same}), None, Limits(report_only=True), budgets=[over]).exit_code == 0
-
-
-# From the command line
-
-
-def records(start: datetime, n: int, tokens: int, **columns: object) -> str:
-    rows = [
-        {
-            "request_id": f"{start:%m}-{i}",
-            "provider": "openai",
-            "model": "gpt-4o",
-            "task": ("triage", "answer")[i % 2],
-            "run_id": f"{start:%m}-{i}",
-            "instance_id": f"case-{i}",
-            "started_at": (start + timedelta(hours=i)).isoformat(),
-            "input_tokens": tokens + i,
-            "cache_read_tokens": 0,
-            "output_tokens": 50,
-            "status": "ok",
-        }
-        | columns
-        for i in range(n)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-@pytest.fixture
-def logs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    (tmp_path / "before.jsonl").write_text(records(datetime(2026, 9, 2, tzinfo=UTC), 40, 1_000))
-    (tmp_path / "after.jsonl").write_text(records(datetime(2026, 10, 2, tzinfo=UTC), 40, 2_000))
-    return tmp_path
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return int(end.value.code or 0)
 
 
 def test_check_fails_a_dearer_build_and_passes_an_equal_one(logs, capsys):

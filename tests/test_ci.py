@@ -17,11 +17,12 @@ import junitparser
 import pytest
 import yaml
 from audits import AUDIT, FINDINGS, finding
+from gates import a_gate
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
+from months import logs as logs
 from msgspec.structs import replace
 from priced import side
-from test_check import a_gate, logs  # noqa: F401 - a fixture
 from test_hostile_text import ATTACKS, hostile
 
 from costaudit.compare.gate import check
@@ -78,7 +79,7 @@ def test_the_workflow_of_the_document_uses_inputs_that_there_are():
 
 
 @pytest.fixture
-def runner(logs, tmp_path):  # noqa: F811
+def runner(logs, tmp_path):
     """A runner's folder and environment, with the program where the action installs it."""
     venv = tmp_path / "temp" / "costaudit-venv" / "bin"
     venv.mkdir(parents=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 from console import ROOT
-from test_cli import run as run
+from program import run as run
 
 from costaudit.config import rate
 from costaudit.errors import ConfigError

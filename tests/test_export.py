@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from console import ROOT
 from ledgers import at, book, calls
-from test_cli import run as run
+from program import run as run
 
 from costaudit import schema
 from costaudit.report._focus import VERSIONS, Account, Left, table

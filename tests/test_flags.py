@@ -8,8 +8,8 @@ from typing import Annotated
 
 import pytest
 import typer
+from program import run as run
 from samples import SAMPLES
-from test_cli import run as run
 
 from costaudit.cli import Command
 

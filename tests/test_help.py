@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 import typer
-from test_cli import response
-from test_cli import run as run
+from program import response
+from program import run as run
 
 from costaudit import cli, plugins, report
 from costaudit.commands import _output, analyze, check, forecast, reconcile, show, simulate, sql

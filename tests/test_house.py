@@ -109,3 +109,11 @@ def test_no_module_of_the_program_can_reach_a_network():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not reaching & {name.partition(".")[0] for name in names}, path
             assert not {"urllib", "urllib.request"} & set(names), path  # urllib.parse only takes addresses apart
+
+
+def test_every_file_can_be_read_in_one_sitting():
+    folders = ("costaudit", "tests", "bench", "docs", "pricing", "sample_logs")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 600
+    long = {str(path.relative_to(ROOT)): path.read_bytes().count(b"\n") for path in files}
+    assert not {name: lines for name, lines in long.items() if lines > 400}

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from test_cli import ROOT
-from test_cli import run as run
+from console import ROOT
+from program import run as run
 
 DEMO = ROOT / "sample_logs" / "demo"
 GATEWAY = DEMO / "gateway"

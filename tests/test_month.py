@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
-import re
-import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -15,55 +11,19 @@ import pytest
 from audits import AUDIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from month_reviews import OCTOBER, SEPTEMBER, a_month, claim, days_of, reviewed
 from msgspec.structs import replace
-from pages import body, read
 from priced import book, call, calls
-from test_hostile_text import ACTING, hostile
 
-from costaudit.analyze.budget_overrun import standing
-from costaudit.cli import main
 from costaudit.compare._coming import with_trend
 from costaudit.compare._followed import follow
 from costaudit.compare.month import days_of as days_of_spend
-from costaudit.compare.month import following, label, parse, preceding, price_events, review, window
-from costaudit.config import Budget
+from costaudit.compare.month import following, label, parse, preceding, price_events, window
 from costaudit.errors import UsageError
-from costaudit.finding import Confidence, Finding, Kind, NotChecked, Severity
+from costaudit.finding import NotChecked
 from costaudit.price.spend import spend
 from costaudit.report import View, _bridge, _month
-from costaudit.report._spark import spark, writable
-from costaudit.verdict import Month, Standing
-
-SEPTEMBER, OCTOBER = date(2026, 9, 1), date(2026, 10, 1)
-
-
-def days_of(month: date, n: int, **columns: object) -> list[dict[str, object]]:
-    """Calls spread over a month, one every few hours, of three tasks and two tenants."""
-    source = random.Random(n)
-    start, end = (datetime.combine(day, datetime.min.time(), UTC) for day in (month, following(month)))
-    return [
-        call(
-            task=("triage", "answer", "research")[i % 3],
-            tenant=("acme corp", None)[i % 2],
-            model=source.choice(["large", "small", "falling"]),
-            run_id=f"{month}-{i // 2}",
-            started_at=start + (end - start) * i / n,
-            input_tokens=source.randint(100, 3_000),
-            output_tokens=source.randint(10, 400),
-        )
-        | columns
-        for i in range(n)
-    ]
-
-
-def reviewed(now: list[dict[str, object]], then: list[dict[str, object]] | None, **options: object) -> Month:
-    frame, before = calls(now), None if then is None else calls(then)
-    audit = replace(AUDIT, spend=spend(frame, book()), window=window(OCTOBER, UTC, "UTC"))
-    given = {"month": OCTOBER, "compared": SEPTEMBER, "zone": UTC} | options
-    if before is not None:
-        given = {"history": days_of_spend(before, UTC)} | given
-    return review(audit, frame, before, book(), **given)
-
+from costaudit.verdict import Standing
 
 # Months
 
@@ -193,63 +153,6 @@ def test_a_log_that_does_not_fill_its_month_says_so():
     )
 
 
-# What it looks like
-
-
-def claim(task: str, usd: str, rule: str = "runaway-loop", **columns: object) -> Finding:
-    return Finding(
-        rule=rule,
-        kind=Kind.WASTE,
-        severity=Severity.HIGH,
-        confidence=Confidence.HIGH,
-        title=f"{task}: runs repeat themselves, ${usd} after the stop point",
-        subject={"task": task},
-        remedy="stop them",
-        evidence=pl.DataFrame({"day": [date(2026, 10, 12)]}),
-        owned_usd=Decimal(usd),
-        low_usd=Decimal(usd) / 2,
-        high_usd=Decimal(usd),
-    )
-
-
-def a_month() -> Month:
-    """A month with one finding fixed, one open and one new, a budget that is exceeded and a price that fell."""
-    then = replace(AUDIT, findings=(claim("research", "0.30"), claim("answer", "0.10")))
-    kept = (claim("answer", "0.20"), claim("triage", "0.05"))
-    rising = replace(claim("answer", "0.11", "cost-regression"), kind=Kind.EXCESS, stake_usd=Decimal("0.11"))
-    before = days_of(SEPTEMBER, 120)
-    now = [
-        r | ({"input_tokens": r["input_tokens"] // 8} if r["task"] == "research" else {}) for r in days_of(OCTOBER, 200)
-    ]
-    frame = calls(now)
-    audit = replace(
-        AUDIT,
-        findings=(*kept, rising),
-        spend=spend(frame, book()),
-        window=window(OCTOBER, UTC, "UTC"),
-        clean=(),
-        not_checked=(),
-    )
-    limits = (
-        Budget(Decimal("2")),
-        Budget(Decimal("9"), scope={"tenant": "acme corp"}),
-        Budget(Decimal("0.05"), per="run"),
-    )
-    return review(
-        audit,
-        frame,
-        calls(before),
-        book(),
-        month=OCTOBER,
-        compared=SEPTEMBER,
-        zone=UTC,
-        before_share=1.0,
-        before_audit=then,
-        history=days_of_spend(calls(before), UTC),
-        budgets=standing(limits, pl.concat([calls(before), frame]), UTC, OCTOBER, following(OCTOBER)),
-    )
-
-
 # From one month to the next
 
 
@@ -353,121 +256,3 @@ def test_a_few_days_are_a_run_rate():
     month = reviewed(few, None)
     assert month.coming.outlook.kind == "run-rate"
     assert "four whole weeks make a trend" in _month.terminal(month, View(width=120))
-
-
-def test_no_line_of_the_month_is_wider_than_the_terminal():
-    for columns in (60, 80, 120):
-        assert max(map(len, _month.terminal(a_month(), View(width=columns)).splitlines())) <= columns
-
-
-# Sparklines
-
-
-def test_a_sparkline_is_relative_to_its_largest_value_and_has_a_plain_form():
-    assert spark([0, 1, 2, 4, None]) == "▁▃▅█ "
-    assert spark([0, 1, 2, 4], plain=True) == "_-=#"
-    assert spark([0.0, 0.0]) == spark([]) == ""
-    assert (writable("utf-8"), writable("latin-1"), writable("ascii")) == (True, False, False)
-    assert _month.terminal(a_month(), View(width=80, ascii=True)).count("#") > 3
-
-
-@pytest.mark.parametrize(("name", "columns"), [("terminal", 80), ("terminal", 120), ("markdown", 80), ("html", 120)])
-def test_the_month_reads_as_reviewed(name, columns, golden):
-    text = _month.RENDERERS[name](a_month(), View(width=columns))
-    golden(f"month/{name}-{columns}.txt", body(text) if name == "html" else text)
-
-
-def test_no_line_of_a_terminal_report_is_wider_than_the_terminal():
-    for columns in (80, 100, 120):
-        view = View(width=columns)
-        assert max(map(len, _month.terminal(a_month(), view).splitlines())) <= columns
-
-
-def test_the_month_for_machines_adds_up_in_decimal_strings():
-    read = json.loads(_month.machine(a_month(), View()))
-    assert sum(Decimal(bar["effect_usd"]) for bar in read["bridge"]["bars"]) == Decimal(read["change_usd"])
-    for table in ("by_task", "by_model", "by_tenant"):
-        assert sum(Decimal(row["cost_usd"]) for row in read[table]) == Decimal(read["total_usd"])
-        assert sum(Decimal(row["before_usd"]) for row in read[table]) == Decimal(read["compared"]["total_usd"])
-
-
-@settings(max_examples=12, deadline=None)
-@given(hostile)
-def test_names_from_a_log_act_on_no_reader(text):
-    text = text.encode("utf-8", "replace").decode()[:3_000]
-    month = reviewed(days_of(OCTOBER, 4, task=text, tenant=text), days_of(SEPTEMBER, 4, task=text))
-    for name, render in _month.RENDERERS.items():
-        page = render(month, View())
-        assert not {unicodedata.category(c) for c in page.replace("\r\n", "").replace("\n", "")} & ACTING
-        assert name != "markdown" or not re.search(r"(?<!\\)<script", page)
-        assert name != "html" or read(page).harmless
-
-
-# From the command line
-
-
-def records(start: datetime, n: int, tokens: int, **columns: object) -> str:
-    rows = [
-        {
-            "request_id": f"{start:%m}-{i}",
-            "provider": "openai",
-            "model": "gpt-4o",
-            "task": ("triage", "answer")[i % 2],
-            "run_id": f"{start:%m}-{i}",
-            "instance_id": f"case-{i}",
-            "started_at": (start + timedelta(hours=i)).isoformat(),
-            "input_tokens": tokens + i,
-            "output_tokens": 50,
-            "status": "ok",
-        }
-        | columns
-        for i in range(n)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-@pytest.fixture
-def logs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "before.jsonl").write_text(records(datetime(2026, 9, 2, tzinfo=UTC), 40, 1_000))
-    (tmp_path / "after.jsonl").write_text(records(datetime(2026, 10, 2, tzinfo=UTC), 40, 2_000))
-    return tmp_path
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return int(end.value.code or 0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("report", "after.jsonl", "--month", "2026-9"), 2),
-        (("report", "after.jsonl", "--month", "2026-10", "--format", "pdf"), 2),
-        (("report", "after.jsonl", "--month", "2020-01"), 3),
-    ],
-)
-def test_wrong_usage_is_told_with_its_exit_code(logs, capsys, arguments, code):
-    assert run(*arguments) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-
-
-def test_a_month_is_reported_with_the_one_before(logs, capsys):
-    assert run("report", "before.jsonl", "after.jsonl", "--month", "2026-10") == 0
-    out = capsys.readouterr().out
-    assert out.startswith("October 2026: ")
-    assert "2026-10-01 to 2026-11-01 (not included), UTC" in out
-    assert run("report", "before.jsonl", "after.jsonl", "--month", "2026-10", "--compare", "2026-08") == 0
-    assert "no logs of August 2026" in capsys.readouterr().out
-
-
-def test_a_store_is_reported_by_its_own_flag_and_two_sources_are_refused(logs, capsys):
-    assert run("ingest", "before.jsonl", "after.jsonl", "--store", "held") == 0
-    capsys.readouterr()
-    assert run("report", "--month", "2026-10", "--store", "held") == 0
-    assert capsys.readouterr().out.startswith("October 2026: ")
-    assert run("report", "--month", "2026-10") == 2
-    assert run("report", "before.jsonl", "--month", "2026-10", "--store", "held") == 2

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from test_cli import ROOT
-from test_cli import run as run
+from console import ROOT
+from program import run as run
 
 from costaudit.audit import Window
 from costaudit.questions import _begun

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_format_otlp import attributes, export, span, used
+from spans import attributes, export, span, used
 
 from costaudit.ingest import _otel_prompt, _otlp_typed, otlp
 from costaudit.ingest._decode import parsed

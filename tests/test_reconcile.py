@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledgers import at, book, calls
-from test_cli import run as run
+from program import run as run
 
 from costaudit.compare.reconcile import compare
 from costaudit.data import bundled

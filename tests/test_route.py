@@ -9,7 +9,7 @@ import pytest
 import yaml
 from console import ROOT
 from ledgers import calls
-from test_cli import run as run
+from program import run as run
 
 from costaudit.analyze._routes import accepted, routes
 from costaudit.audit import Window

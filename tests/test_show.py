@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from ledgers import at, ledger
 from msgspec.structs import replace
 from pages import body, read
-from test_cli import run as run
+from program import run as run
 from test_hostile_text import hostile
 
 from costaudit.analyze import chosen

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledgers import at, calls, ledger
-from test_cli import run as run
+from program import run as run
 from test_ledger_laws import call
 
 from costaudit import scenario

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from samples import mangled, sample
-from test_format_otlp import export, span, used
+from spans import export, span, used
 from test_ingest_fast import same, taken
 from test_ingest_only import SUMS, Alone
 

@@ -10,9 +10,9 @@ from functools import cache
 
 import polars as pl
 import pytest
+from program import response
+from program import run as run
 from samples import SAMPLES
-from test_cli import response
-from test_cli import run as run
 
 from costaudit import pipeline, totals
 from costaudit.config import BY, Settings

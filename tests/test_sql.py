@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from console import ROOT
-from test_cli import run as run
+from program import run as run
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from console import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spans import export, span, used
 from stores import log, months
-from test_format_otlp import export, span, used
 
 from costaudit import pipeline, schema
 from costaudit.commands._sums import priced_sums, summary

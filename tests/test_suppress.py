@@ -12,9 +12,9 @@ import yaml
 from audits import AUDIT, FINDINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from months import run
 from msgspec.structs import replace
 from priced import call, calls, later
-from test_check import run
 
 from costaudit.analyze._standing import standings
 from costaudit.audit import Accepted, Standing

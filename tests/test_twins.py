@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from samples import read, sample, spent
-from test_format_otlp import export, span, used
+from spans import export, span, used
 
 SESSION = "0f6c1c3e-93f0-4f9b-9a3c-2c8ad6f7b001"
 

@@ -6,8 +6,8 @@ import json
 import os
 
 import pytest
-from test_cli import response
-from test_cli import run as run
+from program import response
+from program import run as run
 
 from costaudit.ingest import _files
 
