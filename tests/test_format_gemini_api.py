@@ -101,6 +101,33 @@ def test_cached_audio_is_taken_out_of_the_audio():
     assert found == {"input_audio": 50, "cache_read_audio": 40, "output_image": 7}
 
 
+@pytest.mark.parametrize(
+    ("usage", "finish", "read"),
+    [
+        ({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}]}, "STOP", 0),
+        ({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}], "cachedContentTokenCount": 4}, "STOP", 4),
+        ({}, "STOP", None),  # a log that keeps some counts may have dropped this one
+        ({"promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}]}, None, None),  # it comes with the last chunk
+    ],
+)
+def test_a_whole_answer_that_names_no_cached_content_read_none(usage, finish, read):
+    assert one(answer({"promptTokenCount": 9} | usage, finish=finish))["cache_read_tokens"] == read
+
+
+@pytest.mark.parametrize(
+    ("around", "tier"),
+    [
+        ({"key": "case-7"}, "batch"),
+        ({"key": "case-7", "request": {"contents": []}}, "batch"),
+        ({"key": "team-a", "ts": "2026-11-05T10:00:00Z"}, None),  # a log's own key: a batch job writes no time
+        ({"key": "case-7", "processed_time": "2026-11-05T10:00:00Z"}, "batch"),
+    ],
+)
+@pytest.mark.parametrize("created", [{}, {"createTime": "2026-11-05T09:59:58Z"}])
+def test_a_key_beside_an_answer_is_a_batch_jobs_where_no_time_is(around, tier, created):
+    assert one(around | {"response": answer({"promptTokenCount": 9}) | created})["service_tier"] == tier
+
+
 def test_an_answer_chains_with_the_request_that_sends_it_back():
     asked = [{"role": "user", "parts": [{"text": "a"}]}]
     first = one({"request": {"contents": asked}, "response": answer({"promptTokenCount": 1})})

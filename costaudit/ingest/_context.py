@@ -11,6 +11,7 @@ import polars as pl
 
 from costaudit.ingest._format import Field, around, custom, flag, maybe, moment, number, request, text, usd, whole
 
+TIMES = ("started_at", "start_time", "startTime", "request_time", "timestamp", "ts", "time", "@timestamp")
 _HOMES = ("", "metadata.", "tags.", "context.", "labels.", "properties.", "attributes.", "extra.")
 
 
@@ -42,18 +43,7 @@ CONTEXT: dict[str, tuple[Field, ...]] = {
     "step": (around(whole("step", "metadata.step")),),
     "attempt": (around(whole("attempt", "attempt_number", "metadata.attempt")),),
     "started_at": (
-        around(
-            moment(
-                "started_at",
-                "start_time",
-                "startTime",
-                "request_time",
-                "timestamp",
-                "ts",
-                "time",
-                "@timestamp",
-            )
-        ),
+        around(moment(*TIMES)),
         around(maybe(moment("created_at", "logged_at", "datetime", "date"))),
     ),
     "ended_at": (around(maybe(moment("ended_at", "end_time", "endTime", "completed_at", "response_time_at"))),),

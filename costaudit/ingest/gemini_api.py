@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
+from costaudit.ingest._context import TIMES
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
@@ -18,6 +19,7 @@ from costaudit.ingest._format import (
     count,
     custom,
     loaded,
+    maybe,
     moment,
     number,
     request,
@@ -38,16 +40,24 @@ TRAFFIC = {
 NAMED = r"([^/]+)$"  # models/gemini-2.5-pro, projects/P/locations/L/publishers/google/models/gemini-2.5-pro
 PLACE = r"/locations/([^/]+)/"
 HOMES = ("response", "responses", "chunks", "stream")  # where home-made logs keep a list of chunks
+MARKS = ("_detailed", "_processed", "_key", "_logged")
+
+
+def _detailed(details: Any) -> bool | None:
+    """Whether the prompt is counted by modality, as in every answer of the API that nobody has cut."""
+    return True if type(details) is list and details else None
 
 
 class GeminiAPI(TableFormat):
     """Answers of generateContent and streamGenerateContent: bare, beside their request, or as chunks.
 
     Read are answers in camelCase (REST) and snake_case (SDK dumps), the list of chunks that a streamed call returns,
-    chunks one a line, and output lines of batch jobs (`key` or `processed_time` beside the response).
+    chunks one a line, and output lines of batch jobs (`processed_time` beside the response, or `key` and no time).
 
     - `promptTokenCount` includes cached content; results of built-in tools (`toolUsePromptTokenCount`) are input beside
       it; `thoughtsTokenCount` is output beside `candidatesTokenCount`.
+    - Counts of 0 are left out of an answer: one that has ended, counts its prompt by modality and names no cached
+      content read none.
     - Every chunk carries counts, and the last one can carry fewer than an earlier one: each is the largest seen.
     - A grounded answer has a fee: by the answer up to Gemini 2.5, by the query from Gemini 3 on.
     - Storage of explicit caches is billed by the hour and stands in no answer.
@@ -80,7 +90,10 @@ class GeminiAPI(TableFormat):
         "_said": count("usageMetadata.candidatesTokenCount", "usageMetadata.responseTokenCount"),
         "_parts": custom(modality_parts, schema.EXTRAS, "usageMetadata"),
         "_queries": whole_number("_queries"),
-        "_batch": around(text("key", "processed_time")),
+        "_detailed": custom(_detailed, pl.Boolean(), "usageMetadata.promptTokensDetails"),
+        "_processed": around(text("processed_time")),
+        "_key": around(text("key")),
+        "_logged": around(maybe(moment(*TIMES))),
         "_blocked": text("promptFeedback.blockReason"),
     }
     prompt = Prompt(
@@ -107,6 +120,9 @@ class GeminiAPI(TableFormat):
         place = asked.str.extract(PLACE)
         named = asked.str.contains("publishers/", literal=True)
         cloud = place.is_not_null() | named | pl.col("service_tier").is_not_null()
+        # A batch job writes no time beside its keys; a log that does has keys of its own.
+        keyed = pl.col("_key").is_not_null() & pl.col("_logged").is_null()
+        batch = pl.col("_processed").is_not_null() | keyed
         billed = picked.with_columns(_fee=pl.when(pl.col("_queries") > 0).then(pl.concat_list(fee)))
         return billed.with_columns(
             model=model,
@@ -116,13 +132,16 @@ class GeminiAPI(TableFormat):
             .then(pl.sum_horizontal("_said", "reasoning_tokens"))
             .when(pl.col("_prompt").is_not_null())
             .then(0),
+            cache_read_tokens=pl.when(pl.col("_detailed") & pl.col("finish_reason").is_not_null())
+            .then(pl.col("cache_read_tokens").fill_null(0))
+            .otherwise("cache_read_tokens"),
             extras=together(billed, "_parts", "_fee"),
             finish_reason=pl.when(calls)
             .then(pl.lit("tool_calls"))
             .when(pl.col("_blocked").is_not_null())
             .then(pl.lit("content_filter"))
             .otherwise("finish_reason"),
-            service_tier=pl.when(pl.col("_batch").is_not_null())
+            service_tier=pl.when(batch)
             .then(pl.lit("batch"))
             .otherwise(pl.col("service_tier").str.to_lowercase().replace(TRAFFIC)),
             region=pl.coalesce("region", place),
@@ -132,8 +151,8 @@ class GeminiAPI(TableFormat):
             ),
             _rank=pl.col("_prompt").is_not_null().cast(pl.Int64),
             # A line of a batch without an answer says why: a call that failed.
-            _foreign=pl.col("_foreign") & ~(pl.col("_batch").is_not_null() & pl.col("error_type").is_not_null()),
-        ).drop("_prompt", "_tools", "_said", "_parts", "_fee", "_queries", "_batch", "_blocked")
+            _foreign=pl.col("_foreign") & ~(batch & pl.col("error_type").is_not_null()),
+        ).drop("_prompt", "_tools", "_said", "_parts", "_fee", "_queries", "_blocked", *MARKS)
 
 
 @GeminiAPI.read_by
