@@ -238,3 +238,12 @@ def test_cached_input_of_o3_cost_a_quarter_of_its_input_before_and_after_the_cut
 )
 def test_what_the_lists_have_wrong_costs_what_the_provider_charges(bundle, provider, model, usage, usd):
     assert ask(bundle, provider, model, usage, when="2025-10-01T12:00:00+00:00").usd == Decimal(usd)
+
+
+@pytest.mark.parametrize(("provider", "session"), [("openai", "0.03"), ("azure", "0.033")])
+def test_what_a_response_shows_of_hosted_tools_has_a_price_with_the_models_that_use_them(bundle, provider, session):
+    used = {"web_search": 1, "file_search": 1, "code_sessions": 2}
+    for model in ("gpt-4o", "gpt-5.4", "gpt-6-sol"):
+        said = {kind: ask(bundle, provider, model, {kind: n}).usd for kind, n in used.items()}
+        assert said["code_sessions"] == 2 * Decimal(session)
+        assert provider == "azure" or None not in said.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,31 @@ def test_show_prints_the_history_of_a_model(book, capsys):
     assert "no entry for 'nothing'" in run(capsys, "show", "nothing", "--prices", book)[2]
 
 
+ANNOUNCED = """
+provider: soon
+sources: {page: {title: P, read_on: 2026-11-01}}
+fees:
+- {source: page, rates: {code_sessions: 0.03}}
+models:
+  riser:
+    prices:
+    - {source: page, rates: {input: 1}, tiers: {flex: {rates: {input: 0.7}}}}
+    - {since: 2026-06-01, source: page, rates: {input: 2}, tiers: {batch: {rates: {input: 1}}}, uplift: {eu: 1.1}}
+    - {since: 2027-01-01, source: page, rates: {input: 4}, tiers: {batch: {rates: {input: 2}}}}
+"""
+
+
+def test_what_is_announced_stands_under_its_day_and_not_as_the_price_of_today(capsys, tmp_path):
+    (tmp_path / "soon.yaml").write_text(ANNOUNCED)
+    assert run(capsys, "show", "riser", "--prices", tmp_path)[1].splitlines()[-4:] == [
+        "tier batch: input 1",
+        "region eu: ×1.1 on tokens",
+        "from 2027-01-01, tier batch: input 2",
+        "with every model: code_sessions 0.03",
+    ]
+    assert run(capsys, "list", "soon", "--prices", tmp_path)[1].splitlines()[1].split() == ["riser", "2", "2026-06-01"]
+
+
 def test_list_counts_providers_and_lists_models(book, capsys):
     assert "models of 3 providers" in run(capsys, "list", "--prices", book)[1]
     assert "halfhour" in run(capsys, "list", "acme", "--prices", book)[1]
@@ -173,6 +199,6 @@ def test_pages_of_the_book_fit_a_terminal(columns):
         ("warning", f"openai:{name}", f"input jumps from 0.05 to 0.351 {'on 2026-10-19 ' * 4}")
         for name in openai.models
     ]
-    models, shown = pages.models(openai, columns), pages.problems(found, columns)
+    models, shown = pages.models(openai, date(2026, 11, 23), columns), pages.problems(found, columns)
     assert max(map(len, (models + shown).splitlines())) <= columns
     assert shown.count("2026-10-19") == 4 * len(found)

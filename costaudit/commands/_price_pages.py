@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -51,12 +52,10 @@ def providers(book: PriceBook) -> str:
     return table(("provider", "models", "periods", "read on"), rows) + "\n" + note
 
 
-def models(file: Provider, columns: int) -> str:
-    """Every model of a provider with the rates of its newest period; where `columns` are few, without rare rates."""
-    rows = [
-        (name, *(_rate(model.prices[-1].rates, c) for c in SHOWN), model.prices[-1].since or "launch")
-        for name, model in file.models.items()
-    ]
+def models(file: Provider, day: date, columns: int) -> str:
+    """Every model of a provider with its rates on a day; where `columns` are few, without rare rates."""
+    now = {name: model.prices[in_force(model, day)] for name, model in file.models.items()}
+    rows = [(name, *(_rate(p.rates, c) for c in SHOWN), p.since or "launch") for name, p in now.items()]
     heads = [Column(file.provider, right=False, flexible=True, least=24, most=columns)]
     heads += [Column(name, optional=True, rank=RARE.get(name, 0)) for name in SHOWN]
     return fitted([*heads, Column("since")], rows, columns) + "\nUSD per million tokens\n"
@@ -81,17 +80,28 @@ def _wrapped(text: str, columns: int) -> str:
     return "\n  ".join(wrap(text, columns - 2))
 
 
-def history(provider: Provider, name: str, model: Model, columns: int) -> str:
-    """The dated prices of one model, and the tiers, steps and facts of its newest period."""
+def in_force(model: Model, day: date) -> int:
+    """Which period of a model holds on a day; the first one where all begin later."""
+    begun = [nth for nth, period in enumerate(model.prices) if period.start is None or period.start.date() <= day]
+    return max(begun, default=0)
+
+
+def history(provider: Provider, name: str, model: Model, day: date, columns: int) -> str:
+    """The dated prices of one model, its tiers, steps and facts on a day, and those that are announced."""
     classes = list(dict.fromkeys(c for p in model.prices for c in p.rates))
     rows = [
         (p.since or "launch", *(_rate(p.rates, c) for c in classes), provider.sources[p.source].title)
         for p in model.prices
     ]
     lines = [f"{provider.provider}:{clean(name)}", "", table(("since", *classes, "source"), rows)]
-    for period in model.prices[:-1]:
-        lines += [f"from {period.since or 'launch'}, {clean(line)}" for line in _steps(period)]
-    lines += [clean(line) for line in _details(model.prices[-1])]
+    now = in_force(model, day)
+    for nth, period in enumerate(model.prices):
+        told = _details(period) if nth >= now else _steps(period)
+        dated = f"from {period.since or 'launch'}, " if nth != now else ""
+        lines += [dated + clean(line) for line in told]
+    for fee in provider.fees:
+        dated = f"from {fee.since}, " if fee.since else ""
+        lines += [f"{dated}with every model: {_rates(fee.rates)}"]
     if model.aliases:
         lines.append(_wrapped("also called: " + ", ".join(map(clean, model.aliases)), columns))
     if model.facts.same_as:

@@ -31,7 +31,7 @@ def list_prices(
     prices: options.Prices = None,
     config: options.Config = None,
 ) -> None:
-    """List the providers of the price book, or the models of one with their newest rates."""
+    """List the providers of the price book, or the models of one with their rates on the book's day."""
     from costaudit.commands import _price_pages as pages
     from costaudit.config import suggest
 
@@ -44,7 +44,7 @@ def list_prices(
         raise UsageError(
             f"the price book has no provider {provider!r}", hint=suggest(provider, set(book.names.values()))
         )
-    emit(pages.models(file, options.room()))
+    emit(pages.models(file, book.as_of, options.room()))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def show(
     for hit in found.values():
         file = book.provider(hit.lister)
         if file is not None and hit.model is not None:
-            shown.append(pages.history(file, hit.name, hit.model, options.room()))
+            shown.append(pages.history(file, hit.name, hit.model, book.as_of, options.room()))
     emit("\n".join(shown))
 
 
