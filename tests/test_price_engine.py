@@ -170,6 +170,27 @@ def test_what_the_user_pays_wins_over_the_list(book, override, usage, expected):
     assert usd(ask(book, "acme", "plain", usage, when=NOON, override=override)) == expected
 
 
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [("2025-01-01", "10"), ("2026-06-12", "2"), ("2026-06-20", "1"), ("2026-07-02", "2"), ("2026-08-20", "3")],
+)
+def test_what_the_user_paid_for_a_while_leaves_prices_before_and_after_alone(book, day, expected):
+    for_a_while = {
+        "match": "acme/dated",
+        "token_multiplier": "0.5",
+        "valid_from": "2026-06-15",
+        "valid_to": "2026-07-01",
+    }
+    answer = ask(book, "acme", "dated", {"input": M}, when=f"{day}T12:00:00+00:00", override=for_a_while)
+    assert usd(answer) == expected
+
+
+@pytest.mark.parametrize("tier", ["priority", None])
+def test_a_name_that_asks_for_the_batch_is_billed_as_one(book, tier):
+    context = {"service_tier": tier} if tier else {}
+    assert usd(ask(book, "acme", "long:batch", {"input": 1_000}, **context)) == "0.0005"
+
+
 def test_an_unknown_deployment_is_priced_by_the_user(book):
     override = {"match": "vllm/my-llama", "rates_per_mtok": {"input": "0.04", "output": "0.16"}}
     assert usd(ask(book, "vllm", "my-llama", {"input": M, "output": M}, override=override)) == "0.2"

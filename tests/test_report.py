@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -49,6 +50,22 @@ def show(name: str, audit: Audit = AUDIT, **view: object) -> str:
 @pytest.mark.parametrize("plain", [True, False], ids=["piped", "terminal"])
 def test_the_terminal_report_reads_as_reviewed(width, plain, golden):
     golden(f"report/{'piped' if plain else 'terminal'}-{width}.txt", show("terminal", width=width, plain=plain))
+
+
+@pytest.mark.parametrize(
+    ("sellers", "shown"),
+    [
+        (("google", "vertex"), ["google:gemini", "vertex:gemini"]),
+        (("google", None), ["google:gemini", "gemini"]),
+        (("google",), ["gemini"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["terminal", "markdown", "html"])
+def test_a_model_bought_from_several_sellers_is_told_with_each(name, sellers, shown):
+    one = SPEND.by_model.head(1).with_columns(model=pl.lit("gemini"))
+    spent = pl.concat([one.with_columns(provider=pl.lit(seller, pl.String)) for seller in sellers])
+    report = show(name, replace(AUDIT, spend=replace(SPEND, by_model=spent)))
+    assert re.findall(r"(?:\w+:)?gemini", report) == shown
 
 
 @pytest.mark.parametrize("name", [name for name in names() if name != "terminal"])

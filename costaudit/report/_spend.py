@@ -28,6 +28,7 @@ from costaudit.report._layout import (
     shown_paths,
     table,
 )
+from costaudit.report._tables import named, resold
 from costaudit.report.markdown import grid, text
 from costaudit.spent import Spent, Table
 
@@ -151,8 +152,8 @@ def _shown(given: Table, part: Cut, spent: Spent, view: View) -> list[Line]:
 
 def _rows(given: Table, part: Cut) -> Sequence[tuple[list[str], Mapping[str, Any]]]:
     """The names of each row, and its numbers; the row of all others stands where they would."""
-    twice = "model" in given.by and "provider" not in given.by and _sellers(given) > 1
-    shown = [(_names(given, row, twice=twice), row) for row in part.rows.iter_rows(named=True)]
+    twice = "model" in given.by and "provider" not in given.by and resold(given.rows)
+    shown = [([named(row, one, twice=twice) for one in given.by], row) for row in part.rows.iter_rows(named=True)]
     if part.rest is None:
         return shown
     rest: tuple[list[str], Mapping[str, Any]] = ([part.others, *[""] * (len(given.by) - 1)], part.rest)
@@ -164,18 +165,6 @@ def _amounts(rows: Sequence[tuple[Sequence[str], Mapping[str, Any]]]) -> list[st
     found = [spend(row) for _, row in rows]
     more = any(amount.endswith("+") for amount in found)
     return [amount if amount.endswith("+") or not more else f"{amount} " for amount in found]
-
-
-def _names(given: Table, row: Mapping[str, Any], *, twice: bool) -> list[str]:
-    """The names of a row; twice: some model is bought from several sellers, so that each is told with its own."""
-    seller = f"{row['provider']}:" if twice and row["provider"] else ""
-    return [f"{seller}{row[one]}" if one == "model" else str(row[one]) for one in given.by]
-
-
-def _sellers(given: Table) -> int:
-    """The most sellers that one model of the table is bought from."""
-    found = given.rows.group_by("model").agg(pl.col("provider").n_unique())["provider"].max()
-    return found if isinstance(found, int) else 0
 
 
 def spend(row: Mapping[str, Any]) -> str:

@@ -52,8 +52,14 @@ def rows(audit: Audit, by: str, most: int | None) -> list[Row]:
     if most is None or frame.height <= most + 1:
         most = frame.height
     unknown = _words.priceless(audit) if by == "model" else frozenset()
+    twice = by == "model" and resold(frame)
     found = [
-        _row(str(row[by]), row, audit, priced=row.get("p95_usd", 0) is not None and _key(row) not in unknown)
+        _row(
+            named(row, by, twice=twice),
+            row,
+            audit,
+            priced=row.get("p95_usd", 0) is not None and _key(row) not in unknown,
+        )
         for row in frame.head(most).iter_rows(named=True)
     ]
     others = frame.slice(most)
@@ -62,6 +68,16 @@ def rows(audit: Audit, by: str, most: int | None) -> list[Row]:
         added: dict[str, Any] = dict.fromkeys(frame.columns) | others.select(pl.sum(*sums)).row(0, named=True)
         found.append(_row(f"{others.height:,} more", added, audit, priced=True))
     return found
+
+
+def resold(rows: pl.DataFrame) -> bool:
+    """Whether some model of a table [model, provider] is bought from several sellers: all are told with their own."""
+    return bool(rows.group_by("model").agg(twice=pl.col("provider").n_unique() > 1)["twice"].any())
+
+
+def named(row: Mapping[str, Any], by: str, *, twice: bool) -> str:
+    """What a row is called; twice: a model with its seller before it."""
+    return f"{row['provider']}:{row[by]}" if twice and by == "model" and row["provider"] else str(row[by])
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, Any]:
