@@ -251,7 +251,11 @@ def _parts_of_cost(attributes: Mapping[str, Any], shape: Shape) -> Decimal | Non
 
 def _doubt(span: Span, row: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]:
     """The documented reading of writers that pass a provider's counts on: Anthropic's input leaves the cache out."""
-    if "_reading" not in usage or not _is_of_claude(row.get("provider")):
+    if "_reading" not in usage:
+        return {}
+    if (said := span.known.get("_reading")) is not None:
+        return {"_reading": said}
+    if not _is_of_claude(row.get("provider")):
         return {}
     if span.scope.lower().startswith("openlit"):
         return {"_reading": "beside"}

@@ -1,0 +1,266 @@
+"""Transactions and messages of LibreChat, as `mongoexport` writes its collections."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import Format, Out
+from costaudit.ingest._plain import PlainReader, soft, when, written
+from costaudit.ingest._values import count, flag, text, usd
+
+CREDITS = 1_000_000  # to the dollar
+APART = timedelta(seconds=60)  # most between the two halves of a call: the balance is tried up to ten times in between
+STOPPED = "incomplete"  # the context of answers that the user stopped: LibreChat counts their text, and adds 15 %
+LOW = 16  # hex digits of an ObjectId that are the process and its counter
+PARTS = ("inputTokens", "writeTokens", "readTokens")
+
+
+class Librechat(Format):
+    """LibreChat's collections `transactions` and `messages`, exported with `mongoexport` (JSON lines, arrays or CSV).
+
+    ## Where
+    `mongoexport --db LibreChat --collection transactions`; `messages` only where there are no transactions.
+    ## What it knows
+    Tokens of each call with its cached input, model, user, tenant, conversation, and what it was for (`context`: an
+    answer, a title, a memory, a summary, a subagent). A run is a conversation.
+    ## Traps
+    A call is two transactions, one for the prompt and one for the completion, without an id in common: joined are those
+    whose ids were drawn one after the other, then those of one user, conversation, model, context and message in their
+    order, at most a minute apart. Which completion goes to which of several prompts may be wrong then; sums are not. A
+    half that is left over stands alone: what the other half was is unknown.
+    Whether cached input stands inside `inputTokens` or beside it depends on version and provider: current versions
+    write what is left without it, older ones the provider's input, and count it twice in `rawAmount`. Counts decide
+    (more was cached than the input has) by model and month; what they leave open is `undecided`.
+    `metadata.usage` of a message is the sum of its calls: it counts only where none of its transactions is there.
+    ## Limits
+    A message's `tokenCount` is that of one text and bills nothing. Counts of stopped answers (`incomplete`) are
+    LibreChat's own and are estimates; older versions also counted texts where a provider named no usage, and left out
+    the thinking of Gemini on Vertex AI: rows do not say so. `tokenValue` is LibreChat's price in millionths of a
+    dollar, and is shown beside the computed cost where nothing was cached. Times are those of the end of the answer.
+    Written to the shape of version 0.8; the sample is synthetic.
+    """
+
+    name = "librechat"
+    title = "LibreChat transactions and messages"
+
+    def recognises(self, record: Mapping[str, Any]) -> int:
+        if "tokenType" in record:
+            return 95 if "rawAmount" in record and ("tokenValue" in record or "conversationId" in record) else 0
+        return 93 if {"isCreatedByUser", "messageId", "conversationId"} <= record.keys() else 0
+
+
+class Half(NamedTuple):
+    """A transaction: what was sent, or what was answered."""
+
+    own: str
+    at: datetime | None
+    about: tuple[str | None, ...]  # user, conversation, model, context, message, tenant
+    usage: Mapping[str, Any]
+    value: Decimal | None  # in credits
+    record: Record
+
+
+@Librechat.read_by
+class _Reader(PlainReader):
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(file)
+        self.prompts: dict[str, Half] = {}
+        self.completions: dict[str, Half] = {}
+        self.copies: dict[str, int] = defaultdict(int)
+        self.silent = 0  # answers without usage
+
+    def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
+        said = {name: _plain(cell) for name, cell in value.items()}
+        kind = text(said.get("tokenType"))
+        if kind in ("prompt", "completion"):
+            self._half(said, record, self.prompts if kind == "prompt" else self.completions)
+        elif kind is not None:
+            out.skipped[f"transaction: {kind}"[:60]] += 1
+        elif "messageId" not in said or "isCreatedByUser" not in said:
+            out.foreign.append(record)
+        elif flag(said["isCreatedByUser"]):
+            out.skipped["message of a user"] += 1
+        elif usage := written(written(said.get("metadata")).get("usage")):
+            self._message(said, usage, record)
+        else:
+            self.silent += 1
+            out.skipped["answer without usage"] += 1
+
+    def _half(self, said: Mapping[str, Any], record: Record, halves: dict[str, Half]) -> None:
+        own = text(said.get("_id")) or f"{record.line} of {self.file.shown}"
+        if own in halves:
+            self.copies[own] += 1
+            return
+        about = tuple(
+            text(said.get(name)) for name in ("user", "conversationId", "model", "context", "messageId", "tenantId")
+        )
+        at = when(said.get("createdAt"))
+        usage = _sent(said, _scope(about[2], at)) if halves is self.prompts else _made(said)
+        value = soft(usd, said.get("tokenValue"))
+        halves[own] = Half(own, at, about, usage, value, record)
+
+    def _message(self, said: Mapping[str, Any], usage: Mapping[str, Any], record: Record) -> None:
+        own, talk, at = text(said.get("messageId")), text(said.get("conversationId")), when(said.get("createdAt"))
+        model = text(said.get("model"))
+        given, read, write, made = (
+            _count(_plain(usage.get(name))) for name in ("input", "cacheRead", "cacheWrite", "output")
+        )
+        self.add(
+            record,
+            started_at=at,
+            run_id=talk,
+            task="chat",
+            user=text(said.get("user")),
+            tenant=text(said.get("tenantId")),
+            model=model,
+            status="error" if flag(said.get("error")) else None,
+            finish_reason=text(said.get("finish_reason")),
+            has_text=True,
+            summed=True,
+            output_tokens=made,
+            cost_logged_usd=None if read or write else soft(usd, _plain(usage.get("cost"))),
+            _key=f"librechat message {own}",
+            _trace=talk,
+            _span=f"message {own}",
+            **_cached(given, read, write, _scope(model, at)),
+        )
+
+    def end(self, out: Out) -> None:
+        for prompt, completion in _calls(self.prompts, self.completions):
+            self._call(prompt, completion)
+            if prompt and completion:
+                out.skipped["completion that is part of a call"] += 1
+        if self.silent:
+            answers = "1 answer names" if self.silent == 1 else f"{self.silent:,} answers name"
+            out.notes.append(f"LibreChat: {answers} no usage and counts as no call: give its transactions")
+
+    def _call(self, prompt: Half | None, completion: Half | None) -> None:
+        halves = [half for half in (prompt, completion) if half]
+        first = halves[0]
+        user, talk, model, context, message, tenant = first.about
+        usage: dict[str, Any] = {name: n for half in halves for name, n in half.usage.items()}
+        value = sum(abs(half.value) if half.value is not None else Decimal("NaN") for half in halves)
+        comparable = len(halves) == 2 and context != STOPPED and "_reading" not in usage
+        self.add(
+            first.record,
+            started_at=first.at,
+            run_id=talk,
+            task="chat" if context in (None, "message", STOPPED, "abort") else context,
+            user=user,
+            tenant=tenant,
+            model=model,
+            status="cancelled" if context in (STOPPED, "abort") else None,
+            usage_source="tokenizer" if context == STOPPED else None,
+            cost_logged_usd=soft(usd, value / CREDITS) if comparable else None,
+            _key=f"librechat {first.own}",
+            _also=f"librechat {completion.own}" if prompt and completion else None,
+            _rank=len(halves),
+            _rows=1 + sum(self.copies[half.own] for half in halves),
+            _trace=talk if message else None,
+            _span=f"transaction {first.own}" if message else None,
+            _parent=f"message {message}" if message else None,
+            _calls=True,
+            **usage,
+        )
+
+
+def _calls(prompts: Mapping[str, Half], completions: Mapping[str, Half]) -> list[tuple[Half | None, Half | None]]:
+    """The two halves of each call, None for one that is not there."""
+    after = {_next(own): half for own, half in prompts.items()}
+    joined: dict[str, Half] = {}  # id of a prompt -> its completion
+    rest: list[Half] = []
+    for half in completions.values():
+        before = after.get(half.own[-LOW:])
+        if before is not None and before.about == half.about and before.own not in joined:
+            joined[before.own] = half
+        else:
+            rest.append(half)
+    left = [half for own, half in prompts.items() if own not in joined]
+    alone: list[Half] = []
+    waiting: dict[tuple[str | None, ...], deque[Half]] = defaultdict(deque)
+    for half in sorted([*left, *rest], key=lambda half: (half.at is None, half.at, half.own)):
+        line = waiting[half.about]
+        if half.own in prompts:
+            line.append(half)
+            continue
+        while line and not _near(line[0], half):
+            line.popleft()
+        if line:
+            joined[line.popleft().own] = half
+        else:
+            alone.append(half)
+    return [*((half, joined.get(own)) for own, half in prompts.items()), *((None, half) for half in alone)]
+
+
+def _next(own: str) -> str:
+    """What the id that is drawn next in the same process ends in."""
+    try:
+        return f"{int(own[-LOW:], 16) + 1:0{LOW}x}"
+    except ValueError:
+        return ""
+
+
+def _near(prompt: Half, completion: Half) -> bool:
+    if prompt.at is None or completion.at is None:
+        return prompt.at is completion.at
+    return completion.at - prompt.at <= APART
+
+
+def _sent(said: Mapping[str, Any], scope: str) -> dict[str, Any]:
+    """The input of a prompt's transaction; amounts are what was taken from the balance, and negative."""
+    if all(said.get(name) is None for name in PARTS):
+        return {"input_tokens": _spent(said.get("rawAmount"))}
+    given, write, read = (_spent(said.get(name)) or 0 for name in PARTS)
+    return _cached(given, read, write, scope)
+
+
+def _made(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"output_tokens": _spent(said.get("rawAmount"))}
+
+
+def _cached(given: int | None, read: int | None, write: int | None, scope: str) -> dict[str, Any]:
+    """Counts whose reading is open wherever something was cached."""
+    found: dict[str, Any] = {"input_tokens": given, "cache_read_tokens": read, "cache_write_tokens": write}
+    return found | {"_reading": "unknown", "_scope": scope} if read or write else found
+
+
+def _scope(model: str | None, at: datetime | None) -> str:
+    """What a version of LibreChat and a provider wrote in one way, as nearly as rows tell."""
+    return f"{model} {at:%Y-%m}" if at else str(model)
+
+
+def _spent(value: Any) -> int | None:
+    n = _number(value)
+    return None if n is None else count(-n)
+
+
+def _count(value: Any) -> int | None:
+    n = _number(value)
+    return None if n is None else count(n)
+
+
+def _number(value: Any) -> float | int | None:
+    """An amount, perhaps below 0, also as text; ValueError for what is none."""
+    if isinstance(value, str):
+        value = (float(value) if any(c in value for c in ".eE") else int(value)) if value.strip() else None
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    raise ValueError("not a number of tokens")
+
+
+def _plain(value: Any) -> Any:
+    """A value without the wrapping of MongoDB's extended JSON: `{"$oid": "…"}`, `{"$date": {"$numberLong": "…"}}`."""
+    if isinstance(value, Mapping):
+        if len(value) == 1:
+            (name, inner), *_ = value.items()
+            if isinstance(name, str) and name.startswith("$"):
+                return _plain(inner) if isinstance(inner, (str, int, float, Mapping)) else None
+        return value
+    if isinstance(value, str) and value.startswith("ObjectId("):
+        return value[len("ObjectId(") :].strip("()\"'")
+    return value
