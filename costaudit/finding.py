@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal, NamedTuple
 
 import msgspec
 import polars as pl
@@ -51,6 +52,38 @@ class Grade(StrEnum):
     NO_EVIDENCE = "NO EVIDENCE"
 
 
+LeverName = Literal[
+    "batch",  # answers within a day, through the batch interface
+    "budget",  # of a tenant or a task
+    "cache",  # write what stays the same; value: how long an entry lives
+    "effort",  # of reasoning; value: the level
+    "flex",  # the tier that waits
+    "history",  # old parts of a long conversation left out
+    "input-limit",  # of a run; value: tokens
+    "model",  # value: its name
+    "no-cache",  # write nothing
+    "output-format",  # a schema that the provider enforces
+    "output-limit",  # of an answer; value: tokens
+    "retries",  # how often, and after how long, a client sends again
+    "reuse",  # of answers to equal requests
+    "run-limit",  # of a run, in calls and in dollars
+    "spend-limit",  # of a run; value: dollars
+    "standard",  # the tier at list price
+    "step-limit",  # of a run; value: calls
+    "usage",  # counts with every answer
+]
+
+
+class Lever(NamedTuple):
+    """What a remedy sets, by one name for all providers and frameworks; what each calls it, the report knows.
+
+    value  what it is set to where the remedy says so, else empty
+    """
+
+    name: LeverName
+    value: str = ""
+
+
 ZERO = Decimal(0)
 
 
@@ -71,6 +104,7 @@ class Finding(msgspec.Struct, frozen=True):
     evidence   rows that add up to `owned_usd` in the column `waste_usd` (or to `stake_usd` in a column the rule names);
                the worst first; has `source` (file:line) where a row is a call
     because    why it could be wrong, n, assumption: one sentence each
+    lever      what the remedy sets; None where it is mended in the application's own code, or is to be decided
     """
 
     rule: str
@@ -90,6 +124,7 @@ class Finding(msgspec.Struct, frozen=True):
     grade: Grade | None = None
     because: tuple[str, ...] = ()
     details: Mapping[str, pl.DataFrame] = msgspec.field(default_factory=dict)
+    lever: Lever | None = None
 
     @property
     def id(self) -> str:

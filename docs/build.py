@@ -15,7 +15,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.analyze import analyzers
 from costaudit.ingest import formats
-from costaudit.report._dials import of_rule
+from costaudit.report._dials import of_levers
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/build.py; change the code, then run it. -->\n"
@@ -75,7 +75,7 @@ def analyzers_page() -> str:
     for rule in analyzers():
         page = (inspect.getdoc(rule) or "").replace("\n## ", "\n### ")
         lines += ["", f"## {rule.name}", "", page]
-        if named := of_rule(rule.name):
+        if named := of_levers(rule.levers):
             lines += ["", "### What it is called", "", *(f"- {said}" for said in named)]
         if rule.options():
             lines += ["", "### Options", "", "| option | default | unit | meaning |", "| --- | --- | --- | --- |"]

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from costaudit.audit import Audit, Coverage, Fates, Prices, Spend, Window
-from costaudit.finding import Confidence, Finding, Grade, Kind, NotChecked, Severity
+from costaudit.finding import Confidence, Finding, Grade, Kind, Lever, NotChecked, Severity
 from costaudit.schema import USD
 
 TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -56,7 +56,7 @@ def finding(**changes: object) -> Finding:
 
 
 FINDINGS = (
-    finding(),
+    finding(lever=Lever("run-limit")),
     finding(
         rule="cache-miss",
         severity=Severity.MEDIUM,

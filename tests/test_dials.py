@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import polars as pl
 import pytest
 from audits import AUDIT, SPEND, finding
 from console import ROOT
 from msgspec.structs import replace
 
-from costaudit.analyze import _resends, cache_miss
+from costaudit.analyze import analyzers
 from costaudit.config import Settings
+from costaudit.finding import Lever, LeverName
 from costaudit.pipeline import audit
-from costaudit.report._dials import dials
+from costaudit.report._dials import BY_LEVER, FAMILIES, dials
+
+# What the remedies of each rule's sample set, lever and value; a rule that is not here has no lever.
+SET = {
+    "batchable": ("batch", ""),
+    "cache-miss": ("cache", "5m"),
+    "context-bloat": None,  # a result sent twice is left out by the application
+    "dearer-sibling": ("standard", ""),
+    "duplicate-requests": ("reuse", ""),
+    "missing-ceiling": ("step-limit", "4"),
+    "overpowered-model": None,  # an experiment comes first
+    "reasoning-overspend": ("effort", ""),
+    "retry-waste": ("retries", ""),
+    "runaway-loop": ("run-limit", ""),
+    "tenant-concentration": ("budget", ""),
+    "tenant-under-water": ("budget", ""),
+    "truncated-output": ("output-limit", "2400"),
+    "unmetered-usage": ("usage", ""),
+}
 
 
 def served(*pairs: tuple[str, str]):
@@ -31,16 +52,14 @@ def served(*pairs: tuple[str, str]):
     ],
 )
 def test_a_setting_has_the_name_of_the_interface_that_served_the_model(model, provider, said):
-    found = finding(
-        rule="cache-miss", subject={"task": "t", "model": model}, remedy="mark the prefix: write all for 1h"
-    )
+    found = finding(subject={"task": "t", "model": model}, lever=Lever("cache", "1h"))
     told = dials(found, served((model, provider), ("o3", "openai")))
     assert len(told) == (said is not None)
     assert all(one.startswith(said) for one in told)
 
 
 def test_a_finding_that_names_no_model_is_told_for_each_interface_of_the_log():
-    found = finding(rule="batchable", subject={"task": "digest"}, remedy="send digest through the batch interface")
+    found = finding(subject={"task": "digest"}, lever=Lever("batch"))
     models = [("gpt-5.4", "openai"), ("claude-opus-5", "anthropic"), ("o3", "openai"), ("in-house-7b", "")]
     assert dials(found, served(*models)) == (
         "OpenAI: `POST /v1/batches` with a file of requests",
@@ -48,19 +67,31 @@ def test_a_finding_that_names_no_model_is_told_for_each_interface_of_the_log():
     )
 
 
-def test_every_remedy_of_the_cache_but_moving_text_has_a_setting():
-    with_name = {
-        cause: bool(dials(finding(rule="cache-miss", subject={"model": "claude-opus-5"}, remedy=remedy), AUDIT))
-        for cause, remedy in cache_miss.REMEDY.items()
-    }
-    assert with_name == {cause: cause != cache_miss.UNSTABLE for cause in cache_miss.REMEDY}
+def test_a_lifetime_that_the_remedy_leaves_open_is_the_shortest():
+    (said,) = dials(finding(subject={"model": "claude-opus-5"}, lever=Lever("cache")), AUDIT)
+    assert '"ttl": "5m"' in said
 
 
-@pytest.mark.parametrize("cause", [_resends.FAILURE, _resends.TIMEOUT, _resends.REFUSED])
-def test_a_refused_answer_asks_for_a_schema_and_any_other_resend_for_fewer(cause):
-    found = finding(rule="retry-waste", subject={"task": "t", "cause": cause})
-    (said,) = dials(found, served(("gpt-5.4", "openai")))
-    assert ("json_schema" if cause == _resends.REFUSED else "max_retries") in said
+def test_a_remedy_without_a_lever_has_no_setting():
+    assert dials(finding(rule="cache-miss", remedy="mark the prefix for caching: write everything for 1h"), AUDIT) == ()
+
+
+def test_every_lever_has_words_for_each_interface_or_none_on_purpose():
+    assert set(BY_LEVER) == set(get_args(LeverName)) == {lever for rule in analyzers() for lever in rule.levers}
+    for said in BY_LEVER.values():
+        for one in said:
+            assert isinstance(one, str) or (set(one) == set(FAMILIES) and any(one.values())), one
+
+
+@pytest.mark.parametrize("rule", analyzers(), ids=lambda rule: rule.name)
+def test_what_the_remedy_of_a_rule_sets_is_on_its_page(rule):
+    sample = ROOT / f"sample_logs/analyzers/{rule.name}"
+    with_settings = sample.with_suffix(".yaml")
+    settings = Settings.load(with_settings, start=ROOT) if with_settings.exists() else Settings()
+    made = audit([f"{sample}.jsonl"], replace(settings, select=(rule.name,), cache=False))
+    assert {one.lever for one in made.findings} == {SET.get(rule.name)}
+    assert {one.lever.name for one in made.findings if one.lever} <= set(rule.levers)
+    assert bool(rule.levers) == (rule.name in SET)
 
 
 @pytest.mark.parametrize(
@@ -85,5 +116,5 @@ def test_the_sample_of_a_rule_is_told_what_to_set(rule, part):
 
 
 def test_what_a_log_says_is_not_read_as_a_pattern():
-    found = finding(rule="overpowered-model", subject={"from": "gpt-5", "to": "{life}"}, remedy="route t to {life}")
-    assert dials(found, AUDIT)[0].startswith('`"model": "{life}"`')
+    found = finding(subject={"from": "gpt-5", "to": "{value}"}, lever=Lever("model", "{value}"))
+    assert dials(found, AUDIT)[0].startswith('`"model": "{value}"`')

@@ -59,6 +59,7 @@ def test_a_conversation_that_was_never_cached():
     assert (row["cause"], row["policy"]) == ("never cached", "write everything for 5m")
     assert row["achievable_share"] == 12 / 18
     assert finding.remedy == "mark the prefix for caching: write everything for 5m"
+    assert finding.lever == ("cache", "5m")
     assert finding.confidence is Confidence.MEDIUM
     assert finding.low_usd < finding.owned_usd == finding.high_usd
 
@@ -71,6 +72,7 @@ def test_writes_that_nobody_reads_in_time():
     ]
     finding = only(rows)
     assert finding.evidence["cause"].to_list() == ["written, never read"]
+    assert finding.lever == ("no-cache", "")
     assert finding.owned_usd == 6 * 3_000 * Decimal("2.5") / 1_000_000
     assert finding.confidence is Confidence.HIGH
 
@@ -84,6 +86,7 @@ def test_a_lifetime_that_is_too_short_for_the_pauses():
     assert finding.evidence["cause"].to_list() == ["wrong lifetime"]
     assert finding.remedy.startswith("change the cache's lifetime: ")
     assert finding.remedy.endswith(" for 1h")
+    assert finding.lever == ("cache", "1h")
 
 
 def test_writes_without_reads_tell_nothing():
@@ -117,6 +120,7 @@ def test_a_clock_at_the_front_of_the_prompt_breaks_every_prefix(model):
     assert row["cause"] == "unstable prefix"
     assert row["tokens_behind"] == sum(r["input_tokens"] for r in rows) // 8
     assert finding.remedy.startswith("move what changes")
+    assert finding.lever is None
     if model == "auto":  # automatic: 3k + 7 × 1k fresh, the rest read at a tenth
         fresh = sum(r["input_tokens"] for r in rows)
         assert finding.owned_usd == (fresh - 10_000) * Decimal(9) / 1_000_000

@@ -203,6 +203,7 @@ def test_history_older_than_the_last_steps_is_a_decision_with_an_interval():
     assert finding.owned_usd == sum(500 * k for k in range(20)) * Decimal(10) / 1_000_000
     assert finding.low_usd == sum(500 * k for k in range(10)) * Decimal(10) / 1_000_000
     assert (finding.kind, finding.confidence) == (Kind.DECIDE, Confidence.LOW)
+    assert finding.lever == ("history", "")
     assert finding.because[0] == "contexts grow by 500 tokens a step in 1 long run"
 
 

@@ -78,6 +78,7 @@ def test_a_cheaper_snapshot_of_the_same_weights_is_proven_by_its_price(book):
     # 1,000 × 2/1e6 + 100 × 8/1e6 less a call
     assert finding.owned_usd == finding.evidence["waste_usd"].sum() == 3 * Decimal("0.0028")
     assert "acme:oak-2026-01-01" in finding.title
+    assert finding.lever is None  # another name in the code, no parameter of its own
 
 
 def test_another_provider_counts_only_where_one_may_buy(book):
@@ -112,6 +113,7 @@ def test_a_fast_tier_that_nobody_asked_for(book):
 def test_flex_only_where_the_task_may_wait(book):
     (finding,) = said(book, [call(model="oak")], latency_tolerant=("triage",))
     assert "tier flex" in finding.title
+    assert finding.lever == ("flex", "")
     assert finding.owned_usd == Decimal("0.014") / 2
 
 

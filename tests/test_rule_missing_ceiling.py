@@ -81,7 +81,17 @@ def test_the_limit_that_is_named_is_the_limit_that_was_replayed(largest, words, 
     finding = only([*runs(*[largest] * 20, success=True), *runs(60, success=False, first=20)], metrics=["steps"])
     assert f"a ceiling of {words} would" in finding.title
     assert f"a ceiling of {words} a run" in finding.remedy
+    assert finding.lever == ("step-limit", str(kept))
     assert finding.owned_usd == (60 - kept) * CALL
+
+
+@pytest.mark.parametrize(
+    ("metric", "lever"),
+    [("usd", ("spend-limit", "0.09")), ("input_tokens", ("input-limit", "6000")), ("minutes", None)],
+)
+def test_a_limit_of_each_kind_is_a_lever_of_its_own_but_one_of_time(metric, lever):
+    rows = [*runs(*[4] * 20, success=True), *runs(60, success=False, first=20)]
+    assert only(rows, metrics=[metric]).lever == lever
 
 
 def test_a_limit_of_seconds_is_no_limit_of_a_minute():
@@ -119,6 +129,7 @@ def test_too_few_runs_give_no_limit_only_what_is_at_risk():
     assert (finding.kind, finding.owned_usd) == (Kind.EXPOSURE, 0)
     assert finding.stake_usd == 18 * CALL
     assert finding.evidence["at_risk_usd"].sum() == finding.stake_usd
+    assert finding.lever == ("spend-limit", "")
     assert ask("missing-ceiling", runs(2, 2, 2, 8)).findings == ()
 
 

@@ -22,6 +22,7 @@ def test_equal_answers_to_the_same_requests_prove_the_cheaper_model():
     assert finding.owned_usd == 15 - 15 / 10
     assert finding.low_usd == finding.owned_usd == finding.high_usd  # token ratios are measured, and exactly 1
     assert finding.evidence["waste_usd"].sum() == finding.owned_usd
+    assert finding.lever == ("model", "small")
 
 
 def test_the_same_pairs_with_a_worse_small_model_claim_nothing():
@@ -29,6 +30,7 @@ def test_the_same_pairs_with_a_worse_small_model_claim_nothing():
     assert finding.grade is Grade.NO_EVIDENCE
     assert finding.owned_usd == 0
     assert "keep big" in finding.remedy
+    assert finding.lever is None
     assert finding.details["disagreeing"].height == 20
 
 

@@ -49,6 +49,7 @@ def test_a_lower_effort_that_does_as_well_is_proven_with_the_tokens_it_saves():
     assert finding.owned_usd == 400 * 2_500 * Decimal("0.00005") == finding.evidence["waste_usd"].sum()
     assert finding.low_usd == finding.owned_usd  # the lower effort always takes 500
     assert "effort of triage to low" in finding.remedy
+    assert finding.lever == ("effort", "low")
 
 
 def test_a_lower_effort_that_fails_more_often_claims_nothing():

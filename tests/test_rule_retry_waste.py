@@ -27,6 +27,19 @@ def by_cause(rows, **options):
 
 
 @pytest.mark.parametrize(
+    ("rows", "lever"),
+    [
+        ([call(0, 10, **FAILED), call(12, 20)], "retries"),
+        ([call(0, 60), call(30, 70)], "retries"),
+        ([call(0, 10, schema_ok=False), call(12, 20, schema_ok=True)], "output-format"),
+    ],
+)
+def test_a_refused_answer_asks_for_a_schema_and_any_other_resend_for_fewer(rows, lever):
+    (finding,) = ask("retry-waste", rows).findings
+    assert finding.lever == (lever, "")
+
+
+@pytest.mark.parametrize(
     ("rows", "owned"),
     [
         ([call(0, 10, **FAILED), call(12, 20)], {"upstream failure": CALL}),

@@ -199,6 +199,7 @@ def _finding(rule: Analyzer, turn: Turn, owned: Owned) -> Finding:
         grade=claim.grade,
         because=claim.because,
         details=claim.details,
+        lever=claim.lever,
     )
 
 

@@ -11,7 +11,7 @@ from costaudit.analyze._analyzer import total_usd
 from costaudit.analyze._judge import Verdict
 from costaudit.analyze._swap import Ratios
 from costaudit.analyze._units import Arm
-from costaudit.finding import Grade
+from costaudit.finding import Grade, Lever
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 from costaudit.stats import pairs_for_difference
@@ -66,6 +66,12 @@ def remedy(subject: Subject, to: Arm, grade: Grade, verdict: Verdict) -> str:
     if verdict.comparison is not None and not verdict.proven and verdict.comparison.difference.high < 0:
         return f"keep {subject.dear.model} for {subject.case}"
     return plan(subject, to, verdict.margin or LIKELY)
+
+
+def lever(to: Arm, grade: Grade, verdict: Verdict) -> Lever | None:
+    """Set where the remedy is to route; an experiment changes no setting yet."""
+    routed = grade is Grade.PROVEN or (grade is Grade.SUPPORTED and verdict.proven)
+    return Lever("model", to.model) if routed else None
 
 
 def plan(subject: Subject, to: Arm, margin: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import polars as pl
 
-from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.finding import Confidence, Grade, Kind, Lever, LeverName, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 
@@ -61,6 +61,7 @@ class Claim(msgspec.Struct, frozen=True):
               The key is unique; calls that no row of evidence answers for are not patched. A column `added_usd` says
               what the change itself costs (a run done again) and is taken off the owned dollars.
     kind      the kind of this claim where it is not the kind of the rule
+    lever     what the remedy sets, one of those of the rule; None where nothing has a name
     stake_usd dollars of an excess or exposure finding; its interval in stake_low, stake_high; unbounded: no upper end
     """
 
@@ -83,6 +84,7 @@ class Claim(msgspec.Struct, frozen=True):
     kind: Kind | None = None
     requests: int = 0
     details: Mapping[str, pl.DataFrame] = msgspec.field(default_factory=dict)
+    lever: Lever | None = None
 
 
 Look = Callable[[Ledger], Iterator[Claim]]
@@ -103,6 +105,7 @@ class Analyzer:
     kind   which of the four kinds of dollars it speaks of
     order  place in the waste ledger (METHODS 6); None outside it
     reads  the columns it looks at, those of `Ledger.reading` aside: no others are loaded for it; None: all
+    levers what its remedies may set; the page says what each is called
     """
 
     name: ClassVar[str]
@@ -110,6 +113,7 @@ class Analyzer:
     order: ClassVar[int | None] = None
     aliases: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...] | None] = None
+    levers: ClassVar[tuple[LeverName, ...]] = ()
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
         """The claims this rule makes about the calls that still exist; raises CannotCheck where it cannot look."""

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from costaudit.analyze._analyzer import Claim, total_usd
-from costaudit.finding import ZERO, Confidence, Severity
+from costaudit.finding import ZERO, Confidence, Lever, Severity
 
 LARGE, NOTABLE = 0.2, 0.01  # share of the audited calls from which an unknown is severe, or worth a look
 
@@ -21,6 +21,7 @@ class Said(msgspec.Struct, frozen=True):
     title: str
     remedy: str
     because: tuple[str, ...]
+    lever: Lever | None = None
 
 
 def claim(said: Said, calls: pl.DataFrame, share: float, *, known_usd: Decimal = ZERO) -> Claim:
@@ -58,4 +59,5 @@ def claim(said: Said, calls: pl.DataFrame, share: float, *, known_usd: Decimal =
         unbounded=unbounded,
         requests=calls.height,
         because=said.because,
+        lever=said.lever,
     )

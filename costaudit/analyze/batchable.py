@@ -21,7 +21,7 @@ from costaudit.analyze._analyzer import (
     total_usd,
 )
 from costaudit.analyze._places import places
-from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.finding import Confidence, Grade, Kind, Lever, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
 from costaudit.price.ledger import Ledger
@@ -82,6 +82,7 @@ class Batchable(Analyzer):
     name = "batchable"
     kind = Kind.DECIDE
     order = 9
+    levers = ("batch",)
     reads = (
         *("run_id", "task", "tenant", "streamed", "template_sha", "score", "cost_usd", "price_status"),
         *PRICING,
@@ -184,6 +185,7 @@ def _claim(task: str, calls: pl.DataFrame, found: Score, *, declared: bool) -> C
         subject={"task": task},
         title=f"{task}: {calls.height:,} calls nobody seems to wait for, {{usd}} less as a batch",
         remedy=f"send {task} through the provider's batch interface (answers within a day)",
+        lever=Lever("batch"),
         severity=Severity.MEDIUM if declared else Severity.LOW,
         confidence=Confidence.MEDIUM if declared else Confidence.LOW,
         evidence=evidence,

@@ -23,7 +23,7 @@ from costaudit.analyze._cache_calls import (
 )
 from costaudit.analyze._cache_rates import Rates, rates_by
 from costaudit.analyze._places import places
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
@@ -80,6 +80,7 @@ class CacheMiss(Analyzer):
     name = "cache-miss"
     kind = Kind.WASTE
     order = 4
+    levers = ("cache", "no-cache")
     reads = (
         *("ended_at", "ttft_s", "source_file", "source_line", "run_id", "task", "tenant", "key_id"),
         *("block_sha", "block_tokens", "template_sha", "system_sha", "cost_usd", "price_status", "price_entry"),
@@ -298,6 +299,12 @@ def _by_subject(groups: list[_Group]) -> dict[tuple[str, str], list[_Group]]:
     return by
 
 
+def _lever(main: _Group) -> Lever | None:
+    if main.cause == UNSTABLE:
+        return None  # text is moved, which no setting does
+    return Lever("no-cache") if main.cause == UNREAD else Lever("cache", main.best.policy.life)
+
+
 def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
     groups = sorted(groups, key=lambda g: (g.best.worth - g.actual, g.cause))
     main = groups[0]
@@ -314,6 +321,7 @@ def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
         if main.cause in (NEVER, UNSTABLE)
         else f"{task} on {model}: {main.cause}, {{usd}} too much for caching",
         remedy=advice,
+        lever=_lever(main),
         severity=Severity.MEDIUM,
         confidence=Confidence.HIGH if blocks and counted else Confidence.MEDIUM if blocks else Confidence.LOW,
         evidence=pl.concat([_evidence(group, nth) for nth, group in enumerate(groups)]),

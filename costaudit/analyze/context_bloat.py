@@ -21,7 +21,7 @@ from costaudit.analyze._analyzer import (
 from costaudit.analyze._by_run import in_runs, steps_of, whole_runs
 from costaudit.analyze._cache import WRITES
 from costaudit.analyze._places import places, repeated
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.engine import in_slices
 from costaudit.price.ledger import Ledger
 from costaudit.stats import theil_sen
@@ -69,6 +69,7 @@ class ContextBloat(Analyzer):
     name = "context-bloat"
     kind = Kind.WASTE
     order = 5
+    levers = ("history",)
     reads = (
         *("source_file", "source_line", "started_at", "run_id", "step", "task", "input_tokens"),
         *("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_30m_tokens"),
@@ -380,11 +381,11 @@ def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int, ledg
     )
     source = ledger.at(runs["row"], ("source_file", "source_line")).select(SOURCE)
     evidence = runs.hstack(source).drop("run", "row").sort("run_id")
-    many = evidence.height
     yield Claim(
         subject={"task": task, "part": "long-history"},
-        title=f"{task}: history older than {keep} steps in {plural(many, 'run')}, {{usd}}",
+        title=f"{task}: history older than {keep} steps in {plural(runs.height, 'run')}, {{usd}}",
         remedy=f"keep the opening and the last {keep} steps, or a summary; test that answers stay as good",
+        lever=Lever("history"),
         severity=Severity.LOW,
         confidence=Confidence.LOW,
         evidence=evidence,
@@ -392,7 +393,7 @@ def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int, ledg
         patch=_trimmed(old),
         low=_trimmed(_trimmable(steps, 2 * keep)),
         because=(
-            f"contexts grow by {slope:,.0f} tokens a step in {plural(many, 'long run')}",
+            f"contexts grow by {slope:,.0f} tokens a step in {plural(runs.height, 'long run')}",
             f"at the low end {2 * keep} steps are kept; the cache behind the opening is lost either way",
             "it can change answers",
         ),

@@ -12,7 +12,7 @@ from costaudit.analyze._analyzer import NO_TASK, Analyzer, Claim, need, option, 
 from costaudit.analyze._places import places
 from costaudit.analyze._swap import able, facts_of, swap
 from costaudit.analyze._units import LISTED, Arm
-from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.finding import Confidence, Grade, Kind, Lever, Severity
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import price
@@ -82,6 +82,7 @@ class DearerSibling(Analyzer):
     name = "dearer-sibling"
     kind = Kind.WASTE
     order = 6
+    levers = ("standard", "flex")
     reads = ("task", "price_status", "price_entry", *MOVED)
 
     latency_tolerant: tuple[str, ...] = option((), "tasks", "Tasks that may wait: a flex tier is offered for them.")
@@ -210,6 +211,7 @@ def _claim(group: _Group, saved: Decimal, offer: Offer, patch: pl.DataFrame) -> 
         subject={"task": task, "from": group.entry, "tier": group.tier or "standard"},
         title=f"{title}, {{usd}} dearer",
         remedy=f"buy from {target}" if offer.arm else f"ask for {target} by name",
+        lever=None if offer.arm else Lever("flex" if offer.tier == "flex" else "standard"),
         severity=Severity.MEDIUM if saved * 10 >= now else Severity.LOW,
         confidence=Confidence.HIGH,
         evidence=pl.DataFrame(

@@ -10,7 +10,7 @@ import polars as pl
 from costaudit.analyze._analyzer import NO_TASK, SOURCE, Analyzer, Claim, need, option, single_calls, these
 from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import DOUBLE_SUBMIT_S, Timing, attempts, failed
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
@@ -43,6 +43,7 @@ class DuplicateRequests(Analyzer):
     name = "duplicate-requests"
     kind = Kind.WASTE
     order = 2
+    levers = ("reuse",)
     reads = (
         *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "parent_id", "step"),
         *("attempt", "task", "instance_id", "tenant", "user", "key_id", "model_requested", "model"),
@@ -117,6 +118,7 @@ class DuplicateRequests(Analyzer):
             subject={"task": task},
             title=f"{task}: {plural(copies.height, 'answer')} bought again, {{usd}}",
             remedy="keep answers by request for a day; guard buttons and jobs against a second start",
+            lever=Lever("reuse"),
             severity=Severity.MEDIUM,
             confidence=Confidence.HIGH if known else Confidence.MEDIUM,
             evidence=groups,

@@ -22,7 +22,7 @@ from costaudit.analyze._analyzer import (
 from costaudit.analyze._beside import beside
 from costaudit.analyze._places import places
 from costaudit.errors import ConfigError
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 from costaudit.words import plural
@@ -56,6 +56,7 @@ class MissingCeiling(Analyzer):
     name = "missing-ceiling"
     kind = Kind.DECIDE
     order = 7
+    levers = ("step-limit", "spend-limit", "input-limit")
     reads = (
         *("source_file", "source_line", "started_at", "run_id", "run_source", "step", "task"),
         *("model", "input_tokens", "status", "finish_reason", "success", "cost_usd"),
@@ -133,6 +134,7 @@ class MissingCeiling(Analyzer):
             subject={"task": task, "model": model},
             title=f"{task} on {model}: a ceiling of {_written(best)} would have saved {{usd}}",
             remedy=f"set a ceiling of {_written(best)} a run, and look at what it cuts for a week",
+            lever=_lever(best),
             severity=Severity.MEDIUM,
             confidence=Confidence.LOW if best.provisional or not _labelled(runs) else Confidence.MEDIUM,
             evidence=evidence,
@@ -186,6 +188,17 @@ def _written(chosen: _ceiling.Pick) -> str:
     return plural(int(chosen.limit), unit.removesuffix("s"))
 
 
+def _lever(chosen: _ceiling.Pick) -> Lever | None:
+    match chosen.metric:
+        case "steps":
+            return Lever("step-limit", f"{int(chosen.limit)}")
+        case "usd":
+            return Lever("spend-limit", f"{chosen.limit:.6g}")
+        case "input_tokens":
+            return Lever("input-limit", f"{int(chosen.limit)}")
+    return None
+
+
 def _at_risk(task: str, model: str, runs: pl.DataFrame) -> Iterator[Claim]:
     """Too few runs for a limit: the dearest of them against the median."""
     dearest = runs.sort("total_usd", "run_id", descending=[True, False]).row(0, named=True)
@@ -209,6 +222,7 @@ def _at_risk(task: str, model: str, runs: pl.DataFrame) -> Iterator[Claim]:
         kind=Kind.EXPOSURE,
         title=f"{task} on {model}: the dearest run cost {{usd}} more than the median, and nothing limits the next one",
         remedy="set a ceiling in dollars a run; with ten good runs a limit can be derived from them",
+        lever=Lever("spend-limit"),
         severity=Severity.LOW,
         confidence=Confidence.LOW,
         evidence=evidence,

@@ -60,6 +60,7 @@ class OverpoweredModel(Analyzer):
     name = "overpowered-model"
     kind = Kind.DECIDE
     order = 8
+    levers = ("model",)
     reads = (
         *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
         *(
@@ -199,6 +200,7 @@ def _comparison(
         subject=advice.named(subject, cheap),
         title=advice.title(subject, cheap, grade, verdict),
         remedy=advice.remedy(subject, cheap, grade, verdict),
+        lever=advice.lever(cheap, grade, verdict),
         severity=SEVERITIES.get(grade, Severity.LOW),
         confidence=Confidence.MEDIUM if verdict.proven else Confidence.LOW,
         evidence=advice.evidence(subject, cheap, verdict, ratio),

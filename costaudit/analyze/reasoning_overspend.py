@@ -14,7 +14,7 @@ from costaudit.analyze._quality import broken, measure
 from costaudit.analyze._task_units import TaskUnits
 from costaudit.analyze._units import PROVIDER, TOOLS, Arm, units
 from costaudit.analyze._work import Work
-from costaudit.finding import Confidence, Grade, Kind, Severity
+from costaudit.finding import Confidence, Grade, Kind, Lever, Severity
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 
@@ -53,6 +53,7 @@ class ReasoningOverspend(Analyzer):
     name = "reasoning-overspend"
     kind = Kind.DECIDE
     order = 8
+    levers = ("effort",)
     reads = (
         *("request_id", "run_id", "step", "task", "task_source", "instance_id", "tenant", "key_id"),
         *(
@@ -135,6 +136,7 @@ class ReasoningOverspend(Analyzer):
             grade=Grade.EXPERIMENT,
             words=f"reasons {median:.0f} times as long as it answers",
             remedy=f"lower the reasoning effort of {task} on a copy of some hundred requests, score both",
+            effort="",
             because=("shape only: short answers in one step from small prompts; no second effort to compare with",),
         )
 
@@ -154,6 +156,7 @@ def _compared(task: str, model: str, low: str, high: str, mine: pl.DataFrame, ve
         grade=verdict.grade,
         words=f"reasons at effort {high}, {low} does as well",
         remedy=f"set the reasoning effort of {task} to {low}",
+        effort=low,
         because=verdict.because,
         verdict=verdict,
     )
@@ -169,11 +172,13 @@ def _claim(
     grade: Grade,
     words: str,
     remedy: str,
+    effort: str,
     because: tuple[str, ...],
     verdict: Verdict | None = None,
 ) -> Claim | None:
     """What reasoning beyond `most` tokens a call costs; None where no call has any.
 
+    effort     the level to set; empty where it is to be found out
     cautious   the same for the low end; None: the low end claims nothing, and the likely saving is half of the most
     """
     hidden = pl.col("reasoning_tokens").fill_null(0)
@@ -207,6 +212,7 @@ def _claim(
         subject={"task": task, "model": model},
         title=f"{name} {words}, {{usd}}",
         remedy=remedy,
+        lever=Lever("effort", effort),
         severity=SEVERITIES.get(grade, Severity.LOW),
         confidence=Confidence.MEDIUM if verdict else Confidence.LOW,
         evidence=evidence,

@@ -22,7 +22,7 @@ from costaudit.analyze._analyzer import (
 )
 from costaudit.analyze._places import repeated
 from costaudit.analyze._resends import FAILURE, REFUSED, RETRY_WINDOW_S, TIMEOUT, Timing, attempts, failed, refused
-from costaudit.finding import ZERO, Confidence, Kind, Severity
+from costaudit.finding import ZERO, Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
@@ -62,6 +62,7 @@ class RetryWaste(Analyzer):
     name = "retry-waste"
     kind = Kind.WASTE
     order = 2
+    levers = ("retries", "output-format")
     reads = (
         *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "step", "attempt"),
         *("task", "instance_id", "tenant", "key_id", "model", "temperature", "status", "http_status"),
@@ -127,6 +128,7 @@ class RetryWaste(Analyzer):
             subject={"task": task, "cause": why},
             title=f"{task}: {plural(billed.height, 'call')} sent again {HAPPENED[why]}, {{usd}}",
             remedy=REMEDY[why],
+            lever=Lever("output-format" if why == REFUSED else "retries"),
             severity=Severity.HIGH if storms else Severity.MEDIUM,
             confidence=Confidence.HIGH if numbered else Confidence.MEDIUM,
             evidence=billed.select("row", "request_id", "source", attempt="nth", first_row="chain", storm="storm"),

@@ -22,7 +22,7 @@ from costaudit.analyze._analyzer import (
 )
 from costaudit.analyze._by_run import in_runs, running
 from costaudit.analyze._places import repeated
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
@@ -59,6 +59,7 @@ class RunawayLoop(Analyzer):
     name = "runaway-loop"
     kind = Kind.WASTE
     order = 1
+    levers = ("run-limit",)
     reads = (
         *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "run_source", "step", "task"),
         *("input_tokens", "output_tokens", "request_sha", "output_sha", "tool_name", "tool_args_sha"),
@@ -315,6 +316,7 @@ def _claim(task: str, runs: pl.DataFrame, wasted: pl.DataFrame, seen: pl.DataFra
         title=f"{task}: {plural(runs.height, 'run repeats itself', 'runs repeat themselves')}, "
         "{usd} after the stop point",
         remedy="stop a run when a call repeats with an unchanged result; set a ceiling in steps and one in dollars",
+        lever=Lever("run-limit"),
         severity=Severity.HIGH,
         confidence=Confidence.LOW if guessed else Confidence.HIGH if known else Confidence.MEDIUM,
         evidence=runs,

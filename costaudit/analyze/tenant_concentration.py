@@ -11,7 +11,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import COST, NO_TASK, Analyzer, CannotCheck, Claim, option, total_usd
 from costaudit.analyze._units import spend_rows
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import AT_ONCE, Ledger
 from costaudit.price.spend import NO_TENANT
 from costaudit.stats import Interval, gini, herfindahl, seed_of, theil_sen
@@ -48,6 +48,7 @@ class TenantConcentration(Analyzer):
 
     name = "tenant-concentration"
     kind = Kind.EXPOSURE
+    levers = ("budget",)
     reads = ("started_at", "task", "tenant", "model", "cost_usd", "low_usd", "high_usd")
 
     top_share: float = option(0.40, "share", "Part of the spend of the largest tenant from which it is a finding.")
@@ -75,6 +76,7 @@ class TenantConcentration(Analyzer):
             subject={"tenant": largest["tenant"]},
             title=f"{largest['tenant']}: {percent(share)} of the spend of {plural(known.height, 'tenant')}, {{usd}}",
             remedy="set a budget for this tenant, look at its tasks first, price large plans by use",
+            lever=Lever("budget"),
             severity=Severity.MEDIUM if share >= 0.6 else Severity.LOW,
             confidence=Confidence.HIGH,
             evidence=evidence,

@@ -13,7 +13,7 @@ from costaudit.analyze._analyzer import COST, NO_TASK, Analyzer, CannotCheck, Cl
 from costaudit.analyze._revenue import Revenue, paid, revenue
 from costaudit.analyze._series import local_day
 from costaudit.analyze._units import spend_rows
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 
@@ -44,6 +44,7 @@ class TenantUnderWater(Analyzer):
 
     name = "tenant-under-water"
     kind = Kind.EXPOSURE
+    levers = ("budget",)
     reads = ("started_at", "task", "tenant", "user", "cost_usd", "price_status", "low_usd", "high_usd")
 
     margin: float = option(0.0, "share", "Part of the revenue that must be left after the cost.")
@@ -92,6 +93,7 @@ class TenantUnderWater(Analyzer):
             subject={"tenant": tenant},
             title=f"{tenant}: costs ${cost:,.2f} and pays ${earned:,.2f}, {{usd}} {short}",
             remedy="look at its dearest tasks and users, set a budget for it, or change its plan",
+            lever=Lever("budget"),
             severity=Severity.HIGH if cost >= 2 * earned else Severity.MEDIUM,
             confidence=Confidence.HIGH if whole else Confidence.MEDIUM,
             evidence=rows,

@@ -19,7 +19,7 @@ from costaudit.analyze._analyzer import (
     single_calls,
     these,
 )
-from costaudit.finding import Confidence, Kind, Severity
+from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
@@ -60,6 +60,7 @@ class TruncatedOutput(Analyzer):
     name = "truncated-output"
     kind = Kind.WASTE
     order = 3
+    levers = ("output-limit",)
     reads = (
         *("request_id", "source_file", "source_line", "started_at", "ended_at", "run_id", "run_source"),
         *("step", "task", "tenant", "key_id", "model", "max_tokens", "input_tokens", "cache_read_tokens"),
@@ -201,15 +202,18 @@ def _claim(task: str, cut: pl.DataFrame, complete: list[int]) -> Claim:
     seen = cut["why"].is_in(SEEN).all()
     because = [", ".join(f"{count:,} {why}" for why, count in whys.iter_rows())]
     remedy = "set the limit of an answer from the answers that did end"
+    lever: Lever | None = None
     if complete:
         enough = _ceiling.bound(complete) or _ceiling.PROVISIONAL * complete[-1]
         p99 = complete[min(len(complete) - 1, int(0.99 * len(complete)))]
         remedy = f"set max_tokens to {enough:,.0f}: answers that did end had {p99:,} tokens at most in 99 of 100 cases"
+        lever = Lever("output-limit", f"{enough:.0f}")
         because.append(f"the limit rests on {plural(len(complete), 'answer')} that ended")
     return Claim(
         subject={"task": task},
         title=f"{task}: {plural(cut.height, 'answer')} cut and bought again, {{usd}}",
         remedy=remedy,
+        lever=lever,
         severity=Severity.MEDIUM,
         confidence=Confidence.HIGH if seen else Confidence.MEDIUM,
         evidence=cut.drop("task", "next_row"),

@@ -8,7 +8,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import NO_MODEL, Analyzer, Claim, requests_of, total_usd
 from costaudit.analyze._unknown import Said, claim
-from costaudit.finding import Kind
+from costaudit.finding import Kind, Lever
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
@@ -36,6 +36,7 @@ class UnmeteredUsage(Analyzer):
 
     name = "unmetered-usage"
     kind = Kind.EXPOSURE
+    levers = ("usage",)
     reads = (
         *("source_file", "source_line", "provider", "model_requested", "model", "input_tokens"),
         *("output_tokens", "usage_source", "status", "cost_usd", "low_usd", "high_usd", "trust"),
@@ -63,6 +64,7 @@ class UnmeteredUsage(Analyzer):
                 subject={"model": str(model)},
                 title=f"{model}: {plural(found.height, 'call')} without usage",
                 remedy="log the usage of every answer; ask for it in streams and read them to their end",
+                lever=Lever("usage"),
                 because=tuple(f"{count:,} × {cause}" for cause, count in causes.iter_rows()),
             )
             # What an answer cost whose prompt nobody counted is in the total already.

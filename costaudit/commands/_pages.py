@@ -7,10 +7,13 @@ import difflib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from costaudit import plugins
 from costaudit.errors import UsageError
+
+if TYPE_CHECKING:  # a page needs no table
+    from costaudit.finding import LeverName
 
 RULES = "costaudit.analyze"
 
@@ -31,6 +34,7 @@ class Page(NamedTuple):
     aliases: tuple[str, ...]
     text: str
     options: tuple[Threshold, ...]
+    levers: tuple[LeverName, ...]
 
 
 def pages() -> tuple[Page, ...]:
@@ -66,7 +70,8 @@ def _pages(source: str) -> Iterator[Page]:
             if isinstance(name := constants.get("name"), str):
                 old = constants.get("aliases", ())
                 aliases = tuple(str(alias) for alias in old) if isinstance(old, tuple) else ()
-                yield Page(name, aliases, ast.get_docstring(node) or "", tuple(_options(node)))
+                levers = cast("tuple[LeverName, ...]", constants.get("levers", ()))
+                yield Page(name, aliases, ast.get_docstring(node) or "", tuple(_options(node)), levers)
 
 
 def _constants(node: ast.ClassDef) -> dict[str, object]:

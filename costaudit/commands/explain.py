@@ -42,11 +42,11 @@ def command(
 
 def markdown(one: Page) -> str:
     """The page with the rule's name above, what its remedies are called and its thresholds below."""
-    from costaudit.report._dials import of_rule
+    from costaudit.report._dials import of_levers
 
     settings = [f"- `{name}` ({_usual(str(default), unit)}): {meaning}" for name, default, unit, meaning in one.options]
     below = ["## Thresholds", f"In `costaudit.yaml` under `rules: {one.rule}:`", *settings] if settings else []
-    named = [f"- {said}" for said in of_rule(one.rule)]
+    named = [f"- {said}" for said in of_levers(one.levers)]
     where = ["", "## What it is called", *named] if named else []
     return "\n".join([f"# {one.rule}", "", one.text.strip(), *where, *([""] if below else []), *below]) + "\n"
 

@@ -1,74 +1,99 @@
 """What a remedy is called where it is set: the parameter of the provider's interface, the option of the agent.
 
-Names are those of the providers' and frameworks' references, read in November 2026. A rule that is mended in the
-application's own code has none.
+Names are those of the providers' and frameworks' references, read in November 2026. None: the interface has no
+parameter for it, or none that holds for all of its models. What is mended in the application's own code has no lever.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the page of a rule needs no table
     from costaudit.audit import Audit
-    from costaudit.finding import Finding
+    from costaudit.finding import Finding, LeverName
 
-ANTHROPIC, OPENAI, GEMINI, CONVERSE = "Anthropic", "OpenAI", "Gemini", "Bedrock Converse"
+FAMILIES = ANTHROPIC, OPENAI, GEMINI, CONVERSE = "Anthropic", "OpenAI", "Gemini", "Bedrock Converse"
 _FAMILY = (
     (ANTHROPIC, re.compile(r"claude", re.IGNORECASE)),
     (OPENAI, re.compile(r"(?:^|[/.:_-])(?:gpt-|chatgpt|codex|o[1345](?:-|$)|text-embedding)", re.IGNORECASE)),
     (GEMINI, re.compile(r"gemini", re.IGNORECASE)),
 )
-_LIFE = re.compile(r" for (5m|30m|1h|12h)$")
-_LIMIT = re.compile(r"\bceiling of ([\d,]+) (?:step|call)")
 
-CACHED = {
-    ANTHROPIC: '`"cache_control": {{"type": "ephemeral", "ttl": "{life}"}}` on the last block that stays the same',
+Named = Mapping[str, str | None]  # by interface
+
+CACHED: Named = {
+    ANTHROPIC: '`"cache_control": {{"type": "ephemeral", "ttl": "{value}"}}` on the last block that stays the same',
     OPENAI: "from 1,024 tokens on it caches by itself: one `prompt_cache_key` for calls that begin alike; from gpt-5.6 "
     "on a `prompt_cache_breakpoint` at the end of what stays the same",
     GEMINI: "from 2.5 on it caches by itself; `cachedContent` names a prefix kept for longer",
-    CONVERSE: '`{{"cachePoint": {{"type": "default", "ttl": "{life}"}}}}` after the last block that stays the same',
+    CONVERSE: '`{{"cachePoint": {{"type": "default", "ttl": "{value}"}}}}` after the last block that stays the same',
 }
-UNCACHED = {
+UNCACHED: Named = {
     ANTHROPIC: "leave `cache_control` out of these requests",
     OPENAI: '`"prompt_cache_options": {{"mode": "explicit"}}` writes only what a breakpoint marks',
     CONVERSE: "leave `cachePoint` out of these requests",
+    GEMINI: None,
 }
-EFFORT = {
+EFFORT: Named = {
     ANTHROPIC: "`output_config.effort`; of models without it `thinking.budget_tokens`",
     OPENAI: "`reasoning_effort`; in Responses `reasoning.effort`",
     GEMINI: "`thinkingConfig.thinkingLevel`; up to 2.5 `thinkingConfig.thinkingBudget`",
+    CONVERSE: None,
 }
-LENGTH = {
+LENGTH: Named = {
     ANTHROPIC: "`max_tokens`",
     OPENAI: "`max_completion_tokens`; in Responses `max_output_tokens`: both count hidden reasoning",
     GEMINI: "`generationConfig.maxOutputTokens`",
     CONVERSE: "`inferenceConfig.maxTokens`",
 }
-BATCH = {
+BATCH: Named = {
     ANTHROPIC: "`POST /v1/messages/batches`",
     OPENAI: "`POST /v1/batches` with a file of requests",
     GEMINI: "`batchGenerateContent`",
     CONVERSE: "`CreateModelInvocationJob`",
 }
-FORM = {
+FORM: Named = {
     ANTHROPIC: "`output_config.format` with a JSON schema",
     OPENAI: '`"response_format": {{"type": "json_schema", …}}`; in Responses `text.format`',
     GEMINI: "`generationConfig.responseJsonSchema`",
+    CONVERSE: None,
 }
-CLIENT = {
+CLIENT: Named = {
     ANTHROPIC: "`max_retries` and `timeout` of the client",
     OPENAI: "`max_retries` and `timeout` of the client",
+    GEMINI: None,
+    CONVERSE: None,
 }
-STANDARD = {ANTHROPIC: '`"service_tier": "standard_only"`', OPENAI: '`"service_tier": "default"`'}
-FLEX = {OPENAI: '`"service_tier": "flex"`'}
-COUNTED = {OPENAI: '`"stream_options": {{"include_usage": true}}`'}
-TRIMMED = {ANTHROPIC: "`context_management` with `clear_tool_uses_20250919`"}
+STANDARD: Named = {
+    ANTHROPIC: '`"service_tier": "standard_only"`',
+    OPENAI: '`"service_tier": "default"`',
+    GEMINI: None,
+    CONVERSE: None,
+}
+FLEX: Named = {
+    OPENAI: '`"service_tier": "flex"`',
+    ANTHROPIC: None,
+    GEMINI: None,
+    CONVERSE: None,
+}
+COUNTED: Named = {
+    OPENAI: '`"stream_options": {{"include_usage": true}}`',
+    ANTHROPIC: None,
+    GEMINI: None,
+    CONVERSE: None,
+}
+TRIMMED: Named = {
+    ANTHROPIC: "`context_management` with `clear_tool_uses_20250919`",
+    OPENAI: None,
+    GEMINI: None,
+    CONVERSE: None,
+}
 
 STEPS = (
-    "`max_turns={limit}` (Claude Agent SDK, OpenAI Agents SDK), `--max-turns {limit}` (`claude -p`), "
-    "`stopWhen: stepCountIs({limit})` (AI SDK), `recursion_limit` (LangGraph, which counts every node)"
+    "`max_turns={value}` (Claude Agent SDK, OpenAI Agents SDK), `--max-turns {value}` (`claude -p`), "
+    "`stopWhen: stepCountIs({value})` (AI SDK), `recursion_limit` (LangGraph, which counts every node)"
 )
 DOLLARS = "`max_budget_usd` (Claude Agent SDK), `--max-budget-usd` (`claude -p`)"
 BOTH = (
@@ -80,100 +105,51 @@ KEPT = "LiteLLM proxy: `litellm_settings: {{cache: true, cache_params: {{ttl: 86
 BUDGET = (
     "`budgets:` in costaudit.yaml watches it, `max_budget` and `budget_duration` of its key in a LiteLLM proxy stop it"
 )
-ROUTE = '`"model": "{to}"`; `costaudit route` writes it for all tasks, or for a LiteLLM proxy'
+ROUTE = '`"model": "{value}"`; `costaudit route` writes it for all tasks, or for a LiteLLM proxy'
 
-Dials = Mapping[str, str] | str
-
-BY_RULE: dict[str, tuple[Dials, ...]] = {
-    "batchable": (BATCH,),
-    "cache-miss": (CACHED, UNCACHED),
-    "context-bloat": (TRIMMED,),
-    "dearer-sibling": (STANDARD, FLEX),
-    "duplicate-requests": (KEPT,),
-    "missing-ceiling": (STEPS, DOLLARS, INPUT),
-    "overpowered-model": (ROUTE,),
-    "reasoning-overspend": (EFFORT,),
-    "retry-waste": (CLIENT, FORM),
-    "runaway-loop": BOTH,
-    "tenant-concentration": (BUDGET,),
-    "tenant-under-water": (BUDGET,),
-    "truncated-output": (LENGTH,),
-    "unmetered-usage": (COUNTED,),
+BY_LEVER: dict[LeverName, tuple[Named | str, ...]] = {
+    "batch": (BATCH,),
+    "budget": (BUDGET,),
+    "cache": (CACHED,),
+    "effort": (EFFORT,),
+    "flex": (FLEX,),
+    "history": (TRIMMED,),
+    "input-limit": (INPUT,),
+    "model": (ROUTE,),
+    "no-cache": (UNCACHED,),
+    "output-format": (FORM,),
+    "output-limit": (LENGTH,),
+    "retries": (CLIENT,),
+    "reuse": (KEPT,),
+    "run-limit": BOTH,
+    "spend-limit": (DOLLARS,),
+    "standard": (STANDARD,),
+    "step-limit": (STEPS,),
+    "usage": (COUNTED,),
 }
+_USUAL = {"cache": "5m"}  # where the remedy leaves the lifetime to the provider
+_ANY = {"cache": "1h", "step-limit": "N", "model": "MODEL"}  # what stands for the value on the page of a rule
 
 
-def of_rule(rule: str) -> list[str]:
+def of_levers(levers: Sequence[LeverName]) -> list[str]:
     """All that the remedies of a rule may be called, for its page."""
-    names = {"life": "1h", "limit": "N", "to": "MODEL"}
-    said = []
-    for one in BY_RULE.get(rule, ()):
-        each = [one] if isinstance(one, str) else [f"{family}: {words}" for family, words in one.items()]
-        said += [words.format(**names) for words in each]
-    return said
+    return [said for lever in levers for said in _said(lever, _ANY.get(lever, ""), FAMILIES)]
 
 
 def dials(finding: Finding, audit: Audit) -> tuple[str, ...]:
     """`Anthropic: …` for each interface that served the calls of a finding; empty where nothing has a name."""
-    found = tuple(_chosen(finding))
-    if not found:
+    if finding.lever is None:
         return ()
-    life = _LIFE.search(finding.remedy)
-    limit = _LIMIT.search(finding.remedy)
-    names = {
-        "life": life[1] if life else "5m",
-        "limit": limit[1].replace(",", "") if limit else "…",
-        "to": finding.subject.get("to", ""),
-    }
-    families = _families(finding, audit)
-    said = []
-    for one in found:
+    name, value = finding.lever
+    return tuple(_said(name, value or _USUAL.get(name, ""), _families(finding, audit)))
+
+
+def _said(lever: LeverName, value: str, families: Sequence[str]) -> Iterator[str]:
+    for one in BY_LEVER[lever]:
         if isinstance(one, str):
-            said.append(one.format(**names))
+            yield one.format(value=value)
         else:
-            said += [f"{family}: {one[family].format(**names)}" for family in families if family in one]
-    return tuple(said)
-
-
-def _chosen(finding: Finding) -> Iterator[Dials]:
-    """The dials of a finding's rule, by what its remedy asks for."""
-    remedy, subject = finding.remedy, finding.subject
-    match finding.rule:
-        case "cache-miss" if remedy.startswith(("mark ", "change ")):
-            yield CACHED
-        case "cache-miss" if remedy.startswith("stop "):
-            yield UNCACHED
-        case "reasoning-overspend":
-            yield EFFORT
-        case "truncated-output" if "max_tokens" in remedy:
-            yield LENGTH
-        case "batchable":
-            yield BATCH
-        case "retry-waste":
-            yield FORM if subject.get("cause") == "validation retry" else CLIENT
-        case "dearer-sibling" if remedy.startswith("ask for tier "):
-            yield FLEX if "tier flex" in remedy else STANDARD
-        case "unmetered-usage":
-            yield COUNTED
-        case "context-bloat" if subject.get("part") == "long-history":
-            yield TRIMMED
-        case "duplicate-requests":
-            yield KEPT
-        case "overpowered-model" if remedy.startswith("route "):
-            yield ROUTE
-        case "runaway-loop":
-            yield from BOTH
-        case "missing-ceiling":
-            yield from _ceilings(finding)
-        case "tenant-concentration" | "tenant-under-water":
-            yield BUDGET
-
-
-def _ceilings(finding: Finding) -> Iterator[str]:
-    limit = finding.details.get("limit")
-    metric = "usd" if limit is None or limit.is_empty() else str(limit["metric"][0])
-    said = {"steps": STEPS, "usd": DOLLARS, "input_tokens": INPUT}.get(metric)
-    if said is not None:
-        yield said
+            yield from (f"{family}: {words.format(value=value)}" for family in families if (words := one.get(family)))
 
 
 def _families(finding: Finding, audit: Audit) -> list[str]:
