@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import polars as pl
@@ -14,6 +15,7 @@ from costaudit.analyze import analyzers
 from costaudit.config import Settings
 from costaudit.finding import Lever, LeverName
 from costaudit.pipeline import audit
+from costaudit.report import json
 from costaudit.report._dials import BY_LEVER, FAMILIES, dials
 
 # What the remedies of each rule's sample set, lever and value; a rule that is not here has no lever.
@@ -81,6 +83,18 @@ def test_every_lever_has_words_for_each_interface_or_none_on_purpose():
     for said in BY_LEVER.values():
         for one in said:
             assert isinstance(one, str) or (set(one) == set(FAMILIES) and any(one.values())), one
+
+
+def test_the_page_on_json_names_every_lever():
+    (row,) = (line for line in (ROOT / "docs/json.md").read_text("utf-8").splitlines() if "findings[].lever" in line)
+    assert set(re.findall(r"`([a-z-]+)`", row)) - {"name", "value", "null"} == set(get_args(LeverName))
+
+
+def test_json_has_the_lever_beside_what_it_is_called():
+    of = json.finding(finding(lever=Lever("cache", "1h")), ["said"])
+    assert (of["lever"], of["settings"]) == ({"name": "cache", "value": "1h"}, ["said"])
+    assert json.finding(finding(lever=Lever("batch")), [])["lever"] == {"name": "batch", "value": None}
+    assert json.finding(finding(), [])["lever"] is None
 
 
 @pytest.mark.parametrize("rule", analyzers(), ids=lambda rule: rule.name)

@@ -154,6 +154,7 @@ def finding(claim: Finding, settings: Sequence[str], most: int | None = EVIDENCE
         "high_usd": _usd(claim.high_usd),
         "requests": claim.requests,
         "remedy": claim.remedy,
+        "lever": None if claim.lever is None else {"name": claim.lever.name, "value": claim.lever.value or None},
         "settings": list(settings),
         "because": list(claim.because),
         "evidence": rows(shown),
