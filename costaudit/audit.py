@@ -50,7 +50,7 @@ class Fates(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """How much of the total can be believed (METHODS 3).
+    """How much of the total can be believed.
 
     calls, tokens  by trust status: exact, estimated, unpriced, unmetered, free, subscription
     share          the worse of calls and tokens that can be priced, 0..1

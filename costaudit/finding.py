@@ -43,7 +43,7 @@ class Confidence(StrEnum):
 
 
 class Grade(StrEnum):
-    """What the evidence of a model comparison can carry (METHODS 8.3)."""
+    """What the evidence of a model comparison can carry."""
 
     PROVEN = "PROVEN"
     PROVEN_PRICE = "PROVEN-PRICE"

@@ -72,7 +72,7 @@ def checked(settings: Settings) -> Settings:
 
 
 def analyze(ledger: Ledger, settings: Settings) -> Analysis:
-    """Let every rule of the settings look at the ledger, in the order of METHODS 6.
+    """Let every rule of the settings look at the ledger, causes before what they cause.
 
     Rules of the ledger see the calls as the rules before them would have left them; rules outside it see the calls as
     logged. Findings under the floor, or accepted by a suppression, keep the dollars they own and are only counted: a

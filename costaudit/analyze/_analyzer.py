@@ -103,7 +103,7 @@ class Analyzer:
 
     name   kebab-case; names the problem; the module is the same in snake_case
     kind   which of the four kinds of dollars it speaks of
-    order  place in the waste ledger (METHODS 6); None outside it
+    order  place in the waste ledger; None outside it
     reads  the columns it looks at, those of `Ledger.reading` aside: no others are loaded for it; None: all
     levers what its remedies may set; the page says what each is called
     """

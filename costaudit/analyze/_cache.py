@@ -1,5 +1,4 @@
-"""What prompt caching would have done on the user's own times: which prefixes were there, under which policy
-(METHODS 8.5).
+"""What prompt caching would have done on the user's own times: which prefixes were there, under which policy.
 
 A block hash stands for everything up to its block, so equal hashes are equal prefixes. A prefix is in the cache if it
 was written and every pause since was shorter than the lifetime: use renews it. It can be read once the answer to the

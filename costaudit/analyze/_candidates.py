@@ -1,4 +1,4 @@
-"""Models worth an experiment: short structured answers on a dear model, and what could give them (METHODS 8.3, S0)."""
+"""Models worth an experiment: short structured answers on a dear model, and what could give them."""
 
 from __future__ import annotations
 

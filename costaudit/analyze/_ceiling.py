@@ -1,4 +1,4 @@
-"""What a limit on runs would have saved and harmed, replayed on the runs of the log (METHODS 8.2)."""
+"""What a limit on runs would have saved and harmed, replayed on the runs of the log."""
 
 from __future__ import annotations
 

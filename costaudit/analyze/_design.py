@@ -1,4 +1,4 @@
-"""How a log came to use two models for one task: what that can prove (METHODS 8.3, steps 3 and 4).
+"""How a log came to use two models for one task: what that can prove.
 
 Balance on what a log shows is necessary and never sufficient: a router that reads the question can be balanced on
 everything but difficulty. So overlap counts only with a visible mechanism that has not looked at the input.

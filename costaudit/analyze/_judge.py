@@ -1,4 +1,4 @@
-"""From two models on one task to a grade: which design the log holds, what it shows, what it cannot (METHODS 8.3)."""
+"""From two models on one task to a grade: which design the log holds, what it shows, what it cannot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from costaudit.stats import Z95, newcombe
 from costaudit.words import percent
 
 SELECTED_Z = 2.576  # standard errors (two-sided 1 %) by which paired and other units must differ to be another kind
-OWN_PROMPT = 0.5  # templates a unit above which a template is no family (METHODS 5.1)
+OWN_PROMPT = 0.5  # templates a unit above which a template is no family
 SAME_PROMPT = 0.9  # share of units whose prompt family both models got
 MIXED = 0.05  # share of units answered by several models that leaves the others a selection
 WORK = (

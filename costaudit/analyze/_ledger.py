@@ -1,4 +1,4 @@
-"""The waste ledger: one owner per dollar (METHODS 6).
+"""The waste ledger: one owner per dollar.
 
 Rules speak in a fixed order. Each says what calls would have been; the ledger changes them, prices them again, and
 what the total drops by is what the rule owns. A dollar that is gone cannot be claimed again.

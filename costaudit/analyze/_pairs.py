@@ -1,5 +1,5 @@
 """Which models of a task are compared with which, for the task as a whole and for its tenants; and how many
-comparisons that makes (METHODS 8.3, steps 5 and 7).
+comparisons that makes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _labels(tasks: TaskUnits, task: str) -> int | None:
 
 
 def _capped(verdict: Verdict, mine: pl.DataFrame) -> Verdict:
-    """A discovered prompt family that holds several kinds of work is never more than SUPPORTED (METHODS 5.1)."""
+    """A discovered prompt family that holds several kinds of work is never more than SUPPORTED."""
     if verdict.grade is not Grade.PROVEN or not mine["discovered"].any():
         return verdict
     sizes = (mine["output_tokens"].cast(pl.Int64) + 1).log()

@@ -1,4 +1,4 @@
-"""Where the prompts of one task part: the first block that differs between one call and the next (METHODS 8.5, 3)."""
+"""Where the prompts of one task part: the first block that differs between one call and the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a log says about quality, and the guards a score must pass before it may compare models (METHODS 8.3)."""
+"""What a log says about quality, and the guards a score must pass before it may compare models."""
 
 from __future__ import annotations
 

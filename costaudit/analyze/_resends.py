@@ -1,6 +1,6 @@
 """Equal requests, told apart: sent again because the first failed, because nobody waited, or because nobody noticed.
 
-Shared by duplicate-requests and retry-waste (METHODS 8.6, 8.7), so that no call can be both.
+Shared by duplicate-requests and retry-waste, so that no call can be both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A log replayed with changes of the user's choosing: no rule decides, every change is made and priced.
 
-Changes are made in the order of the ledger (METHODS 6), whatever their order on the command line: calls that would not
-have been made are taken away first, then caches, limits, models, tiers. Each is priced on the calls as the changes
-before it left them, so that what the changes save adds up to what all of them save.
+Changes are made in the order of the ledger, whatever their order on the command line: calls that would not have been
+made are taken away first, then caches, limits, models, tiers. Each is priced on the calls as the changes before it left
+them, so that what the changes save adds up to what all of them save.
 """
 
 from __future__ import annotations

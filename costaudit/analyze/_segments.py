@@ -1,4 +1,4 @@
-"""Rank segmentation: where a series changes its level, and which of the changes matter (METHODS 8.4)."""
+"""Rank segmentation: where a series changes its level, and which of the changes matter."""
 
 from __future__ import annotations
 

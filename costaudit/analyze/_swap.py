@@ -13,7 +13,7 @@ from costaudit.price.book import PriceBook
 from costaudit.price.entry import Facts, Model
 from costaudit.stats import Interval, mean_ratio, mean_ratio_paired
 
-R_IN = (0.8, 1.4)  # tokens of the same text under another vendor's tokenizer (METHODS 8.3, step 6)
+R_IN = (0.8, 1.4)  # tokens of the same text under another vendor's tokenizer
 R_OUT = (0.7, 1.4)  # answer length of another model for the same work
 R_OUT_REASONING = (0.5, 3.0)  # the same where hidden reasoning is part of it
 LEAST_OUTPUT = 4_096  # tokens; the longest answer that every model in use can give

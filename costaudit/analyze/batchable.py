@@ -28,7 +28,7 @@ from costaudit.price.ledger import Ledger
 from costaudit.price.tariff import STANDARD
 
 CROWD = 20  # equal-template calls a minute above which nobody reads along
-FAMILIES = 0.5  # templates a call up to which a template is a family (METHODS 5.1)
+FAMILIES = 0.5  # templates a call up to which a template is a family
 CROWDED = 0.5  # share of calls in such minutes
 PAUSE = timedelta(minutes=10)  # silence that ends a burst
 STARTS = 3  # bursts from which their starts have a pattern

@@ -1,4 +1,4 @@
-"""The rule cache-miss (METHODS 8.5)."""
+"""The rule cache-miss."""
 
 from __future__ import annotations
 

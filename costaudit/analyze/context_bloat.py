@@ -1,4 +1,4 @@
-"""The rule context-bloat (METHODS 8.10)."""
+"""The rule context-bloat."""
 
 from __future__ import annotations
 

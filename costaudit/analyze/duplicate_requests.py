@@ -1,4 +1,4 @@
-"""The rule duplicate-requests (METHODS 8.6)."""
+"""The rule duplicate-requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from costaudit.finding import Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
-EQUAL = 0.95  # share of repeats with the same answer from which a task's answers can be kept (METHODS 8.6)
+EQUAL = 0.95  # share of repeats with the same answer from which a task's answers can be kept
 SCOPE = ["request_sha", "model", "reasoning_effort", "tenant", "key_id", "trial"]
 
 

@@ -1,4 +1,4 @@
-"""The rule failed-calls (METHODS 8.8)."""
+"""The rule failed-calls."""
 
 from __future__ import annotations
 

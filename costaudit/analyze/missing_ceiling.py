@@ -1,4 +1,4 @@
-"""The rule missing-ceiling (METHODS 8.2)."""
+"""The rule missing-ceiling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule retry-waste (METHODS 8.7)."""
+"""The rule retry-waste."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from costaudit.finding import ZERO, Confidence, Kind, Lever, Severity
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
-STORM_SHARE = 0.1  # of the calls in STORM_SPAN that were sent again (METHODS 8.7)
+STORM_SHARE = 0.1  # of the calls in STORM_SPAN that were sent again
 STORM_SPAN = "5m"
 
 REMEDY = {

@@ -1,4 +1,4 @@
-"""The rule runaway-loop (METHODS 8.1)."""
+"""The rule runaway-loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule truncated-output (METHODS 8.9)."""
+"""The rule truncated-output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule undecided-convention (METHODS 8.18)."""
+"""The rule undecided-convention."""
 
 from __future__ import annotations
 

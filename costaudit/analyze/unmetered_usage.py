@@ -1,4 +1,4 @@
-"""The rule unmetered-usage (METHODS 8.18)."""
+"""The rule unmetered-usage."""
 
 from __future__ import annotations
 

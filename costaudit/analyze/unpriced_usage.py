@@ -1,4 +1,4 @@
-"""The rule unpriced-usage (METHODS 8.18)."""
+"""The rule unpriced-usage."""
 
 from __future__ import annotations
 

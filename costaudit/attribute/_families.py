@@ -1,4 +1,4 @@
-"""Prompt families: calls whose prompts come from one template (METHODS 5.1, steps 1-5).
+"""Prompt families: calls whose prompts come from one template.
 
 Only hashes are looked at: of the masked prompt (`template_sha`), of its first masked lines (`line_sha`) and of the
 names of the declared tools (`tools_sha`).

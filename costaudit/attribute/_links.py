@@ -1,4 +1,4 @@
-"""Which call continues which: the links from which runs are rebuilt (METHODS 5.2, steps 1-3).
+"""Which call continues which: the links from which runs are rebuilt.
 
 Every function takes `calls`, ordered and numbered from 0 in the column `call`, and gives for each call the number of
 the earlier call that it continues, or null.
@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import polars as pl
 
-LIFE = timedelta(hours=24)  # longest pause between two calls of one run (METHODS 5.2, step 2)
+LIFE = timedelta(hours=24)  # longest pause between two calls of one run
 PAUSE = timedelta(minutes=10)  # longest pause before a retry, and the longest that a guess bridges (step 4)
 SHARED = 2  # messages that must agree: a system prompt alone is shared by strangers (step 2)
 TAIL = 8  # messages; a call adds an answer and a few results, so its predecessor ends near its own end

@@ -1,4 +1,4 @@
-"""Runs that the log does not name, rebuilt from what the calls send (METHODS 5.2).
+"""Runs that the log does not name, rebuilt from what the calls send.
 
 A request sends the whole conversation again, so the hash chain over its messages begins with the chain of the request
 it continues. Linking each call to the one it continues gives a forest; each tree is a run, branches included.
@@ -157,7 +157,7 @@ def _roots(parent: pl.Series) -> pl.Series:
 
 
 def _bridged(requests: pl.DataFrame, rooted: pl.DataFrame) -> pl.DataFrame:
-    """root, bridged: trees that are probably parts of one run, and the first call of that run (METHODS 5.2, step 4).
+    """root, bridged: trees that are probably parts of one run, and the first call of that run.
 
     Two trees of one user and system prompt, the second starting within minutes after the first ended and in the
     middle of a conversation: it brings a history other than the first one's opening (trimmed), or its input is less

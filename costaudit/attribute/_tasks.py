@@ -1,4 +1,4 @@
-"""Tasks that the log does not name (METHODS 5.1): prompt families, and shapes where there are no prompts.
+"""Tasks that the log does not name: prompt families, and shapes where there are no prompts.
 
 A discovered name never holds a word of a prompt: tool names and hash digits only, as in `book+search-3fa2`,
 `family-91c0`, `shape-gpt-4o-2k`.

@@ -52,7 +52,7 @@ class Suppression(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """Limits of `check` (METHODS 10).
+    """Limits of `check`.
 
     tolerance    growth of unit cost that is allowed, as a share
     pass_margin  how far above the tolerance the interval may still reach for a PASS, as a share
@@ -72,7 +72,7 @@ class Gate(msgspec.Struct, frozen=True):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """The plan for scale (METHODS 8.19): growth factors, weeks ahead, width of the interval, what grows."""
+    """The plan for scale: growth factors, weeks ahead, width of the interval, what grows."""
 
     growth: tuple[float, ...] = (2.0, 10.0)
     horizon_weeks: int = 4

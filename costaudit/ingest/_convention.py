@@ -1,6 +1,6 @@
 """Is cached input inside the logged input, or beside it; reasoning inside the output, or beside it?
 
-Decided per source from its own rows (METHODS 4). What counts leave open, logged costs may decide (`price.readings`).
+Decided per source from its own rows. What counts leave open, logged costs may decide (`price.readings`).
 
 A format whose writers disagree leaves its counts as logged and fills, beside them,
 `_reading`   the documented reading: `inside`, `beside`, or `unknown`; null where the format leaves no doubt

@@ -1,4 +1,4 @@
-"""What names the family of a prompt: its masked text, the hashes of its sentences, its declared tools (METHODS 5.1)."""
+"""What names the family of a prompt: its masked text, the hashes of its sentences, its declared tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from costaudit.ingest._messages import BYTES_PER_TOKEN, decode, encoded, sha
 from costaudit.ingest._recent import remembered
 
 DECLARED = ("name", "description", "parameters", "input_schema", "parametersJsonSchema", "inputSchema")  # of a tool
-SENTENCES = 16  # of a system prompt that tell families with variable parts apart (METHODS 5.1, F3)
+SENTENCES = 16  # of a system prompt that tell families with variable parts apart
 
 _VARIABLE = re.compile(
     r"""\b[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\b | \S+@\S+\.\S+ | https?://\S+ | "[^"\n]{0,200}" | '[^'\n]{0,200}'
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(
 
 @remembered(2 << 20)  # a task sends the same system prompt with every call
 def masked(prompt: str) -> str:
-    """Lower case, with everything that varies within a family replaced by a mark (METHODS 5.1, F2)."""
+    """Lower case, with everything that varies within a family replaced by a mark."""
     return " ".join(_VARIABLE.sub("#", prompt.lower()).split())
 
 

@@ -93,7 +93,7 @@ def encoded(value: Any) -> bytes:
 
 
 def link(chain: int, block: int) -> int:
-    """The chain after one more block: h_k of METHODS 5.2."""
+    """The chain after one more block: h_k of `_prompt`."""
     return digest(PAIR(chain, block))
 
 

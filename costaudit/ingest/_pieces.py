@@ -1,4 +1,4 @@
-"""Are the counts of a stream's records final, running, or pieces that add up? Told from the records (METHODS 4.1).
+"""Are the counts of a stream's records final, running, or pieces that add up? Told from the records.
 
 Records of one response are taken for final or running counts, of which the most complete one holds (`_identity`). They
 are pieces where that is impossible, or where the logged total says so; then their counts are added up here.

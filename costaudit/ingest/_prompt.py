@@ -1,6 +1,6 @@
 """Fingerprints of prompts and answers: hashes and sizes, never text.
 
-Source of the method: METHODS 5.1 (families) and 5.2 (chains): h_k = hash(h_{k-1}, role, content, tool calls).
+Chains of blocks: h_k = hash(h_{k-1}, role, content, tool calls).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from costaudit.ingest._wire import conversation, replies, system_block
 FAMILY = ("system_sha", "template_sha", "line_sha")
 NOTHING = (b"null", b"", b"[]", b"{}", b'""')
 SHORT = 5  # bytes that what says something may have
-MASKED = 2_000  # characters of a first message that name a family when there is no system prompt (METHODS 5.1, F4)
+MASKED = 2_000  # characters of a first message that name a family when there is no system prompt
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Results of tools: whether they failed, and hashes that leave out what differs between equal results (METHODS 2).
+"""Results of tools: whether they failed, and hashes that leave out what differs between equal results.
 
 Clock times, durations and uuids are masked, counters are kept: a result that counts up is not the same. The text is
 taken as JSON escapes it, so that a result is hashed where it stands in the log; a text known only as such is escaped

@@ -25,7 +25,7 @@ HELD, BEGUN = 24, 300  # bytes that a list takes for each message again, and a p
 
 
 class Told(NamedTuple):
-    """Messages in order, the chain of their hashes (METHODS 5.2), their sizes, and those of them that instruct."""
+    """Messages in order, the chain of their hashes, their sizes, and those of them that instruct."""
 
     blocks: list[Block]
     chain: list[int]

@@ -1,4 +1,4 @@
-"""How much of a total can be believed: the header above it (METHODS 3)."""
+"""How much of a total can be believed: the header above it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Ledger(msgspec.Struct, frozen=True):
     Most of the table is never changed and never copied: a state of the ledger is the calls as logged, which of them are
     gone, and the few values that are different.
 
-    original  the calls as logged (state 0 of METHODS 6)
+    original  the calls as logged (the first state of the ledger)
     book      prices, to ask "what if"
     baseline  calls of the window before, where the report compares; None otherwise
     settings  what the user decided: time zone, budgets, revenue, forecast

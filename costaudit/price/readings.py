@@ -1,7 +1,7 @@
 """Logged costs decide what counts alone do not: whether cached input stands inside the input or beside it.
 
-Method: METHODS 4.3 d. A cost can be compared only once calls are priced, which happens after reading: so this looks at
-priced calls, and takes the price of the other reading where the cost proves it.
+A cost can be compared only once calls are priced, which happens after reading: so this looks at priced
+calls, and takes the price of the other reading where the cost proves it.
 """
 
 from __future__ import annotations

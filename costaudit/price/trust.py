@@ -1,6 +1,6 @@
 """How far each dollar can be believed: a trust status and an interval for every call.
 
-Method: METHODS 3. low ≤ cost ≤ high; a null high means that nothing bounds the cost from above.
+low ≤ cost ≤ high; a null high means that nothing bounds the cost from above.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from costaudit.price.entry import Card, Period, Rates
 from costaudit.price.exact import NOTHING, amount
 from costaudit.schema import USD
 
-LEAST, MOST = Decimal("0.8"), Decimal("1.4")  # another vendor's tokenizer: -20 % / +40 % (METHODS 3)
+LEAST, MOST = Decimal("0.8"), Decimal("1.4")  # another vendor's tokenizer: -20 % / +40 %
 # Sellers that cache long prompts unasked: there a count that is not logged is unknown, elsewhere it is none.
 UNASKED = "^(openai|azure|google|deepseek|x-ai|moonshotai):"
 CACHED_FROM = 1_024  # tokens; the shortest prompt that OpenAI caches
@@ -161,7 +161,7 @@ def tokens() -> pl.Expr:
 
 
 def _status() -> pl.Expr:
-    """The status of METHODS 3, the first that applies."""
+    """The status, the first that applies."""
     nothing = pl.col("price_status").is_null()
     extras = pl.col("extras").list.len().fill_null(0) > 0
     blank = (pl.col("usage_source") == "absent").fill_null(value=False) | (

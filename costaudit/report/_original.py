@@ -19,7 +19,7 @@ FACTS = (
 )
 CELL = 2_000  # characters of one text; a prompt of a megabyte helps nobody on a screen
 
-# What a text that changes from call to call looks like (METHODS 8.5, 3).
+# What a text that changes from call to call looks like.
 CLASSES = (
     ("an id", re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{16,}\b", re.I)),
     (

@@ -16,7 +16,7 @@ from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
 from costaudit.words import plural
 
-ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about" (METHODS 3)
+ESTIMATED_SHARE = 0.2  # of the tokens; above it the total is only "about"
 
 UNCLAIMED = "Looked into, no dollar claimed"
 HEADINGS: Mapping[Kind, str] = {
@@ -53,7 +53,7 @@ def duration(audited: Window) -> str:
 
 
 def qualifier(coverage: Coverage) -> str:
-    """What the total has to carry: `at least `, `about ` or nothing (METHODS 3.3, 3.4)."""
+    """What the total has to carry: `at least `, `about ` or nothing."""
     if coverage.sampled or not coverage.enough:
         return "at least "
     tokens = sum(coverage.tokens.values())

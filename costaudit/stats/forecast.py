@@ -3,7 +3,7 @@
 Trend: ln(weekly spend) = a + g·t with g by Theil-Sen, the days of a week as weeks of the log had them. Interval:
 residual block bootstrap (blocks of weeks; residuals widened for the two fitted numbers as a Student interval is).
 Back-test: rolling origin. An interval that holds in under 70 % of the origins is widened by split conformal prediction;
-a trend that does not beat the week before is not shown, the week before is (METHODS 8.19).
+a trend that does not beat the week before is not shown, the week before is.
 """
 
 from __future__ import annotations

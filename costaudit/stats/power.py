@@ -38,5 +38,5 @@ def detectable_ratio(standard_error: float) -> float:
 
 
 def _whole(n: float) -> int:
-    # METHODS rounds to the nearest whole unit; a need is never under one.
+    # Rounded up: with less the power would be short, and a need is never under one.
     return max(1, math.ceil(n))
