@@ -174,13 +174,15 @@ class PostHog(TableFormat):
         # The same models as PostHog's own price of an answer adds it for, unless the total has it once already.
         thought = model.str.contains(r"^gemini-(2\.5|3(\.\d+)?)-") & (hidden > 0)
         thought &= (pl.col("_total") != given + said).fill_null(value=True)
-        spent = pl.col("_latency_s").is_between(0, LONGEST) & (pl.col("_source") != "otel").fill_null(value=True)
-        latency = pl.duration(microseconds=(pl.col("_latency_s") * 1e6).round())
+        took = pl.col("_latency_s")
+        took = pl.when(took.is_between(0, LONGEST)).then(took)
+        sent = pl.col("started_at") - pl.duration(microseconds=(took * 1e6).round())
         event = pl.col("_event")
         embedding = (event == "$ai_embedding").fill_null(value=False)
         other = pl.when(event.str.starts_with("$ai_")).then(event.str.slice(0, 40)).otherwise(pl.lit("no AI"))
         made = settled(picked).with_columns(
-            started_at=pl.when(spent).then(pl.col("started_at") - latency).otherwise("started_at"),
+            started_at=pl.coalesce(pl.when(pl.col("_source").ne_missing("otel")).then(sent), "started_at"),
+            _latency_s=took,
             input_tokens=pl.when(~nothing).then("input_tokens"),
             output_tokens=pl.when(~nothing).then(
                 pl.when(thought).then(said + hidden).when(embedding).then(said.fill_null(0)).otherwise(said)
