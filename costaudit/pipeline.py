@@ -21,10 +21,10 @@ from costaudit.ingest import _store as store
 from costaudit.ingest._aggregate import SKIPPED as AGGREGATE
 from costaudit.ingest._files import UNDERSTOOD
 from costaudit.kept import place
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.coverage import coverage
 from costaudit.price.engine import price
+from costaudit.price.exact import sum_usd
 from costaudit.price.ledger import Ledger
 from costaudit.price.readings import by_cost
 from costaudit.price.spend import spend, spend_by
@@ -139,7 +139,7 @@ def _undated(read: Ingested, settings: Settings, book: PriceBook) -> list[str]:
         return []
     unknown = int((calls["price_status"] == "unpriced").sum())
     more = f", {unknown:,} of them without a known price" if unknown else ""
-    return [f"{money.plural(calls.height, 'call')} {UNDATED}: {money.usd(usd(calls['cost_usd']))}{more}"]
+    return [f"{money.plural(calls.height, 'call')} {UNDATED}: {money.usd(sum_usd(calls['cost_usd']))}{more}"]
 
 
 def unnamed(settings: Settings) -> Others:

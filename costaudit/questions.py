@@ -20,6 +20,7 @@ from costaudit.ingest import Ingested
 from costaudit.ingest._original import original
 from costaudit.pipeline import Loaded, audited, loaded
 from costaudit.price.book import PriceBook
+from costaudit.price.exact import sum_usd
 from costaudit.price.ledger import Ledger
 
 if TYPE_CHECKING:  # what one question alone needs is imported in it: a command starts without the others
@@ -61,12 +62,11 @@ def simulated(known: Loaded, settings: Settings, changes: Sequence[Change]) -> S
     settings = checked(settings)
     known_tasks(changes, [str(task) for task in known.calls["task"].drop_nulls().unique().sort()])
     done = replay(Ledger.of(known.calls, known.book, settings=settings), changes, chosen(settings))
-    total = known.calls["cost_usd"].sum()
     return Scenario(
         window=known.window,
         prices=known.prices,
         coverage=known.coverage,
-        before_usd=total if isinstance(total, Decimal) else Decimal(0),
+        before_usd=sum_usd(known.calls["cost_usd"]),
         after_usd=done.usd[0],
         low_usd=min(done.usd),
         high_usd=max(done.usd),

@@ -12,9 +12,9 @@ from costaudit.audit import UNDATED, Coverage, Prices, Window
 from costaudit.config import BY, Settings, unknown
 from costaudit.ingest import SOURCES
 from costaudit.ingest._streams import STDIN
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import added, cells, covered, keys, table
+from costaudit.price.exact import sum_usd
 from costaudit.price.linear import READ
 from costaudit.price.trust import bounded_by_others
 from costaudit.schema import REQUESTS
@@ -73,14 +73,14 @@ def _spent(
     paths: Sequence[str],
     stale: int = 0,
 ) -> Spent:
-    total = usd(kinds["cost_usd"])
+    total = sum_usd(kinds["cost_usd"])
     return Spent(
         window=window,
         prices=prices,
         coverage=coverage,
         total_usd=total,
         tables=tuple(table(found, one, total) for found, one in zip(rows, by, strict=True)),
-        subscription_usd=usd(kinds["allowance_usd"]),
+        subscription_usd=sum_usd(kinds["allowance_usd"]),
         paths=tuple(map(str, paths)),
         stale=stale,
     )

@@ -11,8 +11,8 @@ import pytest
 
 from costaudit.errors import CostAuditError
 from costaudit.price import folded
-from costaudit.price._sum import usd
 from costaudit.price.cells import KIND, SUMMED, added, table
+from costaudit.price.exact import sum_usd
 from costaudit.price.folded import Folded
 
 FIRST = date(2026, 9, 24)
@@ -65,7 +65,7 @@ def test_a_table_of_pieces_is_that_of_all_cells(by, monkeypatch):
     some.add(given)
     (kinds, (rows,)), (others, (whole,)) = (added(pieces, [by]) for pieces in (some.pieces(), [given]))
     assert kinds.sort(KIND).equals(others.sort(KIND))
-    total = usd(kinds["cost_usd"])
+    total = sum_usd(kinds["cost_usd"])
     assert table(rows, by, total).rows.equals(table(whole, by, total).rows)
 
 

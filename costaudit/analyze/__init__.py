@@ -8,11 +8,10 @@ from functools import cache, partial
 from typing import Any
 
 import msgspec
-import polars as pl
 from msgspec.structs import replace
 
 from costaudit import plugins, scratch
-from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn, dollars
+from costaudit.analyze._analyzer import Analyzer, CannotCheck, Claim, Turn, dollars, total_usd
 from costaudit.analyze._beside import meanwhile
 from costaudit.analyze._ledger import Act, Owned, States, settle
 from costaudit.analyze._standing import standings
@@ -86,7 +85,7 @@ def analyze(ledger: Ledger, settings: Settings) -> Analysis:
         nothing = tuple(NotChecked(rule.name, "there are no calls") for rule in rules)
         return Analysis((), (), nothing)
     said = _ask(rules, ledger)
-    floor = settings.floor(_spend(ledger.original))
+    floor = settings.floor(total_usd(ledger.original))
     large = [f for f in said.findings if _worth(f) is None or (_worth(f) or ZERO) >= floor]
     accepted = standings(large, settings.suppressions, ledger.original)
     hidden = {one.finding for one in accepted if one.standing is Standing.HOLDS}
@@ -111,7 +110,7 @@ def acts(ledger: Ledger, settings: Settings) -> list[Act]:
     ledger = replace(ledger.as_logged(), settings=settings)
     if ledger.original.is_empty():
         return []
-    floor = settings.floor(_spend(ledger.original))
+    floor = settings.floor(total_usd(ledger.original))
     made: list[Act] = []
     _ask([rule for rule in chosen(settings) if any(t.order is not None for t in rule.turns())], ledger, made)
     return [act for act in made if (_worth(act.finding) or ZERO) >= floor]
@@ -224,8 +223,3 @@ def _range(findings: Iterable[Finding], kind: Kind) -> tuple[Decimal, Decimal]:
     """Sums of the ends of the findings of one kind: all at their low, all at their high end."""
     ends = [(f.low_usd, f.high_usd or ZERO) for f in findings if f.kind is kind]
     return sum((low for low, _ in ends), ZERO), sum((high for _, high in ends), ZERO)
-
-
-def _spend(calls: pl.DataFrame) -> Decimal:
-    total = calls["cost_usd"].sum()
-    return total if isinstance(total, Decimal) else ZERO

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from costaudit.finding import Confidence, Grade, Kind, Lever, LeverName, Severity
+from costaudit.price.exact import sum_usd
 from costaudit.price.ledger import Ledger
 from costaudit.schema import USD
 
@@ -230,5 +231,4 @@ def dollars(amount: Decimal) -> str:
 
 def total_usd(calls: pl.DataFrame, column: str = "cost_usd") -> Decimal:
     """The exact sum of a column of dollars; unknown amounts are left out."""
-    amount = calls[column].sum()
-    return amount if isinstance(amount, Decimal) else Decimal(0)
+    return sum_usd(calls[column])

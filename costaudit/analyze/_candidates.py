@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from costaudit.analyze._analyzer import total_usd
 from costaudit.analyze._swap import R_IN, R_OUT, R_OUT_REASONING, Ratios, able, assumed, facts_of, swap
 from costaudit.analyze._units import Arm
 from costaudit.price.book import PriceBook
@@ -152,7 +153,7 @@ def cheapest(sample: pl.DataFrame, options: Iterator[Candidate], book: PriceBook
 
     Options of this log come before others of the book.
     """
-    now = _total(sample)
+    now = total_usd(sample)
     best: tuple[bool, Decimal, Arm, Candidate] | None = None
     for option in options:
         if not sample.select(able(option.facts, known=not option.known).all()).item():
@@ -161,15 +162,10 @@ def cheapest(sample: pl.DataFrame, options: Iterator[Candidate], book: PriceBook
         priced = price(sample.update(patch, on="row", how="left"), book)
         if priced["cost_usd"].null_count() or (priced["price_status"] != "priced").any():
             continue
-        then = _total(priced)
+        then = total_usd(priced)
         if then > HALF * now:
             continue
         rank = (not option.known, then, option.arm, option)
         if best is None or rank[:3] < best[:3]:
             best = rank
     return best[3] if best else None
-
-
-def _total(calls: pl.DataFrame) -> Decimal:
-    amount = calls["cost_usd"].sum()
-    return amount if isinstance(amount, Decimal) else Decimal(0)

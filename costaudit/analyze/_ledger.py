@@ -15,7 +15,7 @@ import polars as pl
 
 from costaudit.analyze._analyzer import Claim
 from costaudit.finding import ZERO, Finding
-from costaudit.price.exact import NOTHING
+from costaudit.price.exact import NOTHING, sum_usd
 from costaudit.price.ledger import Ledger, positions
 from costaudit.schema import USD
 
@@ -144,14 +144,14 @@ def _by_claim(saved: pl.DataFrame) -> dict[int, pl.DataFrame]:
 
 def _owned(claim: Claim, point: pl.DataFrame, low: pl.DataFrame, high: pl.DataFrame, alone: pl.DataFrame) -> Owned:
     evidence = _filled(claim, point)
-    owned = _total(evidence["waste_usd"])
+    owned = sum_usd(evidence["waste_usd"])
     ends = [owned, _net(claim, low), _net(claim, high)]
     return Owned(claim, evidence, owned, _net(claim, alone), min(ends), max(ends), claim.requests or point.height)
 
 
 def _net(claim: Claim, saved: pl.DataFrame) -> Decimal:
     """What the claim's patch saves, less what the change itself costs."""
-    return _total(saved["saved"]) - _added(claim) if saved.height else ZERO
+    return sum_usd(saved["saved"]) - _added(claim) if saved.height else ZERO
 
 
 def _filled(claim: Claim, saved: pl.DataFrame) -> pl.DataFrame:
@@ -241,7 +241,7 @@ def _paying(saved: pl.DataFrame, claims: Sequence[Claim]) -> pl.DataFrame:
 
 
 def _added(claim: Claim) -> Decimal:
-    return _total(claim.evidence["added_usd"]) if "added_usd" in claim.evidence.columns else ZERO
+    return sum_usd(claim.evidence["added_usd"]) if "added_usd" in claim.evidence.columns else ZERO
 
 
 def _plain(patch: pl.DataFrame) -> pl.DataFrame:
@@ -250,11 +250,6 @@ def _plain(patch: pl.DataFrame) -> pl.DataFrame:
 
 def _nothing() -> pl.DataFrame:
     return pl.DataFrame(schema=_PRICED)
-
-
-def _total(amounts: pl.Series) -> Decimal:
-    total = amounts.sum()
-    return total if isinstance(total, Decimal) else ZERO
 
 
 def _touched(claim: Claim) -> pl.Series:

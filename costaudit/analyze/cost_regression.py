@@ -21,7 +21,7 @@ from costaudit.analyze._units import spend_rows, with_unit
 from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.bridge import FACTORS, between
 from costaudit.price.engine import READS as PRICING
-from costaudit.price.exact import amount
+from costaudit.price.exact import amount, sum_usd
 from costaudit.price.ledger import Ledger
 from costaudit.price.mix import mix
 from costaudit.schema import USD
@@ -210,17 +210,17 @@ def _worth(units: pl.DataFrame, by: str, floor: Decimal) -> Iterator[tuple[str, 
 
 
 def _excess(one: Series, step: Step) -> Decimal:
-    return _sum(_beyond(one.points, step.start, step.index, step.end)["excess_usd"])
+    return sum_usd(_beyond(one.points, step.start, step.index, step.end)["excess_usd"])
 
 
 def _beyond_usd(change: Change) -> Decimal:
-    return _sum(_beyond(change.series.points, change.start, change.index, change.end)["excess_usd"])
+    return sum_usd(_beyond(change.series.points, change.start, change.index, change.end)["excess_usd"])
 
 
 def _beyond(points: pl.DataFrame, start: int, index: int, end: int) -> pl.DataFrame:
     """Points [index, end) with the unit cost before and what they cost beyond it; sums are exact."""
     before = points.slice(start, index - start)
-    usual = (_sum(before["cost_usd"]) / Decimal(int(before["units"].sum()))).quantize(PLACES)
+    usual = (sum_usd(before["cost_usd"]) / Decimal(int(before["units"].sum()))).quantize(PLACES)
     after = points.slice(index, end - index)
     excess = [usd - usual * n for usd, n in after.select("cost_usd", "units").iter_rows()]
     return after.with_columns(usd_per_unit_before=pl.lit(usual, USD), excess_usd=pl.Series(excess, dtype=USD))
@@ -233,7 +233,7 @@ def _claim(change: Change, units: pl.DataFrame, constant: pl.DataFrame, ledger: 
     """
     one, points = change.series, change.series.points
     beyond = _beyond(points, change.start, change.index, change.end)
-    excess = _sum(beyond["excess_usd"])
+    excess = sum_usd(beyond["excess_usd"])
     sides = [_within(units, one, points, a, b) for a, b in ((change.start, change.index), (change.index, change.end))]
     if excess <= ZERO or _only_mix(sides[0], sides[1], change.ratio):
         return None
@@ -366,8 +366,8 @@ def _against_baseline(
     task: str, before: pl.DataFrame, units: pl.DataFrame, low: float, high: float, ratio: float
 ) -> Claim:
     then, now = (f.filter(pl.col("task") == task) for f in (before, units))
-    usual = (_sum(then["cost_usd"]) / then.height).quantize(PLACES)
-    excess = _sum(now["cost_usd"]) - usual * now.height
+    usual = (sum_usd(then["cost_usd"]) / then.height).quantize(PLACES)
+    excess = sum_usd(now["cost_usd"]) - usual * now.height
     ends = [(usual * now.height * Decimal(repr(end - 1))).quantize(PLACES) for end in (low, high)]
     evidence = pl.DataFrame(
         {
@@ -391,8 +391,3 @@ def _against_baseline(
         stake_high=ends[1],
         requests=int(now["calls"].sum()),
     )
-
-
-def _sum(amounts: pl.Series) -> Decimal:
-    total = amounts.sum()
-    return total if isinstance(total, Decimal) else ZERO

@@ -126,13 +126,13 @@ class Finder(msgspec.Struct, frozen=True):
 def volume(loaded: Loaded, settings: Settings, name: str) -> Volume:
     """The volume of a month from the calls of a window, scaled to 30.4 days."""
     from costaudit.compare.side import DAYS_OF_MONTH, month_units
-    from costaudit.price._sum import usd
+    from costaudit.price.exact import sum_usd
 
     start, end = loaded.window.start, loaded.window.end
     if start is None or end is None:
         return Volume()
     days = max((end - start).total_seconds() / 86_400, 1.0)
-    total = usd(loaded.calls["cost_usd"])
+    total = sum_usd(loaded.calls["cost_usd"])
     floor = settings.floor(total * DAYS_OF_MONTH / Decimal(days))
     return Volume(month_units(loaded.calls, days), floor, f"{name}, {days:.3g} days")
 

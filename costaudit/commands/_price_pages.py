@@ -199,8 +199,8 @@ def costs(requests: pl.DataFrame, old: PriceBook, new: PriceBook) -> str:
     """What the same calls cost under two books, by model, the largest change first; unpriced calls count nothing."""
     import polars as pl
 
-    from costaudit.price._sum import usd
     from costaudit.price.engine import price
+    from costaudit.price.exact import sum_usd
 
     def by_model(book: PriceBook, name: str) -> pl.DataFrame:
         priced = price(requests, book)
@@ -213,6 +213,6 @@ def costs(requests: pl.DataFrame, old: PriceBook, new: PriceBook) -> str:
         .sort((pl.col("new") - pl.col("old")).abs(), "model", descending=[True, False])
     )
     rows = [(model, f"${was:.2f}", f"${now:.2f}", f"${now - was:+.2f}") for model, was, now in both.iter_rows()]
-    was, now = usd(both["old"]), usd(both["new"])
+    was, now = sum_usd(both["old"]), sum_usd(both["new"])
     rows.append(("all", f"${was:.2f}", f"${now:.2f}", f"${now - was:+.2f}"))
     return table(("model", "old", "new", "change"), rows)

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.commands._price_pages import fitted, table
 from costaudit.ingest._store_check import Info, Verified
-from costaudit.price._sum import usd
+from costaudit.price.exact import sum_usd
 from costaudit.price.sums import added, quantile
 from costaudit.report import _money as money
 from costaudit.report._layout import Column
@@ -74,7 +74,7 @@ def _models(sums: pl.DataFrame, columns: int) -> str:
     if rest.height:
         sum_of = {name: int(rest[name].sum()) for name in ("requests", "input_tokens", "output_tokens")}
         rows.append(
-            (f"{rest.height} more", money.usd(usd(rest["cost_usd"])), f"{sum_of['requests']:,}",
+            (f"{rest.height} more", money.usd(sum_usd(rest["cost_usd"])), f"{sum_of['requests']:,}",
              money.tokens(sum_of["input_tokens"]), money.tokens(sum_of["output_tokens"]), "", "")
         )  # fmt: skip
     heads = [Column(name, rank=rank) for name, rank in HEADS.items()]

@@ -13,10 +13,10 @@ from costaudit.audit import Audit, Window
 from costaudit.compare._coming import coming, days_of, with_trend
 from costaudit.compare._followed import follow
 from costaudit.errors import UsageError
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.bridge import bridge
 from costaudit.price.entry import Period
+from costaudit.price.exact import sum_usd
 from costaudit.price.mix import units
 from costaudit.price.spend import NO_MODEL, NO_TASK, NO_TENANT
 from costaudit.schema import USD
@@ -108,7 +108,7 @@ def review(
         label=label(month),
         before_label=label(compared),
         before_window=then_window,
-        before_usd=None if before is None else usd(_counted(before)["cost_usd"]),
+        before_usd=None if before is None else sum_usd(_counted(before)["cost_usd"]),
         before_share=before_share,
         bridge=bars,
         tables={by: with_trend(_table(calls, earlier, by), daily, by) for by in NOBODY},

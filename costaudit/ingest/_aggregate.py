@@ -60,7 +60,7 @@ def read(file: LogFile) -> tuple[pl.DataFrame, list[str]]:
                 if item.reason != BLANK:
                     bad.append(f"line {item.line}: {item.reason}")
                 continue
-            value = item.data if isinstance(item.data, dict) else parsed(item.data)
+            value = parsed(item.data)
             if isinstance(value, str):
                 bad.append(f"line {item.line}: {value}")
                 continue

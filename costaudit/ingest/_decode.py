@@ -275,11 +275,13 @@ _ESCAPE = re.compile(
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parsed(data: bytes) -> dict[str, Any] | str:
-    """A JSON object, or the sentence that says why there is none.
+def parsed(data: bytes | dict[str, Any]) -> dict[str, Any] | str:
+    """A JSON object, or the sentence that says why there is none; an object as it is.
 
     A byte that is no UTF-8 costs one character, and so does half an emoji, which a text has that was cut inside one.
     """
+    if isinstance(data, dict):
+        return data
     for again in (False, True):
         try:
             value = msgspec.json.decode(mended(data) if again else data)

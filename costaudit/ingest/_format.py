@@ -138,6 +138,12 @@ class Out(msgspec.Struct):
         """Make a record a reject because of a value that is no count: as none it would be a free call."""
         self.rejects.append((line, f"usage: {problem}"))
 
+    def several(self, made: int, *, none: str) -> None:
+        """Count the requests that one record held: those beyond the first are lines more; without any it is skipped."""
+        self.extra_lines += max(0, made - 1)
+        if not made:
+            self.skipped[none] += 1
+
     def tuples(
         self,
         dtypes: Mapping[str, Any],

@@ -40,7 +40,7 @@ def original(source_file: str, line: int) -> dict[str, Any]:
     for batch in records(LogFile(path, source_file)):
         for item in batch:
             if item.line == line and isinstance(item, Record):
-                value = item.data if isinstance(item.data, dict) else parsed(item.data)
+                value = parsed(item.data)
                 if isinstance(value, dict):
                     return value
     raise LogError(f"{source_file}:{line}: no record there now", hint="the log was changed after it was read")

@@ -122,6 +122,21 @@ def results(given: Iterable[tuple[Any, Any, bool | None]]) -> list[dict[str, Any
     return known
 
 
+def asked_of(blocks: Iterable[Mapping[str, Any]]) -> list[tuple[Any, Any, Any]]:
+    """Ids, names and arguments of the tools that blocks in the form of the Messages API call."""
+    return [(b.get("id"), b.get("name"), b.get("input")) for b in blocks if b.get("type") == "tool_use"]
+
+
+def given_in(blocks: Iterable[Mapping[str, Any]]) -> list[tuple[Any, Any, bool | None]]:
+    """The same of results: ids of their calls, content, whether they failed."""
+    found = [b for b in blocks if b.get("type") == "tool_result"]
+    fates = (b.get("is_error") for b in found)
+    return [
+        (b.get("tool_use_id"), b.get("content"), fate if isinstance(fate, bool) else None)
+        for b, fate in zip(found, fates, strict=True)
+    ]
+
+
 def thoughtful(tokens: Any) -> dict[str, int]:
     """Inclusive counts of input, output, cached, thoughts, tool and total as Gemini's clients write them.
 

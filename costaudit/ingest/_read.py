@@ -285,7 +285,7 @@ class _Reading:
         """Records that the file's main format does not know, each by its own content."""
         by_guess: dict[Guess, list[Record]] = {}
         for item in items:
-            value = item.data if isinstance(item.data, dict) else parsed(item.data)
+            value = parsed(item.data)
             if isinstance(value, str):
                 self.read.rejects.append((item.line, "", value))
                 continue

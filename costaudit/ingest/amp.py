@@ -8,7 +8,7 @@ from typing import Any
 from costaudit.ingest._counts import Names, spent, tokens
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Format, Out
-from costaudit.ingest._plain import PlainReader, calls, objects, part, when
+from costaudit.ingest._plain import PlainReader, asked_of, calls, objects, part, when
 from costaudit.ingest._values import text
 
 NAMES = Names(("inputTokens", "input"), ("outputTokens", "output"), ("cacheReadInputTokens",),
@@ -62,9 +62,7 @@ class _Reader(PlainReader):
                 own = text(message.get("messageId")) or text(message.get("id")) or f"message {n}"
                 if message.get("role") == "assistant" and usage:
                     made += self._row(record, thread, own, usage, usage, message, created, out)
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["thread without usage"] += 1
+        out.several(made, none="thread without usage")
 
     def _row(
         self,
@@ -85,7 +83,6 @@ class _Reader(PlainReader):
             return 1
         if not spent(usage):
             return 0
-        asked = [b for b in objects(message.get("content")) if b.get("type") == "tool_use"]
         self.add(
             record,
             started_at=when(about.get("timestamp")) or created,
@@ -93,7 +90,7 @@ class _Reader(PlainReader):
             task=text(about.get("operationType")) or "main loop",
             model=text(about.get("model")),
             finish_reason=text(part(message, "state").get("stopReason")),
-            tool_calls=calls((b.get("id"), b.get("name"), b.get("input")) for b in asked),
+            tool_calls=calls(asked_of(objects(message.get("content")))),
             has_text=bool(message.get("content")),
             _key=f"amp {thread} {own}",
             **usage,

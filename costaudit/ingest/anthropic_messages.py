@@ -173,7 +173,7 @@ class MessageReader(TableReader):
 
     def _opened(self, record: Record, out: Out) -> Sequence[Record]:
         """The whole messages that a record completes: itself with its steps, or the one its event begins after."""
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        value = parsed(record.data)
         message = inside(value, self.found.self) if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(message, Mapping):
             return [record]

@@ -12,7 +12,7 @@ import polars as pl
 from costaudit.ingest._counts import CAMEL, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
-from costaudit.ingest._plain import PlainReader, calls, objects, part, results, soft, when
+from costaudit.ingest._plain import PlainReader, asked_of, calls, given_in, objects, part, results, soft, when
 from costaudit.ingest._tree import NODES
 from costaudit.ingest._values import text, usd
 
@@ -93,18 +93,13 @@ class _Reader(PlainReader):
         for n, message in enumerate(messages):
             content = message.get("content")
             blocks = objects(content)
-            for block in blocks:
-                if block.get("type") == "tool_result":
-                    failed = block.get("is_error")
-                    fate = failed if isinstance(failed, bool) else None
-                    sent.append((block.get("tool_use_id"), block.get("content"), fate))
+            sent += given_in(blocks)
             if message.get("role") != "assistant":
                 continue
             made += 1
             said, info = part(message, "metrics"), part(message, "modelInfo")
             usage = tokens(said, CAMEL)
             own = text(message.get("id")) or str(n)
-            asked = [b for b in blocks if b.get("type") == "tool_use"]
             self.add(
                 record,
                 started_at=when(message.get("ts")),
@@ -113,7 +108,7 @@ class _Reader(PlainReader):
                 provider=text(info.get("provider")),
                 model=text(info.get("id")),
                 cost_logged_usd=soft(usd, said.get("cost")),
-                tool_calls=calls((b.get("id"), b.get("name"), b.get("input")) for b in asked),
+                tool_calls=calls(asked_of(blocks)),
                 tool_results=results(sent),
                 has_text=bool(content),
                 _key=f"cline-cli {self.session} {own}",
@@ -123,6 +118,4 @@ class _Reader(PlainReader):
                 **(usage if spent(usage) else {}),
             )
             sent = []
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["session without answers"] += 1
+        out.several(made, none="session without answers")

@@ -72,7 +72,7 @@ class Cloudflare(TableFormat):
 
     def explode(self, record: Record) -> Sequence[Record]:
         """The logs of a page, their names in one spelling, bodies kept as text opened."""
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        value = parsed(record.data)
         if isinstance(value, str):
             return (record,)
         page = value.get("result")

@@ -7,7 +7,7 @@ from typing import Any
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
-from costaudit.ingest._plain import PlainReader, calls, folder, part, results
+from costaudit.ingest._plain import PlainReader, asked_of, calls, folder, part, results
 from costaudit.ingest._values import text
 
 
@@ -58,13 +58,12 @@ class _Reader(PlainReader):
             self.prompts += not given
             out.skipped[f"{role} message"[:60]] += 1
             return
-        asked = [b for b in blocks if b.get("type") == "tool_use"]
         sent, self.results = self.results, []
         self.add(
             record,
             run_id=f"{self.session}:{self.prompts}",
             task="main loop",
-            tool_calls=calls((b.get("id"), b.get("name"), b.get("input")) for b in asked),
+            tool_calls=calls(asked_of(blocks)),
             tool_results=results(sent),
             has_text=bool(blocks),
             _key=f"cursor-agent {self.session} {record.line}",

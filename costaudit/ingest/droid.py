@@ -10,7 +10,7 @@ from typing import Any
 from costaudit.ingest._counts import CAMEL, spent, tokens
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
-from costaudit.ingest._plain import PlainReader, calls, objects, part, results, when
+from costaudit.ingest._plain import PlainReader, asked_of, calls, given_in, objects, part, results, when
 from costaudit.ingest._values import text
 
 NAMES = CAMEL._replace(beside=True)
@@ -108,15 +108,10 @@ class _Reader(PlainReader):
         message = part(value, "message") or value
         content = message.get("content")
         blocks = objects(content)
-        for block in blocks:
-            if block.get("type") == "tool_result":
-                failed = block.get("is_error")
-                given = (block.get("tool_use_id"), block.get("content"), failed if isinstance(failed, bool) else None)
-                self.results.append(given)
+        self.results += given_in(blocks)
         if message.get("role") != "assistant":
             return False
-        made = [(b.get("id"), b.get("name"), b.get("input")) for b in blocks if b.get("type") == "tool_use"]
-        made, self.called = [*made, *self.called], []
+        made, self.called = [*asked_of(blocks), *self.called], []
         sent, self.results = self.results, []
         own = text(value.get("id"))
         self.add(

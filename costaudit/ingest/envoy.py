@@ -71,7 +71,7 @@ class Envoy(TableFormat):
 
     def explode(self, record: Record) -> Sequence[Record]:
         """Itself as an object: keys with dots in them are not looked for in the quick way; `-` is what is not there."""
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        value = parsed(record.data)
         if isinstance(value, str):
             return (record,)
         return (record._replace(data={name: said for name, said in value.items() if said != "-"}),)

@@ -73,9 +73,7 @@ class _Reader(PlainReader):
                 _rank=len(messages or ()),
                 **usage,
             )
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["conversation without usage"] += 1
+        out.several(made, none="conversation without usage")
 
 
 def _actual(value: Any) -> Any:

@@ -78,9 +78,7 @@ class _Reader(PlainReader):
                 self._event(event, value, record, out)
             except ValueError as problem:
                 out.refuse(record.line, problem)
-        out.extra_lines += max(0, len(events) - 1)
-        if not events:
-            out.skipped["session without events"] += 1
+        out.several(len(events), none="session without events")
 
     def _event(self, row: Mapping[str, Any], about: Mapping[str, Any], record: Record, out: Out) -> None:
         event = camel({name: unwrapped(value) for name, value in {**written(row.get("event_data")), **row}.items()})

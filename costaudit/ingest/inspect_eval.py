@@ -63,9 +63,7 @@ class _Reader(PlainReader):
             made = sum(self._sample(sample, evaluation, record, out) for sample in listed)
             if not made:
                 made = self._sums(value, own, record)
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["log without calls"] += 1
+        out.several(made, none="log without calls")
 
     def _sample(self, sample: Mapping[str, Any], evaluation: Mapping[str, Any], record: Record, out: Out) -> int:
         events = sample.get("events")

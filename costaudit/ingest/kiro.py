@@ -66,9 +66,7 @@ class _Reader(PlainReader):
                     self._spent(used.get("value"), used.get("unit"))
             at = turn.get("end_timestamp") or value.get("created_at")
             self._row(record, session, str(n), at, model, text(value.get("cwd")))
-        out.extra_lines += max(0, len(turns) - 1)
-        if not turns:
-            out.skipped["session without turns"] += 1
+        out.several(len(turns), none="session without turns")
 
     def _row(
         self, record: Record, session: str, own: str, at: Any, model: str | None, folder: str | None = None

@@ -70,7 +70,7 @@ class Kong(TableFormat):
 
     def explode(self, record: Record) -> Sequence[Record]:
         """One record a plugin that called a model, with the entry around it."""
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        value = parsed(record.data)
         if isinstance(value, str):
             return (record,)
         cache = next((part["cache"] for part in _parts(value).values() if isinstance(part.get("cache"), dict)), None)

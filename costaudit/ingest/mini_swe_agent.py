@@ -71,9 +71,7 @@ class _Reader(PlainReader):
                 continue
             self._row(record, (folder, case), n, text(asked.get("model_name")), extra, usage, given)
             given = []
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["trajectory without answers"] += 1
+        out.several(made, none="trajectory without answers")
 
     def _row(
         self,

@@ -89,9 +89,7 @@ class _Reader(PlainReader):
                     self._answer(message, own, value, record, rank=0)
                 except ValueError as problem:
                     out.refuse(record.line, problem)
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["chat without answers"] += 1
+        out.several(made, none="chat without answers")
 
     def _answer(
         self, message: Mapping[str, Any], chat: str, about: Mapping[str, Any], record: Record, *, rank: int

@@ -230,7 +230,7 @@ class ChatReader(TableReader):
         data = undone(record).data
         if isinstance(data, bytes) and b"delta" not in data and EVENT.encode() not in data:
             return None
-        value = data if isinstance(data, dict) else parsed(data)
+        value = parsed(data)
         chunk = inside(value, self.found.self) if isinstance(value, dict) else None
         return (value, chunk) if isinstance(value, dict) and isinstance(chunk, dict) and is_chunk(chunk) else None
 

@@ -95,9 +95,7 @@ class _Reader(PlainReader):
                     key = f"{ours} {n}" if own is None else own if times[given] == 1 else f"{own} {times[given]}"
                     rank = usage["input_tokens"] + usage["output_tokens"]
                     self.add(record, **about, **named, **{**read, **more}, **usage, _key=key, _rank=rank)
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["state without calls"] += 1
+        out.several(made, none="state without calls")
 
 
 def _calls(metrics: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:

@@ -73,7 +73,7 @@ class Portkey(TableFormat):
 
     def explode(self, record: Record) -> Sequence[Record]:
         """Itself, with metadata that the analytics store keeps as two lists made an object."""
-        value = record.data if isinstance(record.data, dict) else parsed(record.data)
+        value = parsed(record.data)
         if isinstance(value, str) or not self.recognises(value):
             return (record,)
         told = unfolded(value.get("metadata"))

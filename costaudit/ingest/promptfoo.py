@@ -79,9 +79,7 @@ class _Reader(PlainReader):
         for row in found:
             self.add(record, **row)
             made += 1
-        out.extra_lines += max(0, made - 1)
-        if not made:
-            out.skipped["evaluation without results"] += 1
+        out.several(made, none="evaluation without results")
 
     def _each(
         self, item: Mapping[str, Any], about: Mapping[str, Any], record: Record, out: Out

@@ -76,6 +76,4 @@ class _Reader(PlainReader):
                 _rank=usage["input_tokens"] + usage["output_tokens"],
                 **usage,
             )
-        out.extra_lines += max(0, len(listed) - 1)
-        if not listed:
-            out.skipped["thread without tokens"] += 1
+        out.several(len(listed), none="thread without tokens")

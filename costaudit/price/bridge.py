@@ -20,6 +20,7 @@ import polars as pl
 
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import TOKENS
+from costaudit.price.exact import sum_usd
 from costaudit.price.mix import EXACT, Mix, Unpriced, direction, mix
 from costaudit.schema import USD
 from costaudit.stats import lmdi_weight
@@ -91,8 +92,7 @@ class Bridge(msgspec.Struct, frozen=True):
 
     def top(self, count: int = 5) -> tuple[pl.DataFrame, Decimal]:
         """The `count` rows that moved most, and the effect of all others together."""
-        rest = self.rows.slice(count)["effect_usd"].sum() if self.rows.height > count else ZERO
-        return self.rows.head(count), rest if isinstance(rest, Decimal) else ZERO
+        return self.rows.head(count), sum_usd(self.rows.slice(count)["effect_usd"])
 
     def _sums(self, column: str) -> dict[str, Decimal]:
         return dict(self.rows.group_by(column).agg(pl.col("effect_usd").sum()).iter_rows())

@@ -12,10 +12,10 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.audit import Coverage, Fates
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.coverage import header, with_entries
 from costaudit.price.engine import list_usd
+from costaudit.price.exact import sum_usd
 from costaudit.schema import USD
 from costaudit.spent import Table
 
@@ -175,8 +175,8 @@ def covered(found: pl.DataFrame, fates: Fates, sources: pl.DataFrame) -> Coverag
         found.group_by("trust").agg(calls=pl.sum("requests"), tokens=tokens.sum()),
         fates=fates,
         sources=sources,
-        low_usd=usd(found["low_usd"]),
-        high_usd=None if found["unbounded"].sum() else usd(found["high_usd"]),
+        low_usd=sum_usd(found["low_usd"]),
+        high_usd=None if found["unbounded"].sum() else sum_usd(found["high_usd"]),
         unpriced=with_entries(
             found.filter(pl.col("trust") == "unpriced")
             .group_by("provider", "model")

@@ -10,8 +10,7 @@ from typing import Any
 import polars as pl
 
 from costaudit.audit import Coverage, Fates
-from costaudit.price._sum import usd
-from costaudit.price.exact import NOTHING
+from costaudit.price.exact import NOTHING, sum_usd
 from costaudit.price.trust import doubts
 from costaudit.price.trust import tokens as tokens_of
 
@@ -44,7 +43,7 @@ def coverage(
     return header(
         counted.group_by("trust").agg(pl.len().alias("calls"), pl.col("_tokens").sum()),
         fates=fates,
-        low_usd=usd(counted["low_usd"]),
+        low_usd=sum_usd(counted["low_usd"]),
         high_usd=None if sampled else _high(counted, sum(fates.rejects.values())),
         unpriced=unpriced(counted),
         sources=sources,
@@ -110,7 +109,7 @@ def _share(by: dict[str, int]) -> float:
 def _high(calls: pl.DataFrame, rejects: int) -> Decimal | None:
     if calls["high_usd"].null_count():
         return None
-    high = usd(calls["high_usd"])
+    high = sum_usd(calls["high_usd"])
     if not rejects:
         return high
     if not calls.height:
@@ -126,9 +125,9 @@ def _lost(costs: pl.Series, rejects: int) -> Decimal:
     """
     spread = costs.cast(pl.Float64).std(ddof=0)
     error = 3 * spread * math.sqrt(rejects) if isinstance(spread, float) else 0.0
-    total, whole = usd(costs), divmod(rejects, costs.len())
+    total, whole = sum_usd(costs), divmod(rejects, costs.len())
     likely = total / costs.len() * rejects + Decimal(repr(error))
-    worst = total * whole[0] + usd(costs.top_k(whole[1]))
+    worst = total * whole[0] + sum_usd(costs.top_k(whole[1]))
     dearest = costs.max()
     bounded = min(likely, rejects * dearest) if isinstance(dearest, Decimal) else likely
     return max(bounded, worst)

@@ -1,4 +1,4 @@
-"""Exact amounts into polars, by way of text.
+"""Exact amounts into polars, by way of text, and their sums.
 
 Polars takes a `Decimal` through numpy: its import is a tenth of a small audit, and starts threads, after which workers
 cannot be forked. Text needs neither and is as exact.
@@ -14,6 +14,12 @@ import polars as pl
 from costaudit.schema import USD
 
 NOTHING = pl.lit(0).cast(USD)
+
+
+def sum_usd(amounts: pl.Series) -> Decimal:
+    """The exact sum of a decimal column; unknown amounts are left out, an empty column adds up to 0."""
+    found = amounts.sum()
+    return found if isinstance(found, Decimal) else Decimal(0)
 
 
 def amount(value: Decimal, dtype: pl.DataType | None = None) -> pl.Expr:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, TOKENS
 from costaudit.price.engine import bill_by
+from costaudit.price.exact import sum_usd
 from costaudit.schema import USD
 
 NO_TASK = "(no task)"
@@ -60,7 +61,7 @@ class Mix(msgspec.Struct, frozen=True):
 
     @property
     def usd(self) -> Decimal:
-        return _total(self.classes["usd"])
+        return sum_usd(self.classes["usd"])
 
     @property
     def units(self) -> float:
@@ -148,7 +149,7 @@ def _unpriced(calls: pl.DataFrame) -> Unpriced:
         return Unpriced()
     if "high_usd" not in missing.columns or missing["high_usd"].null_count():
         return Unpriced(missing.height, None)
-    return Unpriced(missing.height, _total(missing["high_usd"]))
+    return Unpriced(missing.height, sum_usd(missing["high_usd"]))
 
 
 def direction(name: str) -> str:
@@ -160,8 +161,3 @@ def direction(name: str) -> str:
     side = "output" if CLASSES[name].within == "output_tokens" else "input"
     modality = name.rsplit("_", 1)[-1]
     return f"{side}_{modality}" if modality in ("audio", "image", "video") else side
-
-
-def _total(column: pl.Series) -> Decimal:
-    total = column.sum()
-    return total if isinstance(total, Decimal) else ZERO

@@ -9,12 +9,11 @@ import polars as pl
 
 from costaudit.audit import Spend
 from costaudit.finding import ZERO
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.cells import NO_DAY, SPANS, TOKENS
 from costaudit.price.engine import READS as PRICING
 from costaudit.price.engine import list_usd
-from costaudit.price.exact import NOTHING
+from costaudit.price.exact import NOTHING, sum_usd
 from costaudit.schema import USD
 
 NO_TASK, NO_TENANT, NO_MODEL = "(no task)", "(no tenant)", "(no model)"
@@ -31,7 +30,7 @@ def spend(calls: pl.DataFrame, book: PriceBook | None = None, *, tz: str = "UTC"
     book  to state what calls under a subscription would cost at list price
     """
     counted = _counted(calls, _READ)
-    total = usd(counted["cost_usd"])
+    total = sum_usd(counted["cost_usd"])
     days = _by_day_task(counted, tz)
     by_task = _by(counted, "task", NO_TASK, total)
     return Spend(
@@ -56,7 +55,7 @@ def spend_by(calls: pl.DataFrame, grouping: str, *, tz: str = "UTC") -> pl.DataF
     counted = _counted(
         calls, dict.fromkeys(("started_at", "run_id", "cost_usd", *([] if grouping in SPANS else [column])))
     )
-    total = usd(counted["cost_usd"])
+    total = sum_usd(counted["cost_usd"])
     if grouping not in SPANS:
         named = counted.with_columns(pl.col(column).cast(pl.String).alias(grouping))
         return _by(named, grouping, f"(no {grouping})", total)
@@ -178,4 +177,4 @@ def _subscription(calls: pl.DataFrame, book: PriceBook | None) -> Decimal:
     if book is None or not under.any():
         return ZERO
     priced = calls.select(name for name in PRICING if name in calls.columns)
-    return usd(list_usd(priced.filter(under), book))
+    return sum_usd(list_usd(priced.filter(under), book))

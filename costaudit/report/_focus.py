@@ -18,10 +18,10 @@ import msgspec
 import polars as pl
 from msgspec.structs import replace
 
-from costaudit.price._sum import usd
 from costaudit.price.book import PriceBook
 from costaudit.price.classes import CLASSES, INPUT_SIDE, TOKENS
 from costaudit.price.engine import bill_by
+from costaudit.price.exact import sum_usd
 from costaudit.report._text import clean
 from costaudit.schema import USD
 
@@ -93,7 +93,7 @@ def table(calls: pl.DataFrame, book: PriceBook, *, version: str, account: Accoun
 
 
 def _left(why: str, calls: pl.DataFrame) -> Left:
-    return Left(why, calls.height, usd(calls["cost_usd"]))
+    return Left(why, calls.height, sum_usd(calls["cost_usd"]))
 
 
 def _row(row: Mapping[str, Any], version: str, account: Account) -> dict[str, Any]:

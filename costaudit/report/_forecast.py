@@ -9,6 +9,7 @@ from decimal import Decimal
 import polars as pl
 
 from costaudit.plan import DRIVERS, Growth, Plan, Way
+from costaudit.price.exact import sum_usd
 from costaudit.report import View, _words
 from costaudit.report import _money as money
 from costaudit.report._bridge import signed
@@ -255,8 +256,7 @@ def _rest(plan: Plan, shown: list[str], wide: bool) -> list[list[str]]:
 
 def total_of(frame: pl.DataFrame, column: str) -> Decimal:
     """The sum of a column of dollars."""
-    amount = frame[column].sum()
-    return amount if isinstance(amount, Decimal) else Decimal(0)
+    return sum_usd(frame[column])
 
 
 def _limits(plan: Plan, columns: int) -> Section:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from costaudit.audit import UNDATED, Accepted, Audit, Coverage, Fates, Prices, Standing, Window
 from costaudit.finding import ZERO, Finding, Kind, NotChecked
+from costaudit.price.exact import sum_usd
 from costaudit.price.spend import NO_MODEL
 from costaudit.report import _money as money
 from costaudit.words import plural
@@ -104,6 +105,27 @@ def blind(audit: Audit) -> int:
 
 def _point(finding: Finding) -> bool:
     return finding.low_usd == finding.high_usd
+
+
+def trust(audit: Audit, notes_of: Callable[[Coverage], list[str]]) -> list[tuple[str, list[str], str]]:
+    """The header on how far the figures can be believed: label, parts, and what joins them; a part may be empty.
+
+    notes_of  which of the notes there is room for
+    """
+    coverage, read = audit.coverage, audit.coverage.fates
+    return [
+        ("trust", trusted(coverage), "; "),
+        ("total", [bounds(coverage, audit.spend.total_usd)], ""),
+        ("window", [window(audit.window)], ""),
+        ("prices", [prices(audit.prices)], ""),
+        ("read", fates(read), " "),
+        ("rejected", reasons(read.rejects), ", "),
+        ("no price", unpriced(coverage), ", "),
+        ("log costs", [logged(audit.spend.logged)], ""),
+        ("allowance", [allowance(audit.spend.subscription_usd)], ""),
+        ("counts", conventions(coverage.sources), "; "),
+        ("note", notes_of(coverage), "; "),
+    ]
 
 
 def trusted(coverage: Coverage) -> list[str]:
@@ -236,7 +258,7 @@ def logged(table: pl.DataFrame) -> str:
     if table.is_empty():
         return ""
     requests, agree = int(table["requests"].sum()), int(table["agree"].sum())
-    stated, ours = _sum(table["logged_usd"]), _sum(table["computed_usd"])
+    stated, ours = sum_usd(table["logged_usd"]), sum_usd(table["computed_usd"])
     return (
         f"{money.percent(agree / requests if requests else None)} of {money.plural(requests, 'stated cost')} agree; "
         f"the log says {money.usd(stated)}, prices say {money.usd(ours)}{_gap(table)}"
@@ -343,7 +365,3 @@ def unclaimed(audit: Audit) -> list[Finding]:
 
 def _claims_nothing(finding: Finding) -> bool:
     return finding.kind in (Kind.WASTE, Kind.DECIDE) and not finding.amount_usd
-
-
-def _sum(column: pl.Series) -> Decimal:
-    return sum((v for v in column if v is not None), ZERO)

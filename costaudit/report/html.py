@@ -36,20 +36,8 @@ def _cards(audit: Audit) -> str:
 
 
 def _trust(audit: Audit) -> str:
-    coverage = audit.coverage
-    said = [
-        ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(audit.coverage, audit.spend.total_usd)),
-        ("window", _words.window(audit.window)),
-        ("prices", _words.prices(audit.prices)),
-        ("read", " ".join(_words.fates(coverage.fates))),
-        ("rejected", ", ".join(_words.reasons(coverage.fates.rejects))),
-        ("no price", ", ".join(_words.unpriced(coverage))),
-        ("log costs", _words.logged(audit.spend.logged)),
-        ("counts", "; ".join(_words.conventions(coverage.sources))),
-        ("note", "; ".join(_words.noted(coverage))),
-    ]
-    return facts(said)
+    said = _words.trust(audit, _words.noted)
+    return facts((label, joint.join(parts)) for label, parts, joint in said if label != "allowance")
 
 
 def _where(audit: Audit, view: View) -> list[str]:

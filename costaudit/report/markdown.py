@@ -54,18 +54,8 @@ def grid(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) 
 
 
 def _trust(audit: Audit) -> list[tuple[str, str]]:
-    coverage = audit.coverage
-    return [
-        ("trust", "; ".join(_words.trusted(coverage))),
-        ("total", _words.bounds(audit.coverage, audit.spend.total_usd)),
-        ("window", _words.window(audit.window)),
-        ("prices", _words.prices(audit.prices)),
-        ("read", " ".join(_words.fates(coverage.fates))),
-        ("rejected", ", ".join(_words.reasons(coverage.fates.rejects))),
-        ("no price", ", ".join(_words.unpriced(coverage))),
-        ("log costs", _words.logged(audit.spend.logged)),
-        ("note", "; ".join(_words.notes(coverage))),
-    ]
+    said = _words.trust(audit, _words.notes)
+    return [(label, joint.join(parts)) for label, parts, joint in said if label not in ("allowance", "counts")]
 
 
 def _where(audit: Audit, view: View) -> list[str]:

@@ -44,7 +44,7 @@ def render(audit: Audit, view: View) -> str:
     audit = _words.localised(audit)
     sections = (
         paragraph(_words.verdict(audit), view.columns),
-        _trust(audit, view.columns),
+        facts(_words.trust(audit, _words.notes), view.columns),
         _where(audit, view),
         _fix(audit, view.columns),
         _rules(audit, view.columns, verbose=view.verbose),
@@ -56,25 +56,6 @@ def render(audit: Audit, view: View) -> str:
             lines += [*([EMPTY] if lines else []), *section]
     lines[0] = tuple(Span(span.text, Style.STRONG) for span in lines[0])
     return paint(lines, color=view.color)
-
-
-def _trust(audit: Audit, columns: int) -> list[Line]:
-    coverage = audit.coverage
-    read = coverage.fates
-    said: list[tuple[str, list[str], str]] = [
-        ("trust", _words.trusted(coverage), "; "),
-        ("total", [_words.bounds(audit.coverage, audit.spend.total_usd)], ""),
-        ("window", [_words.window(audit.window)], ""),
-        ("prices", [_words.prices(audit.prices)], ""),
-        ("read", _words.fates(read), " "),
-        ("rejected", _words.reasons(read.rejects), ", "),
-        ("no price", _words.unpriced(coverage), ", "),
-        ("log costs", [_words.logged(audit.spend.logged)], ""),
-        ("allowance", [_words.allowance(audit.spend.subscription_usd)], ""),
-        ("counts", _words.conventions(coverage.sources), "; "),
-        ("note", _words.notes(coverage), "; "),
-    ]
-    return facts(said, columns)
 
 
 def _where(audit: Audit, view: View) -> list[Line]:
