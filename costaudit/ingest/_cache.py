@@ -54,28 +54,33 @@ class Cache:
         roots = above(paths)
         self.own = here / place_of(roots[0])
         self._folders = [here / place_of(root) for root in roots]
-        self._keys: dict[LogFile, bytes] = {}
-        self._states: dict[bytes, State] = {}  # of regular files, before they are read
+        self._keys: list[bytes] = []  # of the files, in their order
+        self._states: dict[bytes, State] = {}  # of regular files that are not found, before they are read
         self._hits: dict[bytes, _Hit] = {}
         self._beginnings: dict[bytes, _Hit] = {}  # of files that have grown
         self._tables: dict[Path, tuple[pl.DataFrame, pl.DataFrame]] = {}
 
-    def find(self, asked: Sequence[Asked]) -> set[LogFile]:
-        """The files that need not be read. Nothing here runs polars: the readers want to be forked before it does."""
-        self._keys = {of[0]: key_of(*of) for of in asked}
-        files = {key: file for file, key in self._keys.items()}
-        for file, key in self._keys.items():
+    def find(self, asked: Sequence[Asked]) -> set[int]:
+        """The files, by number, that need not be read.
+
+        Nothing here runs polars: the readers want to be forked before it does.
+        """
+        self._keys = [key_of(*of) for of in asked]
+        files = {key: file for (file, _), key in zip(asked, self._keys, strict=True)}
+        for key, file in files.items():
             state = state_of(file)
             if state is not None:
                 self._states[key] = state
         for pack in [pack for folder in self._folders for pack in _packs(folder)]:
             hits, grown = self._of(pack, files)
+            pack.header.entries.clear()  # the others are of no use, and of many files they take much
             if (hits or grown) and _loaded(pack):
                 for entry in hits:
-                    self._hits.setdefault(entry.key, _Hit(pack, entry))
+                    self._hits[entry.key] = _Hit(pack, entry)
+                    self._states.pop(entry.key, None)
                 for entry in grown:
-                    self._beginnings.setdefault(entry.key, _Hit(pack, entry))
-        return {file for file, key in self._keys.items() if key in self._hits}
+                    self._beginnings[entry.key] = _Hit(pack, entry)
+        return {n for n, key in enumerate(self._keys) if key in self._hits}
 
     def _of(self, pack: Pack, files: Mapping[bytes, LogFile]) -> tuple[list[Entry], list[Entry]]:
         """The entries of a pack that are what the files are, and those that are the beginning of a file."""
@@ -91,25 +96,26 @@ class Cache:
                 grown.append(entry)
         return hits, grown
 
-    def grown(self, of: Asked) -> Asked:
+    def grown(self, number: int, of: Asked) -> Asked:
         """The file, with what is known of its beginning if nothing but its end has changed."""
         file, names = of
-        known = self._beginnings.get(self._keys[file])
+        known = self._beginnings.get(self._keys[number])
         return of if known is None else (replace(file, known=Known(*known.entry.until or (0, 0))), names)
 
-    def reads(self, asked: Sequence[Asked]) -> dict[LogFile, FileRead]:
-        """What the files that were found gave, as if each had been read."""
+    def reads(self, asked: Sequence[Asked]) -> dict[int, FileRead]:
+        """What the files that were found gave, by number, as if each had been read."""
         hits = [*self._hits.values(), *self._beginnings.values()]
         for pack in {hit.pack.path: hit.pack for hit in hits}.values():
             self._tables[pack.path] = pack.tables()
-        return {file: self._found(file, hit) for file, _ in asked if (hit := self._hits.get(self._keys[file]))}
+        found = zip(asked, self._keys, strict=True)
+        return {n: self._found(of[0], hit) for n, (of, key) in enumerate(found) if (hit := self._hits.get(key))}
 
-    def joined(self, of: Asked, read: FileRead) -> FileRead:
+    def joined(self, number: int, of: Asked, read: FileRead) -> FileRead:
         """What the whole file gives, where only what is new of it was read."""
         if not read.beyond:
             return read
-        pack, entry = self._beginnings[self._keys[of[0]]]
-        whole = _read(of[0], entry)
+        pack, entry = self._beginnings[self._keys[number]]
+        whole = _read(of[0], pack, entry)
         for n, (place, into, more) in enumerate(
             ((entry.rows, whole.frames, read.frames), (entry.nodes, whole.nodes, read.nodes))
         ):
@@ -129,11 +135,12 @@ class Cache:
 
         No room, or no right to write: one note, and the audit goes on without.
         """
-        for file, key in self._keys.items():
+        files = [file for file, _ in asked]
+        for file, key in zip(files, self._keys, strict=True):
             if file.shown in doubtful:
                 self._states.pop(key, None)
         try:
-            self._keep([(self._keys[file], file, read) for (file, _), read in zip(asked, reads, strict=True)])
+            self._keep(list(zip(self._keys, files, reads, strict=True)))
         except (OSError, UnicodeEncodeError) as problem:
             why = getattr(problem, "strerror", None) or str(problem)
             logging.getLogger(__name__).warning(
@@ -141,7 +148,7 @@ class Cache:
             )
 
     def _found(self, file: LogFile, hit: _Hit) -> FileRead:
-        read = _read(file, hit.entry)
+        read = _read(file, *hit)
         tables = self._tables[hit.pack.path]
         for table, place, into in zip(
             tables, (hit.entry.rows, hit.entry.nodes), (read.frames, read.nodes), strict=True
@@ -163,11 +170,12 @@ class Cache:
         new = _Writer(self.own)
         for key, _, read in reads:
             if key in fresh:
-                new.add(_entry(key, self._states[key], read, wholes.get(key, 0)), read.frames, read.nodes)
+                entry = _entry(key, self._states[key], read, wholes.get(key, 0))
+                new.add(entry, read.skipped, read.frames, read.nodes)
             elif key in merged:
                 pack, entry = self._hits[key]
                 rows, nodes = self._tables[pack.path]
-                new.add(entry, [Stretch(rows, *entry.rows)], [Stretch(nodes, *entry.nodes)])
+                new.add(entry, pack.skipped(entry), [Stretch(rows, *entry.rows)], [Stretch(nodes, *entry.nodes)])
         new.close()
         if len(old) >= PACKS:
             for pack in old:
@@ -184,10 +192,17 @@ class _Writer:
 
     def _start(self) -> None:
         self.entries: list[Entry] = []
+        self.kinds: dict[tuple[str, str], int] = {}
         self.tables: tuple[list[Stretch], list[Stretch]] = ([], [])
         self.heights = [0, 0]
 
-    def add(self, entry: Entry, rows: Iterable[Stretch], nodes: Iterable[Stretch]) -> None:
+    def add(
+        self,
+        entry: Entry,
+        skipped: Mapping[tuple[str, str], int],
+        rows: Iterable[Stretch],
+        nodes: Iterable[Stretch],
+    ) -> None:
         places: list[tuple[int, int]] = []
         for n, stretches in enumerate((rows, nodes)):
             first = self.heights[n]
@@ -195,14 +210,15 @@ class _Writer:
                 self.tables[n].append(stretch)
                 self.heights[n] += stretch.height
             places.append((first, self.heights[n] - first))
-        self.entries.append(msgspec.structs.replace(entry, rows=places[0], nodes=places[1]))
+        told = [n for kind, number in skipped.items() for n in (self.kinds.setdefault(kind, len(self.kinds)), number)]
+        self.entries.append(replace(entry, skipped=told, rows=places[0], nodes=places[1]))
         if sum(self.heights) >= ROWS_A_PACK:
             self.close()
 
     def close(self) -> None:
         if self.entries:
             rows, nodes = (strips(together(of), names) for of, names in zip(self.tables, (ROWS, NODES), strict=True))
-            _pack.write(self.folder, self.entries, rows, nodes)
+            _pack.write(self.folder, self.entries, list(self.kinds), rows, nodes)
         self._start()
 
 
@@ -227,10 +243,10 @@ def _estimators() -> Iterator[str]:
             yield metadata.version(package)
 
 
-def _read(file: LogFile, entry: Entry) -> FileRead:
+def _read(file: LogFile, pack: Pack, entry: Entry) -> FileRead:
     """What an entry says, without its tables."""
     read = FileRead(file, entry.lines, entry.blank, problem=entry.problem, sample=entry.sample, notes=list(entry.notes))
-    read.skipped.update({(form, kind): number for form, kind, number in entry.skipped})
+    read.skipped.update(pack.skipped(entry))
     read.rejects += entry.rejects
     return read
 
@@ -241,7 +257,7 @@ def _entry(key: bytes, state: State, read: FileRead, whole: int) -> Entry:
         state,
         read.lines,
         read.blank,
-        [(form, kind, number) for (form, kind), number in read.skipped.items()],
+        [],
         read.rejects,
         read.problem,
         read.sample,

@@ -106,20 +106,28 @@ def ingest(
     at all could be read as a log.
     """
     wanted = None if only is None else _known(only)
-    files = [(replace(file, only=wanted), _names(file, columns)) for file in walk(paths)]
-    kept = Cache(cache, paths) if cache is not None else None
-    found = kept.find(files) if kept else set()
-    unknown = [of for of in files if of[0] not in found]
-    given, doubtful = (engine or _here)([kept.grown(of) for of in unknown] if kept else unknown, progress)
-    known = kept.reads(files) if kept else {}
-    fresh = iter(given if kept is None else map(kept.joined, unknown, given))
-    reads = [known[file] if file in known else next(fresh) for file, _ in files]
-    if kept and wanted is None:
-        unread = {read.file.shown for read in reads if read.unread}  # it may be readable next time
-        kept.keep(files, reads, doubtful | unread)
+    files = [(file if wanted is None else replace(file, only=wanted), _names(file, columns)) for file in walk(paths)]
+    reads = _reads(files, Cache(cache, paths) if cache is not None else None, engine or _here, progress)
+    del files  # what is known of files takes much where they are many, and their rows come on top of it
     if not any(read.lines for read in reads):
         raise _nothing(paths, reads)
     return _join(reads)
+
+
+def _reads(files: Sequence[Asked], kept: Cache | None, engine: Engine, progress: Progress | None) -> list[FileRead]:
+    """What each of the files gave, in their order: read, or taken from the cache, and kept there."""
+    if kept is None:
+        return engine(files, progress)[0]
+    found = kept.find(files)
+    unknown = [n for n in range(len(files)) if n not in found]
+    given, doubtful = engine([kept.grown(n, files[n]) for n in unknown], progress)
+    known = kept.reads(files)
+    known |= {n: kept.joined(n, files[n], read) for n, read in zip(unknown, given, strict=True)}
+    reads = [known[n] for n in range(len(files))]
+    if all(file.only is None for file, _ in files):
+        unread = {read.file.shown for read in reads if read.unread}  # it may be readable next time
+        kept.keep(files, reads, doubtful | unread)
+    return reads
 
 
 def _known(only: Collection[str]) -> frozenset[str]:

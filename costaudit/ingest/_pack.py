@@ -27,7 +27,7 @@ from costaudit.ingest._state import State
 from costaudit.ingest._tree import NODES
 from costaudit.kept import written
 
-MAGIC = b"costaudit-pack2\n"
+MAGIC = b"costaudit-pack3\n"
 SIZES = 16  # length and hash of the header, 8 bytes each
 SUFFIX = ".pack"
 MOST = 8  # strips of a table that are held in memory; more stand in a file
@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, array_like=True):
     state: State
     lines: int
     blank: int
-    skipped: list[tuple[str, str, int]]
+    skipped: list[int]  # the number of a kind, how many, the number of another one, …
     rejects: list[tuple[int, str, str]]
     problem: str
     sample: bool
@@ -65,9 +65,10 @@ class _Strip(msgspec.Struct, array_like=True):
 
 
 class Header(msgspec.Struct, array_like=True):
-    """The entries of a pack, and the strips of its tables."""
+    """The entries of a pack, what they skipped (format, kind), and the strips of its tables."""
 
     entries: list[Entry]
+    kinds: list[tuple[str, str]]  # once, not with each file
     rows: list[_Strip]
     nodes: list[_Strip]
 
@@ -75,12 +76,18 @@ class Header(msgspec.Struct, array_like=True):
 _decode = msgspec.msgpack.Decoder(Header).decode
 
 
-def write(folder: Path, entries: Sequence[Entry], rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> Path:
+def write(
+    folder: Path,
+    entries: Sequence[Entry],
+    kinds: Sequence[tuple[str, str]],
+    rows: Iterable[pl.DataFrame],
+    nodes: Iterable[pl.DataFrame],
+) -> Path:
     """A new pack in the folder, flushed under another name and then renamed; OSError where there is no room.
 
     rows, nodes   the tables in strips, each with the columns that it has
     """
-    return written(folder, _parts(Header(list(entries), [], []), rows, nodes), SUFFIX)
+    return written(folder, _parts(Header(list(entries), list(kinds), [], []), rows, nodes), SUFFIX)
 
 
 def _parts(header: Header, rows: Iterable[pl.DataFrame], nodes: Iterable[pl.DataFrame]) -> Iterator[bytes]:
@@ -124,6 +131,11 @@ class Pack:
             raise Damaged from problem
         self._file: IO[bytes] | None = None
         self._close: Callable[[], object] = bool
+
+    def skipped(self, entry: Entry) -> dict[tuple[str, str], int]:
+        """What one of its entries skipped: format and kind, how many."""
+        said = entry.skipped
+        return {self.header.kinds[kind]: number for kind, number in zip(said[::2], said[1::2], strict=True)}
 
     def load(self) -> None:
         """Open it and see that its tables are whole; raises OSError or Damaged."""
