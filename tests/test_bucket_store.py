@@ -270,6 +270,18 @@ def test_a_lost_or_damaged_part_is_found_and_named(store, harm, says):
     assert any(part.file in line for line in printed)
 
 
+def test_an_object_is_fetched_and_checked_once(store, monkeypatch):
+    _store.merge(calls(0, 3), store, summary=summary(Settings()))
+    at, fetched = Bucket(store), []
+    original = at._fetch
+    monkeypatch.setattr(at, "_fetch", lambda name: fetched.append(name) or original(name))
+    monkeypatch.setattr(_listing, "digest", None)  # what was fetched is not hashed again
+    assert not _store_check.verify(at).problems
+    assert _store.read(at).height == 15
+    part = at.load()[0]
+    assert sorted(fetched) == sorted([part.file, part.sums])
+
+
 def test_lists_that_are_gone_are_no_empty_store(store):
     _store.merge(calls(0, 3), store)
     at = Bucket(store)

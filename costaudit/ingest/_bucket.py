@@ -187,14 +187,25 @@ class Bucket:
     def content(self, name: str) -> bytes:
         return bytes(self._ask(lambda: self.obstore.get(self.store, self._key(name)).bytes()))
 
+    def told(self, name: str) -> tuple[int, str]:
+        found = self._fetch(name)
+        self.fetched.pop(name, None)
+        if found[1] == listing.hash_of(name):  # whoever reads it next need not fetch it again
+            self.fetched[name] = found[0]
+            self._make_room(1)
+        return found
+
+    def whole(self, names: Sequence[str]) -> list[str]:
+        return self.paths(names)  # they were checked when they were fetched
+
     def paths(self, names: Sequence[str]) -> list[str]:
         missing = [name for name in dict.fromkeys(names) if name not in self.fetched]
         if len(missing) == 1:
-            self.fetched[missing[0]] = self._fetch(missing[0])
+            self.fetched[missing[0]] = self._whole(missing[0])
         elif missing:
             self._local("")  # one folder for all threads
             with ThreadPoolExecutor(AT_ONCE) as threads:
-                self.fetched.update(zip(missing, threads.map(self._fetch, missing), strict=True))
+                self.fetched.update(zip(missing, threads.map(self._whole, missing), strict=True))
         for name in names:
             self.fetched.move_to_end(name)
         self._make_room(len(set(names)))
@@ -211,8 +222,15 @@ class Bucket:
             atexit.register(self.folder.cleanup)
         return Path(self.folder.name, name.replace("/", "_"))
 
-    def _fetch(self, name: str) -> int:
+    def _whole(self, name: str) -> int:
         """Put an object on disk; its size. OSError where it is not what was written."""
+        size, digest = self._fetch(name)
+        if digest != listing.hash_of(name):
+            raise listing.changed(f"{size:,} bytes")
+        return size
+
+    def _fetch(self, name: str) -> tuple[int, str]:
+        """Put an object on disk; its size and hash."""
         place, digest, size = self._local(name), xxh3_128(), 0
         with place.open("wb") as file:
             got = self._ask(lambda: self.obstore.get(self.store, self._key(name)))
@@ -221,9 +239,7 @@ class Bucket:
                 data = memoryview(piece)
                 digest.update(data)
                 size += file.write(data)
-        if digest.hexdigest() != listing.hash_of(name):
-            raise OSError(errno.EIO, f"not as it was written ({size:,} bytes)")
-        return size
+        return size, digest.hexdigest()
 
     def show(self, name: str) -> str:
         return f"{self.shown}/{name}"

@@ -89,11 +89,18 @@ class Folder:
         _durable(self.path / name, data)
         return name
 
-    def content(self, name: str) -> bytes:
-        return (self.path / name).read_bytes()
+    def told(self, name: str) -> tuple[int, str]:
+        path = self.path / name
+        return path.stat().st_size, listing.digest(path)
 
     def paths(self, names: Sequence[str]) -> list[str]:
         return [str(self.path / name) for name in names]
+
+    def whole(self, names: Sequence[str]) -> list[str]:
+        for name in names:
+            if listing.digest(self.path / name) != listing.hash_of(name):
+                raise listing.changed(self.show(name))
+        return self.paths(names)
 
     def show(self, name: str) -> str:
         return str(self.path / name)

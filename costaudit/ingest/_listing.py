@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Protocol
 
 import msgspec
+from xxhash import xxh3_128
 
 from costaudit import schema
 from costaudit.errors import LogError
@@ -20,6 +21,7 @@ LISTS = "lists"  # folder of numbered lists; where they are, the mark is no list
 # Below the store, whatever a list that somebody else wrote says.
 Rows = Annotated[str, msgspec.Meta(pattern=r"\Arequests/month=[\w-]+/[\w-]+\.parquet\Z")]
 Sums = Annotated[str, msgspec.Meta(pattern=r"\Asums/month=[\w-]+/[\w-]+\.parquet\Z")]
+PIECE = 4 << 20  # bytes of a file that are hashed together
 RESTORE = "restore it from a backup, or ingest the logs again into a new folder"
 
 
@@ -144,6 +146,20 @@ def hash_of(file: str) -> str:
     return PurePosixPath(file).stem.partition("-")[0]
 
 
+def digest(path: Path) -> str:
+    """The hash of a file's content."""
+    found = xxh3_128()
+    with path.open("rb") as file:
+        while data := file.read(PIECE):
+            found.update(data)
+    return found.hexdigest()
+
+
+def changed(shown: str) -> OSError:
+    """That a file is not what was written."""
+    return OSError(errno.EIO, "not as it was written", shown)
+
+
 def named(parts: Iterable[Part]) -> set[str]:
     """The files that a list names."""
     return {name for part in parts for name in (part.file, part.sums) if name}
@@ -186,11 +202,15 @@ class Place(Protocol):
     def put(self, name: str, data: bytes | Path) -> str:
         """Write a file, whole, or take the one at the path; the name it got (`hash_of` is the same)."""
 
-    def content(self, name: str) -> bytes:
-        """The file as it is there now."""
+    def told(self, name: str) -> tuple[int, str]:
+        """Bytes and hash (`hash_of`) of the file as it is there now, all of which is read."""
 
     def paths(self, names: Sequence[str]) -> list[str]:
         """The files as files of this machine."""
+
+    def whole(self, names: Sequence[str]) -> list[str]:
+        """The same of files that are as they were written: Parquet itself does not notice a changed byte. OSError
+        where one is not."""
 
     def show(self, name: str) -> str:
         """A file's name for messages."""

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 import polars as pl
-from xxhash import xxh3_128, xxh3_128_hexdigest
+from xxhash import xxh3_128_hexdigest
 
 from costaudit import schema
 from costaudit.errors import LogError
 from costaudit.ingest._folder import Folder
-from costaudit.ingest._listing import Part, Place, hash_of, unread
+from costaudit.ingest._listing import PIECE, Part, Place, changed, digest, hash_of, unread
 from costaudit.ingest._objects import is_remote
 
 UNDATED = "undated"  # month of rows whose log gives no time
@@ -33,7 +33,6 @@ READ = 200_000  # rows of large parts that are read in one piece
 TOGETHER = 100_000  # rows of small parts that are
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": GROUP}
 SAYS = {"costaudit.schema": str(schema.VERSION)}
-PIECE = 4 << 20  # bytes
 
 Where = str | Path | Place
 Asked = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -88,15 +87,15 @@ def write_stream(store: Where, month: str, frames: Iterator[pl.DataFrame], summa
     told = _Told()
     with place.room() as path:
         told.pass_on(frames, path)
-        digest, size = _hash(path), path.stat().st_size
+        xxh3, size = digest(path), path.stat().st_size
         summed = None if summary is None else summary.of(partial(_pieces, path, told.rows, summary.columns))
-        name = place.put(f"requests/month={month}/{digest}.parquet", path)
+        name = place.put(f"requests/month={month}/{xxh3}.parquet", path)
     return Part(
         file=name,
         rows=told.rows,
         restated=told.restated,
         bytes=size,
-        xxh3=digest,
+        xxh3=xxh3,
         first=told.first,
         last=told.last,
         sums=_put_sums(place, month, summed) if summed is not None else None,
@@ -166,7 +165,7 @@ def read(store: Where, part: Part, columns: Sequence[str] | None = None) -> pl.D
         if not part.xxh3:  # as it was before there were lists: columns may be absent
             frame = schema.conform(pl.read_parquet(path), STORED)
             return frame if columns is None else frame.select(columns)
-        return pl.read_parquet(path if columns else _whole(path, part.xxh3), columns=_list(columns))
+        return pl.read_parquet(path if columns else _whole(store, part), columns=_list(columns))
     except (pl.exceptions.PolarsError, OSError) as problem:
         raise damaged(store, part, problem) from problem
 
@@ -175,7 +174,7 @@ def read_some(store: Where, part: Part, first: int, number: int, columns: Sequen
     """Rows of a part [STORED] by their place in it. Raises as `read` does."""
     path = path_of(store, part)
     try:
-        return _some(path if first else _whole(path, part.xxh3), first, number, columns)
+        return _some(path if first else _whole(store, part), first, number, columns)
     except (pl.exceptions.PolarsError, OSError) as problem:
         raise damaged(store, part, problem) from problem
 
@@ -196,6 +195,22 @@ def slices(store: Where, part: Part, number: int, columns: Sequence[str] | None 
         return
     for at in range(0, part.rows, number):
         yield read_some(store, part, at, number, columns)
+
+
+def some_columns(store: Where, part: Part, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Some columns of all rows that a part has [STORED], a row group at a time. Raises as `read` does."""
+    if not part.xxh3:  # from before there were lists
+        yield read(store, part, columns)
+        return
+    path = path_of(store, part)
+    try:
+        yield from _pieces(Path(path), _height(path), columns)
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise damaged(store, part, problem) from problem
+
+
+def _height(path: str) -> int:
+    return int(pl.scan_parquet(path, glob=False, hive_partitioning=False).select(pl.len()).collect().item())
 
 
 def _list(columns: Sequence[str] | None) -> list[str] | None:
@@ -236,10 +251,15 @@ def read_sums(
     return list(found.values()), set(range(len(parts))) - found.keys()
 
 
+def counted(place: Place, file: str) -> int:
+    """How many requests a file of sums is of."""
+    return int(pl.read_parquet(place.paths([file])[0], columns=["requests"])["requests"].sum())
+
+
 def _sums(place: Place, names: Mapping[int, str], asked: Asked) -> pl.DataFrame:
     """The files in one pass; parts that say the same share one."""
     held = list(dict.fromkeys(names.values()))
-    files = {name: _whole(path, hash_of(name)) for name, path in zip(held, place.paths(held), strict=True)}
+    files = dict(zip(held, place.whole(held), strict=True))
     whose = pl.DataFrame(
         {"part": [files[name] for name in names.values()], "_number": list(names)},
         schema={"part": pl.String, "_number": pl.UInt32},
@@ -277,7 +297,7 @@ def _groups(store: Where, part: Part, nth: int | None, columns: Sequence[str]) -
     flat = [name for name in columns if not STORED[name].is_nested()]
     try:
         if not nth:
-            _whole(path, part.xxh3)
+            _whole(store, part)
         with parquet.ParquetFile(path) as file:
             first, groups = _of_piece(file.metadata, nth)
             number = sum(file.metadata.row_group(group).num_rows for group in groups)
@@ -306,23 +326,15 @@ def _of_piece(told: Any, nth: int | None) -> tuple[int, list[int]]:
 def _is_there(place: Place, file: str | None) -> bool:
     """Whether sums are there, as they were written."""
     with suppress(OSError):
-        return file is not None and bool(_whole(place.paths([file])[0], hash_of(file)))
+        return file is not None and bool(place.whole([file]))
     return False
 
 
-def _whole(path: str, written: str) -> str:
-    """The path of a file that is as it was written: Parquet itself does not notice a changed byte. OSError else."""
-    if _hash(Path(path)) != written:
-        raise OSError(errno.EIO, "not as it was written", path)
-    return path
-
-
-def _hash(path: Path) -> str:
-    digest = xxh3_128()
-    with path.open("rb") as file:
-        while data := file.read(PIECE):
-            digest.update(data)
-    return digest.hexdigest()
+def _whole(store: Where, part: Part) -> str:
+    """The path of a part that is as it was written; OSError else."""
+    if hash_of(part.file) != part.xxh3:
+        raise changed(part.file)
+    return at(store).whole([part.file])[0]
 
 
 def _absent(told: Any, groups: Sequence[int]) -> set[str]:

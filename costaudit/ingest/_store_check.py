@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 import polars as pl
-from xxhash import xxh3_128_hexdigest
 
 from costaudit import schema
 from costaudit.errors import LogError
 from costaudit.ingest import _parts as parts
 from costaudit.ingest._listing import Part, Place, hash_of
-from costaudit.ingest._parts import KEYS, UNDATED, Where
+from costaudit.ingest._parts import UNDATED, Where
 
 
 class Month(NamedTuple):
@@ -62,15 +61,23 @@ def info(store: Where, sums: pl.DataFrame | None) -> Info:
     place = parts.at(store)
     held = place.load()
     months = tuple(_month(name, list(group)) for name, group in groupby(held, key=lambda part: part.month))
-    rows = [parts.read(place, part, ["format", "source_file"]) for part in held]
-    empty = schema.REQUESTS.to_frame().select("format", "source_file")
     sources = (
-        pl.concat([empty, *rows])
+        _files(place, held)
         .group_by("format")
-        .agg(files=pl.col("source_file").n_unique(), requests=pl.len())
+        .agg(files=pl.len(), requests=pl.sum("requests"))
         .sort("requests", "format", descending=[True, False])
     )
     return Info(place.shown, months, sources, sums)
+
+
+def _files(place: Place, held: Sequence[Part]) -> pl.DataFrame:
+    """Each file and format that rows are of, and how many."""
+    by = ["format", "source_file"]
+    found = schema.REQUESTS.to_frame().select(*by, requests=pl.lit(0, pl.get_index_type()))
+    for part in held:
+        rows = [some.group_by(by).agg(requests=pl.len()) for some in parts.some_columns(place, part, by)]
+        found = pl.concat([found, *rows]).group_by(by).agg(pl.sum("requests"))
+    return found
 
 
 def _month(name: str, held: Sequence[Part]) -> Month:
@@ -92,22 +99,20 @@ def verify(store: Where) -> Verified:
     place = parts.at(store)
     held = place.load()
     found = Verified(place.shown, len(held), sum(part.rows for part in held))
-    keys: list[pl.DataFrame] = []
-    spans, above = [_NONE], [_NONE]
+    keys, spans, above = [_NONE], [_NONE], [_NONE]
+    whole: list[Part] = []
     for part in held:
         problems = list(_damage(place, part))
         found.problems.extend(problems)
-        if not problems:
-            rows = parts.read(place, part, [*_PLACES, *KEYS])
-            keys.append(rows.select(pl.coalesce("_key", "request_id")))
+        whole += [] if problems else [part]
+        for rows in () if problems else parts.some_columns(place, part, _PLACES):
+            keys.append(rows.select(_KEY).to_series().drop_nulls().hash())
             calls = rows.filter(_used())
             spans.append(calls.select(_span()).to_series().drop_nulls())
             above.append(calls["parent_id"].drop_nulls().hash())
-    if keys:
-        ids = pl.concat(keys).to_series()
-        twice = ids.drop_nulls().len() - ids.drop_nulls().n_unique()
-        if twice:
-            found.problems.append(f"{place.shown}: {twice:,} requests are in it twice")
+    twice = _twice(place, whole, pl.concat(keys))
+    if twice:
+        found.problems.append(f"{place.shown}: {twice:,} requests are in it twice")
     cut = int(pl.concat(spans).unique().is_in(pl.concat(above).unique().implode()).sum())
     if cut:
         many = "1 request stands" if cut == 1 else f"{cut:,} requests stand"
@@ -119,7 +124,19 @@ def verify(store: Where) -> Verified:
     return found
 
 
-_PLACES = ("request_id", "parent_id", "input_tokens", "output_tokens", "rollup")
+def _twice(place: Place, held: Sequence[Part], hashes: pl.Series) -> int:
+    """How many rows have a key that one before them has. The keys themselves would take all memory."""
+    met = hashes.filter(hashes.is_duplicated()).unique().implode()
+    if not met.item().len():
+        return 0
+    columns = ["request_id", "_key"]
+    pieces = (some.select(_KEY).to_series() for part in held for some in parts.some_columns(place, part, columns))
+    keys = pl.concat(some.filter(some.hash().is_in(met)) for some in pieces)
+    return keys.len() - keys.n_unique()
+
+
+_KEY = pl.coalesce("_key", "request_id").alias("_key")
+_PLACES = ("request_id", "parent_id", "input_tokens", "output_tokens", "rollup", "_key")
 _NONE = pl.Series([], dtype=pl.UInt64)
 
 
@@ -138,15 +155,16 @@ def _damage(place: Place, part: Part) -> Iterator[str]:
     """What is wrong with a part and its sums."""
     path = place.show(part.file)
     try:
-        data = place.content(part.file)
+        size, xxh3 = place.told(part.file)
     except OSError as problem:
         yield f"{path}: cannot be read: {problem.strerror}"
         return
-    if part.xxh3 and (len(data) != part.bytes or xxh3_128_hexdigest(data) != part.xxh3):
-        yield f"{path}: not as it was written ({len(data):,} bytes of {part.bytes:,}, or other ones)"
+    if part.xxh3 and (size != part.bytes or xxh3 != part.xxh3):
+        yield f"{path}: not as it was written ({size:,} bytes of {part.bytes:,}, or other ones)"
         return
     try:
-        rows = parts.read(place, part, ["started_at", "rollup"])
+        pieces = parts.some_columns(place, part, ["started_at", "rollup"])
+        rows = pl.concat([schema.REQUESTS.to_frame().select("started_at", "rollup"), *pieces])
     except LogError as problem:
         yield str(problem)
         return
@@ -165,11 +183,11 @@ def _damage(place: Place, part: Part) -> Iterator[str]:
 def _sums_damage(place: Place, part: Part, file: str) -> Iterator[str]:
     path = place.show(file)
     try:
-        data = place.content(file)
+        _, xxh3 = place.told(file)
     except OSError as problem:
         yield f"{path}: cannot be read: {problem.strerror}"
         return
-    if xxh3_128_hexdigest(data) != hash_of(file):
+    if xxh3 != hash_of(file):
         yield f"{path}: not as it was written"
-    elif pl.read_parquet(data, columns=["requests"])["requests"].sum() != part.rows - part.restated:
+    elif parts.counted(place, file) != part.rows - part.restated:
         yield f"{path}: adds up to another number of requests than its part"

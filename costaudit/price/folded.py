@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import IO
+from contextlib import closing
 
 import polars as pl
 
 from costaudit import scratch
 from costaudit.price.cells import KIND, SUMMED
+from costaudit.scratch import Heap
 
 HELD = 500_000  # cells in memory, which take some 100 MB, and several times that while they are summed
 BUCKETS = 64
@@ -34,8 +35,7 @@ class Folded:
         self.new: list[pl.DataFrame] = []
         self.requests = 0
         self.lacking: set[str] = set()
-        self.file: IO[bytes] | None = None
-        self.places: list[list[tuple[int, int]]] = [[] for _ in range(BUCKETS)]
+        self.away: Heap[int] | None = None
 
     def add(self, cells: pl.DataFrame) -> None:
         """Cells [names, KIND, SUMMED], in any order, with equal keys too."""
@@ -47,7 +47,10 @@ class Folded:
         if sum(frame.height for frame in self.new) > max(HELD // 2, self.few.height):
             self._sum_up()
             if self.few.height > HELD:
-                self._put_away()
+                if self.away is None:
+                    self.away = scratch.heap()
+                    weakref.finalize(self, self.away.close)
+                self._put_away(self.away)
 
     def take(self, other: Folded) -> None:
         """All that another one has, which is then empty."""
@@ -57,17 +60,17 @@ class Folded:
     def pieces(self) -> Iterator[pl.DataFrame]:
         """Each key once; those of equal `names` in one piece. It is then empty."""
         self._sum_up()
-        if self.file is None:
+        if self.away is None:
             few, self.few = self.few, self.few.clear()
             yield few
             return
-        self._put_away()
-        with self.file as file:
-            for places in self.places:
-                found = [self._read(file, *place) for place in places]
+        self._put_away(self.away)
+        with closing(self.away) as away:
+            for bucket in range(BUCKETS):
+                found = [pl.read_ipc_stream(io.BytesIO(data)) for data in away.of(bucket)]
                 if found:
                     yield self._summed(found)
-        self.file, self.places = None, [[] for _ in range(BUCKETS)]
+        self.away = None
 
     def _sum_up(self) -> None:
         if self.new:
@@ -77,22 +80,12 @@ class Folded:
     def _summed(self, frames: list[pl.DataFrame]) -> pl.DataFrame:
         return pl.concat(frames).lazy().group_by(self.by).agg(pl.sum(*SUMMED)).collect(engine="streaming")
 
-    def _put_away(self) -> None:
+    def _put_away(self, away: Heap[int]) -> None:
         """What memory holds goes to the file."""
-        if self.file is None:
-            self.file = scratch.nameless()
-            weakref.finalize(self, self.file.close)
         bucket = pl.struct(self.names).hash(seed=0) % BUCKETS
         parts = self.few.with_columns(_bucket=bucket).partition_by("_bucket", as_dict=True, include_key=False)
         self.few = self.few.clear()
-        with scratch.no_room():
-            for (number,), cells in parts.items():
-                stream = io.BytesIO()
-                cells.write_ipc_stream(stream, compression="lz4")
-                self.places[int(number)].append((self.file.tell(), stream.tell()))
-                self.file.write(stream.getbuffer())
-            self.file.flush()
-
-    def _read(self, file: IO[bytes], start: int, size: int) -> pl.DataFrame:
-        file.seek(start)
-        return pl.read_ipc_stream(io.BytesIO(file.read(size)))
+        for (number,), cells in parts.items():
+            stream = io.BytesIO()
+            cells.write_ipc_stream(stream, compression="lz4")
+            away.put(int(number), stream.getvalue())
