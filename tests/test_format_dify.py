@@ -48,6 +48,24 @@ def test_columns_are_those_of_the_row():
     ]  # fmt: skip
 
 
+def test_prompts_are_known_by_their_fingerprints_and_never_those_of_a_sum():
+    chat, agent, node = read([CHAT, AGENT, ANSWER]).requests.to_dicts()
+    assert len(chat["block_sha"]) == 2
+    assert chat["system_sha"] is not None
+    assert node["block_sha"] is not None
+    assert agent["block_sha"] is None
+    other = {**CHAT, "id": "x", "message": json.dumps(CHAT["message"])}
+    assert set(read([CHAT, other]).requests["request_sha"]) == {chat["request_sha"]}
+
+
+def test_the_node_of_an_agent_names_its_model_in_its_inputs():
+    asked = {"model": {"provider": "langgenius/openai/openai", "model": "gpt-5-mini"}, "query": "?"}
+    used = {"usage": json.loads(ANSWER["outputs"])["usage"], "text": "late"}
+    agent = {**ANSWER, "node_type": "agent", "inputs": asked, "process_data": None, "outputs": used}
+    row = read([CHAT, agent]).requests.to_dicts()[1]
+    assert [row[k] for k in ("model", "provider", "input_tokens", "summed")] == ["gpt-5-mini", "openai", 700, True]
+
+
 def test_a_workflow_and_its_nodes_count_once_in_whatever_files():
     for logs in ([[FLOW, ANSWER, SORT]], [[ANSWER, SORT], [FLOW]], [[FLOW], [ANSWER], [SORT]]):
         made = read(*logs)
@@ -113,12 +131,12 @@ def test_csv_as_copy_writes_it(tmp_path):
     with (tmp_path / "nodes.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ANSWER)
         writer.writeheader()
-        writer.writerows([ANSWER, SORT])
+        writer.writerows([{**row, "workflow_run_id": None} for row in (ANSWER, SORT)])  # steps of a debugger
     made = ingest([tmp_path])
-    assert spent(made) == (4, 1_200 + 900 + 1_000, 0, 0, 80 + 60 + 55, 0)
+    assert spent(made) == (5, 1_200 + 900 + 1_000 + 1_000, 0, 0, 80 + 60 + 55 + 55, 0)
     assert set(made.requests["format"]) == {"dify"}
     summed = dict(made.requests.select("input_tokens", "summed").rows())
-    assert (summed[1_200], summed[900]) == (None, True)
+    assert (summed[1_200], summed[900], summed[1_000]) == (None, True, True)
 
 
 def test_a_stream_as_it_came():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from samples import fates, mangled, read, sample, spent, window
 
 from costaudit.data import bundled
+from costaudit.ingest._files import LogFile, Record
+from costaudit.ingest._format import Found, Out
+from costaudit.ingest.librechat import Librechat
 from costaudit.price.book import PriceBook
 from costaudit.price.engine import price
 from costaudit.price.trust import trust
@@ -102,6 +106,27 @@ def test_exports_that_overlap_count_a_call_once():
             made = read(*logs)
             assert spent(made) == (1, 1_200, 0, 0, 80, 0)
             assert made.requests.height == 1
+
+
+def test_an_export_given_twice_in_one_file_counts_once():
+    rows = [PROMPT, COMPLETION, half("prompt", 5, 300)]
+    for twice in ([*rows, *rows], [row for row in rows for _ in range(2)], [*rows[::-1], *rows]):
+        made = read(twice)
+        assert spent(made) == (2, 1_500, 0, 0, 80, 0)
+        assert fates(made) == NONE | {"duplicates": 3}
+
+
+def test_a_large_collection_is_not_held_whole():
+    reader = Librechat().reader(LogFile(Path("transactions.json"), "transactions.json"), Found())
+    out = Out()
+    for n in range(20_000):
+        at = {"$date": "2026-09-02T08:00:00.000Z"}
+        ids = [{"$oid": f"6a96ae00aabbccddee{2 * n + i:06x}"} for i in range(2)]
+        pair = [{**row, "_id": own, "createdAt": at} for row, own in zip((PROMPT, COMPLETION), ids, strict=True)]
+        reader.feed([Record(2 * n + i, 0, row) for i, row in enumerate(pair)], out)
+        assert len(reader.rows) <= 5_000
+    reader.close(out)
+    assert sum(frame.height for frame in out.frames) == 20_000
 
 
 def test_a_message_is_the_sum_of_its_transactions_in_whatever_files():

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from costaudit.ingest._decode import opened
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
-from costaudit.ingest._plain import PlainReader, after, part, soft, when, written
+from costaudit.ingest._messages import encoded
+from costaudit.ingest._plain import PlainReader, after, objects, part, soft, when, written
+from costaudit.ingest._prompt import facts
 from costaudit.ingest._values import counted, flag, number, text, usd
 
 CALLS = {"llm", "question-classifier", "parameter-extractor", "agent"}  # nodes that always call a model
@@ -52,7 +55,8 @@ class Dify(Format):
         if "message_tokens" in record:
             return 95 if {"answer_tokens", "conversation_id", "app_id"} <= record.keys() else 0
         if "node_type" in record:
-            return 95 if {"workflow_run_id", "node_id", "outputs"} <= record.keys() else 0
+            told = "execution_metadata" in record or "process_data" in record
+            return 95 if told and {"workflow_id", "node_id"} <= record.keys() else 0
         if "message_token" in record:
             return 93 if {"answer_token", "message_id", "thought"} <= record.keys() else 0
         return 90 if {"total_tokens", "total_steps", "workflow_id", "created_by_role"} <= record.keys() else 0
@@ -104,6 +108,7 @@ class _Reader(PlainReader):
         at, took = when(row.get("created_at")), soft(number, row.get("provider_response_latency"))
         provider = _provider(row.get("model_provider"))
         failed = text(row.get("status")) == "error" or bool(text(row.get("error")))
+        summed = bool(run) or _true(row.get("agent_based"))
         self.add(
             record,
             started_at=at,
@@ -115,8 +120,8 @@ class _Reader(PlainReader):
             provider=provider,
             model=text(row.get("model_id")),
             status="error" if failed else None,
-            has_text=bool(row.get("answer") or row.get("query")),
-            summed=bool(run) or _true(row.get("agent_based")) or None,
+            **_prompt(None if summed else row.get("message"), row.get("answer")),
+            summed=summed or None,
             usage_source=_counter(provider, usage),
             _key=f"dify message {own}" if own else None,
             _rank=2,
@@ -135,7 +140,8 @@ class _Reader(PlainReader):
             out.skipped[f"node: {kind}"[:60]] += 1
             return
         own, run, task = text(row.get("id")), text(row.get("workflow_run_id")), text(row.get("_task"))
-        provider = _provider(done.get("model_provider") or given.get("model_provider"))
+        asked = written(given.get("model"))  # of an agent
+        provider = _provider(done.get("model_provider") or given.get("model_provider") or asked.get("provider"))
         self.add(
             record,
             started_at=when(row.get("created_at")),
@@ -147,10 +153,10 @@ class _Reader(PlainReader):
             user=text(row.get("created_by")),
             key_id=text(row.get("app_id")),
             provider=provider,
-            model=text(done.get("model_name")) or text(given.get("model_name")),
+            model=text(done.get("model_name")) or text(given.get("model_name")) or text(asked.get("model")),
             status="error" if text(row.get("status")) in ("failed", "exception", "retry") else None,
             finish_reason=text(done.get("finish_reason")) or text(made.get("finish_reason")),
-            has_text=bool(made),
+            **_prompt(done.get("prompts"), made.get("text")),
             summed=kind == "agent" or None,
             usage_source=_counter(provider, usage),
             _key=f"dify node {own}" if own else None,
@@ -197,6 +203,14 @@ def _tokens(used: Mapping[str, Any]) -> dict[str, int]:
     """Input and output; nothing where both are 0, which is what Dify writes where it knows none."""
     given, made = counted(used.get("prompt_tokens")), counted(used.get("completion_tokens"))
     return {"input_tokens": given, "output_tokens": made} if given or made else {}
+
+
+def _prompt(said: Any, answer: Any) -> dict[str, Any]:
+    """Fingerprints of a prompt as Dify keeps it (`{"role": …, "text": …}`) and of its answer."""
+    listed = opened(said) if isinstance(said, str) else said
+    messages = [{"role": item.get("role"), "content": item.get("text")} for item in objects(listed)]
+    made = encoded(answer) if isinstance(answer, str) and answer else None
+    return facts(encoded(messages) if messages else None, None, None, None, (), made)
 
 
 def _cost(used: Mapping[str, Any]) -> dict[str, Decimal]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import Format, Out
-from costaudit.ingest._plain import PlainReader, soft, when, written
+from costaudit.ingest._plain import COLUMNS, PlainReader, soft, when, written
 from costaudit.ingest._values import count, flag, text, usd
 
 CREDITS = 1_000_000  # to the dollar
 APART = timedelta(seconds=60)  # most between the two halves of a call: the balance is tried up to ten times in between
 STOPPED = "incomplete"  # the context of answers that the user stopped: LibreChat counts their text, and adds 15 %
+AT_ONCE = 5_000  # rows that are held as dictionaries
 LOW = 16  # hex digits of an ObjectId that are the process and its counter
 PARTS = ("inputTokens", "writeTokens", "readTokens")
 
@@ -69,16 +70,22 @@ class Half(NamedTuple):
 class _Reader(PlainReader):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
-        self.prompts: dict[str, Half] = {}
-        self.completions: dict[str, Half] = {}
-        self.copies: dict[str, int] = defaultdict(int)
+        self.prompts: dict[int | str, Half] = {}  # that wait for the other half, by the end of their id
+        self.completions: dict[int | str, Half] = {}
+        self.joined: set[int | str] = set()
         self.silent = 0  # answers without usage
+
+    def feed(self, records: Sequence[Record], out: Out) -> None:
+        super().feed(records, out)
+        if len(self.rows) > AT_ONCE:  # a collection may have millions
+            out.rows(self.rows, COLUMNS)
+            self.rows = []
 
     def take(self, value: Mapping[str, Any], record: Record, out: Out) -> None:
         said = {name: _plain(cell) for name, cell in value.items()}
         kind = text(said.get("tokenType"))
         if kind in ("prompt", "completion"):
-            self._half(said, record, self.prompts if kind == "prompt" else self.completions)
+            self._half(said, record, out, prompt=kind == "prompt")
         elif kind is not None:
             out.skipped[f"transaction: {kind}"[:60]] += 1
         elif "messageId" not in said or "isCreatedByUser" not in said:
@@ -91,18 +98,26 @@ class _Reader(PlainReader):
             self.silent += 1
             out.skipped["answer without usage"] += 1
 
-    def _half(self, said: Mapping[str, Any], record: Record, halves: dict[str, Half]) -> None:
+    def _half(self, said: Mapping[str, Any], record: Record, out: Out, *, prompt: bool) -> None:
+        """A transaction: joined with the one whose id was drawn before or after it, or kept until the end."""
         own = text(said.get("_id")) or f"{record.line} of {self.file.shown}"
-        if own in halves:
-            self.copies[own] += 1
-            return
         about = tuple(
             text(said.get(name)) for name in ("user", "conversationId", "model", "context", "messageId", "tenantId")
         )
         at = when(said.get("createdAt"))
-        usage = _sent(said, _scope(about[2], at)) if halves is self.prompts else _made(said)
-        value = soft(usd, said.get("tokenValue"))
-        halves[own] = Half(own, at, about, usage, value, record)
+        usage = _sent(said, _scope(about[2], at)) if prompt else _made(said)
+        half = Half(own, at, about, usage, soft(usd, said.get("tokenValue")), record)
+        place, beside = _drawn(own, 0), _drawn(own, 1 if prompt else -1)
+        mine, theirs = (self.prompts, self.completions) if prompt else (self.completions, self.prompts)
+        other = theirs.get(beside)
+        if place in self.joined or place in mine:
+            self._call(half if prompt else None, None if prompt else half, out, copy=True)
+        elif other is not None and other.about == about:
+            del theirs[beside]
+            self.joined |= {place, beside}
+            self._call(half if prompt else other, other if prompt else half, out)
+        else:
+            mine[place] = half
 
     def _message(self, said: Mapping[str, Any], usage: Mapping[str, Any], record: Record) -> None:
         own, talk, at = text(said.get("messageId")), text(said.get("conversationId")), when(said.get("createdAt"))
@@ -131,21 +146,21 @@ class _Reader(PlainReader):
         )
 
     def end(self, out: Out) -> None:
-        for prompt, completion in _calls(self.prompts, self.completions):
-            self._call(prompt, completion)
-            if prompt and completion:
-                out.skipped["completion that is part of a call"] += 1
+        for prompt, completion in _calls(list(self.prompts.values()), list(self.completions.values())):
+            self._call(prompt, completion, out)
         if self.silent:
             answers = "1 answer names" if self.silent == 1 else f"{self.silent:,} answers name"
             out.notes.append(f"LibreChat: {answers} no usage and counts as no call: give its transactions")
 
-    def _call(self, prompt: Half | None, completion: Half | None) -> None:
+    def _call(self, prompt: Half | None, completion: Half | None, out: Out, *, copy: bool = False) -> None:
         halves = [half for half in (prompt, completion) if half]
-        first = halves[0]
+        first, whole = halves[0], len(halves) == 2
         user, talk, model, context, message, tenant = first.about
         usage: dict[str, Any] = {name: n for half in halves for name, n in half.usage.items()}
         value = sum(abs(half.value) if half.value is not None else Decimal("NaN") for half in halves)
-        comparable = len(halves) == 2 and context != STOPPED and "_reading" not in usage
+        placed = message is not None and not copy  # a copy is no call of its message besides
+        comparable = whole and context != STOPPED and "_reading" not in usage
+        out.skipped["completion that is part of a call"] += whole
         self.add(
             first.record,
             started_at=first.at,
@@ -158,51 +173,39 @@ class _Reader(PlainReader):
             usage_source="tokenizer" if context == STOPPED else None,
             cost_logged_usd=soft(usd, value / CREDITS) if comparable else None,
             _key=f"librechat {first.own}",
-            _also=f"librechat {completion.own}" if prompt and completion else None,
+            _also=f"librechat {halves[1].own}" if whole else None,
             _rank=len(halves),
-            _rows=1 + sum(self.copies[half.own] for half in halves),
-            _trace=talk if message else None,
-            _span=f"transaction {first.own}" if message else None,
-            _parent=f"message {message}" if message else None,
+            _trace=talk if placed else None,
+            _span=f"transaction {first.own}" if placed else None,
+            _parent=f"message {message}" if placed else None,
             _calls=True,
             **usage,
         )
 
 
-def _calls(prompts: Mapping[str, Half], completions: Mapping[str, Half]) -> list[tuple[Half | None, Half | None]]:
-    """The two halves of each call, None for one that is not there."""
-    after = {_next(own): half for own, half in prompts.items()}
-    joined: dict[str, Half] = {}  # id of a prompt -> its completion
-    rest: list[Half] = []
-    for half in completions.values():
-        before = after.get(half.own[-LOW:])
-        if before is not None and before.about == half.about and before.own not in joined:
-            joined[before.own] = half
-        else:
-            rest.append(half)
-    left = [half for own, half in prompts.items() if own not in joined]
-    alone: list[Half] = []
+def _calls(prompts: Sequence[Half], completions: Sequence[Half]) -> Iterator[tuple[Half | None, Half | None]]:
+    """Halves without ids that follow each other, joined in their order; None for a half that is not there."""
     waiting: dict[tuple[str | None, ...], deque[Half]] = defaultdict(deque)
-    for half in sorted([*left, *rest], key=lambda half: (half.at is None, half.at, half.own)):
+    for half, sent in sorted(
+        [*((half, True) for half in prompts), *((half, False) for half in completions)],
+        key=lambda item: (item[0].at is None, item[0].at, item[0].own),
+    ):
         line = waiting[half.about]
-        if half.own in prompts:
+        if sent:
             line.append(half)
             continue
         while line and not _near(line[0], half):
-            line.popleft()
-        if line:
-            joined[line.popleft().own] = half
-        else:
-            alone.append(half)
-    return [*((half, joined.get(own)) for own, half in prompts.items()), *((None, half) for half in alone)]
+            yield line.popleft(), None
+        yield (line.popleft() if line else None), half
+    yield from ((half, None) for line in waiting.values() for half in line)
 
 
-def _next(own: str) -> str:
-    """What the id that is drawn next in the same process ends in."""
+def _drawn(own: str, after: int) -> int | str:
+    """The end of an id, or of the one that the same process draws so many ids after it."""
     try:
-        return f"{int(own[-LOW:], 16) + 1:0{LOW}x}"
+        return int(own[-LOW:], 16) + after
     except ValueError:
-        return ""
+        return f"{own} {after}" if after else own
 
 
 def _near(prompt: Half, completion: Half) -> bool:
