@@ -1,4 +1,4 @@
-"""The rule cache-miss."""
+"""Rule cache-miss: input that was billed in full although it had been sent before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule context-bloat."""
+"""Rule context-bloat: what calls carry along for nothing: tools, results sent twice, old history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule duplicate-requests."""
+"""Rule duplicate-requests: answers that were bought a second time."""
 
 from __future__ import annotations
 

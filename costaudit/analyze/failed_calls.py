@@ -1,4 +1,4 @@
-"""The rule failed-calls."""
+"""Rule failed-calls: calls that were billed and gave no answer."""
 
 from __future__ import annotations
 

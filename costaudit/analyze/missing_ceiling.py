@@ -1,4 +1,4 @@
-"""The rule missing-ceiling."""
+"""Rule missing-ceiling: runs that a limit would have ended in time."""
 
 from __future__ import annotations
 

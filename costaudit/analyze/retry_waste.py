@@ -1,4 +1,4 @@
-"""The rule retry-waste."""
+"""Rule retry-waste: billed attempts whose answer nobody used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule runaway-loop."""
+"""Rule runaway-loop: runs that repeat a call and get nowhere."""
 
 from __future__ import annotations
 

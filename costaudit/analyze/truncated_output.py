@@ -1,4 +1,4 @@
-"""The rule truncated-output."""
+"""Rule truncated-output: answers that were cut and bought again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule undecided-convention."""
+"""Rule undecided-convention: counts of which the log cannot tell whether cached input is inside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule unmetered-usage."""
+"""Rule unmetered-usage: calls whose usage nobody counted."""
 
 from __future__ import annotations
 

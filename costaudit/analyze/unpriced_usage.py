@@ -1,4 +1,4 @@
-"""The rule unpriced-usage."""
+"""Rule unpriced-usage: calls of models that the book has no price for."""
 
 from __future__ import annotations
 

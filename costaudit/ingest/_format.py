@@ -265,6 +265,9 @@ class Format:
         return reader
 
 
+COUNTED: pl.Expr = pl.col("input_tokens").is_not_null().cast(pl.Int64)
+"""A `_rank`: of copies of a call, those with counts come before those without."""
+
 LEAVES = frozenset(
     {"temperature", "max_tokens", "reasoning_effort", "finish_reason", "service_tier_requested", "task", "tenant",
      "user", "environment", "key_id", "step", "attempt", "score", "success"}

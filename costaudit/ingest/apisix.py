@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, count, flag, moment, number, text, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, flag, moment, number, text, whole
 from costaudit.ingest._prompt import Prompt
 
 
@@ -57,7 +57,7 @@ class Apisix(TableFormat):
             ttft_s=pl.when(pl.col("streamed") & (pl.col("_first_ms") > 0)).then(pl.col("_first_ms") / 1_000),
             _latency_s=pl.col("_upstream_s"),
             _reading=pl.lit("unknown"),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
             _skip=pl.when(pl.all_horizontal(pl.col("model", "input_tokens", "output_tokens").is_null())).then(
                 pl.lit("request of no model")
             ),

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
-from costaudit.ingest._format import TableFormat, count, flag, maybe, moment, number, text, usd, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, flag, maybe, moment, number, text, usd, whole
 from costaudit.ingest._prompt import Prompt
 
 
@@ -88,7 +88,7 @@ class Cloudflare(TableFormat):
             # Names as Logpush and the API may differ in what they put before the model.
             status=pl.when(failed).then(pl.lit("error")),
             attempt=pl.when(pl.col("_step") > 0).then(pl.col("_step") + 1),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         ).drop("_success", "_step", "_answer", "_kind")
 
 

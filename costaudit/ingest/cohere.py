@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._format import TableFormat, around, count, custom, number, request, text, whole
+from costaudit.ingest._format import COUNTED, TableFormat, around, count, custom, number, request, text, whole
 from costaudit.ingest._openai import quantities
 from costaudit.ingest._prompt import Prompt
 from costaudit.ingest._values import counted
@@ -66,5 +66,5 @@ class Cohere(TableFormat):
             # A search is all that a reranker bills: it has no tokens.
             input_tokens=pl.when(searched).then(pl.col("input_tokens").fill_null(0)).otherwise("input_tokens"),
             output_tokens=pl.when(searched).then(pl.col("output_tokens").fill_null(0)).otherwise("output_tokens"),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         )

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._files import Record
-from costaudit.ingest._format import TableFormat, count, maybe, moment, number, text, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, maybe, moment, number, text, whole
 from costaudit.ingest._otel_names import FACTS, USAGE
 
 HERE = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.total_tokens")
@@ -85,7 +85,7 @@ class Envoy(TableFormat):
             ),
             attempt=pl.when(pl.col("_attempts") > 1).then("_attempts"),
             _reading=pl.lit("inside"),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
             _skip=pl.when(pl.all_horizontal(pl.col("model", "input_tokens", "output_tokens").is_null())).then(
                 pl.lit("request of no model")
             ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, count, moment, number, request, text, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, moment, number, request, text, whole
 from costaudit.ingest._prompt import Prompt
 
 
@@ -72,5 +72,5 @@ class GeminiInteractions(TableFormat):
             .then(pl.lit("tool_calls"))
             .when(pl.col("_state") == "completed")
             .then(pl.lit("stop")),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         ).drop("_tools", "_sum", "_state")

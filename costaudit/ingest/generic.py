@@ -16,6 +16,7 @@ from costaudit.ingest._decode import dig
 from costaudit.ingest._detect import Claims
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
+    COUNTED,
     Field,
     Found,
     Out,
@@ -191,7 +192,7 @@ class Generic(TableFormat):
             _foreign=pl.col("_foreign")
             | pl.all_horizontal(*bare, pl.col("output_tokens").is_null(), ~pl.col("has_text")),
             _key=_identity(),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         ).drop(*(f"_{name}" for name in HASHED), "_beside", "_inside")
 
 

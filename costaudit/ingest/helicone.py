@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from costaudit.ingest._format import TableFormat, count, maybe, moment, number, text, usd, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, maybe, moment, number, text, usd, whole
 from costaudit.ingest._prompt import Prompt
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -88,5 +88,5 @@ class Helicone(TableFormat):
             gateway_cache_hit=pl.when(hit).then(True),
             ttft_s=pl.when(pl.col("_first_ms") >= 0).then(pl.col("_first_ms") / 1_000),
             _reading=pl.lit("unknown"),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         ).drop("_first_ms", "_cached", "_own_status")

@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
-from costaudit.ingest._format import TableFormat, count, maybe, moment, number, text, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, maybe, moment, number, text, whole
 from costaudit.ingest._prompt import Prompt
 
 
@@ -88,7 +88,7 @@ class Kong(TableFormat):
             task=pl.when(proxy).then("task").otherwise("_plugin"),
             gateway_cache_hit=pl.when(proxy & (pl.col("_cache").str.to_lowercase() == "hit")).then(True),
             _reading=pl.lit("inside"),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
             _skip=pl.when(pl.col("_plugin").is_null()).then(pl.lit("request of no model")),
         ).drop("_cache", "_plugin", "_id")
 

@@ -10,7 +10,7 @@ import polars as pl
 from costaudit import schema
 from costaudit.ingest._decode import inside
 from costaudit.ingest._files import LogFile, Record
-from costaudit.ingest._format import Found, Out, TableFormat, around, count, custom, loaded, text, whole
+from costaudit.ingest._format import COUNTED, Found, Out, TableFormat, around, count, custom, loaded, text, whole
 from costaudit.ingest._lifetimes import settled
 from costaudit.ingest._openai import placed, quantities
 from costaudit.ingest._plain import part
@@ -86,7 +86,7 @@ class Langchain(TableFormat):
             settled(picked)
             .with_columns(
                 _key=pl.coalesce("request_id", own),
-                _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+                _rank=COUNTED,
             )
             .drop("_own")
         )

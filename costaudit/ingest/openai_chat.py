@@ -13,6 +13,7 @@ from costaudit.ingest._decode import dig, inside, parsed
 from costaudit.ingest._early import undone
 from costaudit.ingest._files import LogFile, Record
 from costaudit.ingest._format import (
+    COUNTED,
     LEAVES,
     Found,
     Out,
@@ -162,7 +163,7 @@ class OpenAIChat(TableFormat):
             provider=who,
             region=pl.coalesce("region", pl.col("_host").str.extract(EU_US)),
             _foreign=pl.col("_foreign") & ~failed,
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         ).drop("_upstream", "_host", "_usage", "_cites", "_filtered", "_deepseek", "_groq", "_sum", "_object")
 
 

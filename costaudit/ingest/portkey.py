@@ -9,7 +9,7 @@ import polars as pl
 
 from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
-from costaudit.ingest._format import TableFormat, count, flag, maybe, moment, number, text, whole
+from costaudit.ingest._format import COUNTED, TableFormat, count, flag, maybe, moment, number, text, whole
 from costaudit.ingest._prompt import Prompt
 
 BODIES = ("response", "response.body")
@@ -88,5 +88,5 @@ class Portkey(TableFormat):
             gateway_cache_hit=pl.when(pl.col("_cache").str.to_lowercase().str.ends_with("hit")).then(True),
             # The counts are the provider's: Anthropic's leave cached input out.
             _reading=pl.when(claude).then(pl.lit("beside")).otherwise(pl.lit("inside")),
-            _rank=pl.col("input_tokens").is_not_null().cast(pl.Int64),
+            _rank=COUNTED,
         ).drop("_cache")

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from costaudit import schema
-from costaudit.ingest._decode import opened, parsed
+from costaudit.ingest._decode import parsed, unfolded
 from costaudit.ingest._files import Record
 from costaudit.ingest._format import Field, TableFormat, count, flag, maybe, moment, number, text, usd, whole
 from costaudit.ingest._lifetimes import settled
@@ -257,7 +257,7 @@ def _rows(value: Mapping[str, Any]) -> list[Any]:
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     """The event with its properties in one object, wherever they stand."""
     inside = row.get("properties")
-    inside = opened(inside) if isinstance(inside, str) else inside
+    inside = unfolded(inside)
     properties = dict(inside) if isinstance(inside, Mapping) else {}
     for name, value in row.items():
         if name.startswith("properties."):

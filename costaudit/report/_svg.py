@@ -114,11 +114,11 @@ def rows_axis(scale: Scale, left: float, marks: Ticks | None = None) -> list[str
     return drawn
 
 
-def columns_axis(scale: Scale, top: float, bottom: float, *, most: int = 5) -> list[str]:
+def columns_axis(scale: Scale, top: float, bottom: float) -> list[str]:
     """Lines down for a lying scale, with their amounts below; those that would touch are left out."""
     drawn = []
     free = -math.inf
-    for value, said in amounts(scale.low, scale.high, most):
+    for value, said in amounts(scale.low, scale.high, 5):
         x = scale.at(value)
         drawn.append(line(x, top, x, bottom))
         half = len(said) * LETTER / 2
