@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from buckets import bucket, google, server  # noqa: F401  fixtures
 from hypothesis import is_hypothesis_test, settings
@@ -19,6 +20,13 @@ from costaudit.__main__ import COLLECTED
 pytest.register_assert_rewrite("caches", "program", "samples")  # helpers that assert say what differs, as tests do
 
 gc.set_threshold(COLLECTED, 20, 100)  # as the program is run
+
+# A worker of several has one thread for its tables, what it starts as many as anybody: `test_threads` compares the two.
+ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+if "PYTEST_XDIST_WORKER" in os.environ:
+    assert pl.thread_pool_size() == 1
+    for name in ONE_THREAD:
+        del os.environ[name]
 
 # Seconds are measured in bench/, never asserted; the same examples every time, so that a failure is everybody's.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -43,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--explore", type=int, metavar="N", help="N times as many examples of each property, new each time"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers are as many as cores: threads of theirs would wait for those of the others."""
+    os.environ.update(ONE_THREAD)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
