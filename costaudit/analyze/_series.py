@@ -65,12 +65,13 @@ def spending(ledger: Ledger) -> pl.DataFrame:
     return ledger.each(("row", "run_id", *WORKED), SPENT)
 
 
-def at_one_price(ledger: Ledger) -> pl.DataFrame:
+def at_one_price(calls: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """The spending calls as if all of them had been sent at the end of the log: price moves belong to `price-change`.
 
     Calls without a price at that moment keep their cost.
+
+    calls   as `spending` gives them
     """
-    calls = spending(ledger)
     now = calls["started_at"].max()
     if now is None or not _price_moved(ledger):
         return calls

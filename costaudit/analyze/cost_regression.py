@@ -101,7 +101,7 @@ class CostRegression(Analyzer):
         need(calls, {"started_at": "no call has a time", "cost_usd": "no call has a price"})
         zone = ledger.settings.zone
         floor = ledger.settings.floor(total_usd(calls))
-        constant = at_one_price(ledger)
+        constant = at_one_price(calls, ledger)
         units = work(constant, zone)
         if (last := partial_day(calls, zone)) is not None:
             units = units.filter(pl.col("day") != last)

@@ -68,12 +68,11 @@ class PriceChange(Analyzer):
     )
 
     def look(self, ledger: Ledger) -> Iterator[Claim]:
-        calls = ledger.each(("started_at", "price_entry"), SPENT)
-        need(calls, {"started_at": "no call has a time", "price_entry": "no call has a price of the book"})
-        del calls
         priced = (pl.col("price_status") == "priced") & pl.col("started_at").is_not_null()
         paid = ledger.each(("row", "started_at", KIND), SPENT & priced)
-        if paid.is_empty():
+        if paid.is_empty():  # what is priced is so by an entry of the book
+            calls = ledger.each(("started_at", "price_entry"), SPENT)
+            need(calls, {"started_at": "no call has a time", "price_entry": "no call has a price of the book"})
             return
         first, last = paid["started_at"].min(), paid["started_at"].max()
         assert isinstance(first, datetime)
