@@ -64,6 +64,10 @@ def test_the_sample_reads_as_it_is_meant():
                   "framework": "vercel"}, 2_000, "assumed"),
         (CLAUDE, {"input_tokens": 2_000, "provider": "bedrock", "model": "us.anthropic.claude-sonnet-4-5"},
          2_950, "assumed"),
+        (CLAUDE, {"input_tokens": 2_000, "ingestion_source": "otel"}, 2_000, "undecided"),
+        (CLAUDE, {"ingestion_source": "otel"}, 1_050, "proved"),
+        (CLAUDE, {"input_tokens": 2_000, "ingestion_source": "otel", "cache_reporting_exclusive": False},
+         2_000, "assumed"),
         # Where PostHog guesses by the model alone, the interface counts as OpenAI does.
         (CLAUDE, {"input_tokens": 2_000, "provider": "openrouter", "model": "anthropic/claude-sonnet-4.5"},
          2_000, "undecided"),
@@ -129,6 +133,17 @@ def test_a_call_of_which_no_token_is_known_is_not_free(failed):
     assert (row["input_tokens"], row["output_tokens"], row["usage_source"]) == (None, None, "absent")
     assert row["status"] == ("error" if failed else "ok")
     assert row["http_status"] != 0
+
+
+@pytest.mark.parametrize(("source", "calls"), [("otel", 1), (None, 2)])
+def test_of_spans_inside_each_other_the_inner_one_is_the_call(source, calls):
+    outer = changed(FIRST, span_id="a", parent_id="root", completion_id=None, ingestion_source=source)
+    inner = changed(FIRST, span_id="b", parent_id="a", completion_id=None, ingestion_source=source) | {"uuid": "inner"}
+    made = read([outer, inner])
+    assert spent(made)[:2] == (calls, calls * 1_000)
+    assert made.requests.filter(made.requests["rollup"].fill_null(value=False))["request_id"].to_list() == (
+        [outer["uuid"]] if source else []
+    )
 
 
 def test_what_is_billed_apart_is_kept_by_its_class():

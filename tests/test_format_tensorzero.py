@@ -49,7 +49,7 @@ def test_an_answer_is_the_sum_of_its_calls_whichever_of_the_rows_are_there():
         assert spent(read(log)) == spent(both), log
         assert spent(read(*([row] for row in log))) == spent(both)  # a table a file
     alone = read([ANSWER, ANSWER]).requests.row(0, named=True)
-    assert (alone["input_tokens"], alone["output_tokens"], alone["model"]) == (1_200, 60, None)
+    assert (alone["input_tokens"], alone["output_tokens"], alone["model"], alone["summed"]) == (1_200, 60, None, True)
 
 
 def test_rows_that_are_joined_say_what_rows_beside_each_other_say():
@@ -116,6 +116,7 @@ def test_an_answer_out_of_the_gateways_cache_is_no_copy_of_the_call_it_repeats()
     hit = FIRST | {"id": SECOND["id"], "cached": True}
     made = read([FIRST, hit])
     assert made.requests["gateway_cache_hit"].to_list() == [None, True]
+    assert made.requests["cost_logged_usd"].is_null().to_list() == [False, True]  # what it would have been
     assert made.fates.duplicates == 0
 
 

@@ -57,11 +57,12 @@ class PostHog(TableFormat):
     events, and batch exports (JSON lines, Parquet, CSV; `properties` as an object or as text). A table that a query
     makes is read where its columns keep their names (`properties.$ai_model` or `$ai_model`), with a time or a `uuid`.
 
-    - Traces and spans hold calls together and are skipped, and so is every other event.
+    - Traces and spans hold calls together and are skipped, and so is every other event. Of generations that came as
+      spans of OpenTelemetry, one inside the other, the inner one is the call.
     - Whether cached input is inside the input, `$ai_cache_reporting_exclusive` says. PostHog guesses it where the
       caller does not, and without it the same guess is made: beside the input for Anthropic and Claude, inside it for
-      all others. The rows are asked; what they do not prove is assumed, and a price range for Claude behind an
-      interface of OpenAI's kind.
+      all others. The rows are asked; what they do not prove is assumed, and a price range for Claude in spans of
+      OpenTelemetry and behind an interface of OpenAI's kind, where the guess is as often wrong.
     - Reasoning of Gemini 2.5 and 3 stands beside the output, as PostHog counts it, that of others inside.
     - The libraries write 0 tokens where they know none: a call without any is unknown, not free.
     - The time of an event is when the call ended, and when it began where it came as an OpenTelemetry span.
@@ -106,6 +107,7 @@ class PostHog(TableFormat):
         ),
         "run_id": _ai(text, "session_id"),
         "_trace": _ai(text, "trace_id"),
+        "_span_id": _ai(text, "span_id"),
         "parent_id": _ai(text, "parent_id"),
         "task": text(
             "properties.task", "properties.task_name", "properties.feature", "properties.$ai_prompt_name",
@@ -162,10 +164,11 @@ class PostHog(TableFormat):
         claude = (provider == "anthropic") | model.str.contains("anthropic", literal=True)
         claude |= model.str.starts_with("claude")
         vercel = (provider == "gateway") & (pl.col("_framework").str.to_lowercase() == "vercel").fill_null(value=False)
+        span = (pl.col("_source") == "otel").fill_null(value=False)
         reading = (
             pl.when(pl.col("_exclusive") == False)  # noqa: E712
             .then(pl.lit("inside"))
-            .when(claude & provider.is_in(RELAYS))
+            .when(claude & (provider.is_in(RELAYS) | span))
             .then(pl.lit("unknown"))
             .when(pl.col("_exclusive") | (claude & ~vercel))
             .then(pl.lit("beside"))
@@ -181,7 +184,7 @@ class PostHog(TableFormat):
         embedding = (event == "$ai_embedding").fill_null(value=False)
         other = pl.when(event.str.starts_with("$ai_")).then(event.str.slice(0, 40)).otherwise(pl.lit("no AI"))
         made = settled(picked).with_columns(
-            started_at=pl.coalesce(pl.when(pl.col("_source").ne_missing("otel")).then(sent), "started_at"),
+            started_at=pl.coalesce(pl.when(~span).then(sent), "started_at"),
             _latency_s=took,
             input_tokens=pl.when(~nothing).then("input_tokens"),
             output_tokens=pl.when(~nothing).then(
@@ -192,6 +195,10 @@ class PostHog(TableFormat):
             status=pl.when(pl.col("_failed")).then(pl.lit("error")),
             run_id=pl.coalesce("run_id", "_trace"),
             run_source=pl.when(pl.col("run_id").is_null() & pl.col("_trace").is_not_null()).then(pl.lit(SHARED)),
+            # Instrumentations nest, and the outer span of two restates the inner one.
+            _trace=pl.when(span).then("_trace"),
+            _span=pl.when(span).then("_span_id"),
+            _parent=pl.when(span).then("parent_id"),
             # Without a person an event goes by its trace.
             user=pl.when(pl.col("user").ne_missing(pl.col("_trace"))).then("user"),
             extras=_extras(picked),
@@ -201,7 +208,7 @@ class PostHog(TableFormat):
             _skip=pl.when(event.is_not_null() & ~event.is_in(CALLS)).then(pl.concat_str(pl.lit("event: "), other)),
         )
         return made.drop(
-            "_event", "_failed", "_trace", "_exclusive", "_framework", "_lib", "_source", *map("_{}".format, PARTS)
+            "_event", "_failed", "_span_id", "_exclusive", "_framework", "_lib", "_source", *map("_{}".format, PARTS)
         )
 
 

@@ -156,7 +156,7 @@ class _Reader(PlainReader):
             max_tokens=soft(count, asked.get("max_completion_tokens", asked.get("max_tokens"))),
             service_tier="batch" if took is None and "response_time_ms" in item and not cached else None,
             finish_reason=text(item.get("finish_reason")),
-            cost_logged_usd=soft(usd, item.get("cost")),
+            cost_logged_usd=None if cached else soft(usd, item.get("cost")),
             gateway_cache_hit=True if cached else None,
             **(_texts(item) | _context(item) | usage),
         )
@@ -175,6 +175,7 @@ class _Reader(PlainReader):
             _span=f"answer {inference}",
             _parent=f"inference {inference}",
             run_source=SHARED,
+            summed=True,
             started_at=_born(inference),
             finish_reason=text(item.get("finish_reason")),
             cost_logged_usd=soft(usd, said.get("cost")),
