@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from costaudit.analyze import _history
 from costaudit.analyze._analyzer import (
     NO_TASK,
     RUN,
@@ -18,16 +19,14 @@ from costaudit.analyze._analyzer import (
     option,
     single_calls,
 )
-from costaudit.analyze._by_run import in_runs, steps_of, whole_runs
+from costaudit.analyze._by_run import in_runs
 from costaudit.analyze._cache import WRITES
-from costaudit.analyze._places import places, repeated
-from costaudit.finding import Confidence, Kind, Lever, Severity
+from costaudit.analyze._places import repeated
+from costaudit.finding import Confidence, Kind, Severity
 from costaudit.price.engine import in_slices
 from costaudit.price.ledger import Ledger
-from costaudit.stats import theil_sen
 from costaudit.words import plural
 
-LEAST_GROWTH = 50.0  # tokens a step; a context that grows by less is trimmed already, or has nothing to trim
 TASK = pl.col("task").fill_null(NO_TASK)
 CALLED = pl.col("tool_calls").list.eval(pl.element().struct.field("name")).alias("called")
 NAMED = (pl.col("tool_calls").list.len() > 0).fill_null(value=False) | pl.col("tool_name").is_not_null()
@@ -38,9 +37,7 @@ ANSWERED = (
 """Whether the log has the answer of a call, and whether the answer calls a tool that the log does not name."""
 DECLARED = pl.col("tools_declared").list.eval(pl.element().struct.field("name")).list.join("\n")
 TOLD = ("source_file", "source_line", "input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
-HISTORY = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
 RESULTS = ("run_id", "step", "task", *TOLD, "tool_results", "block_sha", "block_tokens", "reply_sha")
-SLOPES = 50  # longest runs from which a task's growth is read
 
 
 class ContextBloat(Analyzer):
@@ -144,18 +141,7 @@ class ContextBloat(Analyzer):
             yield _results_claim(str(task), one)
 
     def long_history(self, ledger: Ledger) -> Iterator[Claim]:
-        counted = (pl.col("input_tokens") > 0) & pl.col("run_id").is_not_null()
-        runs = single_calls(ledger, ("row", RUN), counted)
-        if runs.is_empty():
-            raise CannotCheck("long history: no runs with token counts")
-        long = repeated(runs["run"], self.keep + 1)
-        steps, named = whole_runs(ledger, runs.filter(pl.col("run").is_in(long.implode())))
-        groups = places(named.select("task"), ["task"])
-        for task, at in zip(groups["task"], groups["at"], strict=True):
-            one = steps_of(ledger, steps, named[at], HISTORY)
-            slope = _growth(one)
-            if slope >= LEAST_GROWTH:
-                yield from _history_claim(task, one, slope, self.keep, ledger)
+        yield from _history.claims(ledger, self.keep)
 
 
 def _lists(offering: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
@@ -319,82 +305,5 @@ def _results_claim(task: str, calls: pl.DataFrame) -> Claim:
         because=(
             "a result is as large as the smallest message that brought it",
             "what was read from a cache is priced as such",
-        ),
-    )
-
-
-def _growth(steps: pl.DataFrame) -> float:
-    """Tokens a step by which contexts grow: Theil-Sen within runs, the median over the longest ones."""
-    runs = steps.filter("begins").select("run", "run_id", "n").sort("n", "run_id", descending=[True, False])
-    own = steps.filter(pl.col("run").is_in(runs["run"].head(SLOPES).implode()))
-    slopes = [
-        theil_sen(one["nth"].to_list(), one["input_tokens"].to_list())
-        for _, one in own.group_by("run", maintain_order=True)
-        if one.height >= 2
-    ]
-    return float(pl.Series(slopes, dtype=pl.Float64).median() or 0.0)  # type: ignore[arg-type]  # a Float64 column
-
-
-def _trimmable(steps: pl.DataFrame, keep: int) -> pl.DataFrame:
-    """The calls after step `keep` with `old`, how much of their context lies between the opening and the last `keep`
-    steps."""
-    left = pl.col("input_tokens") - pl.col("old")
-    return steps.with_columns(old=pl.col("input_tokens").shift(keep) - pl.col("opening")).filter(
-        (pl.col("nth") > keep) & (pl.col("old") > 0) & (left > pl.col("opening"))
-    )
-
-
-def _trimmed(calls: pl.DataFrame) -> pl.DataFrame:
-    """The calls without their old history.
-
-    It is gone, and with it the cache behind the opening: everything after that is sent fresh, or written again where
-    the run writes to a cache.
-    """
-    left = pl.col("input_tokens") - pl.col("old")
-    read = pl.min_horizontal(pl.col("cache_read_tokens").fill_null(0), "opening")
-    writes = pl.col("cache_write_tokens").fill_null(0) > 0
-    earlier = pl.lit(value=False)
-    lives = []
-    for name in WRITES.values():
-        used = pl.col(name).fill_null(0) > 0
-        lives.append(pl.when(used & ~earlier).then(left - read).otherwise(0).alias(name))
-        earlier = earlier | used
-    return calls.select(
-        "row",
-        "run_id",
-        left.alias("input_tokens"),
-        read.alias("cache_read_tokens"),
-        pl.when(writes).then(left - read).otherwise(0).alias("cache_write_tokens"),
-        *lives,
-    )
-
-
-def _history_claim(task: str, steps: pl.DataFrame, slope: float, keep: int, ledger: Ledger) -> Iterator[Claim]:
-    old = _trimmable(steps, keep)
-    if old.is_empty():
-        return
-    runs = old.group_by("run", maintain_order=True).agg(
-        pl.col("run_id", "row").first(),
-        steps=pl.col("n").first(),
-        calls=pl.len().cast(pl.Int64),
-        largest_input_tokens=pl.col("input_tokens").max(),
-    )
-    source = ledger.at(runs["row"], ("source_file", "source_line")).select(SOURCE)
-    evidence = runs.hstack(source).drop("run", "row").sort("run_id")
-    yield Claim(
-        subject={"task": task, "part": "long-history"},
-        title=f"{task}: history older than {keep} steps in {plural(runs.height, 'run')}, {{usd}}",
-        remedy=f"keep the opening and the last {keep} steps, or a summary; test that answers stay as good",
-        lever=Lever("history"),
-        severity=Severity.LOW,
-        confidence=Confidence.LOW,
-        evidence=evidence,
-        evidence_key="run_id",
-        patch=_trimmed(old),
-        low=_trimmed(_trimmable(steps, 2 * keep)),
-        because=(
-            f"contexts grow by {slope:,.0f} tokens a step in {plural(runs.height, 'long run')}",
-            f"at the low end {2 * keep} steps are kept; the cache behind the opening is lost either way",
-            "it can change answers",
         ),
     )

@@ -13,6 +13,8 @@ from costaudit.ingest._files import UNREADABLE, LogFile, Record
 from costaudit.ingest._format import FileReader, Format, Found, Out, loaded
 from costaudit.ingest._spans import Span, collect
 
+DEEPEST = 6  # levels of names that are flattened; below that an object stays one
+
 
 class SpanFormat(Format):
     """A format whose records hold one span or many; one that has to know the spans before has a reader of its own."""
@@ -75,6 +77,17 @@ def unquoted(value: Any) -> Any:
         return msgspec.json.decode(value)
     except (*UNREADABLE, UnicodeEncodeError):
         return value
+
+
+def flattened(value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Attributes or counts by dotted name, whether they are nested or named so already."""
+    found: dict[str, Any] = {}
+    for name, inner in value.items():
+        if isinstance(inner, dict) and above.count(".") < DEEPEST:
+            found |= flattened(inner, f"{above}{name}.")
+        else:
+            found[f"{above}{name}"] = inner
+    return found
 
 
 def first(value: Mapping[str, Any], *names: str) -> Any:

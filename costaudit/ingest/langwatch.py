@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanFormat, first, listing, mapping, unquoted, written
+from costaudit.ingest._dump import SpanFormat, first, flattened, listing, mapping, unquoted, written
 from costaudit.ingest._files import Record
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
@@ -108,7 +108,7 @@ def _inside(trace: Any, record: Record) -> list[Span | None]:
     if not isinstance(trace, Mapping):
         return [None]
     spans = [span if isinstance(span, dict) else None for span in listing(trace.get("spans"))]
-    said = [_flat(mapping(span.get("params"))) if span else {} for span in spans]
+    said = [flattened(mapping(span.get("params"))) if span else {} for span in spans]
     about = _context(trace, *said)
     inside = [_span(span, about, told, record) if span else None for span, told in zip(spans, said, strict=True)]
     return [_root(trace, about, record, alone=not any(inside)), *inside]
@@ -116,7 +116,7 @@ def _inside(trace: Any, record: Record) -> list[Span | None]:
 
 def _one(span: Mapping[str, Any], trace: Mapping[str, Any], record: Record) -> Span:
     """A span that stands without its trace."""
-    said = _flat(mapping(span.get("params")))
+    said = flattened(mapping(span.get("params")))
     return _span(span, _context(trace, said), said, record)
 
 
@@ -243,14 +243,3 @@ def _messages(said: Any, role: str) -> Any:
     if isinstance(value, list):
         return value if value and all(isinstance(item, dict) and "role" in item for item in value) else None
     return [{"role": role, "content": value}] if isinstance(value, str) and value else None
-
-
-def _flat(params: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Attributes by dotted name, which LangWatch's API nests."""
-    found: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, dict) and above.count(".") < 6:
-            found |= _flat(value, f"{above}{name}.")
-        else:
-            found[f"{above}{name}"] = value
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from costaudit.ingest._dump import SpanFormat, first, listing, mapping, written
+from costaudit.ingest._dump import SpanFormat, first, flattened, listing, mapping, written
 from costaudit.ingest._files import Record
 from costaudit.ingest._plain import soft
 from costaudit.ingest._spans import Span
@@ -108,7 +108,7 @@ def _context(trace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _span(span: Mapping[str, Any], trace: Mapping[str, Any], record: Record) -> Span:
-    usage = _flattened(_part(span, "usage"))
+    usage = flattened(_part(span, "usage"))
     given, made, told = (_part(span, name) for name in ("input", "output", "metadata"))
     kind = str(span.get("type") or "")[:60].lower()
     wait = soft(number, span.get("ttft"))
@@ -142,14 +142,3 @@ def _span(span: Mapping[str, Any], trace: Mapping[str, Any], record: Record) -> 
         kind=KINDS.get(kind, kind),
         known={"ttft_s": wait / 1_000 if wait is not None and wait >= 0 else None},
     )
-
-
-def _flattened(usage: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Counts by dotted name, whether they are nested or named so already."""
-    found: dict[str, Any] = {}
-    for name, value in usage.items():
-        if isinstance(value, dict) and above.count(".") < 6:
-            found |= _flattened(value, f"{above}{name}.")
-        else:
-            found[f"{above}{name}"] = value
-    return found
