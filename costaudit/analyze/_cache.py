@@ -318,13 +318,31 @@ def played(found: Occurrences, policy: Policy, begins: Vector) -> tuple[Vector, 
     """
     import numpy as np
 
-    following, most = found.writers(policy.write)
+    own = found.telling
+    read = own.longest(_hits(found, policy, begins)[0]).astype(np.int64)
+    return read, np.maximum(found.writers(policy.write)[1] - read, 0)
+
+
+def written_by(found: Occurrences, policy: Policy, begins: Vector) -> Vector:
+    """The call that wrote what each call reads, by its place in `rows`; -1: it reads nothing."""
+    import numpy as np
+
+    own = found.telling
+    hit, first = _hits(found, policy, begins)
+    writer = np.empty_like(first)
+    writer[own.place] = np.where(hit, found.of[np.minimum(first, len(begins) - 1)], -1)
+    last = np.maximum.reduceat(np.where(writer >= 0, np.arange(len(writer)), -1), own.starts)
+    return np.where(last >= 0, writer[last], -1)
+
+
+def _hits(found: Occurrences, policy: Policy, begins: Vector) -> tuple[Vector, Vector]:
+    """Of each telling prefix, whether it is read from the cache, and the place of the first that wrote it."""
+    import numpy as np
+
     own = found.telling
     # The first of the stretch that writes: what it wrote can be read by those after it, once its answer has begun.
-    first = following[begins[own.at]]
-    hit = (first < own.at) & (own.at_us >= found.ready_us[found.of[np.minimum(first, len(begins) - 1)]])
-    read = own.longest(hit).astype(np.int64)
-    return read, np.maximum(most - read, 0)
+    first = found.writers(policy.write)[0][begins[own.at]]
+    return (first < own.at) & (own.at_us >= found.ready_us[found.of[np.minimum(first, len(begins) - 1)]]), first
 
 
 def bounded(simulated: pl.DataFrame, calls: pl.DataFrame) -> pl.DataFrame:

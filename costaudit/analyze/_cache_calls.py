@@ -81,7 +81,9 @@ def unstable(say: Callable[[Sequence[pl.Expr], pl.Expr], pl.DataFrame]) -> pl.Ex
 class Replay:
     """What calls of one model would have read from a cache and written to it, under several policies.
 
-    calls   in order of `row`: row, scope, unstable, input_tokens, minimum, and `blocks`, how many prefixes each has
+    calls   in order of `row`: row, scope, unstable, input_tokens, minimum, `blocks`, how many prefixes each has, and
+            `group`, a number from 0 on
+    for_    by policy: the group of the first call of another group that reads what a call writes; -1: none does
     """
 
     def __init__(self, calls: pl.DataFrame, ledger: Ledger, policies: Sequence[Policy]) -> None:
@@ -89,8 +91,10 @@ class Replay:
 
         # Half the memory where the figures allow it; there is one of each for every call and policy.
         kind = np.int32 if (calls["input_tokens"] < 2**31).all() else np.int64
-        self._rows = calls["row"]
+        self._rows, self._group = calls["row"], calls["group"].to_numpy()
         self.read, self.write = ({p: np.zeros(calls.height, kind) for p in policies} for _ in range(2))
+        groups = np.min_scalar_type(-1 - int(calls["group"].max() or 0))  # type: ignore[arg-type]
+        self.for_ = {p: np.full(calls.height, -1, groups) for p in policies}
         blocks = calls["blocks"]
         parts = beside(
             lambda part: self._play(calls[part], ledger), _apart(calls), lambda part: int(blocks.gather(part).sum())
@@ -108,6 +112,8 @@ class Replay:
             return
         own = calls[np.searchsorted(calls["row"].to_numpy(), found.rows.to_numpy())]
         at = np.searchsorted(self._rows.to_numpy(), found.rows.to_numpy())
+        group = own["group"].to_numpy()
+        several = (group != group[0]).any()
         begins: dict[str, Vector] = {}
         for policy, all_read in self.read.items():
             if policy.life not in begins:
@@ -115,6 +121,19 @@ class Replay:
             read, write = _cache.played(found, policy, begins[policy.life])
             bounded = _cache.within(own.with_columns(read=pl.Series(read), write=pl.Series(write)))
             all_read[at], self.write[policy][at] = bounded["read"].to_numpy(), bounded["write"].to_numpy()
+            if several:
+                writer = _cache.written_by(found, policy, begins[policy.life])
+                readers = np.flatnonzero((writer >= 0) & (bounded["read"].to_numpy() > 0) & (group[writer] != group))[
+                    ::-1
+                ]
+                self.for_[policy][at[writer[readers]]] = group[readers]  # of several the first, which comes last here
+
+    def others(self, policy: Policy, group: int, besides: Vector) -> pl.Series:
+        """The calls, by place, that write what a group is the first to read, and are of none of some groups."""
+        import numpy as np
+
+        places = np.flatnonzero(self.for_[policy] == group)
+        return pl.Series(places[~np.isin(self._group[places], besides)], dtype=pl.UInt32)
 
     def sums(self, policy: Policy, at: pl.Series) -> tuple[int, int]:
         """The tokens that some of the calls, by place, would have read and written."""

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import polars as pl
 
 from costaudit.analyze import _cache
 from costaudit.analyze._analyzer import ALONE, Analyzer, CannotCheck, Claim, any_of, option, single_calls, without
-from costaudit.analyze._cache import LIVES, WRITES, Policy
+from costaudit.analyze._cache import WRITES, Policy
+from costaudit.analyze._cache_bills import (
+    NEVER,
+    UNREAD,
+    UNREAD_SHARE,
+    UNSTABLE,
+    WRONG,
+    Bill,
+    Bought,
+    actual_of,
+    bills_of,
+    bought,
+    cause_of,
+    policies_of,
+    sums_of,
+)
 from costaudit.analyze._cache_calls import (
     BLOCKS,
     CACHED_AS,
@@ -28,11 +43,8 @@ from costaudit.price.engine import READS as PRICING
 from costaudit.price.ledger import Ledger
 from costaudit.words import plural
 
-UNSTABLE, NEVER, WRONG, UNREAD = "unstable prefix", "never cached", "wrong lifetime", "written, never read"
 GROUP = ("task", "cached_as", "unstable")
 COUNTS = ("cache_write_tokens", "cache_read_tokens")
-SUMMED = ("input_tokens", "cache_read_tokens", "cache_write_tokens", *WRITES.values())
-UNREAD_SHARE = 0.01  # reads per write under which a cache is not read
 SHOWN = pl.col("block_sha").list.len() > 0  # whether a call's prompt is known, block by block
 READ, WRITTEN = COUNTED[:2]
 NONE = pl.col("row") * 0  # tokens, where none are asked for
@@ -44,15 +56,6 @@ REMEDY = {
     WRONG: "change the cache's lifetime",
     UNREAD: "stop writing prefixes that nobody reads in time",
 }
-
-
-class Bill(msgspec.Struct, frozen=True):
-    """Input of a group in fresh tokens' worth: under a policy, with what it reads and writes [tokens]."""
-
-    policy: Policy
-    worth: float
-    read: int = 0
-    write: int = 0
 
 
 class CacheMiss(Analyzer):
@@ -129,18 +132,57 @@ class CacheMiss(Analyzer):
             own = without(ledger.told(rows.gather(of_model), told).with_columns(minimum=minimum), ~wanted)
             if own.is_empty():
                 continue
-            policies = _policies_of([known[key] for key in own["cached_as"].unique()])
+            groups = own.with_row_index("at").group_by(GROUP, maintain_order=True).agg("at")["at"]
+            own = own.with_columns(group=_numbers(groups, own.height))
+            policies = policies_of([known[key] for key in own["cached_as"].unique()])
             done = Replay(own, ledger, policies)
-            for at_group in own.with_row_index("at").group_by(GROUP, maintain_order=True).agg("at")["at"]:
-                one = own[at_group]
-                rate, sums = known[one["cached_as"][0]], _sums(one["row"], ledger)
-                bills = _bills(sums, rate, {policy: done.sums(policy, at_group) for policy in policies})
-                actual = _actual(sums, rate)
-                best = min(bills, key=lambda bill: bill.worth)
-                if actual - best.worth >= self.min_saving * actual:
-                    cause = _cause(sums, best, rate, unstable=one["unstable"][0])
-                    simulated = done.of(best.policy, at_group) if best.policy in policies else None
-                    yield _group(one["row"], sums, best, actual, cause, bills, simulated, ledger)
+            made = [bought(own[at_group], known, done, at_group, policies, ledger) for at_group in groups]
+            paying = [nth for nth, one in enumerate(made) if self._pays(one)]
+            writing = [nth for nth in paying if made[nth].best.policy in policies]
+            others = {nth: done.others(made[nth].best.policy, nth, writing) for nth in writing}
+            for nth in writing:
+                one, at = made[nth], _unwritten(own["row"], others[nth], ledger)
+                if self._pays(one, _added(own["row"].gather(at), one, done, at, ledger)):
+                    both = pl.concat([groups[nth], at])
+                    yield _group(own["row"].gather(both), one, done.of(one.best.policy, both), ledger, at.len())
+            # What a call writes and nobody of its own task reads, another task may.
+            read = pl.concat([pl.Series([], dtype=pl.UInt32), *others.values()])
+            for nth in (nth for nth in paying if nth not in others):
+                at = groups[nth].filter(~groups[nth].is_in(read.implode()))
+                if at.is_empty():
+                    continue
+                one = bought(own[at], known, done, at, policies, ledger)
+                if one.best.policy not in policies and self._pays(one):
+                    yield _group(own["row"].gather(at), one, None, ledger)
+
+    def _pays(self, one: Bought, added: float = 0.0) -> bool:
+        """Whether another policy saves enough of a group's input, less what it adds to calls of other groups."""
+        return one.actual - one.best.worth - added >= self.min_saving * one.actual
+
+
+def _numbers(groups: pl.Series, height: int) -> pl.Series:
+    """The number of each call's group."""
+    import numpy as np
+
+    numbers = np.zeros(height, np.int32)
+    for nth, at in enumerate(groups):
+        numbers[at.to_numpy()] = nth
+    return pl.Series(numbers)
+
+
+def _unwritten(rows: pl.Series, at: pl.Series, ledger: Ledger) -> pl.Series:
+    """Those of some calls, by place, that wrote nothing to a cache as they are logged."""
+    return at.filter(ledger.told(rows.gather(at), [WRITTEN == 0]).to_series()) if at.len() else at
+
+
+def _added(rows: pl.Series, one: Bought, done: Replay, at: pl.Series, ledger: Ledger) -> float:
+    """What calls of other groups pay more where they write what a group reads, in fresh tokens' worth."""
+    if rows.is_empty():
+        return 0.0
+    sums = sums_of(rows, ledger)
+    return bills_of(sums, one.rate, {one.best.policy: done.sums(one.best.policy, at)})[-1].worth - actual_of(
+        sums, one.rate
+    )
 
 
 def _unsaid(ledger: Ledger) -> pl.Series:
@@ -190,84 +232,35 @@ def _one_of(number: pl.Expr, values: Iterable[int]) -> pl.Expr:
     return number.is_in(pl.Series(list(values), dtype=pl.UInt64).implode())
 
 
-def _sums(rows: pl.Series, ledger: Ledger) -> dict[str, int]:
-    """Tokens of some calls, by column of SUMMED."""
-    sums = ledger.told(rows, [pl.col(name).fill_null(0) for name in SUMMED]).sum().row(0)
-    return dict(zip(SUMMED, sums, strict=True))
-
-
 class _Group(msgspec.Struct, frozen=True):
-    """Calls of one task and model that would have been cheaper under another policy; worth in fresh tokens.
+    """Calls of one task and model that would have been cheaper under another policy.
 
-    calls   row, cache_read_tokens; sums: their tokens by column
+    calls    row, cache_read_tokens; the last `others` of them are of other tasks and write what these read
     """
 
     task: str
     model: str
     calls: pl.DataFrame
-    sums: dict[str, int]
-    best: Bill
-    actual: float
+    bought: Bought
     cause: str
-    bills: list[Bill]
     simulated: pl.DataFrame | None
     source: str
+    others: int = 0
+
+    @property
+    def best(self) -> Bill:
+        return self.bought.best
+
+    @property
+    def own(self) -> int:
+        return self.calls.height - self.others
 
 
-def _group(
-    rows: pl.Series,
-    sums: dict[str, int],
-    best: Bill,
-    actual: float,
-    cause: str,
-    bills: list[Bill],
-    simulated: pl.DataFrame | None,
-    ledger: Ledger,
-) -> _Group:
+def _group(rows: pl.Series, bought: Bought, simulated: pl.DataFrame | None, ledger: Ledger, others: int = 0) -> _Group:
     first = ledger.at(rows.head(1), ("task", "model", "source_file", "source_line"))
     task, model, file, line = first.select(TASK, MODEL, "source_file", "source_line").row(0)
     calls = ledger.told(rows, ["row", pl.col("cache_read_tokens").fill_null(0)])
-    return _Group(task, model, calls, sums, best, actual, cause, bills, simulated, f"{file}:{line}")
-
-
-def _policies_of(rates: Sequence[Rates]) -> list[Policy]:
-    """What can be bought: every policy for the lifetimes sold, and what automatic caches do at no price."""
-    lives = sorted({life for rate in rates for life in rate.writes}, key=lambda life: LIVES[life])
-    automatic = [Policy(_cache.ALL)] if any(not rate.writes for rate in rates) else []
-    return [*_cache.choices(lives), *automatic]
-
-
-def _bills(sums: dict[str, int], rate: Rates, played: dict[Policy, tuple[int, int]]) -> list[Bill]:
-    """The input bill of a group under each policy, the most cautious policy first."""
-    total = sums["input_tokens"]
-    bills = [Bill(Policy(_cache.NOTHING), float(total))]
-    for policy, (read, write) in played.items():
-        if bool(policy.life) == bool(rate.writes) and (not policy.life or policy.life in rate.writes):
-            premium = rate.writes.get(policy.life, 1.0)
-            bills.append(Bill(policy, total - (1 - rate.read) * read + (premium - 1) * write, read, write))
-    return bills
-
-
-def _actual(sums: dict[str, int], rate: Rates) -> float:
-    """The input bill as logged, in fresh tokens' worth; writes of no known lifetime cost the shortest one's."""
-    shortest = next(iter(rate.writes.values()), 1.0)
-    told = sum(sums[name] for name in WRITES.values())
-    premium = sum((rate.writes.get(life, shortest) - 1) * sums[name] for life, name in WRITES.items())
-    premium += (shortest - 1) * max(0, sums["cache_write_tokens"] - told)
-    return sums["input_tokens"] - (1 - rate.read) * sums["cache_read_tokens"] + premium
-
-
-def _cause(sums: dict[str, int], best: Bill, rate: Rates, *, unstable: bool) -> str:
-    read, write = sums["cache_read_tokens"], sums["cache_write_tokens"]
-    if unstable:
-        return UNSTABLE
-    if write and read < UNREAD_SHARE * write and best.policy.write == _cache.NOTHING:
-        return UNREAD
-    if not write:
-        return NEVER
-    told = {life: sums[name] for life, name in WRITES.items()}
-    lived = max(told, key=lambda life: told[life]) if any(told.values()) else next(iter(rate.writes), "")
-    return WRONG if best.policy.life and best.policy.life != lived else UNREAD if read < write else NEVER
+    return _Group(task, model, calls, bought, cause_of(bought), simulated, f"{file}:{line}", others)
 
 
 def _unread(ledger: Ledger, judged: pl.Expr, rates: dict[int, Rates | None]) -> Iterator[_Group]:
@@ -287,9 +280,9 @@ def _unread(ledger: Ledger, judged: pl.Expr, rates: dict[int, Rates | None]) -> 
     for number, key in found.select("group", "cached_as").iter_rows():
         if (rate := rates[key]) is None:
             continue
-        sums = _sums(rows[number], ledger)
+        sums = sums_of(rows[number], ledger)
         nothing = Bill(Policy(_cache.NOTHING), float(sums["input_tokens"]))
-        yield _group(rows[number], sums, nothing, _actual(sums, rate), UNREAD, [nothing], None, ledger)
+        yield _group(rows[number], Bought(sums, actual_of(sums, rate), [nothing], nothing, rate, False), None, ledger)
 
 
 def _by_subject(groups: list[_Group]) -> dict[tuple[str, str], list[_Group]]:
@@ -306,12 +299,13 @@ def _lever(main: _Group) -> Lever | None:
 
 
 def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
-    groups = sorted(groups, key=lambda g: (g.best.worth - g.actual, g.cause))
+    groups = sorted(groups, key=lambda g: (g.best.worth - g.bought.actual, g.cause))
     main = groups[0]
     point = pl.concat([_patch(group, nth, 0) for nth, group in enumerate(groups)])
     half = pl.concat([_patch(group, nth, 1) for nth, group in enumerate(groups)])
     blocks = all(g.simulated is not None or g.best.policy.write == _cache.NOTHING for g in groups)
-    counted = any(g.sums[name] for g in groups for name in COUNTS)
+    others = sum(g.others for g in groups)
+    counted = any(g.bought.sums[name] for g in groups for name in COUNTS)
     advice = REMEDY[main.cause]
     if main.best.policy.write != _cache.NOTHING and main.cause != UNSTABLE:
         advice += f": {main.best.policy.words}"
@@ -329,7 +323,12 @@ def _claim(task: str, model: str, groups: list[_Group]) -> Claim:
         patch=point,
         low=half,
         because=(
-            f"{plural(sum(g.calls.height for g in groups), 'call')}, simulated on their own times",
+            f"{plural(sum(g.own for g in groups), 'call')}, simulated on their own times",
+            *(
+                (f"{plural(others, 'call')} of other tasks write what they read, and pay for it here",)
+                if others
+                else ()
+            ),
             "at the low end half of what could be read is written again",
         ),
         details={"policies": pl.concat([_policies(group, nth) for nth, group in enumerate(groups)])},
@@ -366,17 +365,18 @@ def classes(calls: pl.DataFrame, simulated: pl.DataFrame | None, life: str, halv
 
 
 def _evidence(group: _Group, nth: int) -> pl.DataFrame:
-    calls, total = group.calls, max(1, group.sums["input_tokens"])
+    sums, calls = group.bought.sums, group.own
+    total = max(1, sums["input_tokens"])
     return pl.DataFrame(
         {
             "prefix": [nth],
             "cause": [group.cause],
-            "calls": [calls.height],
+            "calls": [calls],
             "policy": [group.best.policy.words],
-            "achieved_share": [group.sums["cache_read_tokens"] / total],
+            "achieved_share": [sums["cache_read_tokens"] / total],
             "achievable_share": [group.best.read / total],
             "changes_at": ["the first block, before everything else" if group.cause == UNSTABLE else None],
-            "tokens_behind": [total // calls.height if group.cause == UNSTABLE else None],
+            "tokens_behind": [total // calls if group.cause == UNSTABLE else None],
             "source": [group.source],
         },
         schema_overrides={"changes_at": pl.String, "tokens_behind": pl.Int64},
@@ -385,13 +385,13 @@ def _evidence(group: _Group, nth: int) -> pl.DataFrame:
 
 def _policies(group: _Group, nth: int) -> pl.DataFrame:
     """Every policy of a group: its input bill relative to no cache, what it reads and writes."""
-    fresh = max(1.0, group.bills[0].worth)
+    fresh = max(1.0, group.bought.bills[0].worth)
     return pl.DataFrame(
         {
-            "prefix": [nth] * len(group.bills),
-            "policy": [bill.policy.words for bill in group.bills],
-            "relative": [bill.worth / fresh for bill in group.bills],
-            "read_tokens": [bill.read for bill in group.bills],
-            "written_tokens": [bill.write for bill in group.bills],
+            "prefix": [nth] * len(group.bought.bills),
+            "policy": [bill.policy.words for bill in group.bought.bills],
+            "relative": [bill.worth / fresh for bill in group.bought.bills],
+            "read_tokens": [bill.read for bill in group.bought.bills],
+            "written_tokens": [bill.write for bill in group.bought.bills],
         }
     )
