@@ -234,6 +234,24 @@ def test_what_was_never_billed_costs_nothing_and_is_not_free(book, flags):
     assert priced.select("cost_usd", "price_status", "price_entry").row(0) == (Decimal(0), None, None)
 
 
+@pytest.mark.parametrize(
+    ("model", "counts", "expected"),
+    [
+        # More from the cache than in all: what was read is paid, and no input below nothing pays for it.
+        ("plain", {"input_tokens": 100, "cache_read_tokens": M}, "0.2"),
+        # Only what was cached is counted: reads and writes make the prompt that is above the step.
+        ("long", {"cache_read_tokens": 60_000, "cache_write_tokens": 60_000}, "0.33"),
+        ("long", {"cache_read_tokens": 40_000, "cache_write_tokens": 60_000}, "0.064"),
+        # Two places of a log count searches of one call.
+        ("residence", {"extras": [{"class": "web_search", "quantity": Decimal(n)} for n in (2, 3)]}, "0.05"),
+    ],
+)
+def test_counts_that_do_not_fit_each_other_are_billed_as_they_are(book, model, counts, expected):
+    row = {"provider": "acme", "model": model, "started_at": at(NOON), "output_tokens": 0} | counts
+    (cost,) = price(schema.conform(pl.DataFrame([row])), book)["cost_usd"]
+    assert cost == Decimal(expected)
+
+
 def test_a_failed_call_with_usage_is_billed(book):
     row = {"provider": "acme", "model": "plain", "status": "error", "input_tokens": M, "output_tokens": 0}
     assert price(pl.DataFrame([row]), book)["cost_usd"].to_list() == [Decimal(2)]

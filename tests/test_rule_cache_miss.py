@@ -87,6 +87,10 @@ def test_a_lifetime_that_is_too_short_for_the_pauses():
     assert finding.remedy.startswith("change the cache's lifetime: ")
     assert finding.remedy.endswith(" for 1h")
     assert finding.lever == ("cache", "1h")
+    # Of 33k, 2k were read at 1 USD a million and the rest written for 5m at 12.5; for an hour, 8k are written at 20 and
+    # 25k read.
+    logged = sum(r["cache_write_tokens"] for r in rows) * Decimal("12.5") + 2_000
+    assert finding.owned_usd == (logged - 8_000 * Decimal(20) - 25_000) / 1_000_000
 
 
 def test_writes_without_reads_tell_nothing():

@@ -139,18 +139,19 @@ def history(results, run="run-1", size=1_000):
 
 
 @pytest.mark.parametrize(
-    ("results", "copies"),
+    ("results", "copies", "most"),
     [
-        ("abcd", 0),
-        ("aba", 1),  # the third prompt holds `a` twice
-        ("abab", 3),  # one copy in the third prompt, two in the fourth
-        ("aaa", 3),
+        ("abcd", 0, 1),
+        ("aba", 1, 2),  # the third prompt holds `a` twice
+        ("abab", 3, 3),  # one copy in the third prompt, two in the fourth
+        ("aaa", 3, 3),
     ],
 )
-def test_every_copy_of_a_result_but_the_last(results, copies):
+def test_every_copy_of_a_result_but_the_last(results, copies, most):
     found = parts(history(results), keep=50)
     owned = found["repeated-results"].owned_usd if found else Decimal(0)
     assert owned == copies * 1_000 * Decimal(10) / 1_000_000
+    assert [part.evidence["most_copies"].max() for part in found.values()] == ([most] if copies else [])
 
 
 def test_a_result_that_left_the_context_is_no_copy():

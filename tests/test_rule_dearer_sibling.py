@@ -87,6 +87,19 @@ def test_another_provider_counts_only_where_one_may_buy(book):
     assert finding.owned_usd == Decimal("0.014") / 2
 
 
+@pytest.mark.parametrize(
+    ("cached", "cheapest"),
+    [
+        (None, "resale:oak"),  # 10 here, 8 for the snapshot, 5 there
+        (550, "acme:oak-2026-01-01"),  # of 1,000: 5.05 here, 4.04 for the snapshot, 4.45 there
+    ],
+)
+def test_of_several_cheaper_offers_the_cheapest_is_made(book, cached, cheapest):
+    rows = [call(model="oak", input_tokens=1_000, cache_read_tokens=cached, output_tokens=0)] * 50
+    (finding,) = said(book, rows, providers=("acme", "resale"))
+    assert cheapest in finding.title
+
+
 def test_what_the_other_place_cannot_do_stays(book):
     tool = {"tools_declared": [{"name": "search", "sha": 1, "tokens": 9}]}
     (finding,) = said(book, [call(model="oak", **tool)], providers=("acme", "resale"))
