@@ -12,9 +12,12 @@ import polars as pl
 import pytest
 from console import ROOT
 from ledgers import at, book, calls
+from price_book import write
 from program import run as run
 
 from costaudit import schema
+from costaudit.price.book import PriceBook
+from costaudit.price.engine import price
 from costaudit.report._focus import VERSIONS, Account, Left, table
 
 LOG = [
@@ -56,6 +59,27 @@ def test_quantity_times_unit_price_is_the_cost():
         assert abs(row["PricingQuantity"] * row["ListUnitPrice"] - row["ListCost"]) < Decimal("1e-15")
         per = Decimal(row["PricingUnit"].split()[0])
         assert row["ConsumedQuantity"] == row["PricingQuantity"] * per
+
+
+def test_a_day_at_several_rates_and_seconds_by_the_hour_have_unit_prices_that_end(tmp_path):
+    rows = [
+        {"model": "long", "input_tokens": 100_000},
+        {
+            "model": "long",
+            "input_tokens": 200_003,
+        },  # above the step: together 1,100,015 of 300,003 millionths of a dollar
+        {"model": "listener", "extras": [{"class": "audio_seconds", "quantity": Decimal(11)}]},
+    ]
+    ours = PriceBook.load(write(tmp_path), cache=None)
+    asked = pl.DataFrame([row | {"provider": "acme", "started_at": at(0)} for row in rows])
+    priced = schema.conform(price(schema.conform(asked), ours), schema.CALLS)
+    made = {
+        row["x_UsageClass"]: row for row in table(priced, ours, version="1.2", account=Account("a")).table.to_dicts()
+    }
+    assert made["input"]["BilledCost"] == Decimal("1.100015")
+    assert made["input"]["ListUnitPrice"] == round(Decimal("1.100015") / Decimal("0.300003"), 18)
+    assert made["audio_seconds"]["PricingQuantity"] == round(Decimal(11) / 3_600, 18)
+    assert sum(row["BilledCost"] for row in made.values()) == priced["cost_usd"].sum()
 
 
 def test_each_class_of_tokens_is_a_sku_of_its_own():

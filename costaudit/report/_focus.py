@@ -42,6 +42,7 @@ METERS = {
     "reasoning": "Output Tokens",
 }
 PRECISION = 60
+PLACES = Decimal("1e-18")
 DAY = timedelta(days=1)
 
 
@@ -105,7 +106,7 @@ def _row(row: Mapping[str, Any], version: str, account: Account) -> dict[str, An
     kind = CLASSES.get(row["class"])
     per = Decimal(kind.per if kind else 1)
     unit = _unit(row["class"])
-    amount = quantity / per
+    amount = _over(quantity, per)
     seller = row["price_entry"].partition(":")[0] or row["provider"]
     product = PRODUCTS.get(seller, seller)
     sku = "/".join(part for part in (seller, row["model"], row["class"], row["service_tier"], row["region"]) if part)
@@ -128,12 +129,12 @@ def _row(row: Mapping[str, Any], version: str, account: Account) -> dict[str, An
         "ConsumedQuantity": quantity,
         "ConsumedUnit": unit,
         "ContractedCost": cost,
-        "ContractedUnitPrice": cost / amount if amount else Decimal(0),
+        "ContractedUnitPrice": _over(cost, amount),
         "EffectiveCost": cost,
         "InvoiceId": account.invoice or None,
         "InvoiceIssuerName": product,
         "ListCost": listed,
-        "ListUnitPrice": listed / amount if amount else Decimal(0),
+        "ListUnitPrice": _over(listed, amount),
         "PricingCategory": "Standard",
         "PricingCurrency": "USD",
         "PricingQuantity": amount,
@@ -164,6 +165,11 @@ def _row(row: Mapping[str, Any], version: str, account: Account) -> dict[str, An
         del whole["ProviderName"], whole["PublisherName"]
     named = {key: clean(value) if isinstance(value, str) and key != "Tags" else value for key, value in whole.items()}
     return dict(sorted(named.items())) | own
+
+
+def _over(amount: Decimal, by: Decimal) -> Decimal:
+    """A quotient to 18 places: that of amounts at several rates, and that of seconds by the hour, need not end."""
+    return (amount / by).quantize(PLACES) if by else Decimal(0)
 
 
 def _details(row: Mapping[str, Any]) -> str:
