@@ -82,6 +82,26 @@ def test_few_rows_are_decided_by_impossibility_or_assumed(read, convention, toke
     assert set(settled.rows["convention"]) == {convention}
 
 
+@pytest.mark.parametrize(
+    ("logged", "total", "tokens"),
+    [
+        # input, cached, output, reasoning as logged; input and output with everything in them
+        ((100, 0, 50, 20), 170, (100, 70)),  # only with the reasoning beside it
+        ((100, 0, 50, 20), 150, (100, 50)),  # only with the reasoning inside
+        ((100, 40, 50, 20), 170, (100, 70)),
+        ((100, 40, 50, 20), 190, (140, 50)),
+        ((100, 40, 50, 20), 210, (140, 70)),
+        ((100, 20, 50, 20), 170, (100, 50)),  # as much cached as thought: one of them is beside, and nobody knows which
+    ],
+)
+def test_the_total_of_one_row_tells_what_stands_beside(logged, total, tokens):
+    given, cached, output, hidden = logged
+    log = rows([(given, cached, 0, output)], beside=True, total=False).with_columns(
+        reasoning_tokens=pl.lit(hidden, pl.Int64), _total=pl.lit(total, pl.Int64)
+    )
+    assert settle(log).rows.select("input_tokens", "output_tokens").row(0) == tokens
+
+
 def test_the_proof_is_told_by_file():
     settled = settle(rows([(100, 200, 0, 1)] * 30, beside=True, total=False, reading="inside"))
     assert settled.proofs.row(0) == (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from costaudit.ingest._lifetimes import COLUMNS, settled, writes
 from costaudit.ingest._usage import normalise
 
 APIS = [
@@ -101,3 +103,23 @@ def test_any_mixture_of_counts_gives_totals_and_no_negative_part(api, usage):
     columns = normalise(api, usage)
     assert {"input_tokens", "output_tokens"} <= columns.keys()
     assert all(isinstance(count, int) and count >= 0 for count in columns.values())
+
+
+@pytest.mark.parametrize(
+    ("logged", "read"),
+    [
+        # all writes, those that live 5 minutes, those that live an hour
+        ((None, None, None), (None, None, None, False)),
+        ((100, None, None), (100, None, None, False)),
+        ((None, 60, None), (60, 60, None, False)),
+        ((0, 60, 40), (100, 60, 40, False)),
+        ((100, None, 60), (100, None, 60, False)),  # nobody knows how long the other 40 live
+        ((100, 60, 80), (100, 43, 57, True)),  # what is billed, divided as the split is
+    ],
+)
+def test_writes_are_all_of_them_and_no_more_than_their_lifetimes_say(logged, read):
+    assert writes(*logged) == read
+    both = pl.DataFrame([logged, (5, 5, 0)], schema=dict.fromkeys(COLUMNS, pl.Int64), orient="row")
+    made = settled(both.with_columns(convention=pl.lit(None, pl.String)))
+    assert made.select(COLUMNS).rows() == [read[:3], (5, 5, 0)]
+    assert made["convention"].to_list() == ["assumed" if read[3] else None, None]
