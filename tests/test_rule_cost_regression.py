@@ -186,6 +186,7 @@ def test_under_twelve_points_it_cannot_look_but_compares_with_a_baseline():
     (finding,) = analyze(Ledger.of(now, book(), baseline=calls(few)), settings).findings
     assert "window before" in finding.title
     assert finding.evidence["excess_usd"].sum() == finding.stake_usd
+    assert finding.low_usd <= finding.stake_usd <= finding.high_usd
 
 
 def test_a_level_that_comes_back_is_told_with_both_its_ends():
