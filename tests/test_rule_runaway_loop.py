@@ -89,6 +89,18 @@ def test_the_claim_reads_as_a_sentence_with_who_and_dollars():
     assert evidence["spent_after_usd"] == 3 * CALL
 
 
+def test_of_several_loops_of_a_run_the_longest_is_told():
+    (finding,) = ask("runaway-loop", run("AAABBBBBB")).findings
+    assert finding.evidence["repeats"].to_list() == [6]
+
+
+def test_equal_words_between_calls_that_differ_are_no_loop():
+    rows = run("aXbXcXdXeX")
+    for row in rows[1::2]:
+        row |= {"tool_name": None, "tool_args_sha": None, "tool_result_sha": None, "output_sha": 7}
+    assert waste(rows) == 0
+
+
 def test_healthy_polling_is_silent():
     assert waste(run("AAAAAAAA", results=False)) == 0
 
