@@ -18,10 +18,32 @@ print([name for name in sys.modules if name.split(".")[0] == "email" or ".".join
 """
 
 
-def alone(code, *arguments, stdout=subprocess.PIPE):
-    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+INHERITED = ("PYTHONUNBUFFERED", "_RJEM_MALLOC_CONF")  # the second one of whoever has imported polars
+
+
+def alone(code, *arguments, stdout=subprocess.PIPE, **variables):
+    buffered = {name: value for name, value in os.environ.items() if name not in INHERITED} | variables
     words = [sys.executable, "-c", code, *arguments]
     return subprocess.run(words, env=buffered, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+
+
+KEPT = """
+import os, sys
+from costaudit.__main__ import start
+sys.argv = ["costaudit", "--version"]
+try:
+    start()
+except SystemExit:
+    import polars
+print(os.environ["_RJEM_MALLOC_CONF"])
+"""
+
+
+def test_memory_that_is_used_no_more_is_given_back_soon_unless_the_user_says_otherwise():
+    """Of two settings of one thing the last one holds; polars sets its own before."""
+    assert alone(KEPT).stdout.strip().endswith("dirty_decay_ms:100,muzzy_decay_ms:0")
+    whose = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:-1"}
+    assert alone(KEPT, **whose).stdout.strip().endswith(",dirty_decay_ms:-1")
 
 
 def test_the_program_imports_no_reader_of_lakes():

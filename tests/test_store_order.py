@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from stores import log
 
-from costaudit import schema
+from costaudit import schema, scratch
 from costaudit.errors import LogError
 from costaudit.ingest import _away, _copies, _order, _parts, _store, _store_check
 
@@ -155,3 +156,18 @@ def test_parts_whose_groups_have_any_size_are_read_in_pieces(tmp_path, monkeypat
         pieces = [piece() for piece in _parts.read_pieces(tmp_path, [part], whole.columns)]
         assert len(pieces) == 3
         assert_frame_equal(pl.concat(pieces), whole)
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_all_of_a_store_is_its_rows_in_order_of_time_with_what_each_is_known_by(long, tmp_path, monkeypatch):
+    if long:
+        monkeypatch.setattr(scratch, "MANY", 1)
+    for numbers in (range(0, 40, 2), range(1, 40, 2), range(90, 95)):
+        _store.merge(log(tmp_path / f"{numbers.start}.jsonl", numbers), tmp_path / "store")
+    found = _store.everything(tmp_path / "store")
+    rows = pl.concat(_parts.read(tmp_path / "store", part) for part in _parts.load(tmp_path / "store"))
+    rows = rows.with_columns(_key=pl.coalesce("_key", "request_id")).sort(_order.ORDER, nulls_last=True)
+    assert found.requests.equals(rows.select(schema.REQUESTS.names()))
+    assert found.identities.equals(rows.select(_parts.KEYS.names()))
+    assert found.identities["_key"].null_count() == 0
+    assert found.fates.lines == found.fates.requests == 45

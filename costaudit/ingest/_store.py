@@ -8,7 +8,7 @@ are read together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
@@ -163,13 +163,17 @@ def _rows(store: Where, opened: Sequence[Part]) -> pl.DataFrame:
     if any(not part.xxh3 for part in opened):  # from before there were lists: in any order
         rows = pl.concat(parts.read(store, part, names) for part in opened)
         return scratch.kept(rows.sort(ORDER[:3], nulls_last=True, maintain_order=True))
+    return scratch.read(sum(part.rows for part in opened), _pieces(store, opened, names))
+
+
+def _pieces(store: Where, opened: Sequence[Part], names: Sequence[str]) -> Iterator[Callable[[], pl.DataFrame]]:
+    """Reads of the rows of parts in order of time, some rows each."""
     if _in_order(opened):
-        pieces = parts.read_pieces(store, opened, names)
-    else:
-        months = (list(month) for _, month in groupby(opened, key=lambda part: part.month))
-        frames = (frame for month in months for frame in merged([run(at(store), part) for part in month]))
-        pieces = (partial(frame.select, names) for frame in frames)
-    return scratch.read(sum(part.rows for part in opened), pieces)
+        yield from parts.read_pieces(store, opened, names)
+        return
+    for _, month in groupby(opened, key=lambda part: part.month):
+        for frame in merged([run(at(store), part) for part in month]):
+            yield partial(frame.select, names)
 
 
 def _in_order(opened: Sequence[Part]) -> bool:
@@ -183,12 +187,22 @@ def everything(store: Where) -> Ingested:
     """A store as something to merge into another one: its rows with what each is known by."""
     from costaudit.ingest import REJECTS, SOURCES, Ingested
 
-    rows = pl.concat([STORED.to_frame(), *(_identified(parts.read(store, part)) for part in parts.load(store))])
-    rows = rows.sort(ORDER, nulls_last=True)
+    held = parts.load(store)
+    if held and all(part.xxh3 for part in held):
+        pieces = (partial(_keyed, piece) for piece in _pieces(store, held, STORED.names()))
+        rows = scratch.made(sum(part.rows for part in held), pieces)
+    else:
+        rows = pl.concat([STORED.to_frame(), *(_identified(parts.read(store, part)) for part in held)])
+        rows = rows.sort(ORDER, nulls_last=True)
     restated = int(rows["rollup"].fill_null(value=False).sum())
     fates = Fates(lines=rows.height, requests=rows.height - restated, rollups=restated)
     requests, identities = rows.select(schema.REQUESTS.names()), rows.select(KEYS.names())
     return Ingested(requests, fates, SOURCES.to_frame(), REJECTS.to_frame(), identities=identities)
+
+
+def _keyed(piece: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """Rows of a part [STORED] with the `_key` of each."""
+    return piece().with_columns(_key=pl.coalesce("_key", "request_id"))
 
 
 def compact(store: Where, summary: Summary | None = None) -> Compacted:
