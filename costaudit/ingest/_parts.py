@@ -28,7 +28,7 @@ from costaudit.ingest._objects import is_remote
 UNDATED = "undated"  # month of rows whose log gives no time
 KEYS = pl.Schema({"_key": pl.String(), "_also": pl.String(), "_rank": pl.Int64()})  # what `_identity` knows calls by
 STORED = pl.Schema({**schema.REQUESTS, **KEYS})
-GROUP = 50_000  # rows that are compressed together, and wait for it in memory
+GROUP = 25_000  # rows that are compressed together, and wait for it in memory
 READ = 200_000  # rows of large parts that are read in one piece
 TOGETHER = 100_000  # rows of small parts that are
 PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "row_group_size": GROUP}
