@@ -86,7 +86,7 @@ def answered(usage, **more):
     ("call", "tokens"),
     [
         (answered({"usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 14,
-                             "completion_tokens_details": {"reasoning_tokens": 3}}}), (9, 0, 5, 3)),
+                             "completion_tokens_details": {"reasoning_tokens": 3}}}), (9, None, 5, 3)),
         (answered({"usage": {"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 5}}, type="message"),
          (14, 5, 2, None)),
         (answered({"usage": {"input_tokens": 9, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 5}}},
@@ -104,6 +104,22 @@ def test_what_the_provider_said_is_what_it_bills(call, tokens):
     row = one(call)
     names = ("input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens")
     assert tuple(row[name] for name in names) == tokens
+
+
+@pytest.mark.parametrize(
+    ("said", "kept", "read_"),
+    [
+        # Who says nothing of a cache may have used one: unknown, unless the gateway's own count knows.
+        ({"prompt_tokens": 2_000, "completion_tokens": 5, "total_tokens": 2_005}, None, None),
+        ({"prompt_tokens": 2_000, "completion_tokens": 5, "total_tokens": 2_005}, 1_500, 1_500),
+        ({"prompt_tokens": 2_000, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 0}}, None, 0),
+    ],
+)
+def test_cached_input_that_a_provider_does_not_speak_of_is_unknown_and_not_nothing(said, kept, read_):
+    raw = json.dumps({"id": "chatcmpl-x", "object": "chat.completion", "model": "gpt-5-mini", "usage": said})
+    counts = {"input_tokens": 2_000, "output_tokens": 5, "provider_cache_read_input_tokens": kept}
+    row = one(QUIET | counts | {"raw_response": raw})
+    assert (row["input_tokens"], row["cache_read_tokens"], row["output_tokens"]) == (2_000, read_, 5)
 
 
 def test_a_stream_says_its_usage_in_pieces():

@@ -246,13 +246,24 @@ def _usage(item: Mapping[str, Any], said: list[Mapping[str, Any]], names: str) -
         found: dict[str, Any] = normalise("anthropic.messages" if messages else "", stated)
         found = {name: n for name, n in found.items() if name in COLUMNS}
         if found.get("input_tokens") or found.get("output_tokens"):
-            return {"cache_read_tokens": 0} | found
+            # Gemini leaves a count of 0 out. Others that say nothing of a cache have not said that none was used.
+            none = "promptTokenCount" in stated or _of_a_cache(stated)
+            read = 0 if none else soft(count, item.get("provider_cache_read_input_tokens"))
+            return ({} if read is None else {"cache_read_tokens": read}) | found
     kept = dict(item)
     if "deepseek" in names:
         kept["provider_cache_write_input_tokens"] = None
     # 0 of both is none, and other versions write it so.
     usage = tokens(kept, COUNTS)
     return usage if any(usage.values()) else {}
+
+
+def _of_a_cache(stated: Mapping[str, Any]) -> bool:
+    """Whether a provider's usage has a count of what was cached, be it 0."""
+    return any(
+        _of_a_cache(value) if isinstance(value, Mapping) else "cache" in name.lower() and value is not None
+        for name, value in stated.items()
+    )
 
 
 COLUMNS = (
