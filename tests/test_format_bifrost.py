@@ -76,6 +76,44 @@ def test_cached_input_is_inside_the_prompt(row, tokens, convention):
     assert made["convention"] == convention
 
 
+def former(row, given, said, read_, written, total=None):
+    """A row of a version before cached reads and writes had names of their own (March 2026)."""
+    row = used(row, given, said, total, cached_tokens=read_)
+    row["token_usage"]["completion_tokens_details"]["cached_tokens"] = written
+    return row
+
+
+@pytest.mark.parametrize(
+    ("row", "tokens", "convention"),
+    [
+        # Fresh input alone was the prompt, and the total left the cache out: it looks as if it were inside.
+        (former(CLAUDE, 1_000, 30, 900, 50), (1_950, 900, 50, 30), "assumed"),
+        (former(CLAUDE, 100, 30, 900, 50), (1_050, 900, 50, 30), "proved"),
+        (former(CLAUDE | {"provider": "bedrock"}, 1_000, 30, 900, 50, 1_980), (1_950, 900, 50, 30), "proved"),
+        (former(CLAUDE | {"provider": "vertex"}, 1_000, 30, 900, 0), (1_900, 900, 0, 30), "assumed"),
+        # As a later version's interface gives what an earlier one wrote.
+        (used(CLAUDE | {"timestamp": "2026-01-05T08:00:00Z"}, 1_000, 30, cached_tokens=900, cached_read_tokens=900),
+         (1_900, 900, None, 30), "assumed"),
+        # Whoever a provider of that name is.
+        (former(CLAUDE | {"provider": "ours"}, 1_000, 30, 900, 0), (1_000, 900, None, 30), "undecided"),
+        (former(CLAUDE | {"provider": "openrouter"}, 1_000, 30, 900, 0), (1_000, 900, None, 30), "proved"),
+    ],
+)  # fmt: skip
+def test_earlier_versions_left_what_claude_reads_and_writes_beside_the_prompt(row, tokens, convention):
+    made = one(row)
+    names = ("input", "cache_read", "cache_write", "output")
+    assert (tuple(made[f"{name}_tokens"] for name in names), made["convention"]) == (tokens, convention)
+
+
+def test_the_cost_of_claudes_cached_streams_is_not_shown():
+    """Version 1.5.2 charged their cached input once more: twenty such costs would prove it to be beside the input."""
+    stream = used(CLAUDE, 1_050, 30, 130, cached_read_tokens=900, cached_write_tokens=50) | {"stream": True, "cost": 1}
+    whole = used(CLAUDE, 1_050, 30, cached_read_tokens=900) | {"stream": False, "cost": 1}
+    plain = used(CLAUDE, 1_050, 30) | {"stream": True, "cost": 1}
+    shown = [one(row)["cost_logged_usd"] for row in (stream, former(CLAUDE, 1_000, 30, 900, 50), whole, plain)]
+    assert [cost is not None for cost in shown] == [False, False, True, True]
+
+
 @pytest.mark.parametrize(("said", "total"), [(100, 600), (40, 600)])
 def test_thoughts_are_inside_the_completion_or_the_total_shows_that_they_are_not(said, total):
     row = one(used(FIRST, 500, said, total, hidden=60) | {"provider": "gemini", "model": "gemini-2.5-flash"})
