@@ -39,7 +39,7 @@ def test_the_sample_reads_as_it_is_meant():
     judged = next(r for r in made.requests.to_dicts() if r["model"] == "deepseek-chat")
     assert (judged["environment"], judged["service_tier"]) == ("evaluation", "batch")
     assert made.notes == (
-        "TensorZero: 1 call of Claude says nothing of cached input, which is in no count: export raw_response",
+        "TensorZero: 1 call of Claude says nothing of cached input, which is fresh or in no count: export raw_response",
     )
 
 

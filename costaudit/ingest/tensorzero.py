@@ -57,9 +57,9 @@ class TensorZero(Format):
     ## Traps
     An inference can be several calls: what an answer of `/inference` says of its usage is their sum, and is not counted
     where the calls are in the log. Rows with `cached` were answered by TensorZero itself. What a provider said in
-    `raw_response` decides: versions before March 2026 left cached input out of the counts of Claude and had no place
-    for it. `provider_cache_write_input_tokens` of DeepSeek are tokens that were not in its cache, and no writes.
-    A call that says of no time that it took it was part of a batch.
+    `raw_response` decides: versions before late January 2026 left cached input out of the counts of Claude, those until
+    March count it as fresh input and have no place for it. `provider_cache_write_input_tokens` of DeepSeek are tokens
+    that were not in its cache, and no writes. A call that says of no time that it took it was part of a batch.
     ## Limits
     Calls that failed are in no table. A model with a name of one's own is known by its answer alone: map it with
     `models:` where `raw_response` is not exported. Whether a row's id was made before or after the call is up to the
@@ -189,7 +189,9 @@ class _Reader(PlainReader):
             out.nodes.append(pl.DataFrame(rows, schema=_tree.NODES, orient="row"))
         if self.silent:
             calls = "1 call of Claude says" if self.silent == 1 else f"{self.silent:,} calls of Claude say"
-            out.notes.append(f"TensorZero: {calls} nothing of cached input, which is in no count: export raw_response")
+            out.notes.append(
+                f"TensorZero: {calls} nothing of cached input, which is fresh or in no count: export raw_response"
+            )
 
 
 def _items(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
