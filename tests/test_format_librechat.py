@@ -129,6 +129,14 @@ def test_a_large_collection_is_not_held_whole():
     assert sum(frame.height for frame in out.frames) == 20_000
 
 
+@pytest.mark.parametrize(("given", "read_"), [(2_700, 900), (100, 900)])
+def test_what_a_message_says_was_cached_stands_beside_its_input(given, read_):
+    usage = {"input": given, "output": 170, "cacheWrite": 50, "cacheRead": read_, "cost": 0.001}
+    row = read([ROWS[13] | {"metadata": {"usage": usage}}]).requests.row(0, named=True)
+    assert (row["input_tokens"], row["cache_read_tokens"], row["cache_write_tokens"]) == (given + read_ + 50, read_, 50)
+    assert (row["convention"], str(row["cost_logged_usd"]).rstrip("0")) == (None, "0.001")
+
+
 def test_a_message_is_the_sum_of_its_transactions_in_whatever_files():
     message = ROWS[13]
     for logs in ((ROWS[:4], [message]), ([message], ROWS[:4]), ([message, *ROWS[:4]],)):

@@ -37,7 +37,8 @@ class Librechat(Format):
     Whether cached input stands inside `inputTokens` or beside it depends on version and provider: current versions
     write what is left without it, older ones the provider's input, and count it twice in `rawAmount`. Counts decide
     (more was cached than the input has) by model and month; what they leave open is `undecided`.
-    `metadata.usage` of a message is the sum of its calls: it counts only where none of its transactions is there.
+    `metadata.usage` of a message is the sum of its calls, cached input beside the rest: it counts only where none of
+    its transactions is there.
     ## Limits
     A message's `tokenCount` is that of one text and bills nothing. Counts of stopped answers (`incomplete`) are
     LibreChat's own and are estimates; older versions also counted texts where a provider named no usage, and left out
@@ -137,12 +138,15 @@ class _Reader(PlainReader):
             finish_reason=text(said.get("finish_reason")),
             has_text=True,
             summed=True,
+            # LibreChat takes out what was cached, whatever the provider counts.
+            input_tokens=None if given is None else given + (read or 0) + (write or 0),
+            cache_read_tokens=read,
+            cache_write_tokens=write,
             output_tokens=made,
-            cost_logged_usd=None if read or write else soft(usd, _plain(usage.get("cost"))),
+            cost_logged_usd=soft(usd, _plain(usage.get("cost"))),
             _key=f"librechat message {own}",
             _trace=talk,
             _span=f"message {own}",
-            **_cached(given, read, write, _scope(model, at)),
         )
 
     def end(self, out: Out) -> None:
