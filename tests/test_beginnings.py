@@ -181,5 +181,16 @@ def test_what_is_decoded_again_for_a_new_key_is_decoded_as_it_was(tmp_path):
     agrees(ingest([tmp_path]), part, SUMS)
 
 
+def test_what_another_format_takes_out_of_a_conversation_is_read_as_it_was_written(tmp_path):
+    usage = {"prompt_tokens": 7, "completion_tokens": 2}
+    turns = [{"role": "user", "content": f"{n} " * 900} for n in range(8)]
+    lines = [chat(turns[: n + 1], usage, n, SPACED[0]) for n in range(8)]
+    lines[6] = lines[6].replace(b'"chat.completion"', b'"list","data":[]')  # of embeddings
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
+    part, whole = ingest([tmp_path], only=SUMS), ingest([tmp_path])
+    agrees(whole, part, SUMS)
+    assert sorted(set(part.requests["format"])) == ["openai-chat", "openai-embeddings"]
+
+
 def test_what_was_left_out_stands_where_it_was():
     assert Cut(6, [b'{"b":1}', b',{"c":2}']).undone(b'{"a":[{},{}]}') == b'{"a":[{"b":1},{"c":2},{}]}'

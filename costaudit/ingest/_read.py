@@ -17,6 +17,7 @@ from costaudit.ingest._blocks import Lines
 from costaudit.ingest._columns import Rows, columns
 from costaudit.ingest._decode import parsed
 from costaudit.ingest._detect import Guess
+from costaudit.ingest._early import undone
 from costaudit.ingest._file_read import Asked, FileRead
 from costaudit.ingest._files import BLANK, Bad, Known, LogFile, Record, is_lines, line, more, pieces, split
 from costaudit.ingest._finish import finish
@@ -278,7 +279,7 @@ class _Reading:
 
     def _foreign(self, guess: Guess, out: Out) -> None:
         if out.foreign:
-            foreign, out.foreign = out.foreign, []
+            foreign, out.foreign = list(map(undone, out.foreign)), []  # another format decodes them anew
             self._apart(foreign, but=guess)
 
     def _apart(self, items: Sequence[Record], but: Guess | None = None) -> None:
