@@ -34,6 +34,7 @@ LARGEST = 64 << 20  # bytes of files that one answer is of, while many are left:
 TOGETHER = 20_000  # rows read ahead that become columns together
 FILES = 500  # at most, of an answer
 MUCH = 100_000_000  # bytes that take long enough to be counted
+SEARCHED = 16  # answers after which lost cycles are looked for: a few objects, and all that is remembered is looked at
 IDLE = ("jemalloc_bg", "polars-ooc")  # threads that importing polars starts; a child does well without them
 
 
@@ -295,8 +296,11 @@ def _loop(questions: IO[bytes], answers: IO[bytes]) -> None:
 
     gc.freeze()
     gc.disable()  # rows are made and thrown away by the ten thousand, and none of them is part of a circle
+    given = 0
     with suppress(KeyboardInterrupt, BrokenPipeError):
         while (data := receive(questions)) is not None:
             for reads in read_some(pickle.loads(data)):
                 send(answers, packed(reads))
-                gc.collect()
+                given += 1
+                if not given % SEARCHED:
+                    gc.collect()
