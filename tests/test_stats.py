@@ -127,6 +127,14 @@ def test_the_unpaired_ratio_is_its_formula():
     assert ratio.interval().low == pytest.approx(2 * math.exp(-1.645 / math.sqrt(6)))
 
 
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_the_p_value_of_a_bound_is_what_the_bound_leaves_out(level):
+    found = stats.mean_ratio([1, 2, 3, 4, 5], [2, 3, 5, 7, 11])
+    interval = found.student(level)
+    assert found.p_above(interval.low) == pytest.approx(1 - level)
+    assert found.p_above(interval.high) == pytest.approx(level)
+
+
 def test_variation_is_the_standard_deviation_over_the_mean():
     assert stats.variation([1, 2, 3]) == pytest.approx(0.5)
     assert stats.variation(_costs(1, 50)) == pytest.approx(scipy_stats.variation(_costs(1, 50), ddof=1))
