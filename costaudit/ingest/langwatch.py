@@ -51,11 +51,12 @@ class Langwatch(SpanFormat):
     `tokens_estimated` says that LangWatch counted the text itself: such counts are estimates.
     Spans keep the ids of OpenTelemetry, so the same calls in another export or in OTLP count once.
     ## Limits
-    `prompt_tokens` is what the tracer sent. For OpenTelemetry cached input stands inside it, and tracers of Anthropic
-    leave it out: which it is for a Claude span is undecided unless counts prove it. LangWatch's `cost` is its own and
-    is shown beside the computed cost; some versions leave cached input out of it, and where there is any it is not
-    shown. CSV has cached input and estimates only in `span_params`, of newer versions; thread, user and customer stand
-    there too, for exports drop them from the trace.
+    `prompt_tokens` is what the tracer sent. By OpenTelemetry's convention cached input stands inside it; LangWatch's
+    own gateway and what it makes of coding agents' logs leave it out, and so LangWatch prices it, whoever sent it.
+    Which it is, is undecided unless the counts of a vendor's spans prove it. LangWatch's `cost` is its own and is shown
+    beside the computed cost; some versions leave cached input out of it, and where there is any it is not shown. CSV
+    has cached input and estimates only in `span_params`, of newer versions; thread, user and customer stand there too,
+    for exports drop them from the trace.
     Written to the shape of 2026; the sample is synthetic.
     """
 
@@ -201,7 +202,6 @@ def _span(span: Mapping[str, Any], about: Mapping[str, Any], said: Mapping[str, 
     if not cached:
         attributes["gen_ai.usage.cost"] = metrics.get("cost")
     kind = str(span.get("type") or "")[:60].lower()
-    claude = any(name in f"{vendor} {model}".lower() for name in ("anthropic", "bedrock", "claude"))
     return Span(
         record.line,
         record.offset,
@@ -219,7 +219,7 @@ def _span(span: Mapping[str, Any], about: Mapping[str, Any], said: Mapping[str, 
         known={
             "ttft_s": _wait(span, times),
             "usage_source": _counter(metrics.get("tokens_estimated", said.get("langwatch.tokens.estimated"))),
-            "_reading": "unknown" if cached and claude else None,
+            "_reading": "unknown" if cached else None,
         },
     )
 
