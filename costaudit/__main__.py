@@ -12,15 +12,18 @@ import os
 import sys
 
 KEEPS = "dirty_decay_ms:100,muzzy_decay_ms:0"
-"""Milliseconds that polars keeps memory which it uses no more: by itself longer than most steps of the program take, so
-that what one has left stands beside what the next one takes. Whoever sets the variable himself decides."""
+"""Milliseconds that polars keeps memory which it uses no more, where a store is written: by itself longer than most
+steps of that take, so that what one has left stands beside what the next one takes. Rules take at once what they left:
+to give it back in between would cost an audit an eighth of its time. Whoever sets the variable himself decides."""
+WRITING = frozenset({"ingest", "store"})
 COLLECTED = 300_000  # objects made before lost cycles are looked for: at the usual 700 a fifth of a small audit is that
 
 
 def start() -> None:
     """Run the program; an interrupt while its modules are imported ends it without a word, as one later on does."""
     gc.set_threshold(COLLECTED, 20, 100)
-    os.environ.setdefault("_RJEM_MALLOC_CONF", KEEPS)  # before polars is imported
+    if WRITING.intersection(sys.argv[1:2]):
+        os.environ.setdefault("_RJEM_MALLOC_CONF", KEEPS)  # before polars is imported
     ended: list[object] = []
     atexit.register(_leave, ended)  # the first that is registered is the last that is called
     usual = signal.getsignal(signal.SIGINT)

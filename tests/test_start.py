@@ -30,7 +30,7 @@ def alone(code, *arguments, stdout=subprocess.PIPE, **variables):
 KEPT = """
 import os, sys
 from costaudit.__main__ import start
-sys.argv = ["costaudit", "--version"]
+sys.argv = ["costaudit", *sys.argv[1:], "--help"]
 try:
     start()
 except SystemExit:
@@ -39,11 +39,12 @@ print(os.environ["_RJEM_MALLOC_CONF"])
 """
 
 
-def test_memory_that_is_used_no_more_is_given_back_soon_unless_the_user_says_otherwise():
+def test_who_writes_a_store_gives_memory_back_soon_unless_the_user_says_otherwise():
     """Of two settings of one thing the last one holds; polars sets its own before."""
-    assert alone(KEPT).stdout.strip().endswith("dirty_decay_ms:100,muzzy_decay_ms:0")
+    assert alone(KEPT, "ingest").stdout.strip().endswith("dirty_decay_ms:100,muzzy_decay_ms:0")
+    assert "dirty_decay_ms:100," not in alone(KEPT, "analyze").stdout
     whose = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:-1"}
-    assert alone(KEPT, **whose).stdout.strip().endswith(",dirty_decay_ms:-1")
+    assert alone(KEPT, "ingest", **whose).stdout.strip().endswith(",dirty_decay_ms:-1")
 
 
 def test_the_program_imports_no_reader_of_lakes():
