@@ -116,6 +116,7 @@ def test_show_prints_the_history_of_a_model(book, capsys):
         ["2026-08-16T16:00:00Z", "3", "9", "The", "price", "page"],
         ["2027-01-01", "4", "12", "The", "price", "page"],
     ]
+    assert run(capsys, "show", "acme:dated", "--prices", book)[:2] == (0, out)  # as reports name it
     assert "no entry for 'nothing'" in run(capsys, "show", "nothing", "--prices", book)[2]
 
 

@@ -60,7 +60,11 @@ def show(
 
     book = _book(prices, config)
     names = [provider] if provider else [file.provider for file in book.all() if not file.list_of]
-    found = {m.entry: m for m in (match(book, name, model) for name in names) if m.model is not None}
+    asked = [(name, model) for name in names]
+    seller, _, sold = model.partition(":")
+    if not provider and sold and book.provider(seller) is not None:
+        asked = [(seller, sold), *asked]  # as this page and reports name an entry
+    found = {m.entry: m for m in (match(book, *one) for one in asked) if m.model is not None}
     if not found:
         raise UsageError(
             f"no entry for {model!r}", hint="`costaudit prices list` names providers, and then their models"
